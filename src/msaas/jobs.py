@@ -1,0 +1,251 @@
+"""Job records, their options and their names. No I/O, no clock: both come in as arguments."""
+
+from __future__ import annotations
+
+import json
+import re
+import uuid
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from enum import StrEnum
+from typing import Any
+
+import jsonpickle
+
+from msaas.errors import InvalidOption, NotFound
+
+# Raised when the same request would give other bytes: new weights under an old name, another encoder.
+RESULT_VERSION = 1
+NAMESPACE = uuid.UUID("6d736161-732e-5073-9e6f-6e6768617368")
+
+STEM_NAME = re.compile(r"[a-z0-9_]{1,32}")
+EXTENSIONS = ("mp3", "flac", "wav")
+# MPEG-1 layer III, ISO 11172-3 table 2.4.2.3
+MP3_BITRATES = (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)
+_TRACK = re.compile(
+    r"(?P<hash>[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})"
+    r"-(?P<stem>[a-z0-9_]{1,32})(?:\.(?P<extension>mp3|flac|wav))?"
+)
+
+
+class State(StrEnum):
+    QUEUED = "queued"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def ended(self) -> bool:
+        return self in (State.DONE, State.FAILED, State.CANCELLED)
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a caller may choose, defaults filled in: the part of a request that its songhash depends on."""
+
+    model: str
+    stems: tuple[str, ...] | None = None  # None: all of the model's
+    two_stems: str | None = None
+    format: str = "mp3"
+    bitrate: int | None = 320  # kb/s; None where the format has none
+
+    @classmethod
+    def parse(cls, given: Mapping[str, Any], *, default_model: str, allowed: Iterable[str]) -> Options:
+        """Checks each option and fills in defaults. Raises InvalidOption naming the option and what it may be."""
+        format_ = _parse_format(given.get("format"))
+        options = cls(
+            model=_parse_model(given.get("model"), default_model, tuple(allowed)),
+            stems=_parse_stems(given.get("stems")),
+            two_stems=_parse_stem("two_stems", given.get("two_stems")),
+            format=format_,
+            bitrate=_parse_bitrate(given.get("bitrate"), format_),
+        )
+        if options.stems and options.two_stems:
+            raise InvalidOption("stems and two_stems exclude each other: two_stems already names both stems")
+        return options
+
+    @classmethod
+    def from_json(cls, text: str) -> Options:
+        data = json.loads(text)
+        if data.get("stems") is not None:
+            data["stems"] = tuple(data["stems"])
+        return cls(**data)
+
+    def to_json(self) -> str:
+        return canonical_json(asdict(self))
+
+    def outputs(self, sources: Iterable[str]) -> tuple[str, ...]:
+        """The stems this request publishes, given what the model separates. Raises InvalidOption."""
+        known = tuple(sources)
+        for stem in (*(self.stems or ()), *filter(None, [self.two_stems])):
+            if stem not in known:
+                raise InvalidOption(f"{self.model} has no stem {stem!r}; it separates {', '.join(known)}")
+        if self.two_stems:
+            return (self.two_stems, f"no_{self.two_stems}")
+        return tuple(stem for stem in known if not self.stems or stem in self.stems)
+
+
+OPTION_NAMES = tuple(f.name for f in fields(Options))
+
+
+def _parse_model(value: Any, default: str, allowed: tuple[str, ...]) -> str:
+    name = default if value in (None, "") else value
+    if name not in allowed:
+        raise InvalidOption(f"model {name!r} is not offered here; choose one of {', '.join(allowed)}")
+    return str(name)
+
+
+def _parse_format(value: Any) -> str:
+    name = "mp3" if value in (None, "") else value
+    if name not in EXTENSIONS:
+        raise InvalidOption(f"format {name!r} is unknown; choose one of {', '.join(EXTENSIONS)}")
+    return str(name)
+
+
+def _parse_stem(option: str, value: Any) -> str | None:
+    if value in (None, ""):
+        return None
+    if not isinstance(value, str) or not STEM_NAME.fullmatch(value):
+        raise InvalidOption(f"{option} {str(value)[:40]!r} is no stem's name (a-z, 0-9 and _)")
+    return value
+
+
+def _parse_stems(value: Any) -> tuple[str, ...] | None:
+    if value in (None, "", [], ()):
+        return None
+    if isinstance(value, str):
+        value = [part.strip() for part in value.split(",") if part.strip()]
+    if not isinstance(value, list | tuple) or len(value) > 32:
+        raise InvalidOption("stems takes a list of stem names, or names parted by commas")
+    names = {_parse_stem("stems", name) or _refuse_empty_stem() for name in value}
+    return tuple(sorted(names)) or None  # sorted: the order asked for does not change the result
+
+
+def _refuse_empty_stem() -> str:
+    raise InvalidOption("stems holds an empty name")
+
+
+def _parse_bitrate(value: Any, format_: str) -> int | None:
+    if format_ != "mp3":
+        if value not in (None, ""):
+            raise InvalidOption(f"bitrate belongs to mp3; {format_} has none")
+        return None
+    if value in (None, ""):
+        return 320
+    try:
+        bitrate = int(str(value))
+    except ValueError:
+        bitrate = -1
+    if isinstance(value, bool) or bitrate not in MP3_BITRATES:
+        raise InvalidOption(
+            f"bitrate {str(value)[:20]!r} is unknown; choose one of {', '.join(map(str, MP3_BITRATES))} kb/s"
+        )
+    return bitrate
+
+
+def songhash(audio_sha256: str, options: Options) -> str:
+    """The job's name: the same audio bytes with the same options are the same job.
+
+    `audio_sha256` is the hex digest of the uploaded bytes as they came.
+    """
+    return str(uuid.uuid5(NAMESPACE, f"{audio_sha256}{options.to_json()}{RESULT_VERSION}"))
+
+
+def parse_songhash(text: str) -> str:
+    """A UUID in its canonical lower-case form. Raises NotFound: what is no UUID names no job."""
+    try:
+        return str(uuid.UUID(text)) if len(text) == 36 else _no_job(text)
+    except ValueError:
+        return _no_job(text)
+
+
+def _no_job(text: str) -> str:
+    raise NotFound(f"{text[:80]!r} is no songhash: a songhash is a UUID", code="job_unknown")
+
+
+@dataclass(frozen=True)
+class Track:
+    """A stem's name as callers write it, `<songhash>-<stem>[.<extension>]`, taken apart."""
+
+    songhash: str
+    stem: str
+    extension: str | None
+
+    @classmethod
+    def parse(cls, text: str) -> Track:
+        """Raises NotFound where the text has another form; no other text ever reaches storage."""
+        match = _TRACK.fullmatch(text)
+        if match is None:
+            raise NotFound(f"{text[:120]!r} is no track; a track reads <songhash>-<stem>", code="track_unknown")
+        return cls(match["hash"].lower(), match["stem"], match["extension"])
+
+    def object_name(self, extension: str) -> str:
+        return f"{self.songhash}-{self.stem}.{extension}"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One song's record, as Redis keeps it. Times are seconds since 1970, UTC, by Redis' clock."""
+
+    songhash: str
+    state: State
+    stage: str = ""
+    progress: float = 0.0
+    attempts: int = 0
+    fence: int = 0
+    worker: str = ""
+    model: str = ""
+    options: Mapping[str, Any] | None = None
+    error: Mapping[str, Any] | None = None
+    result: Mapping[str, Any] = field(default_factory=dict)  # stems ▸ extension, duration, timings, gain, …
+    upload: Mapping[str, Any] = field(default_factory=dict)  # bytes, container, codec, duration as declared
+    created_at: float | None = None
+    started_at: float | None = None
+    finished_at: float | None = None
+
+    @classmethod
+    def from_hash(cls, songhash: str, record: Mapping[str, str]) -> Job:
+        """Reads the hash `job:<songhash>`; fields it does not know are left alone."""
+        return cls(
+            songhash=songhash,
+            state=State(record.get("state", "queued")),
+            stage=record.get("stage", ""),
+            progress=float(record.get("progress") or 0),
+            attempts=int(record.get("attempts") or 0),
+            fence=int(record.get("fence") or 0),
+            worker=record.get("worker", ""),
+            model=record.get("model", ""),
+            options=_maybe_json(record, "options"),
+            error=_maybe_json(record, "error"),
+            result=_maybe_json(record, "result") or {},
+            upload=_maybe_json(record, "upload") or {},
+            created_at=_maybe_ms(record, "created_ms"),
+            started_at=_maybe_ms(record, "started_ms"),
+            finished_at=_maybe_ms(record, "finished_ms"),
+        )
+
+    @property
+    def stem_extensions(self) -> Mapping[str, str]:
+        """Published stems and the extension of each; empty until the job is done."""
+        return self.result.get("stems") or {} if self.state is State.DONE else {}
+
+
+def _maybe_json(record: Mapping[str, str], name: str) -> Any:
+    text = record.get(name)
+    return json.loads(text) if text else None
+
+
+def _maybe_ms(record: Mapping[str, str], name: str) -> float | None:
+    text = record.get(name)
+    return int(text) / 1000 if text else None
+
+
+def canonical_json(value: Any) -> str:
+    """The one spelling of a value that hashes are taken of: sorted keys, no spaces, no NaN."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def record_json(value: Any) -> str:
+    """JSON for a record's field. jsonpickle flattens dataclasses, paths and enums; nothing is ever unpickled."""
+    return str(jsonpickle.encode(value, unpicklable=False, keys=True))

@@ -1,0 +1,240 @@
+"""The Redis list `toWorkers` with leases, fences, attempts and dead letters. Knows records, not audio or HTTP.
+
+Every move is one Lua script (lua/, the key schema atop common.lua), so that a crash between two steps loses nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any
+
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+from redis.retry import Retry
+
+from msaas.errors import QueueUnavailable
+from msaas.jobs import Job, State, record_json
+from msaas.settings import Settings
+
+WAITING = "toWorkers"
+PROCESSING = "toWorkers:processing"
+LEASES = "toWorkers:leases"
+DEAD = "toWorkers:dead"
+FENCE = "toWorkers:fence"
+PACE = "toWorkers:pace"
+MODELS = "models"
+EVENTS = "events"
+KEYS = (WAITING, PROCESSING, LEASES, DEAD, FENCE, PACE)
+
+SCRIPTS = ("submit", "claim", "renew", "finish", "fail", "release", "reap", "cancel")
+
+WORKER_LOST = {
+    "code": "worker_lost",
+    "detail": "the worker was lost in mid-job (killed, out of memory, or its machine went away) on every attempt",
+}
+TOO_MANY_ATTEMPTS = {"code": "too_many_attempts", "detail": "the job used up its attempts"}
+
+
+def connect(settings: Settings, *, timeout_seconds: float = 10) -> Redis:
+    """A client that fails at once rather than retrying: a claim sent twice would be a job leased to nobody."""
+    host, _, port = settings.redis_host.rpartition(":")
+    return Redis(
+        host=host.strip("[]"),
+        port=int(port),
+        password=settings.redis_password or None,
+        decode_responses=True,
+        socket_timeout=timeout_seconds,
+        socket_connect_timeout=min(timeout_seconds, 3),
+        retry=Retry(NoBackoff(), 0),
+    )
+
+
+@contextmanager
+def redis_errors() -> Iterator[None]:
+    """Redis' own errors as ours: away, loading, out of memory and read-only all pass by themselves."""
+    try:
+        yield
+    except RedisError as error:
+        raise QueueUnavailable(f"the queue (Redis) does not answer as it should: {error}") from error
+
+
+@dataclass(frozen=True)
+class Submitted:
+    """`new` is false where the song was known already, waiting, in work or done."""
+
+    new: bool
+    state: State
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A job in a worker's hands. Every later move shows the fence; with an old one it changes nothing."""
+
+    songhash: str
+    fence: str
+    job: Job
+
+
+@dataclass(frozen=True)
+class Counts:
+    waiting: int
+    in_work: int
+    dead: int
+
+
+class Queue:
+    """The moves of a job. Every method raises QueueUnavailable where Redis does not answer."""
+
+    def __init__(self, redis: Redis, *, lease_seconds: float = 30, max_attempts: int = 3) -> None:
+        self.redis: Any = redis  # its stubs speak of bytes; decode_responses gives str
+        self.lease_ms = int(lease_seconds * 1000)
+        self.max_attempts = max_attempts
+        self._scripts = {name: redis.register_script(_source(name)) for name in SCRIPTS}
+
+    @classmethod
+    def from_settings(cls, settings: Settings, *, timeout_seconds: float = 10) -> Queue:
+        redis = connect(settings, timeout_seconds=timeout_seconds)
+        return cls(redis, lease_seconds=settings.lease_seconds, max_attempts=settings.max_attempts)
+
+    def _run(self, script: str, *args: str | int | float) -> Any:
+        with redis_errors():
+            return self._scripts[script](keys=KEYS, args=args)
+
+    def ping(self) -> None:
+        with redis_errors():
+            self.redis.ping()
+
+    # --- the API's moves
+
+    def submit(self, songhash: str, fields: Mapping[str, str], *, stems_missing: bool = False) -> Submitted:
+        """Queues a song that is stored already. A known one stays as it is, unless its stems are missing."""
+        outcome, state = self._run("submit", songhash, int(stems_missing), *_flat(fields))
+        return Submitted(outcome == "queued", State(state))
+
+    def cancel(self, songhash: str) -> State | None:
+        """The state the job was found in, None where it is unknown. Queued and running jobs are cancelled now."""
+        found = self._run("cancel", songhash)
+        return None if found == "unknown" else State(found)
+
+    def get(self, songhash: str) -> Job | None:
+        with redis_errors():
+            record = self.redis.hgetall(f"job:{songhash}")
+            if record:
+                return Job.from_hash(songhash, record)
+            waits = self.redis.lpos(WAITING, songhash)
+        return None if waits is None else Job(songhash, State.QUEUED)  # pushed by hand, not claimed yet
+
+    def position(self, songhash: str) -> int | None:
+        """Songs ahead of this one; None where it does not wait."""
+        with redis_errors():
+            position = self.redis.lpos(WAITING, songhash)
+        return position if isinstance(position, int) else None
+
+    def waiting(self, offset: int = 0, limit: int = 1000) -> list[str]:
+        with redis_errors():
+            return list(self.redis.lrange(WAITING, offset, offset + limit - 1))
+
+    def in_work(self, limit: int = 1000) -> list[str]:
+        with redis_errors():
+            return list(self.redis.lrange(PROCESSING, 0, limit - 1))
+
+    def dead(self, limit: int = 1000) -> list[str]:
+        """The latest to be given up, newest first."""
+        with redis_errors():
+            return list(reversed(self.redis.lrange(DEAD, -limit, -1)))
+
+    def counts(self) -> Counts:
+        with redis_errors(), self.redis.pipeline(transaction=False) as pipe:
+            pipe.llen(WAITING).llen(PROCESSING).llen(DEAD)
+            return Counts(*pipe.execute())
+
+    def pace(self) -> dict[str, float]:
+        """Moving averages: `seconds_per_job`, `seconds_per_audio_second`. Empty before the first job is done."""
+        with redis_errors():
+            return {name: float(value) for name, value in self.redis.hgetall(PACE).items()}
+
+    # --- the worker's moves
+
+    def wait(self, seconds: float) -> bool:
+        """Waits until a song waits. The move from the list's head to its head changes nothing and wakes on any push."""
+        with redis_errors():
+            return self.redis.blmove(WAITING, WAITING, seconds, "LEFT", "LEFT") is not None
+
+    def claim(self, worker: str) -> Claim | None:
+        """Takes the song at the head; None where nothing waits."""
+        limit_error = record_json(TOO_MANY_ATTEMPTS)
+        answer = self._run("claim", worker, self.lease_ms, self.max_attempts, limit_error)
+        if not answer:
+            return None
+        songhash, fence, *pairs = answer
+        record = dict(zip(pairs[::2], pairs[1::2], strict=True))
+        return Claim(songhash, fence, Job.from_hash(songhash, record))
+
+    def renew(self, claim: Claim, fields: Mapping[str, str] | None = None) -> str:
+        """`kept`, or the state of a job that is no longer this claim's (`cancelled`, `queued`, …, `unknown`)."""
+        return str(self._run("renew", claim.songhash, claim.fence, self.lease_ms, *_flat(fields or {})))
+
+    def finish(self, claim: Claim, result: Mapping[str, Any], audio_seconds: float) -> bool:
+        """False where the job was no longer this claim's: nothing has changed."""
+        return bool(self._run("finish", claim.songhash, claim.fence, record_json(result), audio_seconds))
+
+    def fail(self, claim: Claim, error: Mapping[str, Any], *, retry: bool) -> str:
+        """`queued` (another run follows), `failed`, or `` where the job was no longer this claim's."""
+        return str(self._run("fail", claim.songhash, claim.fence, record_json(error), int(retry), self.max_attempts))
+
+    def release(self, claim: Claim) -> bool:
+        """Back to the head of the list, the attempt not charged. False where it was no longer this claim's."""
+        return bool(self._run("release", claim.songhash, claim.fence))
+
+    def claims_of(self, worker: str) -> list[Claim]:
+        """What is in work under a worker's name: a claim whose answer got lost is found again here."""
+        jobs = (self.get(songhash) for songhash in self.in_work())
+        mine = (job for job in jobs if job is not None and job.worker == worker and job.state is State.RUNNING)
+        return [Claim(job.songhash, str(job.fence), job) for job in mine]
+
+    # --- anyone's moves
+
+    def reap(self) -> dict[str, str]:
+        """Requeues or buries what lost its worker; songhash ▸ `queued` or `failed`."""
+        answer = self._run("reap", self.max_attempts, self.lease_ms, record_json(WORKER_LOST))
+        return dict(zip(answer[::2], answer[1::2], strict=True))
+
+    def publish_model(self, name: str, description: Mapping[str, Any]) -> None:
+        """Notes what a model separates, so that the API can check stems without loading it."""
+        with redis_errors():
+            self.redis.hset(MODELS, name, record_json(description))
+
+    def model_sources(self, name: str) -> tuple[str, ...] | None:
+        """The stems of a model, as a worker that loaded it told; None before any has."""
+        with redis_errors():
+            text = self.redis.hget(MODELS, name)
+        return tuple(json.loads(text)["sources"]) if text else None
+
+
+def _source(name: str) -> str:
+    folder = resources.files(__package__) / "lua"
+    return "\n".join((folder / f"{part}.lua").read_text() for part in ("common", name))
+
+
+def _flat(fields: Mapping[str, str]) -> Sequence[str]:
+    return [text for pair in fields.items() for text in pair]
+
+
+class Backoff:
+    """Waits between tries while Redis or the object store is away: 0.1 s, doubling up to `cap_seconds`."""
+
+    def __init__(self, stopped: threading.Event | None = None, cap_seconds: float = 2) -> None:
+        self._stopped, self._cap_seconds, self._seconds = stopped or threading.Event(), cap_seconds, 0.1
+
+    def wait(self) -> None:
+        self._stopped.wait(self._seconds)
+        self._seconds = min(self._seconds * 2, self._cap_seconds)
+
+    def reset(self) -> None:
+        self._seconds = 0.1

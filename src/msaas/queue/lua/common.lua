@@ -1,0 +1,57 @@
+-- Put before every script by queue/__init__.py: the keys, the clock and the moves that several scripts share.
+--
+-- KEYS[1] toWorkers             list  waiting songhashes, head first
+-- KEYS[2] toWorkers:processing  list  claimed songhashes
+-- KEYS[3] toWorkers:leases      zset  songhash > lease expiry, ms
+-- KEYS[4] toWorkers:dead        list  given up, and entries that are no UUID
+-- KEYS[5] toWorkers:fence       counter, one for all jobs
+-- KEYS[6] toWorkers:pace        hash  moving averages that ETAs are made of
+-- job:<songhash>                hash  the record. Built from the songhash: Redis Cluster is not supported.
+local waiting, processing, leases, dead, fence_counter, pace = unpack(KEYS)
+
+local function job_key(songhash)
+  return 'job:' .. songhash
+end
+
+-- Redis' own clock, so that workers' clocks need not agree. As text: a Lua number would print as 1.7e+12.
+local function ms_text(ms)
+  return string.format('%d', ms)
+end
+
+local clock = redis.call('TIME')
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+
+local function publish(songhash, state, stage, progress)
+  local event = {songhash = songhash, state = state, stage = stage, progress = tonumber(progress) or 0, at_ms = now}
+  redis.call('PUBLISH', 'events', cjson.encode(event))
+end
+
+local function leave_work(songhash)
+  redis.call('ZREM', leases, songhash)
+  redis.call('LREM', processing, 0, songhash)
+end
+
+local function end_job(songhash, state, fields)
+  leave_work(songhash)
+  redis.call('HSET', job_key(songhash), 'state', state, 'stage', '', 'finished_ms', ms_text(now), unpack(fields or {}))
+  publish(songhash, state, '', state == 'done' and 1 or 0)
+end
+
+local function bury(songhash, error_json)
+  redis.call('RPUSH', dead, songhash)
+  end_job(songhash, 'failed', {'error', error_json})
+end
+
+-- `end_of_list` is 'LPUSH' for a job that has waited its turn already, 'RPUSH' for one that others should pass.
+local function requeue(songhash, end_of_list)
+  leave_work(songhash)
+  redis.call('HSET', job_key(songhash), 'state', 'queued', 'stage', '', 'progress', '0', 'worker', '')
+  redis.call(end_of_list, waiting, songhash)
+  publish(songhash, 'queued', '', 0)
+end
+
+-- Does the holder of `fence` still own the job? After a requeue, a cancel or another claim it does not.
+local function owns(songhash, fence)
+  local record = redis.call('HMGET', job_key(songhash), 'state', 'fence')
+  return record[1] == 'running' and record[2] == fence
+end

@@ -1,0 +1,23 @@
+-- Ends a job well. Its stems are in storage already, so whoever reads `done` can read them.
+-- ARGV: songhash, fence, result JSON, seconds of audio
+-- Returns 1, or 0 where the fence is old: nothing was changed.
+local songhash, fence = ARGV[1], ARGV[2]
+if not owns(songhash, fence) then
+  return 0
+end
+local started = tonumber(redis.call('HGET', job_key(songhash), 'started_ms') or now)
+local seconds, audio_seconds = (now - started) / 1000, tonumber(ARGV[4])
+
+-- Moving averages, a fifth of each new job: ETAs follow a change of machine within a few songs.
+local function average(field, value)
+  local before = tonumber(redis.call('HGET', pace, field) or value)
+  redis.call('HSET', pace, field, string.format('%.4f', before + (value - before) / 5))
+end
+average('seconds_per_job', seconds)
+if audio_seconds > 0 then
+  average('seconds_per_audio_second', seconds / audio_seconds)
+end
+
+redis.call('HDEL', job_key(songhash), 'error')
+end_job(songhash, 'done', {'progress', '1', 'result', ARGV[3]})
+return 1

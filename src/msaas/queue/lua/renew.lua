@@ -1,0 +1,14 @@
+-- Keeps a job: a new lease, and what there is to report.
+-- ARGV: songhash, fence, lease ms, then field, value, ... to note in the record
+-- Returns 'kept', or the state the job is in now that it is no longer this worker's ('unknown': no record).
+local songhash, fence, lease_ms = ARGV[1], ARGV[2], tonumber(ARGV[3])
+if not owns(songhash, fence) then
+  return redis.call('HGET', job_key(songhash), 'state') or 'unknown'
+end
+redis.call('ZADD', leases, ms_text(now + lease_ms), songhash)
+if #ARGV > 3 then
+  redis.call('HSET', job_key(songhash), unpack(ARGV, 4))
+  local seen = redis.call('HMGET', job_key(songhash), 'stage', 'progress')
+  publish(songhash, 'running', seen[1], seen[2])
+end
+return 'kept'

@@ -1,0 +1,241 @@
+"""Every setting, read once from the environment, typed, refused where wrong. Nothing else reads the environment.
+
+`REDIS_HOST` and `MINIO_HOST` take `host` or `host:port`. `REDIS_PORT` and `MINIO_PORT` are never read: Kubernetes
+injects `REDIS_PORT=tcp://…` for a Service called redis.
+"""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from msaas.errors import SettingsError
+
+TRUE_WORDS = frozenset({"1", "true", "yes", "on"})
+FALSE_WORDS = frozenset({"0", "false", "no", "off", ""})
+DEVICES = ("auto", "cpu", "cuda", "mps")
+LOG_LEVELS = ("debug", "info", "warning", "error")
+MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+
+
+def _text(value: str) -> str:
+    return value.strip()
+
+
+def _flag(value: str) -> bool:
+    word = value.strip().lower()
+    if word in TRUE_WORDS:
+        return True
+    if word in FALSE_WORDS:
+        return False
+    raise ValueError("use true or false")
+
+
+def _number(kind: type[int] | type[float], low: float, high: float) -> Callable[[str], Any]:
+    def parse(value: str) -> int | float:
+        number = kind(value)
+        if not low <= number <= high:  # also refuses nan
+            raise ValueError(f"must lie between {low:g} and {high:g}")
+        return number
+
+    return parse
+
+
+def _choice(options: Iterable[str]) -> Callable[[str], str]:
+    def parse(value: str) -> str:
+        word = value.strip().lower()
+        if word not in options:
+            raise ValueError(f"choose one of {', '.join(options)}")
+        return word
+
+    return parse
+
+
+def _model_name(value: str) -> str:
+    if not MODEL_NAME.fullmatch(value.strip()):
+        raise ValueError("a model's name has letters, digits, _ . and - only")
+    return value.strip()
+
+
+def _model_names(value: str) -> tuple[str, ...]:
+    return tuple(_model_name(name) for name in value.split(",") if name.strip())
+
+
+def _path(value: str) -> Path | None:
+    return Path(value).expanduser() if value.strip() else None
+
+
+def _folder(value: str) -> Path:
+    return Path(value or tempfile.gettempdir()).expanduser()
+
+
+def _address(default_port: int) -> Callable[[str], str]:
+    """`host`, `host:port` or `[v6]:port` ▸ `host:port`. Schemes are refused: MINIO_SECURE says http or https."""
+
+    def parse(value: str) -> str:
+        if "/" in value or not value.strip():
+            raise ValueError("give host or host:port, no scheme and no path")
+        parts = urlsplit(f"//{value.strip()}")
+        if not parts.hostname or parts.port == 0:  # .port raises ValueError past 65535
+            raise ValueError("give host or host:port")
+        host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+        return f"{host}:{parts.port or default_port}"
+
+    return parse
+
+
+def _setting(name: str, default: str, parse: Callable[[str], Any], unit: str, help_: str) -> Any:
+    meta = {"name": name, "default": default, "parse": parse, "unit": unit, "help": help_}
+    return field(default_factory=lambda: parse(default), metadata=meta)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One field a setting; the metadata is what the README's table is held to."""
+
+    redis_host: str = _setting("REDIS_HOST", "localhost:6379", _address(6379), "host[:port]", "Redis or Valkey")
+    redis_password: str = _setting("MSAAS_REDIS_PASSWORD", "", _text, "", "its password; empty where it asks for none")
+    minio_host: str = _setting("MINIO_HOST", "localhost:9000", _address(9000), "host[:port]", "MinIO or any S3 server")
+    minio_access_key: str = _setting("MINIO_ACCESS_KEY", "minioadmin", _text, "", "its access key")
+    minio_secret_key: str = _setting("MINIO_SECRET_KEY", "minioadmin", _text, "", "its secret key")
+    minio_secure: bool = _setting("MINIO_SECURE", "false", _flag, "bool", "speak TLS to it")
+
+    host: str = _setting("MSAAS_HOST", "127.0.0.1", _text, "address", "address the API binds to")
+    port: int = _setting("MSAAS_PORT", "5000", _number(int, 1, 65535), "port", "port the API binds to")
+    url: str = _setting(
+        "MSAAS_URL", "http://localhost:5000", _text, "URL", "where clients (sample-requests.py) find the API"
+    )
+    threads: int = _setting("MSAAS_THREADS", "32", _number(int, 2, 1024), "threads", "request threads of the API")
+    max_upload_bytes: int = _setting(
+        "MSAAS_MAX_UPLOAD_BYTES",
+        "200000000",
+        _number(int, 1, 10**12),
+        "bytes",
+        "largest song, decoded from base64",
+    )
+    max_duration_seconds: float = _setting(
+        "MSAAS_MAX_DURATION_SECONDS", "14400", _number(float, 0.001, 10**6), "seconds", "longest song"
+    )
+    max_decoded_bytes: int = _setting(
+        "MSAAS_MAX_DECODED_BYTES",
+        "16000000000",
+        _number(int, 1, 10**13),
+        "bytes",
+        "most PCM a song may decode to",
+    )
+    debug_endpoints: bool = _setting(
+        "MSAAS_DEBUG_ENDPOINTS", "false", _flag, "bool", "allow the calls that empty the buckets"
+    )
+
+    model: str = _setting("MSAAS_MODEL", "htdemucs", _model_name, "name", "model of a request that names none")
+    models: tuple[str, ...] = _setting(
+        "MSAAS_MODELS",
+        "",
+        _model_names,
+        "names",
+        "models a request may name, by commas; MSAAS_MODEL is always one",
+    )
+    model_repo: Path | None = _setting(
+        "MSAAS_MODEL_REPO", "", _path, "folder", "weights on disk, looked in before caches and hubs"
+    )
+    device: str = _setting("MSAAS_DEVICE", "auto", _choice(DEVICES), "", "auto takes CUDA, else MPS, else CPU")
+    batch: int = _setting(
+        "MSAAS_BATCH",
+        "0",
+        _number(int, 0, 256),
+        "segments",
+        "segments a forward pass; 0 lets the device choose",
+    )
+    cpu_threads: int = _setting(
+        "MSAAS_CPU_THREADS",
+        "0",
+        _number(int, 0, 1024),
+        "threads",
+        "torch's threads; 0 leaves the choice to torch",
+    )
+
+    lease_seconds: float = _setting(
+        "MSAAS_LEASE_SECONDS",
+        "30",
+        _number(float, 0.5, 3600),
+        "seconds",
+        "a job unheard of this long is taken back",
+    )
+    heartbeat_seconds: float = _setting(
+        "MSAAS_HEARTBEAT_SECONDS",
+        "1",
+        _number(float, 0.05, 600),
+        "seconds",
+        "how often a worker renews its lease, reports progress and notices a cancel",
+    )
+    max_attempts: int = _setting(
+        "MSAAS_MAX_ATTEMPTS", "3", _number(int, 1, 100), "runs", "runs before a job is given up"
+    )
+    stall_seconds: float = _setting(
+        "MSAAS_STALL_SECONDS",
+        "300",
+        _number(float, 1, 86400),
+        "seconds",
+        "a run without progress this long is ended",
+    )
+    grace_seconds: float = _setting(
+        "MSAAS_GRACE_SECONDS",
+        "20",
+        _number(float, 0, 86400),
+        "seconds",
+        "time a worker may finish its job on SIGTERM",
+    )
+    worker_http_port: int = _setting(
+        "MSAAS_WORKER_HTTP_PORT",
+        "8081",
+        _number(int, 0, 65535),
+        "port",
+        "the worker's health checks; 0 for none",
+    )
+    scratch_dir: Path = _setting(
+        "MSAAS_SCRATCH_DIR", "", _folder, "folder", "temporary files; empty for the system's own place"
+    )
+    log_level: str = _setting("MSAAS_LOG_LEVEL", "info", _choice(LOG_LEVELS), "", "debug, info, warning or error")
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str]) -> Settings:
+        """Reads every setting. Raises SettingsError naming the variable, its value and what it may be."""
+        known = {f.metadata["name"]: f for f in fields(cls)}
+        for name in environ:
+            if name.startswith("MSAAS_") and name not in known:
+                raise SettingsError(f"{name} is no setting of MSaaS; `msaas settings` lists them")
+        values = {f.name: _read(f.metadata, environ) for f in known.values() if f.metadata["name"] in environ}
+        return cls(**values)._checked()
+
+    def _checked(self) -> Settings:
+        if self.heartbeat_seconds * 2 > self.lease_seconds:
+            raise SettingsError(
+                f"MSAAS_HEARTBEAT_SECONDS={self.heartbeat_seconds:g} is more than half of"
+                f" MSAAS_LEASE_SECONDS={self.lease_seconds:g}: one late heartbeat would lose the job"
+            )
+        return self
+
+    @property
+    def allowed_models(self) -> tuple[str, ...]:
+        """What a request may name, the default first."""
+        return tuple(dict.fromkeys((self.model, *self.models)))
+
+
+def _read(meta: Mapping[str, Any], environ: Mapping[str, str]) -> Any:
+    value = environ[meta["name"]]
+    try:
+        return meta["parse"](value)
+    except ValueError as error:
+        shown = "(hidden)" if "KEY" in meta["name"] or "PASSWORD" in meta["name"] else repr(value)
+        raise SettingsError(f"{meta['name']}={shown} is not usable: {error}") from error
+
+
+def describe() -> list[dict[str, str]]:
+    """Name, default, unit and help of each setting, in the order of the README's table."""
+    keys = ("name", "default", "unit", "help")
+    return [{key: str(f.metadata[key]) for key in keys} for f in fields(Settings)]

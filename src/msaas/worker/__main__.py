@@ -1,0 +1,53 @@
+"""Starts a worker: settings, signals, health checks, housekeeping, then the supervisor's loop."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+from types import FrameType
+
+from msaas import logs
+from msaas.errors import SettingsError
+from msaas.housekeeping import Housekeeper
+from msaas.queue import Queue
+from msaas.settings import Settings
+from msaas.storage import Storage
+from msaas.worker.health import serve_health
+from msaas.worker.process import SeparationProcess
+from msaas.worker.supervisor import Supervisor
+
+log = logging.getLogger(__name__)
+
+
+def main() -> int:
+    try:
+        settings = Settings.from_env(os.environ)
+    except SettingsError as error:
+        print(f"msaas: {error}", file=sys.stderr)  # noqa: T201 - logging is set up by what could not be read
+        return 2
+    logs.set_up(settings.log_level)
+    queue, storage = Queue.from_settings(settings), Storage.from_settings(settings)
+    worker = Supervisor(settings, queue, storage, SeparationProcess(stall_seconds=settings.stall_seconds))
+    if settings.worker_http_port:
+        try:
+            serve_health(settings.worker_http_port, alive=worker.alive, ready=worker.ready)
+        except OSError as error:
+            log.error("MSAAS_WORKER_HTTP_PORT=%d cannot be bound: %s", settings.worker_http_port, error)
+            return 2
+
+    def on_signal(_number: int, _frame: FrameType | None) -> None:
+        worker.stop()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, on_signal)
+    housekeeper = Housekeeper(queue, storage)
+    housekeeper.start()
+    worker.run()
+    housekeeper.stop()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

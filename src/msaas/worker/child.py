@@ -1,0 +1,161 @@
+"""The separation process: keeps a model loaded, separates one song at a time. Touches neither Redis nor S3.
+
+It may be killed at any moment; the supervisor starts another. It ends by itself when its input closes, so that it
+never outlives the supervisor.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import queue
+import signal
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any, TextIO
+
+from msaas import logs
+from msaas.audio.limits import Limits
+from msaas.errors import AudioError, Cancelled, InvalidOption, MSaaSError
+from msaas.separation.device import choose_device
+from msaas.separation.pipeline import SeparationRequest, SeparationResult, Separator
+from msaas.separation.weights import load_model
+from msaas.settings import Settings
+from msaas.worker.protocol import Task, failure, line
+
+log = logging.getLogger(__name__)
+
+Say = Callable[[Mapping[str, Any]], None]
+
+
+class Bench:
+    """Holds the separator that was used last; another model takes its place when a task asks for one."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.choice = choose_device(settings.device)
+        log.info("device=%s reason=%s", self.choice.device, self.choice.reason)
+        self._name = ""
+        self._separator: Separator | None = None
+
+    def separator(self, model: str) -> Separator:
+        if self._separator is None or self._name != model:
+            self._separator = None  # two models at once may be more than the memory holds
+            loaded = load_model(model, repo=self.settings.model_repo)
+            self._separator, self._name = Separator(loaded, self.choice.device, batch=self.settings.batch), model
+            log.info("loaded model=%s", json.dumps(loaded.describe()))
+        return self._separator
+
+    def describe(self, model: str) -> dict[str, Any]:
+        description = self.separator(model).model.describe()
+        return {"model": description, "device": str(self.choice.device), "reason": self.choice.reason}
+
+    def separate(self, task: Task, say: Say, stop: Callable[[], bool]) -> dict[str, Any]:
+        separator = self.separator(task.options.model)
+        options = task.options
+        result = separator.separate_song(
+            task.song,
+            task.out_dir,
+            SeparationRequest(options.stems, options.two_stems, options.format, options.bitrate or 320),
+            limits=Limits(self.settings.max_duration_seconds, self.settings.max_decoded_bytes),
+            progress=lambda stage, fraction: say({"progress": {"stage": stage, "fraction": fraction}}),
+            stop=stop,
+        )
+        return _report(result) | self.describe(options.model)
+
+
+def _report(result: SeparationResult) -> dict[str, Any]:
+    return {
+        "stems": {stem: str(path) for stem, path in result.stems.items()},
+        "samples": result.total_samples,
+        "sample_rate": result.sample_rate,
+        "duration_seconds": result.duration_seconds,
+        "gain": result.gain,
+        "timings": result.timings,
+        "report": result.report,
+    }
+
+
+def attempt(bench: Bench, task: Task, say: Say, stop: Callable[[], bool]) -> None:
+    """Runs one task and says how it ended. What the audio or the options are to blame for is not worth another run."""
+    try:
+        say({"done": bench.separate(task, say, stop)})
+    except (AudioError, InvalidOption) as error:
+        say(failure(error.code, str(error), retry=False))
+    except Cancelled as error:
+        say(failure(error.code, str(error), retry=True))
+    except MSaaSError as error:
+        log.exception("separation failed song=%s", task.song.name)
+        say(failure(error.code, str(error), retry=True))
+    except Exception as error:
+        log.exception("separation failed song=%s", task.song.name)
+        say(failure("separation_failed", f"{type(error).__name__}: {error}", retry=True))
+
+
+class Orders:
+    """What the supervisor asks for, read by a thread of its own so that a stop is heard in mid-run."""
+
+    def __init__(self, source: TextIO) -> None:
+        self._tasks: queue.SimpleQueue[Task] = queue.SimpleQueue()
+        self._stopped = threading.Event()
+        threading.Thread(target=self._listen, args=(source,), name="orders", daemon=True).start()
+
+    def next_task(self) -> Task:
+        return self._tasks.get()
+
+    def stopped(self) -> bool:
+        return self._stopped.is_set()
+
+    def _listen(self, source: TextIO) -> None:
+        for text in source:
+            order = json.loads(text)
+            if order.get("stop"):
+                self._stopped.set()
+            else:
+                self._stopped.clear()
+                self._tasks.put(Task.from_message(order["separate"]))
+        os._exit(0)  # the supervisor is gone; a run in flight, or a download, is worth nothing without it
+
+
+def _private_stdout() -> TextIO:
+    """Our lines on a descriptor of their own: a library that prints must not break the protocol."""
+    lines = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8")
+    os.dup2(2, 1)
+    return lines
+
+
+def main() -> int:
+    # The supervisor decides when this process ends; a signal to the whole group is the supervisor's to answer.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
+    lines = _private_stdout()
+    orders = Orders(sys.stdin)
+    settings = Settings.from_env(os.environ)
+    logs.set_up(settings.log_level)
+
+    def say(message: Mapping[str, Any]) -> None:
+        lines.write(line(message))
+        lines.flush()
+
+    try:
+        _limit_threads(settings.cpu_threads)
+        bench = Bench(settings)
+        say({"ready": bench.describe(settings.model)})
+    except MSaaSError as error:
+        say(failure(error.code, str(error), retry=True))
+        return 3
+    while True:
+        attempt(bench, orders.next_task(), say, orders.stopped)
+
+
+def _limit_threads(count: int) -> None:
+    if count:
+        import torch
+
+        torch.set_num_threads(count)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

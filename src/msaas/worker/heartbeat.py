@@ -1,0 +1,64 @@
+"""Keeps one claim alive from a thread of its own, reports progress, and notices when the job is no longer ours."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from types import TracebackType
+from typing import Self
+
+from msaas.errors import QueueUnavailable
+from msaas.queue import Claim, Queue
+
+log = logging.getLogger(__name__)
+
+
+class Heartbeat:
+    """Renews at once on entry and every `every_seconds` until left.
+
+    While Redis is away it goes on trying: a lease that ran out may be renewed as long as nobody took the job back.
+    """
+
+    def __init__(self, queue: Queue, claim: Claim, *, every_seconds: float) -> None:
+        self.queue, self.claim, self.every_seconds = queue, claim, every_seconds
+        self.lost: str | None = None  # the state the job was found in, once it is no longer ours
+        self._notes: dict[str, str] = {}
+        self._lock = threading.Lock()
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self._stopped.set()
+        self._thread.join()
+
+    def note(self, **fields: str) -> None:
+        """Fields for the record, written with the next beat."""
+        with self._lock:
+            self._notes.update(fields)
+
+    def progress(self, stage: str, fraction: float) -> None:
+        self.note(stage=stage, progress=f"{fraction:.4f}")
+
+    def _run(self) -> None:
+        while True:
+            self.beat()
+            if self.lost or self._stopped.wait(self.every_seconds):
+                return
+
+    def beat(self) -> None:
+        """One renewal now, with what there is to note; what could not be written is kept for the next."""
+        with self._lock:
+            notes, self._notes = self._notes, {}
+        try:
+            answer = self.queue.renew(self.claim, notes)
+        except QueueUnavailable as error:
+            log.warning("heartbeat missed job=%s reason=%s", self.claim.songhash, error)
+            with self._lock:
+                self._notes = notes | self._notes
+            return
+        if answer != "kept":
+            self.lost = answer

@@ -1,0 +1,181 @@
+"""The supervisor's handle on the separation process: start it, hand it a song, stop it. Knows no jobs.
+
+Progress is what keeps a run alive: a run that says nothing for the stall limit is ended, however long it may take
+otherwise.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import IO, Any
+
+from msaas.errors import Cancelled, ChildDied, MSaaSError
+from msaas.worker.protocol import Task, line
+
+log = logging.getLogger(__name__)
+
+COMMAND = (sys.executable, "-m", "msaas.worker.child")
+STOP_SECONDS = 0.5  # a run told to stop has this long before it is killed: cancelling takes two seconds at most
+POLL_SECONDS = 0.1
+
+
+class TaskFailed(MSaaSError):
+    """The process said that the run failed; `retry` tells whether another may go better."""
+
+    def __init__(self, code: str, detail: str, *, retry: bool) -> None:
+        super().__init__(detail)
+        self.code, self.retry = code, retry
+
+
+class SeparationProcess:
+    """One process at a time, started when needed. It ends by itself once the supervisor's end of its input closes."""
+
+    def __init__(self, *, stall_seconds: float, command: Sequence[str] = COMMAND) -> None:
+        self.command, self.stall_seconds = tuple(command), stall_seconds
+        self.ready: dict[str, Any] | None = None
+        self.trouble = "the separation process has not started yet"
+        self._process: subprocess.Popen[str] | None = None
+        self._messages: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
+
+    @property
+    def pid(self) -> int | None:
+        return self._process.pid if self._process else None
+
+    @property
+    def alive(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def ensure_ready(self, give_up: Callable[[], bool]) -> bool:
+        """Starts the process where none runs and waits until its model is loaded. False with `trouble` set if not."""
+        if self.alive and self.ready is not None:
+            return True
+        self._start()
+        try:
+            self.ready = self._until("ready", give_up, lambda _stage, _fraction: None)
+            self.trouble = ""
+        except MSaaSError as error:
+            self.trouble = f"{error.code}: {error}"
+            self.kill()
+        return self.ready is not None
+
+    def separate(
+        self, task: Task, give_up: Callable[[], bool], progress: Callable[[str, float], None]
+    ) -> dict[str, Any]:
+        """Runs one task to its end and returns what the process reports.
+
+        Raises TaskFailed as the process says, ChildDied where it ended or stalled, Cancelled once `give_up()`.
+        """
+        process = self._process
+        if process is None or process.stdin is None:
+            raise ChildDied("the separation process is not running")
+        try:
+            process.stdin.write(task.to_message())
+            process.stdin.flush()
+        except OSError as error:
+            self.kill()
+            raise ChildDied(f"the separation process takes no orders: {error}") from error
+        return self._until("done", give_up, progress)
+
+    def kill(self) -> None:
+        """Ends the process now and forgets it."""
+        process, self._process, self.ready = self._process, None, None
+        if process is None:
+            return
+        process.kill()
+        process.wait()
+        for pipe in (process.stdin, process.stdout):
+            if pipe:
+                with contextlib.suppress(OSError):
+                    pipe.close()
+
+    def _start(self) -> None:
+        self.kill()
+        self._messages = queue.SimpleQueue()
+        self._process = subprocess.Popen(
+            self.command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            encoding="utf-8",
+        )
+        assert self._process.stdout is not None  # noqa: S101 - asked for above
+        threading.Thread(
+            target=_read, args=(self._process.stdout, self._messages), name="separation-output", daemon=True
+        ).start()
+
+    def _until(
+        self, wanted: str, give_up: Callable[[], bool], progress: Callable[[str, float], None]
+    ) -> dict[str, Any]:
+        heard = time.monotonic()
+        while True:
+            if give_up():
+                self._stop_run()
+                raise Cancelled("the run was given up")
+            if time.monotonic() - heard > self.stall_seconds:
+                self.kill()
+                raise ChildDied(f"no progress for {self.stall_seconds:g} seconds; the separation process was ended")
+            try:
+                message = self._messages.get(timeout=POLL_SECONDS)
+            except queue.Empty:
+                continue
+            heard = time.monotonic()
+            if message is None:
+                raise ChildDied(self._epitaph())
+            if wanted in message:
+                return dict(message[wanted])
+            _pass_on(message, progress)
+
+    def _stop_run(self) -> None:
+        """Asks first, since a process that stops by itself keeps its model; then kills."""
+        if self._process is None or self._process.stdin is None or self.ready is None:
+            self.kill()
+            return
+        try:
+            self._process.stdin.write(line({"stop": True}))
+            self._process.stdin.flush()
+            self._drain_until_ended()
+        except (OSError, queue.Empty, ChildDied):
+            self.kill()
+
+    def _drain_until_ended(self) -> None:
+        deadline = time.monotonic() + STOP_SECONDS
+        while True:
+            message = self._messages.get(timeout=max(deadline - time.monotonic(), 0.001))
+            if message is None:
+                raise ChildDied("ended while stopping")
+            if "done" in message or "failed" in message:
+                return
+
+    def _epitaph(self) -> str:
+        process = self._process
+        status = process.wait() if process else None
+        self.kill()
+        if status is None or status >= 0:
+            return f"the separation process ended in mid-run with exit status {status}"
+        name = signal.Signals(-status).name
+        hint = " (out of memory, most likely)" if -status == signal.SIGKILL else ""
+        return f"the separation process was killed by {name}{hint}"
+
+
+def _pass_on(message: dict[str, Any], progress: Callable[[str, float], None]) -> None:
+    if "progress" in message:
+        progress(message["progress"]["stage"], message["progress"]["fraction"])
+    elif "failed" in message:
+        failed = message["failed"]
+        raise TaskFailed(failed["code"], failed["detail"], retry=failed["retry"])
+
+
+def _read(pipe: IO[str], messages: queue.SimpleQueue[dict[str, Any] | None]) -> None:
+    with contextlib.suppress(ValueError, OSError):  # the pipe was closed, or broke off in mid-line
+        for text in pipe:
+            messages.put(json.loads(text))
+    messages.put(None)

@@ -1,0 +1,43 @@
+"""What the supervisor and the separation process say to each other: one JSON object a line. No I/O.
+
+Supervisor ▸ process                            process ▸ supervisor
+    {"separate": {…Task…}}                          {"ready": {…}}         the default model is loaded
+    {"stop": true}      give the run up             {"progress": {"stage", "fraction"}}
+    (end of file)       end at once                 {"done": {…}}
+                                                    {"failed": {"code", "detail", "retry"}}
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from msaas.jobs import Options
+
+
+@dataclass(frozen=True)
+class Task:
+    """One song to separate; both paths lie in the supervisor's scratch folder."""
+
+    song: Path
+    out_dir: Path
+    options: Options
+
+    def to_message(self) -> str:
+        options = asdict(self.options)
+        return line({"separate": {"song": str(self.song), "out_dir": str(self.out_dir), "options": options}})
+
+    @classmethod
+    def from_message(cls, body: Mapping[str, Any]) -> Task:
+        return cls(Path(body["song"]), Path(body["out_dir"]), Options.from_json(json.dumps(body["options"])))
+
+
+def line(message: Mapping[str, Any]) -> str:
+    return json.dumps(message) + "\n"
+
+
+def failure(code: str, detail: str, *, retry: bool) -> dict[str, Any]:
+    return {"failed": {"code": code, "detail": detail, "retry": retry}}

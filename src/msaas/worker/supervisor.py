@@ -1,0 +1,277 @@
+"""Claims jobs and sees each to its end: song in, separation process, stems out, record closed. Never loads a model.
+
+Two things may end a run early: the job is no longer ours (cancelled, or taken back), or we have to stop. The first
+ends the run and changes nothing; the second gives the job back uncharged.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import secrets
+import shutil
+import socket
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from msaas.errors import (
+    Cancelled,
+    ChildDied,
+    MSaaSError,
+    NotFound,
+    QueueUnavailable,
+    RequestError,
+    ScratchFull,
+    StorageUnavailable,
+)
+from msaas.jobs import Options
+from msaas.queue import Backoff, Claim, Queue
+from msaas.settings import Settings
+from msaas.storage import Storage
+from msaas.worker.heartbeat import Heartbeat
+from msaas.worker.process import SeparationProcess, TaskFailed
+from msaas.worker.protocol import Task
+
+log = logging.getLogger(__name__)
+
+WAIT_SECONDS = 1  # how long an idle worker may take to notice that it should stop
+MODEL_RETRY_SECONDS = 10
+LOOP_STALE_SECONDS = 60
+
+
+class Stopping(MSaaSError):
+    """The worker has to stop before the run is over."""
+
+
+class Supervisor:
+    """One worker. `run()` returns once `stop()` was called and the job in hand is finished or given back."""
+
+    def __init__(self, settings: Settings, queue: Queue, storage: Storage, process: SeparationProcess) -> None:
+        self.settings, self.queue, self.storage, self.process = settings, queue, storage, process
+        self.name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
+        self.stopping = threading.Event()
+        self._deadline = float("inf")
+        self._turned = time.monotonic()
+        self._claim_in_doubt = False
+
+    # --- called from elsewhere
+
+    def stop(self) -> None:
+        """No new claim; the job in hand has the grace to finish in. Calling it again changes nothing."""
+        if not self.stopping.is_set():
+            self._deadline = time.monotonic() + self.settings.grace_seconds
+            self.stopping.set()
+
+    def alive(self) -> tuple[bool, dict[str, Any]]:
+        """False once the loop hangs; a run in progress turns it with every message of the process."""
+        quiet = time.monotonic() - self._turned
+        return quiet < LOOP_STALE_SECONDS + self.settings.stall_seconds, {"quiet_seconds": round(quiet, 1)}
+
+    def ready(self) -> tuple[bool, dict[str, Any]]:
+        if self.process.ready is None or not self.process.alive:
+            return False, {"ready": False, "reason": self.process.trouble or "the separation process restarts"}
+        return True, {"ready": True, **self.process.ready}
+
+    # --- the loop
+
+    def run(self) -> None:
+        log.info("worker started name=%s lease_seconds=%g", self.name, self.settings.lease_seconds)
+        backoff = Backoff(self.stopping)
+        while not self.stopping.is_set():
+            self._turned = time.monotonic()
+            try:
+                if self._prepare():
+                    self._take_one()
+                backoff.reset()
+            except (QueueUnavailable, StorageUnavailable) as error:
+                log.warning("worker waits reason=%s", error)
+                backoff.wait()
+        self.process.kill()
+        log.info("worker stopped name=%s", self.name)
+
+    def _prepare(self) -> bool:
+        """A worker whose weights are not there claims nothing: others may have them."""
+        if self.process.alive and self.process.ready:
+            return True
+        if self.process.ensure_ready(self.stopping.is_set):
+            assert self.process.ready is not None  # noqa: S101 - what ensure_ready says
+            self.queue.publish_model(self.settings.model, self.process.ready["model"])
+            log.info("ready model=%s device=%s", self.settings.model, self.process.ready["device"])
+            return True
+        log.error("not ready reason=%s next_try_seconds=%d", self.process.trouble, MODEL_RETRY_SECONDS)
+        self.stopping.wait(MODEL_RETRY_SECONDS)
+        return False
+
+    def _take_one(self) -> None:
+        claim = self._claim()
+        if claim is None:
+            self.queue.wait(WAIT_SECONDS)
+            return
+        log.info("claimed job=%s attempt=%d fence=%s", claim.songhash, claim.job.attempts, claim.fence)
+        self._run_job(claim)
+
+    def _claim(self) -> Claim | None:
+        """A claim whose answer got lost on its way is ours all the same: it is looked up before the next."""
+        if self._claim_in_doubt:
+            for lost in self.queue.claims_of(self.name):
+                self.queue.release(lost)
+        self._claim_in_doubt = True
+        claim = self.queue.claim(self.name)
+        self._claim_in_doubt = False
+        return claim
+
+    # --- one job
+
+    def _run_job(self, claim: Claim) -> None:
+        """Whatever happens, the job ends finished, failed, requeued or given back; only Redis away leaves it leased."""
+        started = time.monotonic()
+        with Heartbeat(self.queue, claim, every_seconds=self.settings.heartbeat_seconds) as beat:
+            run = Run(self, claim, beat)
+            try:
+                with self._scratch(claim) as folder:
+                    result = run.separate(folder)
+                run.until_done(lambda: self._finish(claim, result))
+                log.info("finished job=%s seconds=%.1f", claim.songhash, time.monotonic() - started)
+            except Stopping:
+                run.until_done(lambda: self.queue.release(claim))
+                log.info("gave back job=%s reason=stopping", claim.songhash)
+            except Cancelled:
+                self._tidy_up(claim, beat.lost)
+            except Exception as error:
+                run.until_done(partial(self._fail, claim, _as_ours(error)))
+
+    def _finish(self, claim: Claim, result: dict[str, Any]) -> None:
+        if not self.queue.finish(claim, result, result["duration_seconds"]):
+            log.warning("not finished, no longer ours job=%s", claim.songhash)
+
+    def _fail(self, claim: Claim, error: MSaaSError) -> None:
+        outcome = self.queue.fail(claim, {"code": error.code, "detail": str(error)}, retry=_worth_another_run(error))
+        log.warning("failed job=%s code=%s outcome=%s detail=%s", claim.songhash, error.code, outcome or "lost", error)
+
+    def _tidy_up(self, claim: Claim, state: str | None) -> None:
+        """A cancelled job leaves no stems behind; one taken back is another worker's business, stems and all."""
+        log.info("run ended job=%s now=%s", claim.songhash, state)
+        if state != "cancelled":
+            return
+        try:
+            job = self.queue.get(claim.songhash)
+            if job is not None and job.state == "cancelled":
+                self.storage.remove_stems_of(claim.songhash)
+        except (QueueUnavailable, StorageUnavailable) as error:
+            log.warning("stems of a cancelled job left to the sweep job=%s reason=%s", claim.songhash, error)
+
+    @contextmanager
+    def _scratch(self, claim: Claim) -> Iterator[Path]:
+        folder = Path(tempfile.mkdtemp(prefix=f"msaas-{claim.songhash[:8]}-", dir=self.settings.scratch_dir))
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def turned(self) -> None:
+        self._turned = time.monotonic()
+
+    def out_of_grace(self) -> bool:
+        return time.monotonic() > self._deadline
+
+
+class Run:
+    """One job's way through a worker: fetch, separate, publish. Ends early by Stopping or Cancelled."""
+
+    def __init__(self, worker: Supervisor, claim: Claim, beat: Heartbeat) -> None:
+        self.worker, self.claim, self.beat = worker, claim, beat
+
+    def separate(self, folder: Path) -> dict[str, Any]:
+        """Returns the result for the record, its stems stored."""
+        options = self._options()
+        song, stems = folder / "song", folder / "stems"
+        stems.mkdir()
+        self.beat.progress("fetching", 0)
+        self._insist(lambda: self.worker.storage.fetch_input(self.claim.songhash, song))
+        done = self._separation(Task(song, stems, options))
+        self.beat.progress("storing", 1)
+        for stem, path in done["stems"].items():
+            name = f"{self.claim.songhash}-{stem}.{options.format}"
+            self._insist(partial(self.worker.storage.put_stem, name, Path(path)))
+        return done | {"stems": dict.fromkeys(done["stems"], options.format)}
+
+    def _options(self) -> Options:
+        """The record's; for a songhash pushed by hand the defaults, which are noted in its record."""
+        given, settings = self.claim.job.options, self.worker.settings
+        options = Options.parse(given or {}, default_model=settings.model, allowed=settings.allowed_models)
+        self.beat.note(model=options.model, options=options.to_json())
+        self.beat.beat()  # a short job may be over before the next
+        return options
+
+    def _separation(self, task: Task) -> dict[str, Any]:
+        """A process that died under the last job is started anew first."""
+        process = self.worker.process
+        try:
+            if not process.ensure_ready(self._over):
+                self.check()
+                raise ChildDied(process.trouble)
+            return process.separate(task, self._over, self.beat.progress)
+        except Cancelled:
+            self.check()
+            raise
+
+    def _over(self) -> bool:
+        self.worker.turned()
+        return self.beat.lost is not None or self.worker.out_of_grace()
+
+    def check(self) -> None:
+        """Raises Cancelled once the job is no longer ours, Stopping once the grace is used up."""
+        if self.beat.lost is not None:
+            raise Cancelled(f"the job is {self.beat.lost} now")
+        if self.worker.out_of_grace():
+            raise Stopping("the worker has to stop")
+
+    def _insist(self, step: Callable[[], None]) -> None:
+        """Repeats a step while the object store is away, for as long as the job is ours."""
+        pause = Backoff()
+        while True:
+            self.worker.turned()
+            self.check()
+            try:
+                return step()
+            except StorageUnavailable as error:
+                log.warning("storage away, trying again job=%s reason=%s", self.claim.songhash, error)
+                pause.wait()
+
+    def until_done(self, move: Callable[[], object]) -> None:
+        """Repeats a closing move while Redis is away. Stops insisting when the job is lost or time is up: the lease
+        brings the job back."""
+        pause = Backoff()
+        while True:
+            self.worker.turned()
+            try:
+                move()
+                return
+            except QueueUnavailable as error:
+                log.warning("queue away, trying again job=%s reason=%s", self.claim.songhash, error)
+                if self.beat.lost is not None or self.worker.out_of_grace():
+                    return
+                pause.wait()
+
+
+def _as_ours(error: Exception) -> MSaaSError:
+    """An error as the record will state it. What nobody foresaw is logged with its traceback."""
+    if isinstance(error, MSaaSError):
+        return error
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return ScratchFull(f"no space left in the worker's scratch folder: {error}")
+    log.error("unforeseen error", exc_info=error)
+    return MSaaSError(f"{type(error).__name__}: {error}")
+
+
+def _worth_another_run(error: MSaaSError) -> bool:
+    if isinstance(error, TaskFailed):
+        return error.retry
+    return not isinstance(error, NotFound | RequestError)

@@ -1,0 +1,79 @@
+"""Real servers for every test that needs one: started once a session, emptied before each test, never left behind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from msaas.local.servers import Keys, Valkey, Weed, free_port, running
+from msaas.queue import Queue, connect
+from msaas.settings import Settings
+from msaas.storage import Storage
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+LEASE_SECONDS = 2.0
+HEARTBEAT_SECONDS = 0.2
+
+
+@pytest.fixture(scope="session")
+def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
+    """`.address` is its host:port."""
+    with running(lambda: Valkey(tmp_path_factory.mktemp("valkey"))) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Weed]:
+    """`.address` is its host:port, `.keys.access` and `.keys.secret` its credentials."""
+    with running(lambda: Weed(tmp_path_factory.mktemp("s3"), Keys.new())) as server:
+        yield server
+
+
+@pytest.fixture
+def redis(valkey: Valkey) -> Iterator[Any]:
+    """A client of the server, flushed. Typed Any, as in msaas.queue: its stubs speak of bytes."""
+    client = connect(Settings.from_env({"REDIS_HOST": valkey.address}))
+    client.flushall()
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def queue(redis: Any) -> Queue:
+    return Queue(redis, lease_seconds=LEASE_SECONDS, max_attempts=3)
+
+
+@pytest.fixture
+def storage(s3: Weed) -> Storage:
+    """Both buckets are there, and empty."""
+    storage = s3.storage()
+    storage.ensure_buckets()
+    storage.empty()
+    return storage
+
+
+@pytest.fixture
+def environ(valkey: Valkey, s3: Weed, tmp_path: Path) -> dict[str, str]:
+    """The settings as environment variables, for what is started as a process of its own."""
+    return {
+        "REDIS_HOST": valkey.address,
+        "MINIO_HOST": s3.address,
+        "MINIO_ACCESS_KEY": s3.keys.access,
+        "MINIO_SECRET_KEY": s3.keys.secret,
+        "MSAAS_PORT": str(free_port()),
+        "MSAAS_WORKER_HTTP_PORT": str(free_port()),
+        "MSAAS_SCRATCH_DIR": str(tmp_path),
+        "MSAAS_MODEL": "htdemucs_mini",
+        "MSAAS_MODEL_REPO": str(REPOSITORY / "models"),
+        "MSAAS_DEBUG_ENDPOINTS": "true",
+        "MSAAS_LEASE_SECONDS": str(LEASE_SECONDS),
+        "MSAAS_HEARTBEAT_SECONDS": str(HEARTBEAT_SECONDS),
+    }
+
+
+@pytest.fixture
+def settings(environ: dict[str, str]) -> Settings:
+    return Settings.from_env(environ)

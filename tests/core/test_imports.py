@@ -1,0 +1,62 @@
+"""Which part may import which. Read from the sources, so that a lazy import counts too."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+SRC = Path(__file__).parents[2] / "src" / "msaas"
+HEAVY = {"torch", "demucs"}
+SERVERS = {"redis", "minio", "flask", "werkzeug", "gunicorn"}
+JOB_KNOWERS = {"msaas.jobs", "msaas.queue", "msaas.storage", "msaas.web", "msaas.worker", "msaas.housekeeping"}
+
+# folder or module ▸ what it must never reach, directly
+FORBIDDEN = {
+    "web": HEAVY | {"msaas.separation", "msaas.worker", "msaas.local"},
+    "audio": HEAVY | SERVERS | JOB_KNOWERS | {"msaas.separation"},
+    "separation": SERVERS | JOB_KNOWERS,
+    "worker": {"flask", "werkzeug", "gunicorn", "msaas.web", "msaas.local"},
+    "queue": HEAVY | {"flask", "werkzeug", "minio", "msaas.web", "msaas.worker", "msaas.storage"},
+    "storage.py": HEAVY | {"flask", "werkzeug", "redis", "msaas.queue", "msaas.web", "msaas.worker"},
+    "jobs.py": HEAVY | SERVERS | {"msaas.queue", "msaas.storage", "msaas.web", "msaas.worker", "msaas.audio"},
+    "settings.py": HEAVY | SERVERS | JOB_KNOWERS,
+    "errors.py": {"msaas"},
+    "housekeeping.py": HEAVY | {"flask", "werkzeug", "msaas.web", "msaas.worker"},
+}
+
+
+def imports_of(path: Path) -> set[str]:
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def reaches(imported: str, forbidden: str) -> bool:
+    return imported == forbidden or imported.startswith(forbidden + ".")
+
+
+@pytest.mark.parametrize("part", FORBIDDEN)
+def test_each_part_keeps_to_its_own_room(part):
+    files = [SRC / part] if part.endswith(".py") else sorted((SRC / part).rglob("*.py"))
+    assert files
+    trespasses = [
+        f"{path.relative_to(SRC)} imports {name}"
+        for path in files
+        for name in imports_of(path)
+        for forbidden in FORBIDDEN[part]
+        if reaches(name, forbidden)
+    ]
+    assert not trespasses
+
+
+def test_only_the_separation_process_loads_torch_in_a_worker():
+    heavy = [
+        path.name
+        for path in (SRC / "worker").glob("*.py")
+        if any(reaches(name, heavy) for name in imports_of(path) for heavy in HEAVY | {"msaas.separation"})
+    ]
+    assert heavy == ["child.py"]

@@ -1,0 +1,113 @@
+"""Options, songhashes, tracks and records: pure functions, no servers."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from msaas.errors import InvalidOption, NotFound
+from msaas.jobs import Job, Options, State, Track, parse_songhash, songhash
+
+SHA = "ab" * 32
+HASH = "0f8fad5b-d9cb-469f-a165-70867728950e"
+
+
+def parse(**given_options):
+    return Options.parse(given_options, default_model="htdemucs", allowed=("htdemucs", "htdemucs_ft"))
+
+
+def test_defaults_named_or_left_out_give_the_same_songhash():
+    named = parse(model="htdemucs", format="mp3", bitrate="320", stems=[], two_stems="")
+    assert songhash(SHA, named) == songhash(SHA, parse())
+
+
+def test_the_order_of_stems_does_not_change_the_songhash():
+    assert songhash(SHA, parse(stems=["vocals", "drums"])) == songhash(SHA, parse(stems="drums, vocals"))
+
+
+@pytest.mark.parametrize(
+    "other", [{"model": "htdemucs_ft"}, {"format": "flac"}, {"bitrate": 128}, {"two_stems": "vocals"}, {"stems": "bass"}]
+)
+def test_each_option_changes_the_songhash(other):
+    assert songhash(SHA, parse(**other)) != songhash(SHA, parse())
+
+
+def test_other_audio_has_another_songhash():
+    assert songhash("cd" * 32, parse()) != songhash(SHA, parse())
+
+
+def test_a_songhash_stays_the_same_from_release_to_release():
+    # Changing this value orphans every stored stem: it moves with RESULT_VERSION and with nothing else.
+    assert songhash(SHA, parse()) == "1382fafb-90df-5458-8297-c43b6a9da4dc"
+
+
+def test_options_survive_their_record():
+    options = parse(stems=["drums"], format="wav")
+    assert Options.from_json(options.to_json()) == options
+
+
+@pytest.mark.parametrize(
+    ("given_options", "names"),
+    [
+        ({"model": "spleeter"}, "spleeter"),
+        ({"format": "ogg"}, "ogg"),
+        ({"bitrate": 321}, "321"),
+        ({"bitrate": "fast"}, "fast"),
+        ({"bitrate": True}, "True"),
+        ({"format": "flac", "bitrate": 320}, "flac"),
+        ({"stems": "../etc"}, "../etc"),
+        ({"stems": 7}, "stems"),
+        ({"two_stems": ["vocals"]}, "two_stems"),
+        ({"stems": ["vocals"], "two_stems": "vocals"}, "two_stems"),
+    ],
+)
+def test_a_wrong_option_is_refused_by_name(given_options, names):
+    with pytest.raises(InvalidOption, match=names.replace(".", r"\.")):
+        parse(**given_options)
+
+
+def test_two_stems_publishes_the_stem_and_the_rest():
+    assert parse(two_stems="vocals").outputs(("drums", "vocals")) == ("vocals", "no_vocals")
+
+
+def test_a_subset_comes_in_the_models_order():
+    assert parse(stems=["vocals", "drums"]).outputs(("drums", "bass", "vocals")) == ("drums", "vocals")
+
+
+def test_a_stem_the_model_has_not_is_refused_with_those_it_has():
+    with pytest.raises(InvalidOption, match=r"piano.*drums, bass"):
+        parse(stems="piano").outputs(("drums", "bass"))
+
+
+@pytest.mark.parametrize("extension", [None, "mp3", "flac", "wav"])
+def test_a_track_is_taken_apart_and_put_together(extension):
+    track = Track.parse(f"{HASH}-no_vocals" + (f".{extension}" if extension else ""))
+    assert (track.songhash, track.stem, track.extension) == (HASH, "no_vocals", extension)
+    assert track.object_name("mp3") == f"{HASH}-no_vocals.mp3"
+
+
+@pytest.mark.parametrize("text", ["", HASH, f"{HASH}-", f"{HASH}-../x", f"{HASH}-a.exe", f"x{HASH}-a", f"{HASH}-a\n"])
+def test_what_is_no_track_never_becomes_one(text):
+    with pytest.raises(NotFound):
+        Track.parse(text)
+
+
+@given(st.text(max_size=80))
+def test_no_text_at_all_breaks_the_track_parser(text):
+    try:
+        track = Track.parse(text)
+    except NotFound:
+        return
+    assert "/" not in track.object_name("mp3")
+
+
+def test_a_songhash_is_read_in_any_case_and_nothing_else():
+    assert parse_songhash(HASH.upper()) == HASH
+    for wrong in ("", "x", HASH.replace("-", ""), "{" + HASH[1:-1] + "}"):
+        with pytest.raises(NotFound):
+            parse_songhash(wrong)
+
+
+def test_a_bare_record_reads_as_queued():
+    job = Job.from_hash(HASH, {})
+    assert job.state is State.QUEUED
+    assert job.stem_extensions == {}

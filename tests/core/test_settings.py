@@ -1,0 +1,73 @@
+"""Settings are typed, and refused at start where wrong. The README's table is held to them."""
+
+from pathlib import Path
+
+import pytest
+
+from msaas.errors import SettingsError
+from msaas.settings import Settings, describe
+
+README = Path(__file__).parents[2] / "README.md"
+
+
+def test_defaults_need_no_environment():
+    settings = Settings.from_env({})
+    assert settings.redis_host == "localhost:6379"
+    assert settings.max_upload_bytes == 200_000_000
+    assert settings.allowed_models == ("htdemucs",)
+
+
+@pytest.mark.parametrize(
+    ("given", "read"),
+    [("redis", "redis:6379"), ("redis:7000", "redis:7000"), ("10.0.0.1", "10.0.0.1:6379"), ("[::1]:7", "[::1]:7")],
+)
+def test_a_host_comes_with_or_without_its_port(given, read):
+    assert Settings.from_env({"REDIS_HOST": given}).redis_host == read
+
+
+def test_what_kubernetes_injects_for_a_service_is_not_read():
+    env = {"REDIS_PORT": "tcp://10.0.0.1:6379", "MINIO_PORT": "tcp://10.0.0.2:9000"}
+    assert Settings.from_env(env) == Settings.from_env({})
+
+
+def test_an_unknown_setting_is_refused_by_name():
+    with pytest.raises(SettingsError, match="MSAAS_MODLE"):
+        Settings.from_env({"MSAAS_MODLE": "htdemucs"})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("MSAAS_PORT", "http"),
+        ("MSAAS_PORT", "70000"),
+        ("MSAAS_MAX_UPLOAD_BYTES", "0"),
+        ("MSAAS_MAX_DURATION_SECONDS", "nan"),
+        ("MSAAS_DEVICE", "tpu"),
+        ("MSAAS_DEBUG_ENDPOINTS", "maybe"),
+        ("MSAAS_MODEL", "../etc/passwd"),
+        ("REDIS_HOST", "redis://redis"),
+        ("REDIS_HOST", ""),
+        ("MINIO_HOST", "minio:99999"),
+    ],
+)
+def test_a_wrong_value_is_refused_by_name_and_value(name, value):
+    with pytest.raises(SettingsError) as refused:
+        Settings.from_env({name: value})
+    assert name in str(refused.value)
+    assert repr(value) in str(refused.value)
+
+
+def test_a_heartbeat_slower_than_half_the_lease_is_refused():
+    with pytest.raises(SettingsError, match="MSAAS_HEARTBEAT_SECONDS"):
+        Settings.from_env({"MSAAS_LEASE_SECONDS": "2", "MSAAS_HEARTBEAT_SECONDS": "1.5"})
+
+
+def test_the_default_model_is_always_allowed():
+    settings = Settings.from_env({"MSAAS_MODEL": "htdemucs_mini", "MSAAS_MODELS": "htdemucs, htdemucs_ft"})
+    assert settings.allowed_models == ("htdemucs_mini", "htdemucs", "htdemucs_ft")
+
+
+def test_the_readme_lists_every_setting_with_its_default():
+    text = README.read_text(encoding="utf-8")
+    missing = [row["name"] for row in describe() if f"| `{row['name']}` | `{row['default']}` |" not in text]
+    assert not missing, "`msaas settings --markdown` prints the table"

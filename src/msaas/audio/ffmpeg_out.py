@@ -1,0 +1,68 @@
+"""One audio stream into one file through PyAV. Knows no levels and no lengths."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, cast
+
+import av
+import numpy as np
+from av.audio.frame import AudioFrame
+from av.audio.stream import AudioStream
+from numpy.typing import NDArray
+
+LAYOUTS = {1: "mono", 2: "stereo"}
+
+
+class FFmpegOut:
+    """Encodes arrays of one sample format, in order, to a seekable file."""
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        container: str,
+        container_options: dict[str, str],
+        codec: str,
+        codec_options: dict[str, str],
+        sample_format: str,
+        sample_rate: int,
+        channels: int,
+        configure: Callable[[AudioStream], None] = lambda _stream: None,
+    ) -> None:
+        self._format, self._layout, self._rate = sample_format, LAYOUTS[channels], sample_rate
+        self._pts = 0
+        self._out = av.open(f"file:{path}", "w", format=container, container_options=container_options)
+        # No version strings: the same stem is the same bytes.
+        self._out.flags |= cast(int, av.container.Flags.bitexact.value)
+        stream = self._out.add_stream(
+            codec, rate=sample_rate, options=codec_options, layout=self._layout, format=sample_format
+        )
+        assert isinstance(stream, AudioStream)  # noqa: S101 – for the type checker; audio codecs make no other
+        self._stream = stream
+        self._stream.codec_context.flags |= av.codec.context.Flags.bitexact
+        configure(self._stream)
+        self._out.start_encoding()
+
+    @property
+    def samples_per_frame(self) -> int:
+        return self._stream.codec_context.frame_size
+
+    def write(self, samples: NDArray[Any], count: int) -> None:
+        """samples: as PyAV's from_ndarray wants the sample format; count: samples a channel."""
+        frame = AudioFrame.from_ndarray(np.ascontiguousarray(samples), format=self._format, layout=self._layout)
+        frame.sample_rate, frame.pts, frame.time_base = self._rate, self._pts, Fraction(1, self._rate)
+        self._pts += count
+        self._out.mux(self._stream.encode(frame))
+
+    def close(self) -> None:
+        self._out.mux(self._stream.encode(None))
+        self._out.close()
+
+    def drop(self) -> None:
+        """Closes without caring whether what is left can be written."""
+        with contextlib.suppress(av.FFmpegError, OSError):
+            self._out.close()

@@ -1,0 +1,75 @@
+"""Channel layouts to the model's one or two channels, as matrices. No I/O."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+from av.audio.layout import AudioLayout
+from numpy.typing import NDArray
+
+_HALF_POWER = 0.5**0.5
+
+# Weights to (left, right): ITU-R BS.775 as FFmpeg's swresample applies it (libswresample/rematrix.c), the low-frequency
+# channel left out as there. FFmpeg has no weight for the height and wide channels; they go to their side at half power.
+_WEIGHTS = {
+    "FL": (1.0, 0.0),
+    "FR": (0.0, 1.0),
+    "FC": (_HALF_POWER, _HALF_POWER),
+    "LFE": (0.0, 0.0),
+    "LFE2": (0.0, 0.0),
+    "BC": (0.5, 0.5),
+    "FLC": (1.0, 0.0),
+    "FRC": (0.0, 1.0),
+}
+_LEFT_AT_HALF_POWER = ("BL", "SL", "TFL", "TBL", "TSL", "WL", "SDL", "BFL", "SSL", "TTL")
+_RIGHT_AT_HALF_POWER = ("BR", "SR", "TFR", "TBR", "TSR", "WR", "SDR", "BFR", "SSR", "TTR")
+_CENTRE_AT_HALF_POWER = ("TC", "TFC", "TBC", "BFC")
+
+# What FFmpeg takes a bare count of channels to mean (av_channel_layout_default).
+_DEFAULT_LAYOUTS = {3: "2.1", 4: "4.0", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
+
+
+def _weights(name: str) -> tuple[float, float] | None:
+    if name in _LEFT_AT_HALF_POWER:
+        return (_HALF_POWER, 0.0)
+    if name in _RIGHT_AT_HALF_POWER:
+        return (0.0, _HALF_POWER)
+    if name in _CENTRE_AT_HALF_POWER:
+        return (0.5, 0.5)
+    return _WEIGHTS.get(name)
+
+
+@lru_cache(maxsize=64)
+def matrix(names: tuple[str, ...], channels: int) -> NDArray[np.float32]:
+    """The weights [channels, len(names)] that bring a layout to one or two channels.
+
+    Mono goes to every channel at full level (Demucs does so; FFmpeg would lower it by 3 dB); two channels stay
+    as they are. More are FFmpeg's stereo downmix, scaled down where a full-scale input could pass full scale, so
+    that it never clips: 5.1 comes out 7.7 dB lower, the centre (a film's voice) in both. One channel out of many is
+    the mean of that stereo, as in Demucs. A layout nobody named is the mean of its channels, on both sides.
+    """
+    if len(names) in (1, channels):
+        return np.asarray(np.ones((channels, 1)) if len(names) == 1 else np.eye(channels), np.float32)
+    if channels == 1:
+        return np.asarray(matrix(names, 2).mean(axis=0, keepdims=True), np.float32)
+    return np.asarray(_stereo(names), np.float32)
+
+
+def _stereo(names: tuple[str, ...]) -> NDArray[np.float64]:
+    if len(names) == 2:
+        return np.eye(2)
+    known = [_weights(name) for name in _named(names)]
+    if any(weight is None for weight in known):
+        return np.full((2, len(names)), 1 / len(names))
+    weights = np.array(known, np.float64).T
+    loudest = float(weights.sum(axis=1).max())
+    if loudest == 0.0:
+        return np.full((2, len(names)), 1 / len(names))
+    return weights / max(1.0, loudest)
+
+
+def _named(names: tuple[str, ...]) -> tuple[str, ...]:
+    if any(_weights(name) is not None for name in names) or len(names) not in _DEFAULT_LAYOUTS:
+        return names
+    return tuple(channel.name for channel in AudioLayout(_DEFAULT_LAYOUTS[len(names)]).channels)

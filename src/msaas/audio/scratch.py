@@ -1,0 +1,23 @@
+"""A full disk, told apart from every other fault. Writes nothing itself."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import av
+
+from msaas.errors import ScratchFull
+
+
+@contextmanager
+def full_disk_told(path: Path) -> Iterator[None]:
+    """ENOSPC and EDQUOT, from Python or from FFmpeg, become ScratchFull; all else passes."""
+    try:
+        yield
+    except (OSError, av.FFmpegError) as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise ScratchFull(f"no space left in {path.parent} while writing {path.name}") from error

@@ -1,0 +1,41 @@
+"""The loudness figures that Demucs normalises by, in one streaming pass. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from math import sqrt
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class TrackStats:
+    """`mean` and `std` are of the mono reference (the mean over channels); `std` is unbiased, 0 below two samples."""
+
+    total_samples: int
+    mean: float
+    std: float
+
+
+class Blocks(Protocol):
+    def blocks(self) -> Iterable[NDArray[np.float32]]: ...
+
+
+def measure(decoder: Blocks) -> TrackStats:
+    """The first pass: what `ref = wav.mean(0); ref.mean(), ref.std()` gives in demucs.api.Separator.
+
+    In float64, block by block, merged as in Chan, Golub & LeVeque (1979), which stays exact where the difference
+    of two large sums would not. The caller adds Demucs' 1e-8 to the deviation.
+    """
+    total, mean, squares = 0, 0.0, 0.0
+    for block in decoder.blocks():
+        mono = block.mean(axis=0, dtype=np.float64)
+        count, block_mean = mono.size, float(mono.mean())
+        delta = block_mean - mean
+        squares += float(((mono - block_mean) ** 2).sum()) + delta * delta * total * count / (total + count)
+        mean += delta * count / (total + count)
+        total += count
+    return TrackStats(total, mean, sqrt(squares / (total - 1)) if total > 1 else 0.0)

@@ -25,7 +25,8 @@ def test_the_order_of_stems_does_not_change_the_songhash():
 
 
 @pytest.mark.parametrize(
-    "other", [{"model": "htdemucs_ft"}, {"format": "flac"}, {"bitrate": 128}, {"two_stems": "vocals"}, {"stems": "bass"}]
+    "other",
+    [{"model": "htdemucs_ft"}, {"format": "flac"}, {"bitrate": 128}, {"two_stems": "vocals"}, {"stems": "bass"}],
 )
 def test_each_option_changes_the_songhash(other):
     assert songhash(SHA, parse(**other)) != songhash(SHA, parse())

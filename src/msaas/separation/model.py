@@ -1,0 +1,95 @@
+"""A loaded model: what it separates into and the parts that do it. Reads no files.
+
+A plain Demucs is one part of weight 1. A bag (htdemucs_ft) is several, each weighted by source; a
+source's estimate is Σ weight·output / Σ weight, as in demucs.apply.apply_model (demucs 4.1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from demucs.apply import BagOfModels
+from torch import nn
+
+from msaas.errors import ModelUnavailable
+
+
+@dataclass(frozen=True)
+class Part:
+    """One network of a model."""
+
+    module: nn.Module
+    segment_samples: int
+    weights: tuple[float, ...]  # one per source
+
+    def valid_length(self, samples: int) -> int:
+        """How many samples the network wants to see to answer for `samples` (demucs.apply, split=False)."""
+        own = getattr(self.module, "valid_length", None)
+        return int(own(samples)) if own is not None else samples
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model ready to run. Everything that depends on it (sources, rate, channels) is asked of it."""
+
+    name: str
+    sources: tuple[str, ...]
+    sample_rate: int  # Hz
+    channels: int
+    segment_samples: int  # of the longest part
+    parts: tuple[Part, ...]
+
+    @property
+    def parameters(self) -> int:
+        return sum(tensor.numel() for part in self.parts for tensor in part.module.parameters())
+
+    def describe(self) -> dict[str, object]:
+        """The model's facts, ready for JSON."""
+        return {
+            "name": self.name,
+            "sources": list(self.sources),
+            "sample_rate": self.sample_rate,
+            "channels": self.channels,
+            "segment_seconds": self.segment_samples / self.sample_rate,
+            "parts": len(self.parts),
+            "parameters": self.parameters,
+        }
+
+
+def from_demucs(name: str, model: nn.Module) -> LoadedModel:
+    """A LoadedModel of a Demucs network or a demucs.apply.BagOfModels.
+
+    Raises ModelUnavailable for a bag in which some source has no weight at all: nothing could be said of it.
+    """
+    parts = tuple(_parts(model))
+    sources = tuple(str(source) for source in _attribute(model, "sources"))
+    for index, source in enumerate(sources):
+        if sum(part.weights[index] for part in parts) == 0:
+            raise ModelUnavailable(f"model {name!r} gives its source {source!r} no weight")
+    return LoadedModel(
+        name=name,
+        sources=sources,
+        sample_rate=int(_attribute(model, "samplerate")),
+        channels=int(_attribute(model, "audio_channels")),
+        segment_samples=max(part.segment_samples for part in parts),
+        parts=parts,
+    )
+
+
+def _parts(model: nn.Module) -> Iterator[Part]:
+    if not isinstance(model, BagOfModels):
+        yield _part(model, [1.0] * len(_attribute(model, "sources")))
+        return
+    for module, weights in zip(model.models, model.weights, strict=True):
+        yield _part(module, weights)
+
+
+def _part(module: nn.Module, weights: Sequence[float]) -> Part:
+    segment_samples = int(_attribute(module, "samplerate") * _attribute(module, "segment"))
+    return Part(module.eval(), segment_samples, tuple(float(weight) for weight in weights))
+
+
+def _attribute(module: nn.Module, name: str):  # type: ignore[no-untyped-def]
+    # nn.Module types every attribute as Tensor | Module; Demucs keeps plain values there.
+    return getattr(module, name)

@@ -1,0 +1,211 @@
+"""One song, from file to stem files. Knows no jobs and no network; refuses songs without a single sample.
+
+Two passes over the song: the first finds its length and level, the second decodes, separates and encodes
+as it goes. Nothing of it is held whole, so a song of three hours costs the memory of one of three minutes.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+
+from msaas.audio.decode import Decoder, TrackStats, measure
+from msaas.audio.encode import FORMATS, Writer, open_writer
+from msaas.audio.limits import Limits
+from msaas.errors import Cancelled, NotAudio
+from msaas.separation.engine import Engine, TorchEngine, default_batch
+from msaas.separation.model import LoadedModel
+from msaas.separation.outputs import Output, SeparationRequest, outputs_of, stem_of
+from msaas.separation.stream import Samples, separate_stream
+from msaas.separation.writers import StemWriters
+
+__all__ = ["SeparationRequest", "SeparationResult", "Separator"]
+
+log = logging.getLogger(__name__)
+
+Progress = Callable[[str, float], None]
+Stop = Callable[[], bool]
+
+
+@dataclass(frozen=True)
+class SeparationResult:
+    """The stems of a song and how they were made."""
+
+    stems: dict[str, Path]
+    total_samples: int  # of each stem
+    sample_rate: int  # Hz
+    duration_seconds: float
+    gain: float  # common to all stems; 1.0 but where a fixed-point format would have clipped
+    report: dict[str, object]  # what decoding met (DecodeReport), the model, the device, the batch
+    timings: dict[str, float]  # seconds: measure, separate (all that streams), model (part of it), encode, total
+
+
+class Separator:
+    """A model on a device, kept for song after song. One song at a time."""
+
+    def __init__(
+        self,
+        model: LoadedModel,
+        device: torch.device,
+        batch: int = 0,
+        *,
+        threads: int | None = None,
+        make_engine: Callable[[torch.nn.Module, torch.device], Engine] = TorchEngine,
+    ) -> None:
+        """batch: segments a forward, 0 for the device's own. threads: torch's, process-wide; None leaves them be."""
+        if threads is not None:
+            torch.set_num_threads(threads)
+        self.model = model
+        self.device = device
+        self.batch = batch or default_batch(device)
+        self._engines = [make_engine(part.module, device) for part in model.parts]
+
+    def separate_song(
+        self,
+        song: Path,
+        out_dir: Path,
+        request: SeparationRequest,
+        *,
+        limits: Limits | None = None,
+        progress: Progress = lambda _stage, _fraction: None,
+        stop: Stop = lambda: False,
+    ) -> SeparationResult:
+        """Writes `<out_dir>/<stem>.<format>` for each stem that `request` wants.
+
+        progress(stage, fraction): "decoding", "separating", "encoding" in this order, each rising to 1. Until a
+        song is decoded once its length is not known: "decoding" stays at 0, said again each minute of audio.
+        stop: asked at each decoded block and each batch of segments. Where the call fails, no stem is left.
+        Raises InvalidOption for a stem or format there is not, AudioError where the song is at fault,
+        Cancelled where stop() is true, ScratchFull where the disk is.
+        """
+        outputs = outputs_of(request, self.model.sources)
+        clock = _Clock()
+        decoder = Decoder(
+            song, sample_rate=self.model.sample_rate, channels=self.model.channels, limits=limits or Limits()
+        )
+        progress("decoding", 0.0)
+        with clock.running("measure"):
+            stats = measure(_Watched(decoder, stop, lambda: progress("decoding", 0.0)))
+        met = asdict(decoder.report)
+        if stats.total_samples == 0:
+            raise NotAudio("the song holds no samples")
+        progress("decoding", 1.0)
+        out_dir.mkdir(parents=True, exist_ok=True)
+        paths = {output.name: out_dir / (output.name + FORMATS[request.format].extension) for output in outputs}
+        with StemWriters() as stems:
+            for stem, path in paths.items():
+                stems.add(stem, self._open(path, request, stats))
+            with closing(_Watched(decoder, stop).blocks()) as blocks:
+                self._stream(blocks, stats, outputs, stems, clock, progress, stop)
+            progress("encoding", 0.0)
+            with clock.running("encode"):
+                gain = stems.close(lambda fraction: progress("encoding", fraction))
+        return self._result(paths, stats, gain, met, clock)
+
+    def _open(self, path: Path, request: SeparationRequest, stats: TrackStats) -> Writer:
+        return open_writer(
+            path,
+            request.format,
+            sample_rate=self.model.sample_rate,
+            channels=self.model.channels,
+            total_samples=stats.total_samples,
+            bitrate_kbps=request.bitrate_kbps,
+        )
+
+    def _stream(
+        self,
+        blocks: Iterator[Samples],
+        stats: TrackStats,
+        outputs: Sequence[Output],
+        stems: StemWriters,
+        clock: _Clock,
+        progress: Progress,
+        stop: Stop,
+    ) -> None:
+        """The second pass: what is finished goes to the stems' writers."""
+        sources = sorted({output.source for output in outputs})
+        progress("separating", 0.0)
+        with clock.running("separate"):
+            spans = separate_stream(
+                blocks,
+                stats,
+                self.model,
+                [_Timed(engine, clock) for engine in self._engines],
+                batch=self.batch,
+                sources=sources,
+                progress=lambda fraction: progress("separating", fraction),
+                stop=stop,
+            )
+            for span in spans:
+                for output in outputs:
+                    stems.write(output.name, stem_of(span, output, sources))
+
+    def _result(
+        self, paths: dict[str, Path], stats: TrackStats, gain: float, met: dict[str, object], clock: _Clock
+    ) -> SeparationResult:
+        seconds = stats.total_samples / self.model.sample_rate
+        result = SeparationResult(
+            stems=paths,
+            total_samples=stats.total_samples,
+            sample_rate=self.model.sample_rate,
+            duration_seconds=seconds,
+            gain=gain,
+            report={**met, "model": self.model.name, "device": str(self.device), "batch": self.batch},
+            timings=clock.seconds(),
+        )
+        log.info("separated stems=%d seconds=%.1f took=%.1f", len(paths), seconds, result.timings["total"])
+        return result
+
+
+class _Clock:
+    """Adds up the seconds of named stretches."""
+
+    def __init__(self) -> None:
+        self._start = time.monotonic()
+        self._seconds: dict[str, float] = {"measure": 0.0, "separate": 0.0, "model": 0.0, "encode": 0.0}
+
+    @contextmanager
+    def running(self, name: str) -> Iterator[None]:
+        start = time.monotonic()
+        try:
+            yield
+        finally:
+            self._seconds[name] += time.monotonic() - start
+
+    def seconds(self) -> dict[str, float]:
+        return {**self._seconds, "total": time.monotonic() - self._start}
+
+
+class _Timed:
+    """An engine whose time counts as the model's."""
+
+    def __init__(self, engine: Engine, clock: _Clock) -> None:
+        self._engine, self._clock = engine, clock
+
+    def forward(self, batch: torch.Tensor) -> torch.Tensor:
+        with self._clock.running("model"):
+            return self._engine.forward(batch)
+
+
+class _Watched:
+    """A decoder whose blocks end in Cancelled once stop() is true. beat: called each minute of audio."""
+
+    def __init__(self, decoder: Decoder, stop: Stop, beat: Callable[[], None] = lambda: None) -> None:
+        self._decoder, self._stop, self._beat = decoder, stop, beat
+
+    def blocks(self) -> Generator[Samples]:
+        minute = 60 * self._decoder.sample_rate
+        samples = 0
+        for block in self._decoder.blocks():
+            if self._stop():
+                raise Cancelled("stopped on request")
+            before, samples = samples, samples + block.shape[1]
+            if samples // minute > before // minute:
+                self._beat()
+            yield block

@@ -1,0 +1,126 @@
+"""Weights from a folder of the operator's, and what is said where there are none."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+from demucs.hf import hf_repo_name
+from demucs.pretrained import ROOT_URL
+
+from msaas.errors import ModelUnavailable
+from msaas.separation.hub import Hub, repository_of
+from msaas.separation.mirror import MIRROR_URL, Mirror, torch_hub_folder
+from msaas.separation.weights import fetch, load_model, obtainable, why_unobtainable
+
+
+@pytest.fixture
+def folder(kit, tmp_path):
+    """A copy of the small model's folder."""
+    return shutil.copytree(kit.MODELS / "htdemucs_mini", tmp_path / "htdemucs_mini")
+
+
+def test_a_model_is_found_flat_and_in_a_folder_of_its_name(folder) -> None:
+    for repo in (folder, folder.parent):
+        model = load_model("htdemucs_mini", repo=repo, places=[])
+        assert model.name == "htdemucs_mini"
+        assert model.sources == ("drums", "bass", "other", "vocals")
+        assert model.parameters == 1_427_584
+        assert obtainable("htdemucs_mini", repo=repo, places=[])
+
+
+def test_one_network_is_found_by_its_signature(folder) -> None:
+    assert load_model("mini4s", repo=folder, places=[]).parameters == 1_427_584
+
+
+def test_a_damaged_file_is_never_loaded(folder) -> None:
+    (weights,) = folder.glob("*.th")
+    content = bytearray(weights.read_bytes())
+    content[len(content) // 2] ^= 1
+    weights.write_bytes(content)
+    with pytest.raises(ModelUnavailable, match=r"mini4s-fdbde307\.th is damaged"):
+        load_model("htdemucs_mini", repo=folder, places=[])
+    assert weights.exists()  # it is the operator's
+    assert not obtainable("htdemucs_mini", repo=folder, places=[])
+
+
+def test_a_folder_that_lacks_a_network_is_named(folder) -> None:
+    (weights,) = folder.glob("*.th")
+    weights.unlink()
+    with pytest.raises(ModelUnavailable, match=r"htdemucs_mini has no mini4s\.th"):
+        load_model("htdemucs_mini", repo=folder, places=[])
+
+
+def test_a_listing_that_is_none_is_named(folder) -> None:
+    (folder / "htdemucs_mini.yaml").write_text("models: {")
+    with pytest.raises(ModelUnavailable, match=r"htdemucs_mini\.yaml is no list of models"):
+        load_model("htdemucs_mini", repo=folder, places=[])
+
+
+@pytest.mark.parametrize("name", ["../htdemucs_mini", "a/../../b", "", "/etc/passwd", "a b", ".hidden"])
+def test_a_name_is_never_a_path(name, folder) -> None:
+    with pytest.raises(ModelUnavailable, match="cannot be a model's name"):
+        load_model(name, repo=folder, places=[])
+
+
+def test_a_bag_in_a_folder_keeps_its_weights_and_segment(tmp_path, export, kit) -> None:
+    for seed in (1, 2):
+        (tmp_path / f"net{seed}.safetensors").write_bytes(export(kit.tiny(["a", "b"], seed=seed)))
+    (tmp_path / "duo.yaml").write_text("models: [net1, net2]\nweights: [[1., 0.], [0.5, 1.]]\nsegment: 1.25\n")
+    model = load_model("duo", repo=tmp_path, places=[])
+    assert [part.weights for part in model.parts] == [(1.0, 0.0), (0.5, 1.0)]
+    assert model.segment_samples == 1.25 * 44_100
+
+
+def test_a_fetched_folder_serves_as_a_repository(folder, tmp_path) -> None:
+    found = fetch("htdemucs_mini", tmp_path / "baked", repo=folder, places=[])
+    assert {path.name for path in (tmp_path / "baked" / "htdemucs_mini").iterdir()} == {
+        "htdemucs_mini.yaml",
+        "mini4s-fdbde307.th",
+    }
+    assert found.files[0].parent == tmp_path / "baked" / "htdemucs_mini"
+    fetch("htdemucs_mini", tmp_path / "baked", repo=folder, places=[])  # again: nothing doubles
+    ours = load_model("htdemucs_mini", repo=tmp_path / "baked", places=[]).parts[0].module.state_dict()
+    theirs = load_model("htdemucs_mini", repo=folder, places=[]).parts[0].module.state_dict()
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+def test_without_hub_and_mirror_the_error_comes_within_seconds_and_says_all(silent_url, tmp_path) -> None:
+    places = [Hub(silent_url, tmp_path / "hub"), Mirror(silent_url, tmp_path / "torch")]
+    start = time.monotonic()
+    with pytest.raises(ModelUnavailable) as error:
+        load_model("htdemucs", repo=tmp_path, places=places)
+    assert time.monotonic() - start < 10
+    message = str(error.value)
+    for named in (str(tmp_path), "Hugging Face cache", "torch's cache", f"the hub {silent_url}", "the mirror"):
+        assert named in message
+    assert "MSAAS_MODEL_REPO" in message
+    assert "msaas models fetch htdemucs" in message
+
+
+def test_a_machine_without_network_knows_at_once(refusing_url, tmp_path) -> None:
+    places = [Hub(refusing_url, tmp_path / "hub"), Mirror(refusing_url, tmp_path / "torch")]
+    start = time.monotonic()
+    assert len(why_unobtainable("htdemucs", repo=None, places=places)) == 4
+    assert time.monotonic() - start < 3
+
+
+def test_asking_what_is_obtainable_loads_no_torch(folder) -> None:
+    code = (
+        "import sys; from pathlib import Path; from msaas.separation.weights import obtainable;"
+        "print(obtainable('htdemucs_mini', repo=Path(sys.argv[1])), 'torch' in sys.modules)"
+    )
+    answer = subprocess.run([sys.executable, "-c", code, folder], capture_output=True, text=True, check=True)
+    assert answer.stdout.split() == ["True", "False"]
+
+
+def test_what_is_written_down_of_demucs_and_torch_still_holds() -> None:
+    assert MIRROR_URL == ROOT_URL
+    assert str(torch_hub_folder()) == torch.hub.get_dir() + "/checkpoints"
+    for name in ("htdemucs", "htdemucs_ft", "htdemucs_6s", "mdx_extra_q", "hdemucs_mmi"):
+        assert repository_of(name) == (f"adefossez/{hf_repo_name(name)}", name)
+    assert repository_of("hf://someone/htdemucs_ft") == ("someone/HTDemucs-ft", "htdemucs_ft")

@@ -1,0 +1,214 @@
+"""A song file in, stem files out."""
+
+from __future__ import annotations
+
+import threading
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import soundfile
+
+from msaas.audio.decode import Decoder
+from msaas.audio.encode import Writer
+from msaas.errors import Cancelled, InvalidOption, NotAudio
+from msaas.separation.model import from_demucs
+from msaas.separation.pipeline import SeparationRequest, Separator
+
+WAV = SeparationRequest(format="wav")
+
+
+def samples_of(path) -> np.ndarray:
+    return soundfile.read(path, dtype="float32", always_2d=True)[0].T
+
+
+def stems_of(result) -> dict[str, np.ndarray]:
+    return {stem: samples_of(path) for stem, path in result.stems.items()}
+
+
+@pytest.fixture
+def song(write_wav, kit):
+    return write_wav(kit.noise(int(2.6 * kit.RATE) + 11))
+
+
+@pytest.fixture
+def no_thread_left():
+    yield
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("encode-")]
+
+
+def test_a_song_comes_out_as_one_file_a_source(separator, song, tmp_path) -> None:
+    result = separator.separate_song(song, tmp_path / "out", SeparationRequest())
+    assert list(result.stems) == ["drums", "bass", "other", "vocals"]
+    assert [path.name for path in result.stems.values()] == [
+        "drums.mp3",
+        "bass.mp3",
+        "other.mp3",
+        "vocals.mp3",
+    ]
+    assert {samples_of(path).shape for path in result.stems.values()} == {(2, result.total_samples)}
+    assert result.total_samples == int(2.6 * 44_100) + 11
+    assert result.duration_seconds == pytest.approx(2.6, abs=0.001)
+    assert result.report["model"] == "tiny"
+    assert result.report["skipped_packets"] == 0
+    assert result.timings["total"] >= result.timings["separate"] >= result.timings["model"] > 0
+
+
+def test_wav_stems_add_up_to_what_demucs_own_output_adds_up_to(separator, four_sources, song, tmp_path, kit) -> None:
+    result = separator.separate_song(song, tmp_path, WAV)
+    decoded = np.concatenate(list(Decoder(song, sample_rate=kit.RATE, channels=2).blocks()), axis=-1)
+    want = kit.demucs_says(four_sources, decoded)
+    stems = stems_of(result)
+    assert np.abs(want).max() > 0.01
+    for stem, expected in zip(stems.values(), want, strict=True):
+        assert np.abs(stem - expected).max() <= 1e-5
+    assert np.abs(sum(stems.values()) - want.sum(0)).max() <= 1e-5
+
+
+def test_a_song_at_another_rate_in_mono_is_separated_as_it_decodes(separator, four_sources, tmp_path, kit) -> None:
+    song = tmp_path / "mono.flac"
+    soundfile.write(song, kit.noise(48_000, channels=1).T, 48_000)
+    result = separator.separate_song(song, tmp_path, WAV)
+    decoded = np.concatenate(list(Decoder(song, sample_rate=kit.RATE, channels=2).blocks()), axis=-1)
+    assert result.total_samples == decoded.shape[-1] == 44_100
+    want = kit.demucs_says(four_sources, decoded)
+    assert np.abs(sum(stems_of(result).values()) - want.sum(0)).max() <= 1e-5
+
+
+def test_two_stems_are_the_source_and_the_mix_without_it(separator, song, tmp_path) -> None:
+    result = separator.separate_song(song, tmp_path / "two", SeparationRequest(two_stems="vocals", format="wav"))
+    stems = stems_of(result)
+    assert list(stems) == ["vocals", "no_vocals"]
+    assert np.abs(stems["vocals"] + stems["no_vocals"] - samples_of(song)).max() <= 1e-6
+    alone = separator.separate_song(song, tmp_path / "four", WAV)
+    assert np.array_equal(stems["vocals"], samples_of(alone.stems["vocals"]))
+
+
+def test_only_the_stems_asked_for_are_written(separator, song, tmp_path) -> None:
+    request = SeparationRequest(stems=("vocals", "bass"), format="flac")
+    result = separator.separate_song(song, tmp_path / "out", request)
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["bass.flac", "vocals.flac"]
+    assert list(result.stems) == ["bass", "vocals"]
+
+
+@pytest.mark.parametrize(
+    ("request_", "names"),
+    [
+        (SeparationRequest(stems=("vocals", "kazoo")), ["'kazoo'", "drums, bass, other, vocals"]),
+        (SeparationRequest(two_stems="kazoo"), ["'kazoo'", "drums, bass, other, vocals"]),
+        (SeparationRequest(two_stems="bass", stems=("vocals",)), ["'vocals'", "bass, no_bass"]),
+        (SeparationRequest(stems=()), ["drums, bass, other, vocals"]),
+        (SeparationRequest(format="ogg"), ["'ogg'", "mp3"]),
+        (SeparationRequest(bitrate_kbps=7), ["7"]),
+    ],
+)
+def test_what_there_is_not_is_refused_by_name(request_, names, separator, song, tmp_path) -> None:
+    with pytest.raises(InvalidOption) as refused:
+        separator.separate_song(song, tmp_path / "out", request_)
+    assert all(name in str(refused.value) for name in names)
+    assert not list((tmp_path / "out").glob("*"))
+
+
+@pytest.mark.parametrize("name", ["two sources", "six sources", "bag"])
+def test_the_stems_are_the_models_own(name, networks, kit, song, tmp_path) -> None:
+    model = from_demucs(name, networks[name])
+    result = Separator(model, kit.CPU).separate_song(song, tmp_path, WAV)
+    assert tuple(result.stems) == model.sources
+    decoded = np.concatenate(list(Decoder(song, sample_rate=kit.RATE, channels=2).blocks()), axis=-1)
+    want = kit.demucs_says(networks[name], decoded)
+    for stem, expected in zip(stems_of(result).values(), want, strict=True):
+        assert np.abs(stem - expected).max() <= 1e-5
+
+
+@pytest.mark.parametrize("samples", [1, 100])
+def test_a_song_of_a_few_samples_is_separated(samples, separator, write_wav, kit, tmp_path) -> None:
+    result = separator.separate_song(write_wav(kit.noise(samples)), tmp_path / "out", WAV)
+    assert result.total_samples == samples
+    for stem in stems_of(result).values():
+        assert stem.shape == (2, samples)
+        assert np.isfinite(stem).all()
+
+
+def test_silence_comes_out_silent(separator, write_wav, tmp_path) -> None:
+    song = write_wav(np.zeros((2, 44_100), np.float32))
+    for stem in stems_of(separator.separate_song(song, tmp_path / "out", WAV)).values():
+        assert np.abs(stem).max() < 1e-6
+
+
+def test_flac_stems_that_would_clip_share_one_gain(separator, write_wav, kit, tmp_path) -> None:
+    song = write_wav(kit.noise(2 * kit.RATE) * 20)
+    exact = stems_of(separator.separate_song(song, tmp_path / "wav", WAV))
+    peak = max(np.abs(stem).max() for stem in exact.values())
+    assert peak > 1
+    result = separator.separate_song(song, tmp_path / "flac", SeparationRequest(format="flac"))
+    assert result.gain == pytest.approx(1 / peak, rel=1e-5)
+    for name, stem in stems_of(result).items():
+        assert np.abs(stem - exact[name] * result.gain).max() < 2**-22
+
+
+def test_float_formats_keep_their_level_past_full_scale(separator, write_wav, kit, tmp_path) -> None:
+    song = write_wav(kit.noise(kit.RATE) * 20)
+    result = separator.separate_song(song, tmp_path / "out", WAV)
+    assert result.gain == 1.0
+    assert max(np.abs(stem).max() for stem in stems_of(result).values()) > 1
+
+
+def test_stages_come_in_order_and_each_rises_to_one(separator, song, tmp_path) -> None:
+    heard: list[tuple[str, float]] = []
+    separator.separate_song(song, tmp_path, WAV, progress=lambda *step: heard.append(step))
+    assert list(dict.fromkeys(stage for stage, _ in heard)) == ["decoding", "separating", "encoding"]
+    for stage in ("decoding", "separating", "encoding"):
+        fractions = [fraction for name, fraction in heard if name == stage]
+        assert fractions == sorted(fractions)
+        assert (fractions[0], fractions[-1]) == (0.0, 1.0)
+
+
+@pytest.mark.parametrize("stage", ["decoding", "separating"])
+def test_stop_cancels_and_leaves_nothing(stage, separator, song, tmp_path, no_thread_left) -> None:
+    reached: list[str] = []
+    with pytest.raises(Cancelled):
+        separator.separate_song(
+            song,
+            tmp_path / "out",
+            SeparationRequest(format="flac"),
+            progress=lambda name, _: reached.append(name),
+            stop=lambda: stage in reached,
+        )
+    assert stage in reached
+    assert not list((tmp_path / "out").glob("*"))
+
+
+def test_a_writer_that_fails_fails_the_song_and_leaves_nothing(
+    separator, song, tmp_path, monkeypatch, no_thread_left
+) -> None:
+    whole = Writer.write
+
+    def write(self, block) -> None:
+        if self.path.stem == "bass" and self.written_samples:
+            raise OSError("the disk went away")
+        whole(self, block)
+
+    monkeypatch.setattr(Writer, "write", write)
+    with pytest.raises(OSError, match="the disk went away"):
+        separator.separate_song(song, tmp_path / "out", SeparationRequest())
+    assert not list((tmp_path / "out").glob("*"))
+
+
+def test_a_file_that_is_no_song_is_refused(separator, tmp_path) -> None:
+    song = tmp_path / "song.mp3"
+    song.write_bytes(b"not a song at all" * 100)
+    with pytest.raises(NotAudio):
+        separator.separate_song(song, tmp_path / "out", WAV)
+
+
+def test_another_engine_takes_the_place_of_the_networks_own(model, song, kit, tmp_path) -> None:
+    def halves(module, device):
+        return SimpleNamespace(
+            forward=lambda batch: batch[:, None].repeat(1, len(model.sources), 1, 1) / len(model.sources)
+        )
+
+    result = Separator(model, kit.CPU, make_engine=halves).separate_song(song, tmp_path / "out", WAV)
+    for stem in stems_of(result).values():
+        # A quarter of the song, but for its mean, which Demucs gives to each stem whole.
+        centred = samples_of(song) - samples_of(song).mean()
+        assert np.abs(stem - stem.mean() - centred / 4).max() < 1e-3

@@ -1,0 +1,266 @@
+#!/usr/bin/env python3
+"""Every call of the MSaaS API, in the order in which one gets to know it. Needs requests and tqdm, nothing else.
+
+    python3 sample-requests.py [song] [-o folder]
+
+The API is looked for at MSAAS_URL, else at http://localhost:5000. Stems end up in the folder (sample-stems/).
+"""
+
+import argparse
+import base64
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+import requests
+from tqdm import tqdm
+
+HERE = Path(__file__).resolve().parent
+TIMEOUT_SECONDS = (5, 60)  # to connect; between two bytes of an answer
+PAUSES_SECONDS = (0.2, 0.5, 1, 2, 4, 5, 5, 5, 5, 5)
+LOST = (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError)
+
+
+class GaveUp(Exception):
+    """The walk cannot go on; the text says why."""
+
+
+class Api:
+    """The calls. `kubectl port-forward` and the like drop connections: each call is simply made again.
+
+    That is harmless here, POST included: a song's name, its songhash, is computed from its bytes and the options.
+    Posted twice it is the same job.
+    """
+
+    def __init__(self, url):
+        self.url = url.rstrip("/")
+
+    def call(self, method, path, **options):
+        for pause in (*PAUSES_SECONDS, None):
+            try:
+                answer = requests.request(method, self.url + path, timeout=TIMEOUT_SECONDS, **options)
+            except LOST as error:
+                if pause is None:
+                    raise GaveUp(f"{self.url} does not answer: {error}") from error
+                say(f"   (connection lost, once more in {pause} s)")
+                time.sleep(pause)
+                continue
+            if answer.status_code != 503 or pause is None:  # 503: busy, or Redis or S3 is away for the moment
+                return answer
+            time.sleep(int(answer.headers.get("Retry-After", 5)))
+        raise AssertionError("not reached")
+
+    def ask(self, method, path, **options):
+        """The answer's JSON. Errors are problem details (RFC 9457): `detail` for people, `code` for programs."""
+        answer = self.call(method, path, **options)
+        body = answer.json()
+        if not answer.ok:
+            raise GaveUp(f"{method} {path}: {answer.status_code} {body['code']}: {body['detail']}")
+        return body
+
+
+def say(text):
+    tqdm.write(text)
+
+
+def step(text):
+    say(f"\n── {text}")
+
+
+# --- the walk
+
+
+def walk(api, song, folder, keep, empty_buckets):
+    step("GET /healthz, /readyz: is anybody there?")
+    say(f"   {api.ask('GET', '/healthz')}  {api.ask('GET', '/readyz')}")
+
+    songhash = post_as_json(api, song)
+    post_again(api, song, songhash)
+    look_around(api)
+    job = follow(api, songhash)
+    if job["state"] != "done":
+        raise GaveUp(f"the job ended as {job['state']}: {job['error']}")
+
+    step(f"GET /apiv1/jobs/{songhash}: how it went")
+    job = api.ask("GET", f"/apiv1/jobs/{songhash}")
+    say(f"   model {job['model']}, {job['duration_seconds']} s of music, timings {job['timings']}")
+
+    fetch_stems(api, job, folder)
+    show_an_error(api)
+    cancel_one(api, song)
+    tidy_up(api, job, keep, empty_buckets)
+
+
+def post_as_json(api, song):
+    step(f"POST /apiv1/separate: {song.name} in base64, as JSON")
+    body = {
+        "mp3": base64.b64encode(song.read_bytes()).decode(),
+        "callback": {"url": "http://localhost:5000", "data": {"mp3": song.name, "data": "to be returned"}},
+    }
+    answer = api.ask("POST", "/apiv1/separate", json=body)
+    say(f"   {answer['message']}")
+    say(f"   songhash {answer['songhash']}, {answer['state']}")
+    return answer["songhash"]
+
+
+def post_again(api, song, songhash):
+    step("POST /apiv1/separate: the same song as a form, then as it is. One song, one job")
+    with song.open("rb") as file:
+        form = api.ask("POST", "/apiv1/separate", files={"file": (song.name, file.read())})
+    raw = api.ask("POST", "/apiv1/separate", data=song.read_bytes(), headers={"Content-Type": "audio/mpeg"})
+    say(f"   {form['songhash']}\n   {raw['songhash']}")
+    if {form["songhash"], raw["songhash"]} != {songhash}:
+        raise GaveUp("the same song got another songhash")
+
+
+def look_around(api):
+    step("GET /apiv1/queue: what waits, what is in work")
+    queue = api.ask("GET", "/apiv1/queue")
+    say(f"   waiting {queue['queue'][:5]}, in work {queue['in_work'][:5]}")
+
+    step("GET /apiv1/bucket: what is stored")
+    for bucket, names in api.ask("GET", "/apiv1/bucket").items():
+        say(f"   {bucket}: {len(names)} objects, such as {names[:2]}")
+
+
+def follow(api, songhash):
+    """A broken stream of events is opened again: the first event of each tells how things stand."""
+    step(f"GET /apiv1/jobs/{songhash}/events: progress, as server-sent events")
+    with tqdm(total=100, unit="%", bar_format="   {l_bar}{bar}| {elapsed} {desc}") as bar:
+        while True:
+            for job in events(api, songhash):
+                show(bar, job)
+                if job["state"] in ("done", "failed", "cancelled"):
+                    return job
+            time.sleep(1)
+
+
+def events(api, songhash):
+    answer = api.call("GET", f"/apiv1/jobs/{songhash}/events", stream=True)
+    if not answer.ok:
+        raise GaveUp(f"no events: {answer.text}")
+    try:
+        for line in answer.iter_lines():
+            if line.startswith(b"data: "):
+                job = json.loads(line.removeprefix(b"data: "))
+                if "state" in job:
+                    yield job
+    except LOST:
+        say("   (connection lost, opening the stream again)")
+    finally:
+        answer.close()
+
+
+def show(bar, job):
+    bar.n = round(100 * job["progress"])
+    place = "" if job["queue_position"] is None else f", {job['queue_position']} songs ahead"
+    left = "" if job["eta_seconds"] is None else f", about {job['eta_seconds']:.0f} s left"
+    bar.set_description_str(f"{job['state']} {job['stage']}{place}{left}")
+
+
+def fetch_stems(api, job, folder):
+    folder.mkdir(parents=True, exist_ok=True)
+    extension = (job["options"] or {}).get("format", "mp3")
+    for stem, link in job["stems"].items():
+        step(f"GET {link}")
+        size = download(api, link, folder / f"{stem}.{extension}")
+        say(f"   {folder / f'{stem}.{extension}'}: {size} bytes")
+
+    step(f"GET /apiv1/jobs/{job['songhash']}/stems.zip: all of them at once")
+    size = download(api, f"/apiv1/jobs/{job['songhash']}/stems.zip", folder / "stems.zip")
+    say(f"   {folder / 'stems.zip'}: {size} bytes")
+
+
+def download(api, path, target):
+    """Goes on where a broken download stopped, with Range, where the API can (stems); else from the beginning (zip)."""
+    part, etag = target.with_name(target.name + ".part"), None
+    part.unlink(missing_ok=True)
+    for pause in (*PAUSES_SECONDS, None):
+        have = part.stat().st_size if part.exists() and etag else 0
+        headers = {"Range": f"bytes={have}-", "If-Range": etag} if have else {}
+        answer = api.call("GET", path, stream=True, headers=headers)
+        if not answer.ok:
+            raise GaveUp(f"GET {path}: {answer.status_code} {answer.text}")
+        etag = answer.headers.get("ETag")
+        if save(answer, part, append=answer.status_code == 206):
+            return part.replace(target).stat().st_size
+        if pause is not None:
+            say("   (connection lost, going on where it stopped)")
+            time.sleep(pause)
+    raise GaveUp(f"GET {path} breaks off every time")
+
+
+def save(answer, part, *, append):
+    """False where the connection broke before the end."""
+    try:
+        with part.open("ab" if append else "wb") as file:
+            for chunk in answer.iter_content(256 * 1024):
+                file.write(chunk)
+    except LOST:
+        return False
+    finally:
+        answer.close()
+    return True
+
+
+def show_an_error(api):
+    step("POST /apiv1/separate: what is no song is refused, with a reason")
+    problem = api.call("POST", "/apiv1/separate", data=b"la la la", headers={"Content-Type": "audio/mpeg"}).json()
+    say(f"   {problem['status']} {problem['code']}: {problem['detail']}")
+
+
+def cancel_one(api, song):
+    step("POST /apiv1/separate?two_stems=vocals&format=wav: other options, another job; then DELETE cancels it")
+    options = {"two_stems": "vocals", "format": "wav"}
+    headers = {"Content-Type": "audio/mpeg"}
+    other = api.ask("POST", "/apiv1/separate", params=options, data=song.read_bytes(), headers=headers)
+    answer = api.call("DELETE", f"/apiv1/jobs/{other['songhash']}")  # 409 where it is done already
+    say(f"   {answer.json().get('state') or answer.json()['detail']}")
+
+
+def tidy_up(api, job, keep, empty_buckets):
+    if not keep:
+        stem = list(job["stems"])[-1]
+        step(f"DELETE /apiv1/remove/{job['songhash']}-{stem}: the song, posted again, would be separated again")
+        answer = api.call("DELETE", f"/apiv1/remove/{job['songhash']}-{stem}").json()
+        say(f"   {answer.get('message') or answer['detail']}")
+    if empty_buckets:
+        step("DELETE /apiv1/contents: empties both buckets (a debug call, off in production)")
+        answer = api.call("DELETE", "/apiv1/contents").json()
+        say(f"   {answer.get('message') or answer['detail']}")
+
+
+# --- the command
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description="Walks through every call of the MSaaS API.")
+    parser.add_argument("song", nargs="?", type=Path, help="default: the first MP3 of data/")
+    parser.add_argument("-o", "--out", type=Path, default=Path("sample-stems"), help="folder for the stems")
+    parser.add_argument("--url", default=os.environ.get("MSAAS_URL") or "http://localhost:5000")
+    parser.add_argument("--keep", action="store_true", help="remove no stem at the end")
+    parser.add_argument("--empty-buckets", action="store_true", help="at the end, delete everything that is stored")
+    return parser.parse_args()
+
+
+def main():
+    chosen = arguments()
+    song = chosen.song or next(iter(sorted((HERE / "data").glob("*.mp3"))), None)
+    if song is None or not song.is_file():
+        sys.stderr.write(f"no song: {song or 'data/ has no MP3'}\n")
+        return 2
+    try:
+        walk(Api(chosen.url), song, chosen.out, chosen.keep, chosen.empty_buckets)
+    except GaveUp as error:
+        sys.stderr.write(f"\n{error}\n")
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    say(f"\nDone: listen to {chosen.out}/")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

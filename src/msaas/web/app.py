@@ -1,0 +1,59 @@
+"""create_app: the API put together from its parts. Reads no environment, starts nothing, needs no Redis or S3 yet."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from flask import Flask, Response, g, request
+
+from msaas.metrics import CountedQueue
+from msaas.queue import Queue
+from msaas.settings import Settings
+from msaas.storage import Storage
+from msaas.web import events, health, jobs_api, lists, metrics, problems, separate, tracks
+from msaas.web.body import set_idle_timeout
+from msaas.web.services import EXTENSION, Services
+
+log = logging.getLogger(__name__)
+
+CALLS = (separate.calls, jobs_api.calls, events.calls, tracks.calls, lists.calls, health.calls)
+
+
+def create_app(
+    settings: Settings,
+    *,
+    queue: Queue | None = None,
+    storage: Storage | None = None,
+    probe: Callable[[Path], Any] | None = None,
+) -> Flask:
+    """Queue, storage and probe are made from the settings where none are given."""
+    app = Flask("msaas.web", static_folder=None)
+    queue = queue or CountedQueue.from_settings(settings, timeout_seconds=3)
+    app.extensions[EXTENSION] = parts = Services.build(settings, queue, storage, probe)
+    app.url_map.strict_slashes = False
+    for calls in CALLS:
+        app.register_blueprint(calls)
+    metrics.install(app, parts)
+    problems.register(app)
+    app.before_request(_begin)
+    app.after_request(_finish)
+    return app
+
+
+def _begin() -> None:
+    g.began = time.monotonic()
+    set_idle_timeout(request)
+
+
+def _finish(response: Response) -> Response:
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers.setdefault("Cache-Control", "no-store")
+    level = logging.DEBUG if request.path in ("/healthz", "/readyz", "/metrics") else logging.INFO
+    seconds = time.monotonic() - g.get("began", time.monotonic())
+    log.log(level, "%s %r status=%d seconds=%.3f", request.method, request.path, response.status_code, seconds)
+    metrics.count_request(request, response.status_code, seconds)
+    return response

@@ -1,0 +1,80 @@
+"""Base64 out of a JSON string, piece by piece, strictly. Knows no files and no HTTP.
+
+Line ends inside the text (`base64` without -w0 makes them; in JSON they read `\\n`) are left out. All else that is not
+the standard alphabet (RFC 4648, 4) with its padding is refused.
+"""
+
+from __future__ import annotations
+
+import binascii
+import json
+import re
+
+from msaas.errors import BadRequest
+
+# an escape that the end of a piece cuts in two
+_CUT_ESCAPE = re.compile(rb"\\(?:u[0-9a-fA-F]{0,3})?\Z")
+_LONGEST_ESCAPE = 6
+
+
+class Base64Decoder:
+    """`feed` pieces of the string as it stands between its quotes, then `finish`. Raises BadRequest."""
+
+    def __init__(self) -> None:
+        self._cut = b""  # an escape not yet whole
+        self._quad = b""  # fewer than four characters, not yet decodable
+        self._padded = False
+
+    def feed(self, piece: bytes) -> bytes:
+        text = self._quad + self._characters(self._cut + piece)
+        whole = len(text) - len(text) % 4
+        self._quad = text[whole:]
+        if not whole:
+            return b""
+        if self._padded:
+            raise _bad("it goes on after its = padding")
+        return self._decode(text[:whole])
+
+    def finish(self) -> None:
+        if self._cut or self._quad:
+            raise _bad("its length is no multiple of 4: was it cut short, or did it lose its = padding?")
+
+    def _characters(self, raw: bytes) -> bytes:
+        """The text that `raw` stands for: escapes undone, line ends left out."""
+        if b"\n" in raw or b"\r" in raw:
+            raise BadRequest(
+                "`mp3` holds a raw line break, which no JSON string may; make its base64 with `base64 -w0`", "bad_json"
+            )
+        cut = _CUT_ESCAPE.search(raw, max(0, len(raw) - _LONGEST_ESCAPE))
+        end = cut.start() if cut else len(raw)
+        self._cut, raw = raw[end:], raw[:end]
+        if b"\\" in raw:
+            raw = _unescape(raw)
+        return raw.translate(None, b"\r\n")
+
+    def _decode(self, text: bytes) -> bytes:
+        self._padded = text.endswith(b"=")
+        try:
+            return binascii.a2b_base64(text, strict_mode=True)
+        except binascii.Error as error:
+            raise _bad(_reason(text, error)) from error
+
+
+def _unescape(raw: bytes) -> bytes:
+    try:
+        text: str = json.loads(f'"{raw.decode("ascii")}"')
+        return text.encode("ascii")
+    except ValueError as error:
+        raise _bad("it holds an escape or a character that base64 has no use for") from error
+
+
+def _reason(text: bytes, error: binascii.Error) -> str:
+    if text.startswith(b"data:"):
+        return "it is a data: URL; send only what follows its comma"
+    if b"-" in text or b"_" in text:
+        return "it holds - or _, the URL-safe alphabet; use the standard one, with + and /"
+    return str(error).lower()
+
+
+def _bad(reason: str) -> BadRequest:
+    return BadRequest(f"`mp3` is not base64: {reason}", code="bad_base64")

@@ -1,0 +1,178 @@
+"""The three bodies a song may come in: JSON with base64, multipart, the bare file. Each ends up as a Spool.
+
+Nothing here holds a song in memory. Options are handed on as they came, unchecked.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from flask import Request
+from werkzeug.datastructures import MultiDict
+from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.formparser import FormDataParser
+
+from msaas.errors import BadRequest, InvalidOption, UnsupportedBody, UploadTooLarge
+from msaas.web.body import Body
+from msaas.web.json_song import REST_LIMIT_BYTES, decode_song, take_apart
+from msaas.web.services import Services
+from msaas.web.spool import Scratch, Spool
+
+FORM_FIELDS_BYTES = 256 * 1024
+FORM_PARTS = 64
+# containers that often carry sound alone; FFmpeg decides in the end
+RAW_TYPES = ("application/octet-stream", "application/ogg")
+RAW_FAMILIES = ("audio/", "video/")
+
+HINT = (
+    "send the song as it is:  curl -H 'Content-Type: audio/mpeg' --data-binary @song.mp3 {url}\n"
+    "or as a form:  curl -F file=@song.mp3 {url}\n"
+    "or as JSON:  curl -H 'Content-Type: application/json' -d '{{\"mp3\": \"<base64>\"}}' {url}"
+)
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A song on this machine's disk, and what came with it: options and `callback`, unchecked."""
+
+    song: Spool
+    given: dict[str, Any]
+
+
+@contextmanager
+def received(request: Request, services: Services) -> Iterator[Upload]:
+    """Takes in the request's song. Its file is gone when the block ends, however it ends."""
+    with ExitStack() as files:
+        song, given = _receive(request, services, files)
+        if song.size == 0:
+            raise BadRequest("the song is empty: it has 0 bytes", code="empty_file")
+        song.seek(0)
+        yield Upload(song, given)
+
+
+def _receive(request: Request, services: Services, files: ExitStack) -> tuple[Spool, dict[str, Any]]:
+    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise UnsupportedBody("compressed bodies (Content-Encoding) are not read; send the song as it is")
+    kind = request.mimetype
+    if kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json")):
+        return _receive_json(request, services, files)
+    if kind == "multipart/form-data":
+        return _receive_form(request, services, files)
+    # `curl -T` names no type at all
+    if not kind or kind in RAW_TYPES or kind.startswith(RAW_FAMILIES):
+        return _receive_raw(request, services, files)
+    raise UnsupportedBody(f"{kind[:80]!r} is no body a song comes in; " + HINT.format(url=request.base_url))
+
+
+def _new_song(services: Services, files: ExitStack) -> Spool:
+    spool = Spool(services.settings.scratch_dir, services.settings.max_upload_bytes)
+    files.callback(spool.close)
+    return spool
+
+
+# --- the bare file
+
+
+def _receive_raw(request: Request, services: Services, files: ExitStack) -> tuple[Spool, dict[str, Any]]:
+    limit = services.settings.max_upload_bytes
+    body = Body(request, limit, limit)
+    song = _new_song(services, files)
+    for piece in body:
+        song.write(piece)
+    return song, _with_callback(_flat(request.args))
+
+
+# --- JSON
+
+
+def json_limit_bytes(song_limit_bytes: int) -> int:
+    """Bytes on the wire of the longest song: 4/3, a tenth more for escaped line ends and slashes, and the options."""
+    return song_limit_bytes * 4 * 11 // 30 + REST_LIMIT_BYTES
+
+
+def _receive_json(request: Request, services: Services, files: ExitStack) -> tuple[Spool, dict[str, Any]]:
+    _refuse_query(request, "the JSON body")
+    limit = json_limit_bytes(services.settings.max_upload_bytes)
+    body = Body(request, limit, services.settings.max_upload_bytes)
+    with Scratch(services.settings.scratch_dir, limit) as text:
+        for piece in body:
+            text.write(piece)
+        text.seek(0)
+        given, where = take_apart(text.file)
+        song = _new_song(services, files)
+        with services.base64_gate:
+            decode_song(text.file, where, song.write)
+    return song, given
+
+
+# --- multipart
+
+
+def _receive_form(request: Request, services: Services, files: ExitStack) -> tuple[Spool, dict[str, Any]]:
+    _refuse_query(request, "the form")
+    limit = services.settings.max_upload_bytes
+    body = Body(request, limit + FORM_FIELDS_BYTES, limit)
+    fields, parts = _parse_form(request, body, services, files)
+    for name in parts:
+        if name != "file":
+            raise InvalidOption(f"the form has a file named {str(name)[:40]!r}; the song's is named file")
+    songs = parts.getlist("file")
+    if len(songs) > 1:
+        raise BadRequest(f"the form has {len(songs)} files; a request takes one song", code="bad_multipart")
+    if not songs:
+        _refuse_fileless(fields)
+    return songs[0].stream, _with_callback(_flat(fields))
+
+
+def _parse_form(request: Request, body: Body, services: Services, files: ExitStack) -> tuple[Any, Any]:
+    parser = FormDataParser(
+        stream_factory=lambda **_: _new_song(services, files),  # type: ignore[arg-type]
+        max_form_memory_size=FORM_FIELDS_BYTES,
+        max_form_parts=FORM_PARTS,
+        silent=False,
+    )
+    try:
+        _, fields, parts = parser.parse(body, request.mimetype, request.content_length, request.mimetype_params)  # type: ignore[arg-type]
+    except ValueError as error:
+        raise BadRequest(f"the form cannot be read: {error}", code="bad_multipart") from error
+    except RequestEntityTooLarge as error:
+        raise UploadTooLarge(
+            f"the form has more than {FORM_PARTS} parts, or more than {FORM_FIELDS_BYTES} bytes in a field"
+            " (a song goes in as -F file=@song.mp3, with @)"
+        ) from error
+    return fields, parts
+
+
+def _refuse_fileless(fields: MultiDict[str, str]) -> NoReturn:
+    if "file" in fields:
+        raise BadRequest("`file` is a text field, not a file; write -F file=@song.mp3, with @", code="missing_file")
+    raise BadRequest("the form has no `file`, the song", code="missing_file")
+
+
+# --- options
+
+
+def _refuse_query(request: Request, place: str) -> None:
+    for name in request.args:
+        raise InvalidOption(f"{name[:40]!r} stands in the query string; options of this request belong in {place}")
+
+
+def _flat(values: MultiDict[str, str]) -> dict[str, Any]:
+    """`stems=vocals&stems=drums` is a list; an option given once is a text."""
+    return {name: found[0] if len(found) == 1 else found for name, found in values.lists()}
+
+
+def _with_callback(given: dict[str, Any]) -> dict[str, Any]:
+    """Forms and query strings hold text only: their `callback` is JSON in a text."""
+    text = given.get("callback")
+    if not text:
+        given.pop("callback", None)
+        return given
+    try:
+        return given | {"callback": json.loads(text)}
+    except (ValueError, TypeError, RecursionError) as error:
+        raise InvalidOption(f"callback is not JSON: {error}") from error

@@ -1,0 +1,89 @@
+"""Server-sent events of one job: its view at once, again on each change, until it ends. Polls; misses no end state."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from flask import Blueprint, Response, request
+
+from msaas.errors import QueueUnavailable
+from msaas.jobs import Job
+from msaas.web.jobs_api import current_view, known_job
+from msaas.web.services import Services, services
+
+calls = Blueprint("events", __name__)
+
+POLL_SECONDS = 0.5
+# A stream that nobody reads is noticed only by writing to it.
+KEEP_ALIVE_SECONDS = 10
+RETRY_MS = 2000
+HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}  # nginx would hold events back
+# what changes by itself as time goes on is no event
+_UNEVENTFUL = frozenset({"eta_seconds"})
+
+
+@calls.get("/apiv1/jobs/<songhash>/events")
+def get_events(songhash: str) -> Response:
+    parts = services()
+    job = known_job(parts, songhash)
+    if job.state.ended and request.headers.get("Last-Event-ID", "").startswith(f"{job.state}-"):
+        return Response(status=204)  # it has seen the end: browsers reconnect for ever unless told so
+    parts.events_gate.enter()
+    response = Response(job_events(parts, job), mimetype="text/event-stream", headers=HEADERS)
+    response.call_on_close(parts.events_gate.leave)  # unlike the generator's end, this is always reached
+    return response
+
+
+def job_events(
+    parts: Services,
+    job: Job | None,
+    *,
+    poll_seconds: float = POLL_SECONDS,
+    keep_alive_seconds: float = KEEP_ALIVE_SECONDS,
+) -> Iterator[str]:
+    """The stream's text. It ends after an end state, where the record is deleted, and when the server stops."""
+    yield f"retry: {RETRY_MS}\n\n"
+    songhash = job.songhash if job else ""
+    told: dict[str, Any] = {}
+    count, spoke_at = 0, time.monotonic()
+    while job is not None:
+        view = _view(parts, job)
+        text = ""
+        if view and _eventful(view) != told:
+            told, count = _eventful(view), count + 1
+            text = _event(view, f"{view['state']}-{count}")
+        elif time.monotonic() - spoke_at >= keep_alive_seconds:
+            text = ": keep-alive\n\n"
+        if text:
+            spoke_at = time.monotonic()
+            yield text
+        if (view and job.state.ended) or parts.stopping.wait(poll_seconds):
+            return
+        job = _again(parts, songhash, job)
+    yield "event: gone\ndata: {}\n\n"
+
+
+def _again(parts: Services, songhash: str, job: Job) -> Job | None:
+    """The record anew, or as it was while Redis is away: a restart of Redis ends no stream."""
+    try:
+        return parts.queue.get(songhash)
+    except QueueUnavailable:
+        return job
+
+
+def _view(parts: Services, job: Job) -> dict[str, Any] | None:
+    try:
+        return current_view(parts, job)
+    except QueueUnavailable:
+        return None
+
+
+def _eventful(view: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in view.items() if name not in _UNEVENTFUL}
+
+
+def _event(view: dict[str, Any], id_: str) -> str:
+    return f"event: job\nid: {id_}\ndata: {json.dumps(view)}\n\n"

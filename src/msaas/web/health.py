@@ -1,0 +1,60 @@
+"""Is the API alive, and can it reach what it needs? Repairs nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from flask import Blueprint, Response, jsonify
+
+from msaas.errors import Unavailable
+from msaas.web.problems import problem
+from msaas.web.services import services
+
+calls = Blueprint("health", __name__)
+
+RETRY_AFTER_SECONDS = 5
+INDEX = {
+    "separate": "POST /apiv1/separate",
+    "queue": "GET /apiv1/queue",
+    "bucket": "GET /apiv1/bucket",
+    "track": "GET /apiv1/track/<songhash>-<stem>",
+    "remove": "DELETE /apiv1/remove/<songhash>-<stem>",
+    "contents": "DELETE /apiv1/contents",
+    "job": "GET /apiv1/jobs/<songhash>",
+    "cancel": "DELETE /apiv1/jobs/<songhash>",
+    "events": "GET /apiv1/jobs/<songhash>/events",
+    "stems": "GET /apiv1/jobs/<songhash>/stems.zip",
+    "alive": "GET /healthz",
+    "ready": "GET /readyz",
+}
+
+
+@calls.get("/")
+def index() -> Response:
+    return jsonify(name="MSaaS, Music Separation as a Service", calls=INDEX)
+
+
+@calls.get("/healthz")
+def alive() -> Response:
+    """Touches nothing else: a restart of the API mends no Redis."""
+    return jsonify(status="ok")
+
+
+@calls.get("/readyz")
+def ready() -> Response:
+    parts = services()
+    found = {"redis": _check(parts.queue.ping), "s3": _check(parts.storage.ping)}
+    away = [f"{name}: {answer}" for name, answer in found.items() if answer != "ok"]
+    if not away:
+        return jsonify(status="ok", **found)
+    response = problem(503, "not_ready", "; ".join(away), **found)
+    response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+    return response
+
+
+def _check(ping: Callable[[], object]) -> str:
+    try:
+        ping()
+    except Unavailable as error:
+        return error.detail
+    return "ok"

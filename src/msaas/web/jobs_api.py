@@ -1,0 +1,83 @@
+"""A job over HTTP: how it stands, cancelling it, all its stems at once. Changes records through the queue alone."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from flask import Blueprint, Response, jsonify, request
+
+from msaas.errors import Conflict, NotFound
+from msaas.jobs import Job, State, Track, parse_songhash
+from msaas.storage import Stored
+from msaas.web.archive import Member, zip_chunks
+from msaas.web.eta import eta_seconds
+from msaas.web.services import Services, services
+from msaas.web.tracks import find, refuse_unless_done, stream
+from msaas.web.view import job_view
+
+log = logging.getLogger(__name__)
+calls = Blueprint("jobs", __name__)
+
+
+def known_job(parts: Services, songhash: str) -> Job:
+    """Raises NotFound(job_unknown), also for what is no songhash."""
+    name = parse_songhash(songhash)
+    job = parts.queue.get(name)
+    if job is None:
+        raise NotFound(f"no job {name} is known here", code="job_unknown")
+    return job
+
+
+def current_view(parts: Services, job: Job) -> dict[str, Any]:
+    """With what only Redis knows around the record: position and pace."""
+    if job.state is State.QUEUED:
+        position, in_work = parts.queue.position(job.songhash), parts.queue.counts().in_work
+    else:
+        position, in_work = None, 0
+    pace = {} if job.state.ended else parts.queue.pace()
+    eta = eta_seconds(job, position=position, in_work=in_work, pace=pace, now=time.time())
+    return job_view(job, position=position, eta=eta)
+
+
+@calls.get("/apiv1/jobs/<songhash>")
+def get_job(songhash: str) -> Response:
+    parts = services()
+    return jsonify(current_view(parts, known_job(parts, songhash)))
+
+
+@calls.delete("/apiv1/jobs/<songhash>")
+def cancel_job(songhash: str) -> Response:
+    parts = services()
+    name = parse_songhash(songhash)
+    found = parts.queue.cancel(name)
+    if found is None:
+        raise NotFound(f"no job {name} is known here", code="job_unknown")
+    if found is State.DONE:
+        raise Conflict(f"job {name} is done; remove its tracks instead (DELETE /apiv1/remove/{name}-<stem>)")
+    if not found.ended:
+        parts.storage.remove_stems_of(name)  # of an earlier run; what this one still puts is swept
+        log.info("cancelled job=%s was=%s", name, found)
+    return jsonify(current_view(parts, known_job(parts, name)))
+
+
+@calls.get("/apiv1/jobs/<songhash>/stems.zip")
+def get_stems(songhash: str) -> Response:
+    parts = services()
+    job = known_job(parts, songhash)
+    refuse_unless_done(job)
+    stems = [find(parts, Track(job.songhash, stem, None)) for stem in job.stem_extensions]
+    response = Response(mimetype="application/zip")
+    response.headers["Content-Disposition"] = f'attachment; filename="{job.songhash}.zip"'
+    response.headers["Cache-Control"] = "private, no-cache"
+    if request.method != "HEAD":
+        stream(response, zip_chunks(_members(parts, job, stems)))
+    return response
+
+
+def _members(parts: Services, job: Job, stems: list[Stored]) -> Iterator[Member]:
+    for stored in stems:
+        name = stored.name.removeprefix(f"{job.songhash}-")
+        yield Member(name, stored.size, stored.modified, parts.storage.read_stem(stored.name))

@@ -1,0 +1,73 @@
+"""Every error as RFC 9457 problem details: no HTML, no stack trace, no bare 500. Recovers nothing."""
+
+from __future__ import annotations
+
+import json
+import logging
+from http import HTTPStatus
+
+from flask import Flask, Response, request
+from werkzeug.exceptions import HTTPException
+
+from msaas.errors import MSaaSError, ScratchFull
+from msaas.web.body import linger
+
+log = logging.getLogger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+# A full disk fails a worker's run, but here it passes by itself as other uploads end: worth another try.
+SCRATCH_FULL_RETRY_SECONDS = 30
+# details quote what the caller sent
+LONGEST_DETAIL = 1000
+UNEXPECTED = "something went wrong here; the server's log has the details"
+
+
+def register(app: Flask) -> None:
+    app.register_error_handler(MSaaSError, from_ours)
+    app.register_error_handler(HTTPException, from_werkzeug)
+    app.register_error_handler(Exception, from_unexpected)
+
+
+def problem(status: int, code: str, detail: str, **extra: object) -> Response:
+    """`type` is about:blank, so `title` is the status' own phrase (RFC 9457, 4.2.1); `code` is for programs."""
+    return Response(problem_text(status, code, detail, **extra), status=status, content_type=MEDIA_TYPE)
+
+
+def problem_text(status: int, code: str, detail: str, **extra: object) -> str:
+    shown = detail if len(detail) <= LONGEST_DETAIL else detail[:LONGEST_DETAIL] + "…"
+    body = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": shown, "code": code}
+    return json.dumps(body | extra) + "\n"
+
+
+def from_ours(error: MSaaSError) -> Response:
+    if isinstance(error, ScratchFull):
+        return _retry(503, error.code, error.detail, SCRATCH_FULL_RETRY_SECONDS)
+    if error.status >= 500 and error.retry_after_seconds is None:
+        return from_unexpected(error)
+    if error.retry_after_seconds is not None:
+        log.warning("refused for now code=%s reason=%s", error.code, error)
+        return _retry(error.status, error.code, error.detail, error.retry_after_seconds)
+    return linger(request, problem(error.status, error.code, error.detail, **getattr(error, "extra", {})))
+
+
+def _retry(status: int, code: str, detail: str, seconds: int) -> Response:
+    response = problem(status, code, detail)
+    response.headers["Retry-After"] = str(seconds)
+    return linger(request, response)
+
+
+def from_werkzeug(error: HTTPException) -> Response:
+    """Keeps what belongs to the status: Allow of a 405, Content-Range of a 416."""
+    if error.code is None or error.response is not None:
+        return error.get_response()  # type: ignore[return-value]
+    code = "internal_error" if error.code == 500 else error.name.lower().replace(" ", "_")
+    response = problem(error.code, code, error.description or error.name)
+    for name, value in error.get_headers():
+        if name.lower() != "content-type":
+            response.headers[name] = value
+    return linger(request, response)
+
+
+def from_unexpected(error: Exception) -> Response:
+    log.error("unexpected error method=%s path=%r", request.method, request.path, exc_info=error)
+    return linger(request, problem(500, "internal_error", UNEXPECTED))

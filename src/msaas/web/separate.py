@@ -1,0 +1,104 @@
+"""POST /apiv1/separate: a song is received, looked at, stored and queued, in this order. Separates nothing itself."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from flask import Blueprint, Response, jsonify, request
+
+from msaas.errors import InvalidOption, NotFound
+from msaas.jobs import OPTION_NAMES, Job, Options, State, record_json, songhash
+from msaas.settings import Settings
+from msaas.web.bodies import Upload, received
+from msaas.web.callback import callbacks_json, parse_callback
+from msaas.web.services import Services, services
+from msaas.web.view import job_links
+
+log = logging.getLogger(__name__)
+calls = Blueprint("separate", __name__)
+
+# the words that programs written for the first version look for
+MESSAGE = "File uploaded to MinIO and task queued for processing"
+
+
+@calls.post("/apiv1/separate")
+def separate() -> Response:
+    parts = services()
+    with received(request, parts) as upload:
+        options, callback = parse_given(upload.given, parts.settings)
+        return _accept(parts, upload, options, callback)
+
+
+def parse_given(given: dict[str, Any], settings: Settings) -> tuple[Options, dict[str, Any] | None]:
+    """Raises InvalidOption naming what is not known here."""
+    names = {name: value for name, value in given.items() if name != "callback"}
+    for name in names:
+        if name not in OPTION_NAMES:
+            raise InvalidOption(
+                f"{str(name)[:40]!r} is no option; there are {', '.join(OPTION_NAMES)}, and callback beside them"
+            )
+    try:
+        options = Options.parse(names, default_model=settings.model, allowed=settings.allowed_models)
+    except RecursionError as error:  # while it quotes the value it refuses
+        raise InvalidOption("an option is nested too deeply") from error
+    return options, parse_callback(given.get("callback"))
+
+
+def _accept(parts: Services, upload: Upload, options: Options, callback: dict[str, Any] | None) -> Response:
+    if sources := parts.queue.model_sources(options.model):
+        options.outputs(sources)  # raises on a stem that this model does not have
+    name = songhash(upload.song.sha256, options)
+    job = parts.queue.get(name)
+    if job is not None and _is_whole(parts, job):
+        return _answer(name, job.state, new=False)
+    fields = _record(parts, upload, options, callback)
+    if not _is_waiting(parts, job):
+        _store(parts, name, upload)
+    # submit is asked even about a job that waits: it mends a record whose list entry somebody deleted
+    submitted = parts.queue.submit(name, fields, stems_missing=job is not None and job.state is State.DONE)
+    log.info("submitted job=%s new=%s bytes=%d model=%s", name, submitted.new, upload.song.size, options.model)
+    return _answer(name, submitted.state, new=submitted.new)
+
+
+def _is_whole(parts: Services, job: Job) -> bool:
+    """Done, and every stem still there."""
+    names = [f"{job.songhash}-{stem}.{extension}" for stem, extension in job.stem_extensions.items()]
+    return bool(names) and all(parts.storage.stat_stem(name) for name in names)
+
+
+def _is_waiting(parts: Services, job: Job | None) -> bool:
+    """Queued or in work, its song stored: no reason to store it again."""
+    return job is not None and not job.state.ended and parts.storage.has_input(job.songhash)
+
+
+def _record(parts: Services, upload: Upload, options: Options, callback: dict[str, Any] | None) -> dict[str, str]:
+    """The new job's fields. Raises AudioError where the song is none, which is why this comes before storing it."""
+    with parts.probe_gate:
+        found = parts.probe(upload.song.path)
+    about = {
+        "bytes": upload.song.size,
+        "container": found.container,
+        "codec": found.codec,
+        "sample_rate": found.sample_rate,
+        "channels": found.channels,
+        "duration_seconds": found.duration_seconds,
+    }
+    fields = {"model": options.model, "options": options.to_json(), "upload": record_json(about)}
+    return fields | ({"callbacks": callbacks_json(callback)} if callback else {})
+
+
+def _store(parts: Services, name: str, upload: Upload) -> None:
+    try:
+        parts.storage.put_input(name, upload.song.path)
+    except NotFound:  # the bucket: made when it is first needed, so that the API starts without the store
+        parts.storage.ensure_buckets()
+        parts.storage.put_input(name, upload.song.path)
+
+
+def _answer(name: str, state: State, *, new: bool) -> Response:
+    links = job_links(name)
+    response = jsonify(songhash=name, message=MESSAGE, state=state, links=links)
+    response.status_code = 202 if new else 200
+    response.headers["Location"] = links["job"]
+    return response

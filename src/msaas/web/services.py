@@ -1,0 +1,68 @@
+"""What the calls work with, made once by create_app and handed to them. Holds parts, decides nothing."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from flask import current_app
+
+from msaas.audio.limits import Limits
+from msaas.audio.probe import probe_isolated
+from msaas.queue import Queue
+from msaas.settings import Settings
+from msaas.storage import Storage
+from msaas.web.gates import Gate
+
+EXTENSION = "msaas"
+PROBE_TIMEOUT_SECONDS = 30
+BASE64_WAIT_SECONDS = 10
+
+
+@dataclass
+class Services:
+    """`probe` takes a file and returns an object with container, codec, sample_rate, channels, duration_seconds."""
+
+    settings: Settings
+    queue: Queue
+    storage: Storage
+    probe: Callable[[Path], Any]
+    base64_gate: Gate
+    probe_gate: Gate
+    events_gate: Gate
+    stopping: threading.Event = field(default_factory=threading.Event)  # set on SIGTERM: event streams end
+
+    @classmethod
+    def build(
+        cls,
+        settings: Settings,
+        queue: Queue | None = None,
+        storage: Storage | None = None,
+        probe: Callable[[Path], Any] | None = None,
+    ) -> Services:
+        return cls(
+            settings=settings,
+            queue=queue or Queue.from_settings(settings, timeout_seconds=3),
+            storage=storage or Storage.from_settings(settings, timeout_seconds=10),
+            probe=probe or partial(probe_isolated, limits=_limits(settings), timeout_seconds=PROBE_TIMEOUT_SECONDS),
+            base64_gate=Gate(2, wait_seconds=BASE64_WAIT_SECONDS, what="base64 bodies being decoded"),
+            # a probe is a process of its own: a burst of uploads must not become a burst of processes
+            probe_gate=Gate(4, wait_seconds=PROBE_TIMEOUT_SECONDS, what="songs being looked at"),
+            # a stream holds a thread as long as it lasts; half of them stay free for everything else
+            events_gate=Gate(settings.threads // 2, wait_seconds=0, what="event streams"),
+        )
+
+
+def _limits(settings: Settings) -> Limits:
+    return Limits(settings.max_duration_seconds, settings.max_decoded_bytes)
+
+
+def services() -> Services:
+    """Those of the app that answers the present request."""
+    found = current_app.extensions[EXTENSION]
+    assert isinstance(found, Services)  # noqa: S101 - tells mypy; create_app put it there
+    return found

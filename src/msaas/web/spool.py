@@ -1,0 +1,104 @@
+"""Uploads on their way to storage: temporary files, hashed as they grow, gone when closed. Knows no HTTP."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import IO
+
+from msaas.errors import ScratchFull, UploadTooLarge
+
+PREFIX = "msaas-upload-"
+# between a file's making and its lock: another process' sweep must not take it for a stray
+UNLOCKED_SECONDS = 2
+
+
+@contextmanager
+def scratch_errors(folder: Path) -> Iterator[None]:
+    """A full disk or quota as ScratchFull; other errors as they come."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise ScratchFull(f"no space is left for uploads ({folder.name}); try again later") from error
+        raise
+
+
+class Scratch:
+    """One temporary file of at most `limit_bytes`. Its lock tells sweep() that somebody still writes it."""
+
+    def __init__(self, folder: Path, limit_bytes: int) -> None:
+        self.folder, self.limit_bytes, self.size = folder, limit_bytes, 0
+        with scratch_errors(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            self.file: IO[bytes] = tempfile.NamedTemporaryFile(prefix=PREFIX, dir=folder)  # noqa: SIM115
+            fcntl.flock(self.file, fcntl.LOCK_EX)
+
+    @property
+    def path(self) -> Path:
+        return Path(self.file.name)
+
+    def write(self, data: bytes) -> int:
+        """Raises UploadTooLarge before it writes past the limit, ScratchFull where the disk is."""
+        self.size += len(data)
+        if self.size > self.limit_bytes:
+            raise UploadTooLarge(f"the song has more than {self.limit_bytes} bytes, the limit here")
+        with scratch_errors(self.folder):
+            return self.file.write(data)
+
+    def seek(self, position: int) -> int:
+        with scratch_errors(self.folder):  # flushes
+            return self.file.seek(position)
+
+    def close(self) -> None:
+        with suppress(OSError):  # what a full disk kept from being flushed is not wanted any more
+            self.file.close()
+
+    def __enter__(self) -> Scratch:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class Spool(Scratch):
+    """A song: `sha256` names its bytes."""
+
+    def __init__(self, folder: Path, limit_bytes: int) -> None:
+        super().__init__(folder, limit_bytes)
+        self._hash = hashlib.sha256()
+
+    def write(self, data: bytes) -> int:
+        written = super().write(data)
+        self._hash.update(data)
+        return written
+
+    @property
+    def sha256(self) -> str:
+        return self._hash.hexdigest()
+
+
+def sweep(folder: Path) -> int:
+    """Deletes what a killed server left behind and says how many files that were."""
+    return sum(_remove_stray(path) for path in folder.glob(f"{PREFIX}*"))
+
+
+def _remove_stray(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            if time.time() - path.stat().st_mtime < UNLOCKED_SECONDS:
+                return False
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            path.unlink()
+            return True
+    except OSError:  # locked: in use; or gone already
+        return False

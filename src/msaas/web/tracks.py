@@ -1,0 +1,129 @@
+"""Stems over HTTP: streamed from storage as they are asked for, and removed. Makes none."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from itertools import chain
+from typing import NoReturn
+
+from flask import Blueprint, Response, jsonify, request
+
+from msaas.errors import NotFound
+from msaas.jobs import EXTENSIONS, Job, State, Track
+from msaas.storage import CONTENT_TYPES, Stored
+from msaas.web.ranges import is_unchanged, wanted_range
+from msaas.web.services import Services, services
+
+log = logging.getLogger(__name__)
+calls = Blueprint("tracks", __name__)
+
+
+@calls.get("/apiv1/track/<name>")
+def get_track(name: str) -> Response:
+    parts = services()
+    stored = find(parts, Track.parse(name))
+    if is_unchanged(request, stored):
+        return described(Response(status=304), stored)
+    piece = wanted_range(request, stored)
+    start, stop = piece or (0, stored.size)
+    response = described(Response(status=206 if piece else 200), stored)
+    response.headers["Content-Length"] = str(stop - start)
+    if piece:
+        response.headers["Content-Range"] = f"bytes {start}-{stop - 1}/{stored.size}"
+    if request.method != "HEAD" and stop > start:
+        stream(response, parts.storage.read_stem(stored.name, start, stop - start))
+    return response
+
+
+@calls.delete("/apiv1/remove/<name>")
+def remove_track(name: str) -> Response:
+    parts = services()
+    track = Track.parse(name)
+    removed = [found.name for found in _present(parts, track)]
+    if not removed:
+        raise NotFound(f"{name} is not in output-tracks", code="track_unknown")
+    for found in removed:
+        parts.storage.remove_stem(found)
+    log.info("removed tracks=%s", removed)
+    return jsonify(message=f"removed {', '.join(removed)}", removed=removed)
+
+
+def stream(response: Response, chunks: Iterator[bytes]) -> None:
+    """The first chunk is fetched now: a store that is away is still a 503 then, not a body that breaks off."""
+    first = next(chunks, b"")
+    response.response = chain([first], chunks)
+    if hasattr(chunks, "close"):
+        response.call_on_close(chunks.close)  # gives the connection back where the client went away
+
+
+def described(response: Response, stored: Stored) -> Response:
+    """With the headers that belong to the object, whether or not its bytes follow."""
+    response.content_type = CONTENT_TYPES[stored.name.rpartition(".")[2]]
+    response.headers["Accept-Ranges"] = "bytes"
+    response.headers["Cache-Control"] = "private, no-cache"  # kept, but asked about: a track can be removed
+    response.headers["Content-Disposition"] = f'attachment; filename="{stored.name}"'
+    if stored.etag:
+        response.set_etag(stored.etag)
+    response.last_modified = stored.modified
+    return response
+
+
+# --- which object a name stands for
+
+
+def find(parts: Services, track: Track) -> Stored:
+    """Raises NotFound: job_unknown, job_not_done, stem_unknown or track_removed."""
+    job = parts.queue.get(track.songhash)
+    if job is None:
+        return next(_present(parts, track), None) or _refuse_without_record(parts, track)
+    extension = extension_of(job, track)
+    return parts.storage.stat_stem(track.object_name(extension)) or _refuse_removed(track)
+
+
+def extension_of(job: Job, track: Track) -> str:
+    """The job's own format. Raises NotFound where it is not done, or the track is none of its."""
+    refuse_unless_done(job)
+    extension = job.stem_extensions.get(track.stem)
+    if extension is None or track.extension not in (None, extension):
+        raise _unknown_stem(track, [f"{stem}.{kind}" for stem, kind in job.stem_extensions.items()])
+    return extension
+
+
+def refuse_unless_done(job: Job) -> None:
+    if job.state is State.DONE:
+        return
+    percent = f" ({job.progress:.0%})" if job.state is State.RUNNING else ""
+    raise NotFound(
+        f"job {job.songhash} is {job.state}{percent}, not done",
+        code="job_not_done",
+        state=job.state.value,
+        progress=job.progress,
+    )
+
+
+def _present(parts: Services, track: Track) -> Iterator[Stored]:
+    """The objects there are for a name, whatever the records say."""
+    for extension in [track.extension] if track.extension else EXTENSIONS:
+        if stored := parts.storage.stat_stem(track.object_name(extension)):
+            yield stored
+
+
+def _refuse_without_record(parts: Services, track: Track) -> NoReturn:
+    if others := parts.storage.stems_of(track.songhash):
+        raise _unknown_stem(track, [name.removeprefix(f"{track.songhash}-") for name in others])
+    raise NotFound(f"no job {track.songhash} is known here", code="job_unknown")
+
+
+def _unknown_stem(track: Track, stems: list[str]) -> NotFound:
+    asked = f"{track.stem}.{track.extension}" if track.extension else track.stem
+    return NotFound(
+        f"job {track.songhash} has no stem {asked}; it has {', '.join(stems)}", code="stem_unknown", stems=stems
+    )
+
+
+def _refuse_removed(track: Track) -> NoReturn:
+    raise NotFound(
+        f"the stem {track.stem} of job {track.songhash} was removed; post the song again to have it back",
+        code="track_removed",
+    )

@@ -1,0 +1,65 @@
+"""A job as callers see it. Pure: from a record and what is known around it to a dict; asks nobody."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from msaas.jobs import Job, State, iso
+
+
+def job_links(songhash: str) -> dict[str, str]:
+    job = f"/apiv1/jobs/{songhash}"
+    return {"job": job, "events": f"{job}/events", "stems_zip": f"{job}/stems.zip"}
+
+
+def job_view(job: Job, *, position: int | None = None, eta: float | None = None) -> dict[str, Any]:
+    """The contract's fields; `message` is there only where there is something to say."""
+    view = {
+        "songhash": job.songhash,
+        "state": job.state.value,
+        "stage": job.stage,
+        "progress": job.progress,
+        "queue_position": position if job.state is State.QUEUED else None,
+        "eta_seconds": None if eta is None else round(eta, 1),
+        "attempts": job.attempts,
+        "error": _error(job),
+        "model": job.model_ran,
+        "options": job.options,
+        "duration_seconds": job.duration_seconds,
+        "stems": {stem: f"/apiv1/track/{job.songhash}-{stem}" for stem in job.stem_extensions},
+        "timings": job.timings,
+        "created_at": iso(job.created_at),
+        "started_at": iso(job.started_at),
+        "finished_at": iso(job.finished_at),
+    }
+    message = _message(job)
+    return view | ({"message": message} if message else {})
+
+
+def _error(job: Job) -> dict[str, str] | None:
+    """Of a failed job only: one that is tried again has an error behind it, not an error."""
+    if job.state is not State.FAILED or not job.error:
+        return None
+    return _code_and_detail(job.error)
+
+
+def _code_and_detail(error: Mapping[str, Any]) -> dict[str, str]:
+    return {"code": str(error.get("code", "unknown")), "detail": str(error.get("detail", ""))}
+
+
+def _message(job: Job) -> str:
+    return " ".join(text for text in (_retry_note(job), _gain_note(job), str(job.result.get("message") or "")) if text)
+
+
+def _retry_note(job: Job) -> str:
+    if job.state.ended or not job.error:
+        return ""
+    return f"The last attempt ended in an error ({_code_and_detail(job.error)['detail']}); it is being tried again."
+
+
+def _gain_note(job: Job) -> str:
+    gain = job.result.get("gain", 1)
+    if job.state is not State.DONE or not isinstance(gain, int | float) or gain == 1:
+        return ""
+    return f"All stems were turned down together, by the factor {gain:.4f}, so that none of them clips."

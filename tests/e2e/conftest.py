@@ -1,0 +1,111 @@
+"""The whole service as its users meet it: API and worker as processes, real Valkey, real S3, the small model."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psutil
+import pytest
+import requests
+
+from msaas.local.processes import Child, Warden, wait_until
+from tests.conftest import service_environ
+
+READY_SECONDS = 60
+
+
+class Service:
+    """The API and one worker; each may be killed and started again."""
+
+    def __init__(self, environ: dict[str, str], warden: Warden) -> None:
+        self.env = dict(os.environ) | environ
+        self.url = f"http://127.0.0.1:{environ['MSAAS_PORT']}"
+        self.worker_url = f"http://127.0.0.1:{environ['MSAAS_WORKER_HTTP_PORT']}"
+        self._warden = warden
+        self.parts: dict[str, Child] = {}
+
+    def start(self, *names: str) -> None:
+        for name in names:
+            argv = [sys.executable, "-m", {"api": "msaas.web", "worker": "msaas.worker"}[name]]
+            self.parts[name] = Child(argv, warden=self._warden, env=self.env)
+        for name in names:
+            url = {"api": self.url, "worker": self.worker_url}[name]
+            assert wait_until(lambda: self.answers(f"{url}/readyz"), READY_SECONDS), self.parts[name].tail  # noqa: B023
+
+    def answers(self, url: str) -> bool:
+        try:
+            return requests.get(url, timeout=5).status_code == 200
+        except requests.RequestException:
+            return False
+
+    def kill(self, name: str) -> None:
+        """kill -9 of the process itself; what it started has to notice by itself."""
+        self.parts.pop(name).process.kill()
+
+    def separation_process(self) -> psutil.Process:
+        [child] = psutil.Process(self.parts["worker"].pid).children()
+        return child
+
+    def post(self, song: bytes, **options: str) -> requests.Response:
+        headers = {"Content-Type": "audio/mpeg"}
+        return requests.post(f"{self.url}/apiv1/separate", data=song, params=options, headers=headers, timeout=60)
+
+    def submit(self, song: bytes, **options: str) -> str:
+        answer = self.post(song, **options)
+        assert answer.status_code in (200, 202), answer.text
+        return str(answer.json()["songhash"])
+
+    def job(self, songhash: str) -> dict:
+        return requests.get(f"{self.url}/apiv1/jobs/{songhash}", timeout=10).json()
+
+    def until(self, songhash: str, *states: str, seconds: float = 120) -> dict:
+        job: dict = {}
+
+        def there() -> bool:
+            job.update(self.job(songhash))
+            return job["state"] in states or job["state"] in ("done", "failed", "cancelled")
+
+        assert wait_until(there, seconds, pause_seconds=0.1), job
+        assert job["state"] in states, job
+        return job
+
+    def until_separating(self, songhash: str) -> None:
+        assert wait_until(lambda: self.job(songhash)["stage"] == "separating", 60), self.job(songhash)
+
+    def stem(self, songhash: str, stem: str) -> bytes:
+        answer = requests.get(f"{self.url}/apiv1/track/{songhash}-{stem}", timeout=60)
+        assert answer.status_code == 200, answer.text
+        return answer.content
+
+    def stop(self) -> None:
+        for child in self.parts.values():
+            child.stop(20)
+
+
+@contextmanager
+def running_service(environ: dict[str, str]) -> Iterator[Service]:
+    warden = Warden()
+    service = Service(environ, warden)
+    try:
+        yield service
+    finally:
+        service.stop()
+        warden.close()
+
+
+@pytest.fixture
+def service(environ, redis, storage) -> Iterator[Service]:
+    """Not started yet, on an empty queue and empty buckets; its parts are the test's to kill."""
+    with running_service(environ) as service:
+        yield service
+
+
+@pytest.fixture(scope="module")
+def live(valkey, s3, tmp_path_factory) -> Iterator[Service]:
+    """One that a whole module shares: loading the model takes longer than most songs here."""
+    with running_service(service_environ(valkey, s3, tmp_path_factory.mktemp("scratch"))) as service:
+        service.start("api", "worker")
+        yield service

@@ -1,0 +1,132 @@
+"""A song in, four stems out: the whole path over HTTP, with a model that really separates."""
+
+import base64
+import io
+import json
+import uuid
+import zipfile
+
+import numpy as np
+import pytest
+import requests
+
+from tests.sounds import DATA, decode_with_av, decode_with_soundfile, flac, tune
+
+STEMS = {"drums", "bass", "other", "vocals"}
+
+
+def lag(a: np.ndarray, b: np.ndarray) -> int:
+    """Samples by which `b` is late against `a`, by cross-correlation of their first channels."""
+    size = 1 << (2 * a.shape[1] - 1).bit_length()
+    correlation = np.fft.irfft(np.fft.rfft(b[0], size) * np.conj(np.fft.rfft(a[0], size)), size)
+    peak = int(np.argmax(correlation))
+    return peak if peak < size // 2 else peak - size
+
+
+@pytest.fixture
+def service(live):
+    return live
+
+
+def test_a_real_song_comes_out_as_four_whole_stems(service):
+    song = (DATA / "harbour-lights.mp3").read_bytes()
+    body = {"mp3": base64.b64encode(song).decode()}
+    answer = requests.post(f"{service.url}/apiv1/separate", json=body, timeout=60)
+    assert answer.status_code == 202
+    job = service.until(answer.json()["songhash"], "done")
+    assert set(job["stems"]) == STEMS
+    assert job["model"] == "htdemucs_mini"
+    mixture = decode_with_av(song)
+    stems = {stem: service.stem(job["songhash"], stem) for stem in STEMS}
+    for data in stems.values():
+        for decode in (decode_with_av, decode_with_soundfile):
+            assert decode(data).shape == mixture.shape
+    total = sum(decode_with_av(data) for data in stems.values())
+    assert lag(mixture, total) == 0
+    # The small model's stems do not add up to the mixture exactly, but they had better come near.
+    assert np.sqrt(np.mean((total - mixture) ** 2)) < 0.5 * np.sqrt(np.mean(mixture**2))
+
+
+@pytest.mark.parametrize("format_", ["flac", "wav"])
+def test_each_format_is_exact_in_two_decoders(service, format_):
+    song = tune(5)
+    songhash = service.submit(flac(song), format=format_)
+    service.until(songhash, "done")
+    for stem in STEMS:
+        data = service.stem(songhash, stem)
+        a, b = decode_with_av(data), decode_with_soundfile(data)
+        assert a.shape == b.shape == song.shape
+        assert np.abs(a - b).max() < 1e-6
+
+
+def test_two_stems_add_up_to_the_song(service):
+    song = tune(5)
+    songhash = service.submit(flac(song), format="wav", two_stems="vocals")
+    assert set(service.until(songhash, "done")["stems"]) == {"vocals", "no_vocals"}
+    total = sum(decode_with_soundfile(service.stem(songhash, stem)) for stem in ("vocals", "no_vocals"))
+    assert np.abs(total - song).max() < 1e-4
+
+
+def test_the_zip_holds_the_stems_as_they_are_served(service):
+    songhash = service.submit(flac(tune(2)), stems="drums,vocals")
+    service.until(songhash, "done")
+    data = requests.get(f"{service.url}/apiv1/jobs/{songhash}/stems.zip", timeout=60).content
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        inside = {name: archive.read(name) for name in archive.namelist()}
+    assert set(inside.values()) == {service.stem(songhash, stem) for stem in ("drums", "vocals")}
+
+
+def test_posting_a_finished_song_again_costs_nothing(service):
+    song = flac(tune(2))
+    songhash = service.submit(song)
+    first = service.until(songhash, "done")
+    again = service.post(song)
+    assert (again.status_code, again.json()["songhash"], again.json()["state"]) == (200, songhash, "done")
+    assert service.job(songhash)["finished_at"] == first["finished_at"]
+
+
+def test_a_song_whose_stem_was_removed_is_separated_again(service):
+    song = flac(tune(2))
+    songhash = service.submit(song)
+    service.until(songhash, "done")
+    assert requests.delete(f"{service.url}/apiv1/remove/{songhash}-drums", timeout=10).status_code == 200
+    assert service.post(song).status_code == 202
+    service.until(songhash, "done")
+    assert service.stem(songhash, "drums")
+
+
+def test_a_song_stored_and_pushed_by_hand_comes_out_too(service, redis, storage, tmp_path):
+    songhash = str(uuid.uuid4())
+    (tmp_path / "song").write_bytes(flac(tune(2)))
+    storage.put_input(songhash, tmp_path / "song")
+    redis.rpush("toWorkers", songhash)
+    assert set(service.until(songhash, "done")["stems"]) == STEMS
+
+
+def test_the_event_stream_tells_the_whole_story(service):
+    songhash = service.submit(flac(tune(20)))
+    seen = []
+    with requests.get(f"{service.url}/apiv1/jobs/{songhash}/events", stream=True, timeout=60) as stream:
+        for line in stream.iter_lines(decode_unicode=True):
+            if line.startswith("data:"):
+                seen.append(json.loads(line[5:]))
+    assert [job["state"] for job in seen][-1] == "done"
+    progress = [job["progress"] for job in seen if job["state"] == "running"]
+    assert progress == sorted(progress)
+    assert any(0 < fraction < 1 for fraction in progress)
+
+
+def test_a_stem_the_model_has_not_is_refused_at_once(service):
+    service.until(service.submit(flac(tune(1))), "done")  # the worker tells what its model separates
+    answer = service.post(flac(tune(1)), stems="piano")
+    assert answer.status_code == 422
+    assert "drums" in answer.json()["detail"]
+
+
+def test_what_only_decoding_reveals_fails_the_job_with_that_reason_once(service, redis, storage, tmp_path):
+    songhash = str(uuid.uuid4())
+    (tmp_path / "song").write_bytes(b"\0" * 5000)
+    storage.put_input(songhash, tmp_path / "song")
+    redis.rpush("toWorkers", songhash)
+    job = service.until(songhash, "failed")
+    assert (job["error"]["code"], job["attempts"]) == ("not_audio", 1)

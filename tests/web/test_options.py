@@ -1,0 +1,138 @@
+"""Options and callback of a request: what is taken, what is refused and in which words."""
+
+import io
+import json
+from dataclasses import replace
+
+import pytest
+
+from msaas.jobs import MP3_BITRATES, Options
+
+from .conftest import STEMS, URL, as_base64, song_bytes
+from .test_separate import RAW, nothing_is_left, problem
+
+# --- options
+
+
+BAD_OPTIONS = [
+    ("stem=vocals", "'stem'"),
+    ("format=ogg", "mp3, flac, wav"),
+    ("model=htdemucs_9", "htdemucs_mini"),
+    ("bitrate=1000", "320"),
+    ("format=wav&bitrate=320", "wav"),
+    ("stems=Vocals", "Vocals"),
+    ("two_stems=../x", "two_stems"),
+    ("stems=vocals&two_stems=vocals", "exclude"),
+    ("model=htdemucs_mini&model=htdemucs_mini", "model"),
+    ("callback=nonsense", "callback"),
+]
+
+
+def test_unknown_options_are_refused_naming_what_there_is(client, queue, storage, scratch, song):
+    for query, names in BAD_OPTIONS:
+        assert names in problem(client.post(f"{URL}?{query}", data=song, **RAW), 422, "invalid_option")
+    assert nothing_is_left(queue, storage, scratch)
+
+
+def test_an_unknown_option_is_answered_with_the_list_of_them(client, song):
+    detail = problem(client.post(URL, json={"mp3": as_base64(song), "bitrte": 128}), 422, "invalid_option")
+    assert "bitrte" in detail
+    assert all(name in detail for name in ("model", "stems", "two_stems", "format", "bitrate"))
+
+
+def test_options_in_the_wrong_place_are_refused_not_overlooked(client, song):
+    detail = problem(client.post(f"{URL}?format=wav", json={"mp3": as_base64(song)}), 422, "invalid_option")
+    assert "JSON body" in detail
+    answer = client.post(f"{URL}?format=wav", data={"file": (io.BytesIO(song), "s")})
+    assert "form" in problem(answer, 422, "invalid_option")
+
+
+def test_stems_are_held_to_what_a_worker_said_its_model_separates(client, queue, song):
+    assert client.post(f"{URL}?stems=kazoo", data=song, **RAW).status_code == 202  # nobody has told yet
+    queue.publish_model("htdemucs_mini", {"sources": list(STEMS)})
+    detail = problem(client.post(f"{URL}?stems=kazoo", data=song, **RAW), 422, "invalid_option")
+    assert "kazoo" in detail and "vocals" in detail
+    assert client.post(f"{URL}?stems=bass", data=song, **RAW).status_code == 202
+
+
+@pytest.mark.parametrize("name", ["model", "stems", "format", "callback", "data"])
+def test_no_depth_of_nesting_is_a_500(client, song, name):
+    for depth in [100, 400, *range(850, 1010, 10), 5000]:
+        value = "[" * depth + "]" * depth
+        member = (
+            f'"callback": {{"url": "http://a.example", "data": {value}}}' if name == "data" else f'"{name}": {value}'
+        )
+        body = f'{{"mp3": "{as_base64(song)}", {member}}}'
+        answer = client.post(URL, data=body, content_type="application/json")
+        assert answer.status_code in ((200, 202, 400, 422) if name == "data" else (400, 422)), (depth, answer.text)
+
+
+def test_every_mp3_bitrate_is_taken(client, queue, song):
+    for bitrate in MP3_BITRATES:
+        answer = client.post(f"{URL}?bitrate={bitrate}", data=song, **RAW)
+        assert queue.get(answer.json["songhash"]).options["bitrate"] == bitrate
+
+
+# --- callback
+
+
+@pytest.mark.parametrize(
+    "callback",
+    [
+        {"url": "https://example.org/hook", "data": {"mp3": "fileref", "n": [1, None]}},
+        {"url": "http://localhost:5000/nowhere"},
+        {"url": "http://no-such-host.invalid/"},
+    ],
+)
+def test_a_callback_is_noted_and_no_host_is_a_reason_to_refuse(client, redis, song, callback):
+    name = client.post(URL, json={"callback": callback, "mp3": as_base64(song)}).json["songhash"]
+    assert json.loads(redis.hget(f"job:{name}", "callbacks")) == [{"data": None, **callback}]
+
+
+def test_forms_and_queries_take_a_callback_as_json_text(client, redis, song):
+    text = json.dumps({"url": "https://example.org/hook"})
+    form = client.post(URL, data={"callback": text, "file": (io.BytesIO(song), "s")})
+    assert "callbacks" in redis.hgetall(f"job:{form.json['songhash']}")
+    other = client.post(URL, query_string={"callback": text}, data=song_bytes(hertz=500), **RAW)
+    assert "callbacks" in redis.hgetall(f"job:{other.json['songhash']}")
+
+
+NO_CALLBACKS = [
+    "https://example.org",
+    [],
+    {},
+    {"data": 1},
+    {"url": None},
+    {"url": "ftp://example.org"},
+    {"url": "file:///etc/passwd"},
+    {"url": "//example.org"},
+    {"url": "http://"},
+    {"url": "http://[::1"},
+    {"url": "http://a:99999"},
+    {"url": "http://a b/"},
+    {"url": "http://a/\n"},
+    {"url": "http://a/" + "x" * 2048},
+    {"url": "http://a", "secret": "x"},
+]
+
+
+def test_a_callback_of_another_shape_is_refused(client, queue, song):
+    for callback in NO_CALLBACKS:
+        answer = client.post(URL, json={"callback": callback, "mp3": as_base64(song)})
+        assert "callback" in problem(answer, 422, "invalid_option")
+    assert queue.counts().waiting == 0
+
+
+def test_the_callback_is_no_part_of_the_songs_name(client, song):
+    plain = client.post(URL, data=song, **RAW)
+    called = client.post(URL, json={"callback": {"url": "http://a.example"}, "mp3": as_base64(song)})
+    assert plain.json["songhash"] == called.json["songhash"]
+
+
+def test_the_default_model_is_the_settings_and_others_have_to_be_offered(make_app, queue, song):
+    app = make_app(model="htdemucs", models=("htdemucs_ft",))
+    name = app.test_client().post(f"{URL}?model=htdemucs_ft", data=song, **RAW).json["songhash"]
+    assert queue.get(name).model == "htdemucs_ft"
+    assert replace(Options("htdemucs"), model="htdemucs_ft").to_json() == json.dumps(
+        queue.get(name).options, sort_keys=True, separators=(",", ":")
+    )

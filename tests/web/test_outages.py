@@ -1,0 +1,132 @@
+"""Redis or the object store away, and every other way for a call to go wrong: always problem details, never a 500."""
+
+import json
+
+import pytest
+
+from msaas.queue import Queue
+from msaas.settings import Settings
+from msaas.storage import Storage
+from msaas.web import create_app
+
+from .conftest import URL, as_base64, fake_probe
+from .test_separate import RAW, problem
+from .test_tracks import NOBODY
+
+NOWHERE = Settings.from_env({"REDIS_HOST": "127.0.0.1:9", "MINIO_HOST": "127.0.0.1:9"})
+
+CALLS = [
+    ("POST", URL, "both"),
+    ("GET", "/apiv1/queue", "redis"),
+    ("GET", "/apiv1/bucket", "s3"),
+    ("GET", f"/apiv1/track/{NOBODY}-vocals", "both"),
+    ("HEAD", f"/apiv1/track/{NOBODY}-vocals", "both"),
+    ("DELETE", f"/apiv1/remove/{NOBODY}-vocals", "s3"),
+    ("GET", "/apiv1/delete_contents", "s3"),
+    ("DELETE", "/apiv1/contents", "s3"),
+    ("GET", f"/apiv1/jobs/{NOBODY}", "redis"),
+    ("DELETE", f"/apiv1/jobs/{NOBODY}", "redis"),
+    ("GET", f"/apiv1/jobs/{NOBODY}/events", "redis"),
+    ("GET", f"/apiv1/jobs/{NOBODY}/stems.zip", "redis"),
+]
+
+
+@pytest.fixture
+def without_redis(settings, storage):
+    return create_app(settings, queue=Queue.from_settings(NOWHERE), storage=storage, probe=fake_probe).test_client()
+
+
+@pytest.fixture
+def without_s3(settings, queue):
+    return create_app(settings, queue=queue, storage=Storage.from_settings(NOWHERE), probe=fake_probe).test_client()
+
+
+def refused(answer, code):
+    assert answer.status_code == 503, answer.text
+    assert int(answer.headers["Retry-After"]) > 0
+    if answer.request.method != "HEAD":
+        problem(answer, 503, code)
+
+
+def call(client, method, path, song):
+    body = {"data": song, **RAW} if method == "POST" else {}
+    return client.open(path, method=method, **body)
+
+
+def test_every_call_that_needs_redis_is_a_503_while_it_is_away(without_redis, storage, scratch, song):
+    for method, path, needs in CALLS:
+        if needs != "s3":
+            refused(call(without_redis, method, path, song), "queue_unavailable")
+    assert not list(scratch.glob("msaas-*"))
+    assert not list(storage.names("input-tracks"))
+
+
+def test_every_call_that_needs_s3_is_a_503_while_it_is_away(without_s3, queue, scratch, song):
+    for method, path, needs in CALLS:
+        if needs != "redis":
+            refused(call(without_s3, method, path, song), "storage_unavailable")
+    assert not list(scratch.glob("msaas-*"))
+    assert queue.counts().waiting == 0
+
+
+def test_being_alive_asks_nobody_and_being_ready_names_who_is_away(client, without_redis, without_s3):
+    assert client.get("/readyz").json == {"status": "ok", "redis": "ok", "s3": "ok"}
+    for one, away, there in ((without_redis, "redis", "s3"), (without_s3, "s3", "redis")):
+        assert one.get("/healthz").json == {"status": "ok"}
+        answer = one.get("/readyz")
+        assert away in problem(answer, 503, "not_ready")
+        body = json.loads(answer.data)
+        assert (body[away] == "ok", body[there]) == (False, "ok")
+        assert answer.headers["Retry-After"]
+
+
+def test_a_wrong_key_is_not_ready_and_shows_no_secret(settings, queue, s3):
+    wrong = Settings.from_env({"MINIO_HOST": s3.address, "MINIO_ACCESS_KEY": "a", "MINIO_SECRET_KEY": "verysecret"})
+    client = create_app(settings, queue=queue, storage=Storage.from_settings(wrong)).test_client()
+    answer = client.get("/readyz")
+    assert "verysecret" not in problem(answer, 503, "not_ready")
+
+
+# --- every other error
+
+
+def test_an_unknown_path_is_a_problem(client):
+    for path in ("/nowhere", "/apiv1", "/apiv1/track/", "/apiv1/jobs", "/apiv1/track/a/b", "/%00"):
+        problem(client.get(path), 404, "not_found")
+
+
+WRONG_METHODS = [
+    ("GET", URL, "POST"),
+    ("PUT", URL, "POST"),
+    ("POST", "/apiv1/queue", "GET"),
+    ("POST", f"/apiv1/jobs/{NOBODY}", "DELETE"),
+    ("POST", "/apiv1/delete_contents", "GET"),
+    ("GET", "/apiv1/contents", "DELETE"),
+    ("PATCH", f"/apiv1/track/{NOBODY}-vocals", "HEAD"),
+]
+
+
+def test_a_wrong_method_is_a_405_that_names_the_right_one(client):
+    for method, path, allowed in WRONG_METHODS:
+        answer = client.open(path, method=method)
+        problem(answer, 405, "method_not_allowed")
+        assert allowed in answer.headers["Allow"]
+
+
+def test_every_json_answer_is_kept_by_nobody_and_guessed_at_by_nobody(client, song):
+    for path in ("/", "/apiv1/queue", "/apiv1/bucket", "/healthz", "/readyz", "/nowhere", f"/apiv1/jobs/{NOBODY}"):
+        answer = client.get(path)
+        assert answer.headers["Cache-Control"] == "no-store"
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert client.post(URL, json={"mp3": as_base64(song)}).headers["Cache-Control"] == "no-store"
+
+
+def test_the_index_names_calls_that_exist(client):
+    rules = {str(rule).replace("<name>", "<songhash>-<stem>") for rule in client.application.url_map.iter_rules()}
+    for call_ in client.get("/").json["calls"].values():
+        assert call_.split(" ")[1] in rules
+
+
+def test_a_long_detail_is_cut(client, song):
+    detail = problem(client.post(f"{URL}?model={'m' * 4000}", data=song, **RAW), 422, "invalid_option")
+    assert len(detail) < 1100

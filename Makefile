@@ -1,0 +1,78 @@
+# Each target sets itself up in .venv from nothing, and sets nothing up again while pyproject.toml stays as it is.
+# Needs Python 3.11 to 3.13 (PYTHON=python3.12 names another than python3) and a package registry that pip can reach.
+
+PYTHON ?= python3
+# Installed before the rest, so that nothing else picks its version. TORCH="torch==2.13.0+cu130" would name a build.
+TORCH ?= torch==2.13.0
+SONG ?=
+export SONG
+
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+COMPILE := CUSTOM_COMPILE_COMMAND='make lock' $(BIN)/python -m piptools compile --quiet --strip-extras --allow-unsafe --no-emit-index-url --no-emit-find-links \
+	--no-emit-trusted-host --no-emit-options --constraint .venv/torch.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help demo serve test check lint types format bench-memory lock clean
+
+help:
+	@echo 'make demo          separate the sample, or SONG=path, and leave the stems in stems/'
+	@echo 'make serve         run the whole service on this machine, on MSAAS_PORT (5000)'
+	@echo 'make test          run the tests          make check    lint, types and tests'
+	@echo 'make lint | types | format                make lock     pin rest/ and worker/ requirements anew'
+	@echo 'make bench-memory  peak memory of a short song and of a long one'
+	@echo 'make clean         remove .venv and caches; songs in .msaas/ and stems/ stay'
+
+demo: .venv/stamp-local
+	@exec $(BIN)/python -m msaas.cli demo -- $${SONG:+"$$SONG"}
+
+serve: .venv/stamp-local
+	@exec $(BIN)/python -m msaas.cli up
+
+test: .venv/stamp-dev
+	$(BIN)/python -P -m pytest
+
+check: lint types test
+
+lint: .venv/stamp-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: .venv/stamp-dev
+	$(BIN)/python -P -m mypy
+
+format: .venv/stamp-dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench-memory: .venv/stamp-dev
+	$(BIN)/python bench/memory.py
+
+# A wheel of another index may add its build to the version (2.13.0+cpu): the requirements name the release alone.
+lock: .venv/stamp-dev
+	@echo '$(TORCH)' > .venv/torch.txt
+	$(COMPILE) --extra rest --output-file rest/requirements.txt pyproject.toml
+	$(COMPILE) --extra worker --output-file worker/requirements.txt pyproject.toml
+	@sed -i.old -E 's/^(torch==[^+]*)\+[^ ]*/\1/' worker/requirements.txt && rm worker/requirements.txt.old
+
+clean:
+	rm -rf .venv build src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find src tests bench data -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/stamp-venv:
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || { \
+		echo "MSaaS needs Python 3.11 to 3.13; '$(PYTHON)' is $$($(PYTHON) -V 2>&1). Name another: make PYTHON=python3.12" >&2; \
+		exit 1; }
+	@echo 'setting up .venv: some minutes, once'
+	@$(PYTHON) -m venv .venv
+	@touch $@
+
+.venv/stamp-local: pyproject.toml | .venv/stamp-venv
+	$(PIP) install --quiet $(TORCH)
+	$(PIP) install --quiet --editable '.[local]'
+	@touch $@
+
+.venv/stamp-dev: pyproject.toml | .venv/stamp-venv
+	$(PIP) install --quiet $(TORCH)
+	$(PIP) install --quiet --editable '.[dev]'
+	@touch .venv/stamp-local $@

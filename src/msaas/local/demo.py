@@ -1,0 +1,193 @@
+"""`msaas demo`: one song through the whole service. Uses the folder's live stack, or starts one on a free port.
+
+Removes nothing: stems of an earlier song are overwritten name by name, each once its successor is whole.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from tqdm import tqdm
+
+from msaas.errors import MSaaSError
+from msaas.local.client import Client, Job
+from msaas.local.folder import Folder, LiveStack
+from msaas.local.plan import Plan
+from msaas.local.processes import Interrupted
+from msaas.local.stack import POLL_SECONDS, StopSignals, wait_for
+from msaas.local.stream import framed
+from msaas.local.up import local_stack
+
+SAMPLE = "harbour-lights.mp3"  # in data/
+STEMS = Path("stems")
+LOG = "demo.log"
+LIVE_LIMIT_SECONDS = 900.0  # for a stack that another command is just starting
+INTERRUPTED_STATUS = 130  # as a shell has it for Ctrl-C
+
+Say = Callable[[str], None]
+
+
+class SongMissing(MSaaSError):
+    """The file to separate is not there."""
+
+    code = "song_missing"
+
+
+class SongFailed(MSaaSError):
+    """The service took the song and did not bring out stems."""
+
+    code = "song_failed"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Where the demo plays: a stack that is ready, and what keeps it so until `done()`."""
+
+    url: str
+    warning: tuple[str, ...]
+    supervise: Callable[[Callable[[], bool]], None]
+
+
+def find_song(given: str | None) -> Path:
+    """The song named, or the sample of data/. Raises SongMissing."""
+    if given:
+        song = Path(given).expanduser()
+        if not song.is_file():
+            raise SongMissing(f"{song} is {'no file' if song.exists() else 'not there'}; give the path of a song")
+        return song
+    for base in (Path(__file__).resolve().parents[3], Path.cwd()):
+        if (sample := base / "data" / SAMPLE).is_file():
+            return sample
+    raise SongMissing(f"data/{SAMPLE} is not here; name a song: make demo SONG=path")
+
+
+def demo(plan: Plan, song: str | None, stems: Path = STEMS, say: Say = print) -> int:
+    """Raises MSaaSError where it cannot end well; 130 after Ctrl-C or SIGTERM."""
+    path = find_song(song)
+    stopping = StopSignals().install()
+    try:
+        with _stage(plan, lambda: bool(stopping), say) as stage:
+            _Work(stage, path, stems, lambda: bool(stopping), say).see_through()
+    except Interrupted:
+        say("stopped")
+        return INTERRUPTED_STATUS
+    return 0
+
+
+@contextmanager
+def _stage(plan: Plan, stopping: Callable[[], bool], say: Say) -> Iterator[Stage]:
+    folder = Folder(plan.folder.resolve())
+    if folder.live() is not None:
+        yield _live_stage(folder, stopping, say)
+        return
+    folder.path.mkdir(parents=True, exist_ok=True)
+    log = folder.path / LOG
+    say(f"starting Valkey, S3, the API and a worker (their log: {log})")
+    began = time.monotonic()
+    with log.open("w") as out, local_stack(replace(plan, any_port=True), out, sys.stderr, stopping) as running:
+        say(f"ready in {time.monotonic() - began:.1f} s: {running.url}, model {running.model.name}")
+        yield Stage(running.url, running.model.warning, running.stack.supervise)
+
+
+def _live_stage(folder: Folder, stopping: Callable[[], bool], say: Say) -> Stage:
+    def answers() -> bool:
+        found = folder.live()
+        return found is None or bool(found.url)
+
+    if not wait_for(answers, LIVE_LIMIT_SECONDS, stopping):
+        raise MSaaSError(f"the stack in {folder.path} is not ready after {LIVE_LIMIT_SECONDS:g} seconds")
+    live = folder.live()
+    if live is None:
+        raise MSaaSError(f"the stack in {folder.path} ended while it was starting; try again")
+    say(f"using the stack that runs already: {live.url}, model {live.model}")
+    return _stage_of(live, stopping)
+
+
+def _stage_of(live: LiveStack, stopping: Callable[[], bool]) -> Stage:
+    def supervise(until: Callable[[], bool]) -> None:
+        while not until() and not stopping():
+            time.sleep(POLL_SECONDS)
+
+    return Stage(live.url, live.warning, supervise)
+
+
+class _Work:
+    """The song's way through the API, in a thread of its own: the main thread looks after the stack."""
+
+    def __init__(self, stage: Stage, song: Path, stems: Path, stopping: Callable[[], bool], say: Say) -> None:
+        self.stage, self.song, self.stems, self.say = stage, song, stems, say
+        self._stopping = stopping
+        self._client = Client(stage.url, stopping=stopping)
+        self._error: BaseException | None = None
+
+    def see_through(self) -> None:
+        thread = threading.Thread(target=self._run, name="demo", daemon=True)
+        thread.start()
+        self.stage.supervise(lambda: not thread.is_alive())
+        if thread.is_alive():
+            raise Interrupted("stopped while the song was in work")
+        if self._error is not None:
+            raise self._error
+
+    def _run(self) -> None:
+        try:
+            began = time.monotonic()
+            job = self._separate()
+            self._fetch(job)
+            self._conclude(job, time.monotonic() - began)
+        except BaseException as error:  # carried over to the main thread
+            self._error = error
+
+    def _separate(self) -> Job:
+        accepted = self._client.separate(self.song)
+        with _Bar(self.song.name) as bar:
+            job = self._client.follow(str(accepted["songhash"]), bar.show)
+        if job["state"] != "done":
+            error = job.get("error") or {}
+            raise SongFailed(f"{self.song.name} {job['state']}: {error.get('detail', 'no reason given')}")
+        return job
+
+    def _fetch(self, job: Job) -> None:
+        self.stems.mkdir(parents=True, exist_ok=True)
+        extension = (job.get("options") or {}).get("format") or "mp3"
+        for stem, link in job["stems"].items():
+            target = self.stems / f"{stem}.{extension}"
+            size = self._client.download(str(link), target)
+            self.say(f"{target}  {size / 1e6:.1f} MB")
+
+    def _conclude(self, job: Job, seconds: float) -> None:
+        if self.stage.warning:
+            self.say(framed(self.stage.warning))
+        length = job.get("duration_seconds")
+        music = f", {length:.1f} s of music," if isinstance(length, int | float) else ""
+        self.say(
+            f"{len(job['stems'])} stems of {self.song.name}{music} are in {self.stems}/,"
+            f" made by {job.get('model')} in {seconds:.1f} s"
+        )
+
+
+class _Bar:
+    """A progress bar in per cent that names the stage of the job."""
+
+    def __init__(self, title: str) -> None:
+        self._title = title
+        self._bar = tqdm(
+            total=100, desc=title, bar_format="{desc}: {percentage:3.0f}%|{bar:30}| {postfix}[{elapsed}]", leave=True
+        )
+
+    def show(self, job: Job) -> None:
+        self._bar.set_postfix_str(str(job.get("stage") or job["state"]), refresh=False)
+        self._bar.n = 100 if job["state"] == "done" else round(100 * float(job.get("progress") or 0))
+        self._bar.refresh()
+
+    def __enter__(self) -> _Bar:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self._bar.close()

@@ -1,0 +1,71 @@
+"""Which model a stack separates with, settled before its API starts. Never replaces one that was asked for by name.
+
+The model's name is part of every songhash: a worker that chose another later would answer for songs it was not given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from msaas.errors import MSaaSError
+
+WANTED = "htdemucs"
+SMALL = "htdemucs_mini"
+
+
+@dataclass(frozen=True)
+class ModelChoice:
+    """`environ` is what the parts are told; `warning` is empty where nothing was replaced."""
+
+    name: str
+    environ: Mapping[str, str] = field(default_factory=dict)
+    warning: tuple[str, ...] = ()
+
+
+def models_folder() -> Path | None:
+    """The repository's models/, seen from a source tree or from an editable install of it."""
+    for base in (Path(__file__).resolve().parents[3], Path.cwd()):
+        if (base / "models" / SMALL).is_dir():
+            return base / "models"
+    return None
+
+
+def obtainable(name: str, repo: Path | None) -> bool:
+    from msaas.separation.weights import obtainable as asked  # lazy: only a stack with no MSAAS_MODEL asks
+
+    return bool(asked(name, repo=repo))
+
+
+def choose_model(
+    environ: Mapping[str, str],
+    *,
+    can_have: Callable[[str, Path | None], bool] = obtainable,
+    folder: Callable[[], Path | None] = models_folder,
+) -> ModelChoice:
+    """Raises MSaaSError where neither the default model nor the small one can be had."""
+    if named := environ.get("MSAAS_MODEL", "").strip():
+        return ModelChoice(named)
+    repo = environ.get("MSAAS_MODEL_REPO", "").strip()
+    if can_have(WANTED, Path(repo) if repo else None):
+        return ModelChoice(WANTED, {"MSAAS_MODEL": WANTED})
+    small = folder()
+    if small is None:
+        raise MSaaSError(
+            f"the weights of {WANTED} can be had from no cache, hub or mirror, and models/{SMALL} is not here;"
+            " set MSAAS_MODEL_REPO to a folder that holds them, or run this in a clone of the repository"
+        )
+    return ModelChoice(SMALL, {"MSAAS_MODEL": SMALL, "MSAAS_MODEL_REPO": str(small)}, _warning())
+
+
+def _warning() -> tuple[str, ...]:
+    return (
+        f"THE SMALL MODEL IS IN USE: {SMALL}",
+        "",
+        f"The weights of {WANTED} can be had from no cache, hub or mirror just now.",
+        "What you hear is made by a far smaller model, kept in models/: expect rough stems.",
+        "Where there is a network, this fetches the real one:",
+        "",
+        f"    msaas models fetch {WANTED}",
+    )

@@ -1,0 +1,146 @@
+"""What a stack consists of: which parts, on which ports, told what. Starts nothing.
+
+A Redis named by REDIS_HOST, or a store named by MINIO_HOST, is used as it is: no part is made for it.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from msaas.errors import MSaaSError
+from msaas.local.folder import Folder
+from msaas.local.model import ModelChoice, choose_model
+from msaas.local.servers import Keys, Server, Valkey, Weed, free_port, port_is_free
+from msaas.local.services import REST_COMMAND, WORKER_COMMAND, Service
+from msaas.settings import Settings
+
+DEFAULT_FOLDER = Path(".msaas")
+# From SIGTERM to the end 30 seconds at most: 5 for the API, up to 16 for the worker, 1 for S3, 4 for Valkey.
+STOP_ORDER = ("rest", "worker", "s3", "valkey")
+REST_GRACE_SECONDS = 5.0
+WORKER_GRACE_SECONDS = 12.0
+WORKER_LONGEST_GRACE_SECONDS = 16.0
+REST_LIMIT_SECONDS = 60.0
+WORKER_LIMIT_SECONDS = 900.0  # it may have to fetch its weights first
+
+# Both servers tell much that only their makers need. Shown are warnings (Valkey's `#`), errors (weed's E and F) and
+# whatever has another form.
+_ROUTINE = {
+    "valkey": re.compile(r"\d+:(\w .* [.*-] |.* Memory overcommit|signal-handler|.* bye bye)"),
+    "s3": re.compile(r"[IW]\d{4} "),
+}
+
+
+class PortTaken(MSaaSError):
+    """The API's port is in use."""
+
+    code = "port_taken"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What differs from one stack to the next."""
+
+    environ: Mapping[str, str]
+    folder: Path = DEFAULT_FOLDER
+    any_port: bool = False  # MSAAS_PORT otherwise
+    external_limit_seconds: float = 15.0  # for a Redis or a store that is not ours to start
+    rest_command: Sequence[str] = REST_COMMAND
+    worker_command: Sequence[str] = WORKER_COMMAND
+    choose: Callable[[Mapping[str, str]], ModelChoice] = choose_model
+
+    def api_port(self, settings: Settings) -> int:
+        """Raises PortTaken, before anything is started."""
+        if self.any_port:
+            return free_port()
+        if not port_is_free(settings.port, settings.host):
+            other = settings.port + 1 if settings.port < 65535 else 5001
+            raise PortTaken(
+                f"port {settings.port} on {settings.host} is taken; end what listens there,"
+                f" or choose another port with MSAAS_PORT={other}"
+            )
+        return settings.port
+
+
+@dataclass(frozen=True)
+class Assembly:
+    """The parts, in the order they start, and what the API and the worker are told."""
+
+    servers: Sequence[Server]
+    services: Sequence[Server]
+    environ: Mapping[str, str]
+    external_limit_seconds: float
+
+
+def assemble(plan: Plan, folder: Folder, api_port: int, model: ModelChoice) -> Assembly:
+    environ = dict(plan.environ)
+    servers: list[Server] = []
+    if not environ.get("REDIS_HOST"):
+        servers.append(_valkey(folder, environ))
+    if not environ.get("MINIO_HOST"):
+        servers.append(_weed(folder, environ))
+    environ |= {
+        **model.environ,
+        "MSAAS_PORT": str(api_port),
+        "MSAAS_WORKER_HTTP_PORT": environ.get("MSAAS_WORKER_HTTP_PORT") or str(free_port()),
+        "MSAAS_DEBUG_ENDPOINTS": environ.get("MSAAS_DEBUG_ENDPOINTS", "true"),
+        "MSAAS_SCRATCH_DIR": environ.get("MSAAS_SCRATCH_DIR") or str(_emptied(folder.path / "scratch")),
+        "MSAAS_GRACE_SECONDS": environ.get("MSAAS_GRACE_SECONDS", str(WORKER_GRACE_SECONDS)),
+        "PYTHONUNBUFFERED": "1",  # log lines come as they are written
+    }
+    return Assembly(servers, _services(plan, environ), environ, plan.external_limit_seconds)
+
+
+def _valkey(folder: Folder, environ: dict[str, str]) -> Valkey:
+    server = Valkey(folder.path / "valkey", folder.ports("valkey", 1)[0])
+    environ |= {"REDIS_HOST": server.address, "MSAAS_REDIS_PASSWORD": ""}
+    return server
+
+
+def _weed(folder: Folder, environ: dict[str, str]) -> Weed:
+    server = Weed(folder.path / "s3", Keys.kept_in(folder.path / "keys.json"), folder.ports("s3", 4))
+    environ |= {
+        "MINIO_HOST": server.address,
+        "MINIO_ACCESS_KEY": server.keys.access,
+        "MINIO_SECRET_KEY": server.keys.secret,
+        "MINIO_SECURE": "false",
+    }
+    return server
+
+
+def _services(plan: Plan, environ: Mapping[str, str]) -> list[Server]:
+    settings = Settings.from_env(environ)
+    rest = Service(
+        "rest",
+        plan.rest_command,
+        environ,
+        settings.port,
+        host=settings.host,
+        grace_seconds=REST_GRACE_SECONDS,
+        limit_seconds=REST_LIMIT_SECONDS,
+    )
+    worker = Service(
+        "worker",
+        plan.worker_command,
+        environ,
+        settings.worker_http_port,
+        grace_seconds=min(settings.grace_seconds + 3, WORKER_LONGEST_GRACE_SECONDS),
+        limit_seconds=WORKER_LIMIT_SECONDS,
+    )
+    return [rest, worker]
+
+
+def _emptied(folder: Path) -> Path:
+    """Scratch of a stack that was killed is nobody's."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return folder
+
+
+def worth_showing(part: str) -> Callable[[str], bool]:
+    routine = _ROUTINE.get(part)
+    return lambda line: routine is None or routine.match(line) is None

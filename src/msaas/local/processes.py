@@ -1,0 +1,163 @@
+"""Child processes that never outlive their parent. Knows nothing of what they run.
+
+Each child has its own session, so that a Ctrl-C in the terminal reaches us alone and we stop them in order. A parent
+that is killed outright cannot stop anything, so two things do it instead: the kernel's parent-death signal kills the
+child itself (Linux), and a warden, one small process holding the other end of a pipe, kills the child's whole group
+(gunicorn's workers, the separation process) when that pipe closes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from msaas.errors import MSaaSError
+
+TAIL_LINES = 25
+_PR_SET_PDEATHSIG = 1
+_LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+
+# -I -S: 25 ms to start, 8 MB. It must be up before the first child, and needs nothing that is installed.
+_WARDEN = (sys.executable, "-I", "-S", str(Path(__file__).with_name("warden.py")))
+
+
+def _die_with(parent: int) -> Callable[[], None]:
+    """Runs in the child between fork and exec. The signal fires when the forking *thread* ends, hence: main thread."""
+
+    def prepare() -> None:
+        if _LIBC is not None:
+            _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:  # the parent died before the line above
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return prepare
+
+
+class Interrupted(MSaaSError):
+    """A signal asked us to stop before we were done."""
+
+    code = "interrupted"
+
+
+class Warden:
+    """Kills the groups it was told of once this process is gone, however it went.
+
+    It holds `keep_open` (a lock's descriptor) until they are: who gets the lock next finds nothing of ours alive.
+    """
+
+    def __init__(self, keep_open: Sequence[int] = ()) -> None:
+        self._process = subprocess.Popen(
+            _WARDEN,
+            stdin=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+            pass_fds=keep_open,
+        )
+
+    def watch(self, group: int) -> None:
+        self._tell(f"+{group}\n")
+
+    def forget(self, group: int) -> None:
+        self._tell(f"-{group}\n")
+
+    def _tell(self, line: str) -> None:
+        if self._process.stdin is None:
+            return
+        with contextlib.suppress(BrokenPipeError):  # without its warden the parent-death signal is left
+            self._process.stdin.write(line)
+            self._process.stdin.flush()
+
+    def close(self) -> None:
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        self._process.wait()
+
+
+class Child:
+    """A running child with its last lines of output. Start it from the main thread (see `_die_with`)."""
+
+    def __init__(
+        self,
+        argv: Sequence[str | Path],
+        *,
+        warden: Warden,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+        on_line: Callable[[str], None] | None = None,
+    ) -> None:
+        if threading.current_thread() is not threading.main_thread():
+            raise RuntimeError("children are started from the main thread: they die with the thread that starts them")
+        self.tail: deque[str] = deque(maxlen=TAIL_LINES)
+        self._warden, self._on_line = warden, on_line
+        self.process = subprocess.Popen(
+            [str(part) for part in argv],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            env=env,
+            cwd=cwd,
+            start_new_session=True,
+            preexec_fn=_die_with(os.getpid()),
+        )
+        warden.watch(self.pid)
+        self._pump = threading.Thread(target=self._read, name=f"log-{self.pid}", daemon=True)
+        self._pump.start()
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    @property
+    def alive(self) -> bool:
+        return self.process.poll() is None
+
+    def _read(self) -> None:
+        if self.process.stdout is None:
+            return
+        for line in self.process.stdout:
+            self.tail.append(line.rstrip("\n"))
+            if self._on_line is not None:
+                self._on_line(self.tail[-1])
+
+    def stop(self, grace_seconds: float) -> None:
+        """SIGTERM, then after `grace_seconds` SIGKILL, to the child; SIGKILL to whatever it leaves in its group."""
+        if self.alive:
+            self._signal(signal.SIGTERM)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(grace_seconds)
+        self.kill()
+
+    def kill(self) -> None:
+        """Nothing of the child's group is left when this returns."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, signal.SIGKILL)
+        self.process.wait()
+        self._warden.forget(self.pid)
+        self._pump.join(timeout=2)
+        if self.process.stdout is not None and not self._pump.is_alive():
+            self.process.stdout.close()
+
+    def _signal(self, number: signal.Signals) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            self.process.send_signal(number)
+
+
+def wait_until(check: Callable[[], bool], limit_seconds: float, *, pause_seconds: float = 0.05) -> bool:
+    """True once `check` is; False when the time is up."""
+    end = time.monotonic() + limit_seconds
+    while not check():
+        if time.monotonic() > end:
+            return False
+        time.sleep(pause_seconds)
+    return True

@@ -1,0 +1,98 @@
+"""`msaas up`: Valkey, S3, API and worker in one folder. Refuses a taken port or a second stack before it starts any."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TextIO
+
+from msaas.local.external import await_external
+from msaas.local.folder import Folder, LiveStack
+from msaas.local.model import ModelChoice
+from msaas.local.plan import STOP_ORDER, Assembly, Plan, assemble, worth_showing
+from msaas.local.processes import Interrupted, Warden
+from msaas.local.servers import OnLine
+from msaas.local.services import reachable
+from msaas.local.stack import Part, Stack, StopSignals
+from msaas.local.stream import LogStream, framed
+from msaas.settings import Settings
+
+
+@dataclass(frozen=True)
+class Running:
+    """A stack that is ready."""
+
+    url: str
+    model: ModelChoice
+    settings: Settings
+    stack: Stack
+
+
+@contextmanager
+def local_stack(plan: Plan, out: TextIO, err: TextIO, stopping: Callable[[], bool]) -> Iterator[Running]:
+    """Holds the folder, starts everything, yields once all is ready, stops everything. Logs go to `out`.
+
+    Raises SettingsError, StackRunning, PortTaken, StartFailed; Interrupted where `stopping()` came first.
+    """
+    settings = Settings.from_env(plan.environ)
+    stream = LogStream(out)
+    folder = Folder(plan.folder.resolve())
+    folder.hold()
+    try:
+        port = plan.api_port(settings)
+        model = plan.choose(plan.environ)
+        if model.warning:
+            err.write(framed(model.warning) + "\n")
+            err.flush()
+        assembly = assemble(plan, folder, port, model)
+        with _started(assembly, folder, stream, stopping) as stack:
+            told = Settings.from_env(assembly.environ)
+            running = Running(f"http://{_shown(told.host)}:{port}", model, told, stack)
+            folder.tell(LiveStack(os.getpid(), running.url, model.name, model.warning))
+            yield running
+    finally:
+        folder.let_go()
+
+
+@contextmanager
+def _started(assembly: Assembly, folder: Folder, stream: LogStream, stopping: Callable[[], bool]) -> Iterator[Stack]:
+    say = stream.part("msaas")
+    warden = Warden(keep_open=[folder.lock_fd])
+    waves = [
+        [Part(server, stream.part(server.name, shows=worth_showing(server.name))) for server in wave]
+        for wave in (assembly.servers, assembly.services)
+    ]
+    stack = Stack(waves, warden, say, stopping)
+    try:
+        await_external(assembly, say, stopping)
+        stack.start()
+        yield stack
+    finally:
+        stack.stop(STOP_ORDER)
+        warden.close()
+
+
+def _shown(host: str) -> str:
+    reached = reachable(host)
+    return "localhost" if reached == "127.0.0.1" else f"[{reached}]" if ":" in reached else reached
+
+
+def serve(plan: Plan) -> int:
+    """Runs the stack until Ctrl-C or SIGTERM. Both are a good end."""
+    stopping = StopSignals().install()
+    try:
+        with local_stack(plan, sys.stdout, sys.stderr, lambda: bool(stopping)) as running:
+            _announce(running, LogStream(sys.stdout).part("msaas"))
+            running.stack.supervise(lambda: False)
+    except Interrupted:
+        pass
+    return 0
+
+
+def _announce(running: Running, say: OnLine) -> None:
+    settings = running.settings
+    say(f"redis={settings.redis_host} s3={settings.minio_host} model={running.model.name}")
+    say(f"ready: {running.url} (Ctrl-C ends it)")

@@ -1,0 +1,100 @@
+"""The `msaas` command: what it prints and how it ends."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import fields
+from typing import Any
+
+import pytest
+
+from msaas import cli
+from msaas.queue import Queue
+from msaas.settings import Settings
+
+NAMES = [field.metadata["name"] for field in fields(Settings)]
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in NAMES:
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_every_setting_is_listed_with_its_default(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["settings"]) == 0
+    said = capsys.readouterr().out
+    assert all(name in said for name in NAMES)
+
+
+def test_markdown_table_has_a_row_for_each_setting(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["settings", "--markdown"]) == 0
+    rows = capsys.readouterr().out.splitlines()[2:]
+    assert [row.split("`")[1] for row in rows] == NAMES
+    assert all(row.count("|") == 5 for row in rows)
+
+
+@pytest.mark.parametrize("command", [["up"], ["demo"], ["dead"], ["models", "list"]])
+def test_wrong_setting_is_one_line_and_status_2(
+    command: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Any
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MSAAS_PORT", "none")
+    assert cli.main(command) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith("msaas: MSAAS_PORT='none' is not usable")
+
+
+def test_missing_song_is_status_2(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["demo", "no/such/song.mp3"]) == 2
+    assert capsys.readouterr().err == "msaas: no/such/song.mp3 is not there; give the path of a song\n"
+
+
+def test_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["--version"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out.startswith("msaas 0.")
+
+
+def test_dead_jobs_are_listed_with_their_reason(
+    queue: Queue, environ: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    songhash = "00000000-0000-5000-8000-000000000001"
+    queue.submit(songhash, {"options": "{}", "model": "m"})
+    claim = queue.claim("w")
+    assert claim is not None
+    queue.fail(claim, {"code": "not_audio", "detail": "it holds no sound"}, retry=False)
+    queue.redis.rpush("toWorkers:dead", songhash)
+    assert cli.main(["dead"]) == 0
+    assert f"{songhash}  not_audio: it holds no sound" in capsys.readouterr().out
+
+
+def test_redis_that_is_away_is_one_line_and_status_1(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("REDIS_HOST", "127.0.0.1:1")
+    assert cli.main(["dead"]) == 1
+    assert capsys.readouterr().err.startswith("msaas: the queue (Redis) does not answer")
+
+
+def test_command_loads_no_torch_and_no_flask_until_it_needs_them() -> None:
+    program = "import sys, json, msaas.cli, msaas.local.demo; print(json.dumps(sorted(sys.modules)))"
+    said = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, text=True).stdout
+    assert not {"torch", "flask", "av", "demucs"} & set(json.loads(said))
+
+
+def test_small_model_is_shown_with_what_it_separates(
+    environ: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("MSAAS_MODEL", "MSAAS_MODEL_REPO"):
+        monkeypatch.setenv(name, environ[name])
+    assert cli.main(["models", "show"]) == 0
+    assert sorted(json.loads(capsys.readouterr().out)["sources"]) == ["bass", "drums", "other", "vocals"]
+    assert cli.main(["models", "list"]) == 0
+    assert "htdemucs_mini (default): can be had" in capsys.readouterr().out

@@ -1,0 +1,54 @@
+"""Which model a stack takes: what was asked for, else the real one, else the small one with a warning."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from msaas.errors import MSaaSError
+from msaas.local.model import choose_model, models_folder
+
+
+def never(_name: str, _repo: Path | None) -> bool:
+    return False
+
+
+def always(_name: str, _repo: Path | None) -> bool:
+    return True
+
+
+def test_model_asked_for_is_never_replaced() -> None:
+    choice = choose_model({"MSAAS_MODEL": "mdx"}, can_have=never)
+    assert (choice.name, choice.environ, choice.warning) == ("mdx", {}, ())
+
+
+def test_real_model_is_taken_where_it_can_be_had() -> None:
+    choice = choose_model({}, can_have=always)
+    assert choice.name == "htdemucs"
+    assert choice.environ == {"MSAAS_MODEL": "htdemucs"}
+    assert not choice.warning
+
+
+def test_folder_of_the_operator_is_asked_for_it() -> None:
+    asked: list[Path | None] = []
+    choose_model({"MSAAS_MODEL_REPO": "/weights"}, can_have=lambda _name, repo: not asked.append(repo))
+    assert asked == [Path("/weights")]
+
+
+def test_small_model_stands_in_with_a_warning_that_says_how_to_mend_it(tmp_path: Path) -> None:
+    choice = choose_model({}, can_have=never, folder=lambda: tmp_path)
+    assert choice.environ == {"MSAAS_MODEL": "htdemucs_mini", "MSAAS_MODEL_REPO": str(tmp_path)}
+    assert "SMALL MODEL" in choice.warning[0]
+    assert "msaas models fetch htdemucs" in "\n".join(choice.warning)
+
+
+def test_without_either_the_error_names_both() -> None:
+    with pytest.raises(MSaaSError, match=r"htdemucs can be had from no cache.*models/htdemucs_mini is not here"):
+        choose_model({}, can_have=never, folder=lambda: None)
+
+
+def test_repository_has_the_small_model() -> None:
+    folder = models_folder()
+    assert folder is not None
+    assert (folder / "htdemucs_mini" / "htdemucs_mini.yaml").is_file()

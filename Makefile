@@ -30,7 +30,7 @@ serve: .venv/stamp-local
 	@exec $(BIN)/python -m msaas.cli up
 
 test: .venv/stamp-dev
-	$(BIN)/python -P -m pytest
+	$(BIN)/python -P -m pytest -n auto --dist loadfile
 
 check: lint types test
 

@@ -16,6 +16,18 @@ from msaas.storage import Storage
 REPOSITORY = Path(__file__).resolve().parent.parent
 LEASE_SECONDS = 2.0
 HEARTBEAT_SECONDS = 0.2
+LEFT_OUT = "left out:"  # begins the reason of a skip that a run is to name at its end
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Tests that this machine cannot run are named, not passed over."""
+    skipped = terminalreporter.stats.get("skipped", [])
+    found = sorted((report.nodeid, str(report.longrepr)) for report in skipped if LEFT_OUT in str(report.longrepr))
+    if found:
+        terminalreporter.section("tests left out", red=True, bold=True)
+        terminalreporter.line(found[0][1].partition(LEFT_OUT)[2].strip(" ')"))
+        for name, _ in found:
+            terminalreporter.line(f"  {name}")
 
 
 @pytest.fixture(scope="session")
@@ -55,8 +67,7 @@ def storage(s3: Weed) -> Storage:
     return storage
 
 
-@pytest.fixture
-def environ(valkey: Valkey, s3: Weed, tmp_path: Path) -> dict[str, str]:
+def service_environ(valkey: Valkey, s3: Weed, scratch: Path) -> dict[str, str]:
     """The settings as environment variables, for what is started as a process of its own."""
     return {
         "REDIS_HOST": valkey.address,
@@ -65,13 +76,18 @@ def environ(valkey: Valkey, s3: Weed, tmp_path: Path) -> dict[str, str]:
         "MINIO_SECRET_KEY": s3.keys.secret,
         "MSAAS_PORT": str(free_port()),
         "MSAAS_WORKER_HTTP_PORT": str(free_port()),
-        "MSAAS_SCRATCH_DIR": str(tmp_path),
+        "MSAAS_SCRATCH_DIR": str(scratch),
         "MSAAS_MODEL": "htdemucs_mini",
         "MSAAS_MODEL_REPO": str(REPOSITORY / "models"),
         "MSAAS_DEBUG_ENDPOINTS": "true",
         "MSAAS_LEASE_SECONDS": str(LEASE_SECONDS),
         "MSAAS_HEARTBEAT_SECONDS": str(HEARTBEAT_SECONDS),
     }
+
+
+@pytest.fixture
+def environ(valkey: Valkey, s3: Weed, tmp_path: Path) -> dict[str, str]:
+    return service_environ(valkey, s3, tmp_path)
 
 
 @pytest.fixture

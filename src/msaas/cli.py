@@ -11,9 +11,11 @@ from importlib import metadata
 from pathlib import Path
 
 from msaas import settings
+from msaas.commands import callbacks, cancel, dead, jobs, separate
 from msaas.errors import MSaaSError, SettingsError
 
 USAGE_STATUS = 2
+ASKED_WRONGLY = frozenset({"song_missing", "invalid_option", "bad_address"})
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -23,7 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(args.run(args))
     except MSaaSError as error:
         print(f"msaas: {error}", file=sys.stderr)
-        return USAGE_STATUS if isinstance(error, SettingsError) or error.code == "song_missing" else 1
+        return USAGE_STATUS if isinstance(error, SettingsError) or error.code in ASKED_WRONGLY else 1
     except KeyboardInterrupt:
         return 130
 
@@ -50,7 +52,8 @@ def _parser() -> argparse.ArgumentParser:
     table.add_argument("--markdown", action="store_true", help="as the README's table")
     table.set_defaults(run=_settings)
 
-    commands.add_parser("dead", help="list the jobs that were given up, with the reason").set_defaults(run=_dead)
+    for command in (separate, jobs, cancel, dead, callbacks):
+        command.add(commands)
     _add_models(commands.add_parser("models", help="what models there are, and their weights"))
     return parser
 
@@ -115,17 +118,6 @@ def markdown_table(rows: Sequence[dict[str, str]]) -> str:
         default = f"`{row['default']}`" if row["default"] else ""
         lines.append(f"| `{row['name']}` | {default} | {row['unit']} | {row['help']} |")
     return "\n".join(lines)
-
-
-def _dead(_args: argparse.Namespace) -> int:
-    from msaas.queue import Queue
-
-    queue = Queue.from_settings(_read_settings())
-    for entry in queue.dead():
-        job = queue.get(entry)
-        error = (job.error if job else None) or {}
-        print(f"{entry}  {error.get('code', 'unknown')}: {error.get('detail', 'no record of it is left')}")
-    return 0
 
 
 def _models_fetch(args: argparse.Namespace) -> int:

@@ -6,6 +6,7 @@ MSaaSError
 │   ├── UnsupportedBody     415  none of the three body types
 │   ├── UploadTooLarge      413
 │   ├── InvalidOption       422  an option, stem, format or model that does not exist
+│   ├── CallbackRefused     422  a callback that leads where none may go
 │   ├── NotFound            404  unknown job, track or stem
 │   ├── Conflict            409  the job's state does not allow it
 │   ├── Forbidden           403  a call that is switched off, or comes from another site
@@ -16,6 +17,7 @@ MSaaSError
 ├── Unavailable             503  passes by itself: worth another try
 │   ├── QueueUnavailable         Redis is away
 │   ├── StorageUnavailable       the object store is away
+│   │   └── StorageFull              it answers, and has no room left: full, or its quota reached
 │   └── Busy                     this server has its hands full
 ├── SeparationError         a run went wrong
 │   ├── ModelUnavailable         the weights cannot be had
@@ -69,6 +71,11 @@ class InvalidOption(RequestError):
     status = 422
 
 
+class CallbackRefused(RequestError):
+    code = "callback_refused"
+    status = 422
+
+
 class NotFound(RequestError):
     """`code` tells which thing is missing: `job_unknown`, `job_not_done`, `stem_unknown`, `track_unknown`."""
 
@@ -119,6 +126,10 @@ class QueueUnavailable(Unavailable):
 
 class StorageUnavailable(Unavailable):
     code = "storage_unavailable"
+
+
+class StorageFull(StorageUnavailable):
+    code = "storage_full"
 
 
 class Busy(Unavailable):

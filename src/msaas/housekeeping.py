@@ -10,12 +10,13 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 from msaas.errors import MSaaSError, NotFound
 from msaas.jobs import State, Track, parse_songhash
 from msaas.queue import Queue, redis_errors
-from msaas.storage import INPUTS, OUTPUTS, Storage, Stored
+from msaas.storage import INPUTS, OUTPUTS, WAVEFORMS, Storage, Stored
 
 log = logging.getLogger(__name__)
 
@@ -25,14 +26,17 @@ SWEEP_LOCK = "housekeeping:sweep"
 
 
 class Housekeeper:
-    """A thread that reaps every second and sweeps every hour. Outages are waited out."""
+    """A thread that reaps twice a second (a lost job waits half a second past its lease) and sweeps every hour.
+
+    Outages are waited out.
+    """
 
     def __init__(
         self,
         queue: Queue,
         storage: Storage,
         *,
-        every_seconds: float = 1,
+        every_seconds: float = 0.5,
         sweep_every_seconds: float = SWEEP_EVERY_SECONDS,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
@@ -85,16 +89,20 @@ class Housekeeper:
             lock_ms = int(self.sweep_every_seconds * 900)
             if not self.queue.redis.set(SWEEP_LOCK, "1", nx=True, px=max(lock_ms, 1)):
                 return []
-        swept = [*self._sweep_stems(), *self._sweep_inputs()]
+        swept = [*self._sweep_stems(), *self._sweep_inputs(), *self._sweep_waveforms()]
         if swept:
             log.info("swept objects=%d", len(swept))
         return swept
 
+    # Each stray is removed as it is found: by the end of a long listing its job might run again.
+
     def _sweep_stems(self) -> list[str]:
-        strays = [item.name for item in self.storage.names(OUTPUTS) if self._is_stray_stem(item)]
-        for name in strays:
-            self.storage.remove_stem(name)
-        return strays
+        swept = []
+        for item in self.storage.names(OUTPUTS):
+            if self._is_stray_stem(item):
+                self.storage.remove_stem(item.name)
+                swept.append(item.name)
+        return swept
 
     def _is_stray_stem(self, item: Stored) -> bool:
         """Old enough that no worker is still putting it, and its job ended without stems."""
@@ -108,10 +116,12 @@ class Housekeeper:
         return job is not None and job.state in (State.CANCELLED, State.FAILED)
 
     def _sweep_inputs(self) -> list[str]:
-        strays = [item.name for item in self.storage.names(INPUTS) if self._is_orphan_input(item)]
-        for name in strays:
-            self.storage.remove_input(name.removesuffix(".mp3"))
-        return strays
+        swept = []
+        for item in self.storage.names(INPUTS):
+            if self._is_orphan_input(item):
+                self.storage.remove_input(item.name.removesuffix(".mp3"))
+                swept.append(item.name)
+        return swept
 
     def _is_orphan_input(self, item: Stored) -> bool:
         """Stored, but never queued: the API died in between and nobody posted again for a day."""
@@ -120,6 +130,19 @@ class Housekeeper:
         except NotFound:
             return False
         return self._older(item, ORPHAN_AFTER) and self.queue.get(songhash) is None
+
+    def _sweep_waveforms(self) -> list[str]:
+        """Drawings of stems that are not there: put in the last moment of a run that was cancelled, or lost."""
+        swept = []
+        with suppress(NotFound):  # a store set up before there was this bucket
+            for item in self.storage.names(WAVEFORMS):
+                if self._is_stray_waveform(item):
+                    self.storage.remove_waveforms(item.name.removesuffix(".json"))
+                    swept.append(item.name)
+        return swept
+
+    def _is_stray_waveform(self, item: Stored) -> bool:
+        return self._older(item, timedelta(hours=1)) and not self.storage.stems_of(item.name.removesuffix(".json"))
 
     def _older(self, item: Stored, age: timedelta) -> bool:
         return item.modified is not None and self.now() - item.modified > age

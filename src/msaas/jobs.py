@@ -7,6 +7,7 @@ import re
 import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
@@ -230,6 +231,28 @@ class Job:
         """Published stems and the extension of each; empty until the job is done."""
         return self.result.get("stems") or {} if self.state is State.DONE else {}
 
+    @property
+    def model_ran(self) -> str | None:
+        """The one that ran, as its worker tells; before that the one asked for."""
+        ran = self.result.get("model")
+        return str(ran["name"]) if isinstance(ran, Mapping) and "name" in ran else self.model or None
+
+    @property
+    def duration_seconds(self) -> float | None:
+        """As decoded; before that as the upload declares."""
+        found: float | None = self.result.get("duration_seconds", self.upload.get("duration_seconds"))
+        return found
+
+    @property
+    def timings(self) -> dict[str, float]:
+        """Seconds, by what took them."""
+        timings: dict[str, float] = {}
+        if self.created_at is not None and self.started_at is not None:
+            timings["waited_seconds"] = round(self.started_at - self.created_at, 3)
+        if self.started_at is not None and self.finished_at is not None:
+            timings["ran_seconds"] = round(self.finished_at - self.started_at, 3)
+        return timings | dict(self.result.get("timings") or {})
+
 
 def _maybe_json(record: Mapping[str, str], name: str) -> Any:
     text = record.get(name)
@@ -239,6 +262,13 @@ def _maybe_json(record: Mapping[str, str], name: str) -> Any:
 def _maybe_ms(record: Mapping[str, str], name: str) -> float | None:
     text = record.get(name)
     return int(text) / 1000 if text else None
+
+
+def iso(seconds: float | None) -> str | None:
+    """ISO 8601, UTC, to the millisecond."""
+    if seconds is None:
+        return None
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def canonical_json(value: Any) -> str:

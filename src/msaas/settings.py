@@ -14,11 +14,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from msaas.callbacks.addresses import Network, parse_networks
+from msaas.callbacks.signing import Secret, parse_secrets
 from msaas.errors import SettingsError
 
 TRUE_WORDS = frozenset({"1", "true", "yes", "on"})
 FALSE_WORDS = frozenset({"0", "false", "no", "off", ""})
 DEVICES = ("auto", "cpu", "cuda", "mps")
+HIDDEN = ("KEY", "PASSWORD", "SECRET")  # settings so named are never shown
 LOG_LEVELS = ("debug", "info", "warning", "error")
 MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
@@ -89,6 +92,20 @@ def _address(default_port: int) -> Callable[[str], str]:
     return parse
 
 
+def _ports(value: str) -> frozenset[int]:
+    parse = _number(int, 1, 65535)
+    return frozenset(parse(part) for part in value.split(",") if part.strip())
+
+
+def _base_url(value: str) -> str:
+    """Without a slash at its end, since paths that begin with one are put behind it."""
+    text = value.strip().rstrip("/")
+    parts = urlsplit(text)
+    if text and (parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment):
+        raise ValueError("give http(s)://host[:port][/path]")
+    return text
+
+
 def _setting(name: str, default: str, parse: Callable[[str], Any], unit: str, help_: str) -> Any:
     meta = {"name": name, "default": default, "parse": parse, "unit": unit, "help": help_}
     return field(default_factory=lambda: parse(default), metadata=meta)
@@ -130,6 +147,27 @@ class Settings:
     )
     debug_endpoints: bool = _setting(
         "MSAAS_DEBUG_ENDPOINTS", "false", _flag, "bool", "allow the calls that empty the buckets"
+    )
+
+    public_url: str = _setting(
+        "MSAAS_PUBLIC_URL", "", _base_url, "URL", "where callbacks' receivers find the API; empty for links without it"
+    )
+    callback_secrets: tuple[Secret, ...] = _setting(
+        "MSAAS_CALLBACK_SECRETS",
+        "",
+        parse_secrets,
+        "secrets",
+        "whsec_…, by commas: each signs every callback; empty sends them unsigned",
+    )
+    callback_ports: frozenset[int] = _setting(
+        "MSAAS_CALLBACK_PORTS", "80,443,5000,8080,8443", _ports, "ports", "what a callback may name, by commas"
+    )
+    callback_allow: tuple[Network, ...] = _setting(
+        "MSAAS_CALLBACK_ALLOW",
+        "",
+        parse_networks,
+        "CIDRs",
+        "networks that are not public and may be called all the same, on every port, by commas",
     )
 
     model: str = _setting("MSAAS_MODEL", "htdemucs", _model_name, "name", "model of a request that names none")
@@ -231,7 +269,7 @@ def _read(meta: Mapping[str, Any], environ: Mapping[str, str]) -> Any:
     try:
         return meta["parse"](value)
     except ValueError as error:
-        shown = "(hidden)" if "KEY" in meta["name"] or "PASSWORD" in meta["name"] else repr(value)
+        shown = "(hidden)" if any(word in meta["name"] for word in HIDDEN) else repr(value)
         raise SettingsError(f"{meta['name']}={shown} is not usable: {error}") from error
 
 

@@ -1,12 +1,14 @@
 """Songs and stems in an S3 bucket. Names objects, moves bytes; decides nothing about jobs.
 
 `input-tracks` holds `<songhash>.mp3` (whatever the container inside), `output-tracks` `<songhash>-<stem>.<extension>`.
+`waveforms` holds `<songhash>.json`, a drawing of the stems: made anew with them, gone with them, never missed.
 """
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -15,18 +17,23 @@ from typing import Any
 import urllib3
 from minio import Minio
 from minio.deleteobjects import DeleteObject
-from minio.error import MinioException, S3Error
+from minio.error import MinioException, S3Error, ServerError
 
-from msaas.errors import MSaaSError, NotFound, StorageUnavailable
+from msaas import failpoints
+from msaas.errors import MSaaSError, NotFound, StorageFull, StorageUnavailable
 from msaas.settings import Settings
 
 INPUTS = "input-tracks"
 OUTPUTS = "output-tracks"
-BUCKETS = (INPUTS, OUTPUTS)
+BUCKETS = (INPUTS, OUTPUTS)  # what callers know of
+WAVEFORMS = "waveforms"
 CONTENT_TYPES = {"mp3": "audio/mpeg", "flac": "audio/flac", "wav": "audio/wav"}
 CHUNK_BYTES = 256 * 1024
 
 _MISSING = frozenset({"NoSuchKey", "NoSuchObject", "NoSuchBucket", "ResourceNotFound"})
+# Waiting does not mend these: somebody has to make room. MinIO's names, SeaweedFS' and Ceph's; 507 says it in HTTP.
+_FULL = frozenset({"QuotaExceeded", "XMinioStorageFull", "XMinioAdminBucketQuotaExceeded", "InsufficientStorage"})
+_INSUFFICIENT_STORAGE = 507
 
 
 @dataclass(frozen=True)
@@ -47,7 +54,13 @@ def storage_errors(name: str = "") -> Iterator[None]:
     except S3Error as error:
         if error.code in _MISSING:
             raise NotFound(f"{name} is not in storage", code="object_missing") from error
+        if error.code in _FULL:
+            raise StorageFull(f"the object store has no room left: {error.code} {error.message}") from error
         raise StorageUnavailable(f"the object store refused: {error.code} {error.message}") from error
+    except ServerError as error:
+        if error.status_code == _INSUFFICIENT_STORAGE:
+            raise StorageFull(f"the object store has no room left: {error}") from error
+        raise StorageUnavailable(f"the object store does not answer as it should: {error}") from error
     except (MinioException, urllib3.exceptions.HTTPError, ConnectionError, TimeoutError) as error:
         raise StorageUnavailable(f"the object store does not answer as it should: {error}") from error
 
@@ -82,7 +95,7 @@ class Storage:
             self.client.bucket_exists(INPUTS)
 
     def ensure_buckets(self) -> None:
-        for bucket in BUCKETS:
+        for bucket in (*BUCKETS, WAVEFORMS):
             with storage_errors(bucket):
                 if not self.client.bucket_exists(bucket):
                     self._make(bucket)
@@ -102,9 +115,11 @@ class Storage:
     def fetch_input(self, songhash: str, target: Path) -> None:
         """Writes the song to `target`. Raises NotFound where nothing is stored under the songhash."""
         name = f"{songhash}.mp3"
+        failpoints.hit("before-fetch")
         with self._reading(INPUTS, name) as response, target.open("wb") as file:
             for chunk in response.stream(CHUNK_BYTES):
                 file.write(chunk)
+        failpoints.hit("after-fetch")
 
     def has_input(self, songhash: str) -> bool:
         return self._stat(INPUTS, f"{songhash}.mp3") is not None
@@ -131,8 +146,33 @@ class Storage:
             return [str(item.object_name) for item in self.client.list_objects(OUTPUTS, prefix=f"{songhash}-")]
 
     def remove_stems_of(self, songhash: str) -> None:
+        """And their drawing."""
         for name in self.stems_of(songhash):
             self.remove_stem(name)
+        self.remove_waveforms(songhash)
+
+    # --- waveforms
+
+    def put_waveforms(self, songhash: str, data: bytes) -> None:
+        try:
+            self._put_waveforms(songhash, data)
+        except NotFound:  # a store set up before there was this bucket
+            with storage_errors(WAVEFORMS):
+                self._make(WAVEFORMS)
+            self._put_waveforms(songhash, data)
+
+    def _put_waveforms(self, songhash: str, data: bytes) -> None:
+        with storage_errors(WAVEFORMS):
+            self.client.put_object(WAVEFORMS, f"{songhash}.json", io.BytesIO(data), len(data), "application/json")
+
+    def read_waveforms(self, songhash: str) -> bytes | None:
+        with suppress(NotFound), self._reading(WAVEFORMS, f"{songhash}.json") as response:
+            return bytes(response.read())
+        return None
+
+    def remove_waveforms(self, songhash: str) -> None:
+        with suppress(NotFound), storage_errors(songhash):
+            self.client.remove_object(WAVEFORMS, f"{songhash}.json")
 
     # --- whole buckets
 
@@ -146,7 +186,9 @@ class Storage:
             self.client.remove_object(INPUTS, f"{songhash}.mp3")
 
     def empty(self) -> int:
-        """Deletes every object of our buckets and says how many went."""
+        """Deletes every object of our buckets and says how many songs and stems went."""
+        with suppress(NotFound):
+            self._empty(WAVEFORMS)
         return sum(self._empty(bucket) for bucket in BUCKETS)
 
     def _empty(self, bucket: str) -> int:
@@ -162,8 +204,10 @@ class Storage:
     def _put(self, bucket: str, name: str, source: Path, content_type: str) -> None:
         if not source.is_file():
             raise MSaaSError(f"{source} is gone before it was stored")
+        failpoints.hit("before-put")
         with storage_errors(bucket):
             self.client.fput_object(bucket, name, str(source), content_type=content_type)
+        failpoints.hit("after-put")
 
     def _stat(self, bucket: str, name: str) -> Stored | None:
         try:

@@ -1,6 +1,7 @@
 """Which part may import which. Read from the sources, so that a lazy import counts too."""
 
 import ast
+import sys
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ FORBIDDEN = {
     "jobs.py": HEAVY | SERVERS | {"msaas.queue", "msaas.storage", "msaas.web", "msaas.worker", "msaas.audio"},
     "settings.py": HEAVY | SERVERS | JOB_KNOWERS,
     "errors.py": {"msaas"},
+    "client": HEAVY | SERVERS | JOB_KNOWERS | {"msaas.separation", "msaas.audio", "msaas.settings", "msaas.local"},
     "housekeeping.py": HEAVY | {"flask", "werkzeug", "msaas.web", "msaas.worker"},
 }
 
@@ -54,9 +56,21 @@ def test_each_part_keeps_to_its_own_room(part):
 
 
 def test_only_the_separation_process_loads_torch_in_a_worker():
+    light = {"msaas.separation.PROCESS_ENVIRONMENT"}  # of the package itself, which loads nothing
     heavy = [
         path.name
         for path in (SRC / "worker").glob("*.py")
-        if any(reaches(name, heavy) for name in imports_of(path) for heavy in HEAVY | {"msaas.separation"})
+        if any(reaches(name, heavy) for name in imports_of(path) - light for heavy in HEAVY | {"msaas.separation"})
     ]
     assert heavy == ["child.py"]
+
+
+def test_client_needs_requests_and_our_errors_and_nothing_else():
+    allowed = {"requests", "msaas.errors", "msaas.client"} | set(sys.stdlib_module_names)
+    strange = [
+        f"{path.name} imports {name}"
+        for path in (SRC / "client").glob("*.py")
+        for name in imports_of(path)
+        if not any(reaches(name, one) for one in allowed)
+    ]
+    assert not strange

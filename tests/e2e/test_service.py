@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import requests
 
+from msaas import cli
 from tests.sounds import DATA, decode_with_av, decode_with_soundfile, flac, tune
 
 STEMS = {"drums", "bass", "other", "vocals"}
@@ -130,3 +131,17 @@ def test_what_only_decoding_reveals_fails_the_job_with_that_reason_once(service,
     redis.rpush("toWorkers", songhash)
     job = service.until(songhash, "failed")
     assert (job["error"]["code"], job["attempts"]) == ("not_audio", 1)
+
+
+def test_the_command_line_separates_three_songs_at_once_of_which_one_is_broken(service, tmp_path, capsys):
+    songs = [tmp_path / f"{name}.flac" for name in ("one", "broken", "two")]
+    for song, seconds in zip(songs, (2, 4, 3), strict=True):
+        song.write_bytes(flac(tune(seconds)))
+    songs[1].write_bytes(songs[1].read_bytes()[:200])
+    out = tmp_path / "out"
+    assert cli.main(["separate", *map(str, songs), "-o", str(out), "--url", service.url, "--two-stems", "vocals"]) == 1
+    assert {path.name for path in out.iterdir()} == {"one", "two"}
+    for song, folder in ((songs[0], out / "one"), (songs[2], out / "two")):
+        for stem in ("vocals.mp3", "no_vocals.mp3"):
+            assert decode_with_av((folder / stem).read_bytes()).shape == decode_with_av(song.read_bytes()).shape
+    assert f"{songs[1]}: " in capsys.readouterr().err

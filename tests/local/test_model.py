@@ -52,3 +52,9 @@ def test_repository_has_the_small_model() -> None:
     folder = models_folder()
     assert folder is not None
     assert (folder / "htdemucs_mini" / "htdemucs_mini.yaml").is_file()
+
+
+def test_small_model_asked_for_by_name_needs_no_folder() -> None:
+    folder = models_folder()
+    chosen = choose_model({"MSAAS_MODEL": "htdemucs_mini"})
+    assert (chosen.name, chosen.environ, chosen.warning) == ("htdemucs_mini", {"MSAAS_MODEL_REPO": str(folder)}, ())

@@ -1,12 +1,15 @@
 """A separation process that obeys its song: the song's bytes are JSON that says what to do. No model, no audio.
 
-{"do": "separate", "seconds": 0.2}   four stems of known bytes, with progress every 20 ms
+{"do": "separate", "seconds": 0.2}   four stems of known bytes, with progress every 20 ms; `kilobytes`: of that size
+{"do": "starve"}   runs out of memory under a limit of its own
 {"do": "die"}      kills itself        {"do": "hang"}     says nothing more, ends at nothing but a kill
-{"do": "fail", "code": …, "retry": …}  {"do": "die once"} dies on the first run only, `marker` remembers
+{"do": "fail", "code": …, "retry": …}  {"do": "die once"}, {"do": "fail once"}: the first run only, `marker` remembers
 """
 
+import errno
 import json
 import os
+import resource
 import signal
 import sys
 import threading
@@ -14,6 +17,7 @@ import time
 from pathlib import Path
 
 STEMS = ("drums", "bass", "other", "vocals")
+MODEL = {"name": "htdemucs_mini", "sources": list(STEMS)}
 stopped = threading.Event()
 orders: list[dict] = []
 arrived = threading.Semaphore(0)
@@ -39,6 +43,18 @@ def die():
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def starve():
+    resource.setrlimit(resource.RLIMIT_AS, (200_000_000, 200_000_000))
+    bytearray(400_000_000)
+
+
+def stem_bytes(stem, wish):
+    """What a stem of this wish holds: its name and its song's, repeated up to the size."""
+    text = f"{stem} of {wish.get('name', '')}".encode()
+    size = wish.get("kilobytes", 0) * 1000
+    return (text * (size // len(text) + 1))[:size] if size else text
+
+
 def separate(task, wish):
     until = time.monotonic() + wish.get("seconds", 0.1)
     total = wish.get("seconds", 0.1)
@@ -50,9 +66,16 @@ def separate(task, wish):
         time.sleep(0.02)
     out = Path(task["out_dir"])
     stems = {stem: out / f"{stem}.{task['options']['format']}" for stem in STEMS}
-    for stem, path in stems.items():
-        path.write_bytes(f"{stem} of {wish.get('name', '')}".encode())
-    say(done={"stems": {stem: str(path) for stem, path in stems.items()}, "duration_seconds": 2.0, "timings": {}})
+    try:
+        for stem, path in stems.items():
+            path.write_bytes(stem_bytes(stem, wish))
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        say(failed={"code": "scratch_full", "detail": str(error), "retry": True})
+        return
+    done = {"stems": {stem: str(path) for stem, path in stems.items()}, "duration_seconds": 2.0, "model": MODEL}
+    say(done=done | {"timings": {}})
 
 
 def obey(task):
@@ -63,6 +86,11 @@ def obey(task):
         case "die once" if not Path(wish["marker"]).exists():
             Path(wish["marker"]).touch()
             die()
+        case "fail once" if not Path(wish["marker"]).exists():
+            Path(wish["marker"]).touch()
+            say(failed={"code": "once", "detail": "as the song wished", "retry": True})
+        case "starve":
+            starve()
         case "hang":
             time.sleep(3600)
         case "fail":
@@ -77,10 +105,11 @@ def main():
     if os.environ.get("STUB_NOT_READY"):
         say(failed={"code": "model_unavailable", "detail": "no weights here", "retry": True})
         return
-    say(ready={"model": {"name": "htdemucs_mini", "sources": list(STEMS)}, "device": "cpu", "reason": "stub"})
+    say(ready={"model": MODEL, "device": "cpu", "reason": "stub"})
     while True:
         arrived.acquire()
         obey(orders.pop(0))
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -13,10 +13,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tqdm import tqdm
-
+from msaas.client import Client, Job
+from msaas.commands.progress import Progress
 from msaas.errors import MSaaSError
-from msaas.local.client import Client, Job
 from msaas.local.folder import Folder, LiveStack
 from msaas.local.plan import Plan
 from msaas.local.processes import Interrupted
@@ -123,7 +122,7 @@ class _Work:
     def __init__(self, stage: Stage, song: Path, stems: Path, stopping: Callable[[], bool], say: Say) -> None:
         self.stage, self.song, self.stems, self.say = stage, song, stems, say
         self._stopping = stopping
-        self._client = Client(stage.url, stopping=stopping)
+        self._client = Client(stage.url, sleep=self._sleep)
         self._error: BaseException | None = None
 
     def see_through(self) -> None:
@@ -145,49 +144,28 @@ class _Work:
             self._error = error
 
     def _separate(self) -> Job:
-        accepted = self._client.separate(self.song)
-        with _Bar(self.song.name) as bar:
-            job = self._client.follow(str(accepted["songhash"]), bar.show)
-        if job["state"] != "done":
-            error = job.get("error") or {}
-            raise SongFailed(f"{self.song.name} {job['state']}: {error.get('detail', 'no reason given')}")
+        songhash = self._client.submit(self.song).songhash
+        with Progress(self.song.name) as progress:
+            job = self._client.wait(songhash, on_progress=progress.show)
+        if not job.done:
+            reason = job.error.detail if job.error else "no reason given"
+            raise SongFailed(f"{self.song.name} {job.state}: {reason}")
         return job
 
     def _fetch(self, job: Job) -> None:
-        self.stems.mkdir(parents=True, exist_ok=True)
-        extension = (job.get("options") or {}).get("format") or "mp3"
-        for stem, link in job["stems"].items():
-            target = self.stems / f"{stem}.{extension}"
-            size = self._client.download(str(link), target)
-            self.say(f"{target}  {size / 1e6:.1f} MB")
+        for path in self._client.download(job, self.stems).values():
+            self.say(f"{path}  {path.stat().st_size / 1e6:.1f} MB")
+
+    def _sleep(self, seconds: float) -> None:
+        if self._stopping():
+            raise Interrupted("stopped")
+        time.sleep(seconds)
 
     def _conclude(self, job: Job, seconds: float) -> None:
         if self.stage.warning:
             self.say(framed(self.stage.warning))
-        length = job.get("duration_seconds")
-        music = f", {length:.1f} s of music," if isinstance(length, int | float) else ""
+        music = f", {job.duration_seconds:.1f} s of music," if job.duration_seconds is not None else ""
         self.say(
-            f"{len(job['stems'])} stems of {self.song.name}{music} are in {self.stems}/,"
-            f" made by {job.get('model')} in {seconds:.1f} s"
+            f"{len(job.stems)} stems of {self.song.name}{music} are in {self.stems}/,"
+            f" made by {job.model} in {seconds:.1f} s"
         )
-
-
-class _Bar:
-    """A progress bar in per cent that names the stage of the job."""
-
-    def __init__(self, title: str) -> None:
-        self._title = title
-        self._bar = tqdm(
-            total=100, desc=title, bar_format="{desc}: {percentage:3.0f}%|{bar:30}| {postfix}[{elapsed}]", leave=True
-        )
-
-    def show(self, job: Job) -> None:
-        self._bar.set_postfix_str(str(job.get("stage") or job["state"]), refresh=False)
-        self._bar.n = 100 if job["state"] == "done" else round(100 * float(job.get("progress") or 0))
-        self._bar.refresh()
-
-    def __enter__(self) -> _Bar:
-        return self
-
-    def __exit__(self, *_exc: object) -> None:
-        self._bar.close()

@@ -45,9 +45,9 @@ def choose_model(
     folder: Callable[[], Path | None] = models_folder,
 ) -> ModelChoice:
     """Raises MSaaSError where neither the default model nor the small one can be had."""
-    if named := environ.get("MSAAS_MODEL", "").strip():
-        return ModelChoice(named)
     repo = environ.get("MSAAS_MODEL_REPO", "").strip()
+    if named := environ.get("MSAAS_MODEL", "").strip():
+        return ModelChoice(named, {} if repo else _kept_here(named, folder()))
     if can_have(WANTED, Path(repo) if repo else None):
         return ModelChoice(WANTED, {"MSAAS_MODEL": WANTED})
     small = folder()
@@ -57,6 +57,11 @@ def choose_model(
             " set MSAAS_MODEL_REPO to a folder that holds them, or run this in a clone of the repository"
         )
     return ModelChoice(SMALL, {"MSAAS_MODEL": SMALL, "MSAAS_MODEL_REPO": str(small)}, _warning())
+
+
+def _kept_here(name: str, models: Path | None) -> dict[str, str]:
+    """A model of the repository's own needs no folder named to it."""
+    return {"MSAAS_MODEL_REPO": str(models)} if models is not None and (models / name).is_dir() else {}
 
 
 def _warning() -> tuple[str, ...]:

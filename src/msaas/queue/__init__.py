@@ -18,6 +18,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
+from msaas import failpoints
 from msaas.errors import QueueUnavailable
 from msaas.jobs import Job, State, record_json
 from msaas.settings import Settings
@@ -32,7 +33,7 @@ MODELS = "models"
 EVENTS = "events"
 KEYS = (WAITING, PROCESSING, LEASES, DEAD, FENCE, PACE)
 
-SCRIPTS = ("submit", "claim", "renew", "finish", "fail", "release", "reap", "cancel")
+SCRIPTS = ("submit", "claim", "renew", "finish", "fail", "release", "reap", "cancel", "replay")
 
 WORKER_LOST = {
     "code": "worker_lost",
@@ -103,8 +104,11 @@ class Queue:
         return cls(redis, lease_seconds=settings.lease_seconds, max_attempts=settings.max_attempts)
 
     def _run(self, script: str, *args: str | int | float) -> Any:
+        failpoints.hit(f"before-{script}")
         with redis_errors():
-            return self._scripts[script](keys=KEYS, args=args)
+            answer = self._scripts[script](keys=KEYS, args=args)
+        failpoints.hit(f"after-{script}")
+        return answer
 
     def ping(self) -> None:
         with redis_errors():
@@ -204,6 +208,10 @@ class Queue:
         """Requeues or buries what lost its worker; songhash ▸ `queued` or `failed`."""
         answer = self._run("reap", self.max_attempts, self.lease_ms, record_json(WORKER_LOST))
         return dict(zip(answer[::2], answer[1::2], strict=True))
+
+    def replay(self, songhash: str) -> bool:
+        """A dead job waits again, its attempts all its own. False where it is not among the dead."""
+        return bool(self._run("replay", songhash))
 
     def publish_model(self, name: str, description: Mapping[str, Any]) -> None:
         """Notes what a model separates, so that the API can check stems without loading it."""

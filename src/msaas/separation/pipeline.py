@@ -18,6 +18,7 @@ import torch
 from msaas.audio.decode import Decoder, TrackStats, measure
 from msaas.audio.encode import FORMATS, Writer, open_writer
 from msaas.audio.limits import Limits
+from msaas.audio.peaks import Outlines
 from msaas.errors import Cancelled, NotAudio
 from msaas.separation.engine import Engine, TorchEngine, default_batch
 from msaas.separation.model import LoadedModel
@@ -75,12 +76,14 @@ class Separator:
         limits: Limits | None = None,
         progress: Progress = lambda _stage, _fraction: None,
         stop: Stop = lambda: False,
+        outlines: Callable[[Outlines], None] = lambda _: None,
     ) -> SeparationResult:
         """Writes `<out_dir>/<stem>.<format>` for each stem that `request` wants.
 
         progress(stage, fraction): "decoding", "separating", "encoding" in this order, each rising to 1. Until a
         song is decoded once its length is not known: "decoding" stays at 0, said again each minute of audio.
         stop: asked at each decoded block and each batch of segments. Where the call fails, no stem is left.
+        outlines: gets the stems' outlines each time more of them is made; always the same object.
         Raises InvalidOption for a stem or format there is not, AudioError where the song is at fault,
         Cancelled where stop() is true, ScratchFull where the disk is.
         """
@@ -102,7 +105,8 @@ class Separator:
             for stem, path in paths.items():
                 stems.add(stem, self._open(path, request, stats))
             with closing(_Watched(decoder, stop).blocks()) as blocks:
-                self._stream(blocks, stats, outputs, stems, clock, progress, stop)
+                for drawn in self._stream(blocks, stats, outputs, stems, clock, progress, stop):
+                    outlines(drawn)
             progress("encoding", 0.0)
             with clock.running("encode"):
                 gain = stems.close(lambda fraction: progress("encoding", fraction))
@@ -127,8 +131,9 @@ class Separator:
         clock: _Clock,
         progress: Progress,
         stop: Stop,
-    ) -> None:
-        """The second pass: what is finished goes to the stems' writers."""
+    ) -> Iterator[Outlines]:
+        """The second pass: what is finished goes to the stems' writers, and its outlines are drawn."""
+        drawn = Outlines([output.name for output in outputs], stats.total_samples, self.model.sample_rate)
         sources = sorted({output.source for output in outputs})
         progress("separating", 0.0)
         with clock.running("separate"):
@@ -144,7 +149,10 @@ class Separator:
             )
             for span in spans:
                 for output in outputs:
-                    stems.write(output.name, stem_of(span, output, sources))
+                    block = stem_of(span, output, sources)
+                    stems.write(output.name, block)
+                    drawn.add(output.name, block)
+                yield drawn
 
     def _result(
         self, paths: dict[str, Path], stats: TrackStats, gain: float, met: dict[str, object], clock: _Clock

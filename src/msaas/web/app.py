@@ -14,13 +14,37 @@ from msaas.metrics import CountedQueue
 from msaas.queue import Queue
 from msaas.settings import Settings
 from msaas.storage import Storage
-from msaas.web import events, health, jobs_api, lists, metrics, problems, separate, tracks
+from msaas.web import (
+    events,
+    health,
+    jobs_api,
+    lists,
+    metrics,
+    models,
+    page,
+    problems,
+    reference,
+    separate,
+    tracks,
+    waveforms,
+)
 from msaas.web.body import set_idle_timeout
 from msaas.web.services import EXTENSION, Services
 
 log = logging.getLogger(__name__)
 
-CALLS = (separate.calls, jobs_api.calls, events.calls, tracks.calls, lists.calls, health.calls)
+CALLS = (
+    separate.calls,
+    jobs_api.calls,
+    events.calls,
+    tracks.calls,
+    waveforms.calls,
+    lists.calls,
+    models.calls,
+    health.calls,
+    reference.calls,
+    page.calls,
+)
 
 
 def create_app(

@@ -54,6 +54,8 @@ class Base64Decoder:
 
     def _decode(self, text: bytes) -> bytes:
         self._padded = text.endswith(b"=")
+        if text.endswith(b"==="):  # even strict, a2b_base64 takes padding that pads nothing
+            raise _bad("excess padding")
         try:
             return binascii.a2b_base64(text, strict_mode=True)
         except binascii.Error as error:

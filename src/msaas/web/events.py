@@ -12,6 +12,8 @@ from flask import Blueprint, Response, request
 from msaas.errors import QueueUnavailable
 from msaas.jobs import Job
 from msaas.web.jobs_api import current_view, known_job
+from msaas.web.openapi import Answer, documented, header
+from msaas.web.schemas import QUEUE_AWAY
 from msaas.web.services import Services, services
 
 calls = Blueprint("events", __name__)
@@ -26,6 +28,18 @@ _UNEVENTFUL = frozenset({"eta_seconds"})
 
 
 @calls.get("/apiv1/jobs/<songhash>/events")
+@documented(
+    "Follow a song",
+    "jobs",
+    description="Server-sent events. `event: job` has the job as its data: as it stands at once, then at each change, "
+    "until it has ended. `event: gone`: its record was deleted. A broken stream is opened again: nothing is missed.",
+    parameters=[header("Last-Event-ID", "of the last event seen; browsers send it")],
+    answers={
+        200: Answer("The events", {"text/event-stream": {"description": "events, as the HTML standard has them"}}),
+        204: Answer("The last event seen was the end: do not ask again"),
+    },
+    problems={404: ["job_unknown"], 503: [*QUEUE_AWAY, "busy"]},
+)
 def get_events(songhash: str) -> Response:
     parts = services()
     job = known_job(parts, songhash)

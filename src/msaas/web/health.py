@@ -7,6 +7,7 @@ from collections.abc import Callable
 from flask import Blueprint, Response, jsonify
 
 from msaas.errors import Unavailable
+from msaas.web.openapi import Answer, as_json, documented
 from msaas.web.problems import problem
 from msaas.web.services import services
 
@@ -24,23 +25,35 @@ INDEX = {
     "cancel": "DELETE /apiv1/jobs/<songhash>",
     "events": "GET /apiv1/jobs/<songhash>/events",
     "stems": "GET /apiv1/jobs/<songhash>/stems.zip",
+    "waveforms": "GET /apiv1/jobs/<songhash>/waveforms",
+    "models": "GET /apiv1/models",
+    "openapi": "GET /apiv1/openapi.json",
+    "docs": "GET /apiv1/docs",
     "alive": "GET /healthz",
     "ready": "GET /readyz",
 }
 
 
-@calls.get("/")
+@calls.get("/apiv1")
+@documented("Every call, in a line each", "service", answers={200: Answer("The calls", as_json("Index"))})
 def index() -> Response:
     return jsonify(name="MSaaS, Music Separation as a Service", calls=INDEX)
 
 
 @calls.get("/healthz")
+@documented("Is the API alive?", "service", answers={200: Answer("Yes", as_json("Status"))})
 def alive() -> Response:
     """Touches nothing else: a restart of the API mends no Redis."""
     return jsonify(status="ok")
 
 
 @calls.get("/readyz")
+@documented(
+    "Can it reach Redis and the object store?",
+    "service",
+    answers={200: Answer("Yes", as_json("Status"))},
+    problems={503: ["not_ready"]},
+)
 def ready() -> Response:
     parts = services()
     found = {"redis": _check(parts.queue.ping), "s3": _check(parts.storage.ping)}

@@ -14,8 +14,10 @@ from msaas.jobs import Job, State, Track, parse_songhash
 from msaas.storage import Stored
 from msaas.web.archive import Member, zip_chunks
 from msaas.web.eta import eta_seconds
+from msaas.web.openapi import Answer, as_json, documented
+from msaas.web.schemas import EITHER_AWAY, QUEUE_AWAY
 from msaas.web.services import Services, services
-from msaas.web.tracks import find, refuse_unless_done, stream
+from msaas.web.tracks import ATTACHMENT, find, refuse_unless_done, stream
 from msaas.web.view import job_view
 
 log = logging.getLogger(__name__)
@@ -43,12 +45,25 @@ def current_view(parts: Services, job: Job) -> dict[str, Any]:
 
 
 @calls.get("/apiv1/jobs/<songhash>")
+@documented(
+    "How a song stands",
+    "jobs",
+    answers={200: Answer("The job", as_json("Job"))},
+    problems={404: ["job_unknown"], 503: QUEUE_AWAY},
+)
 def get_job(songhash: str) -> Response:
     parts = services()
     return jsonify(current_view(parts, known_job(parts, songhash)))
 
 
 @calls.delete("/apiv1/jobs/<songhash>")
+@documented(
+    "Cancel a song",
+    "jobs",
+    description="Takes it out of the queue, or stops its run within two seconds. A job that failed stays as it is.",
+    answers={200: Answer("The job", as_json("Job"))},
+    problems={404: ["job_unknown"], 409: ["conflict"], 503: EITHER_AWAY},
+)
 def cancel_job(songhash: str) -> Response:
     parts = services()
     name = parse_songhash(songhash)
@@ -64,6 +79,18 @@ def cancel_job(songhash: str) -> Response:
 
 
 @calls.get("/apiv1/jobs/<songhash>/stems.zip")
+@documented(
+    "All stems of a song",
+    "songs",
+    description="Streamed, so without a length.",
+    answers={
+        200: Answer(
+            "The stems", {"application/zip": {"type": "string", "contentMediaType": "application/zip"}}, ATTACHMENT
+        )
+    },
+    problems={404: ["job_unknown", "job_not_done", "track_removed"], 503: EITHER_AWAY},
+    head=True,
+)
 def get_stems(songhash: str) -> Response:
     parts = services()
     job = known_job(parts, songhash)

@@ -12,19 +12,36 @@ from werkzeug.exceptions import MethodNotAllowed
 
 from msaas.errors import Forbidden, InvalidOption, NotFound
 from msaas.storage import BUCKETS, Storage
+from msaas.web.openapi import Answer, as_json, documented, query
+from msaas.web.schemas import QUEUE_AWAY, STORAGE_AWAY
 from msaas.web.services import services
 
 log = logging.getLogger(__name__)
 calls = Blueprint("lists", __name__)
 
 QUEUE_PAGE = 1000
+FURTHEST = 10**9
 BUCKET_PAGE = 10_000
 
 
+def whole_number(low: int, high: int, default: int) -> dict[str, object]:
+    return {"type": "integer", "minimum": low, "maximum": high, "default": default}
+
+
 @calls.get("/apiv1/queue")
+@documented(
+    "What waits, what is in work, what was given up",
+    "store",
+    parameters=[
+        query("offset", whole_number(0, FURTHEST, 0), "how many of those that wait to leave out"),
+        query("limit", whole_number(1, QUEUE_PAGE, QUEUE_PAGE), "how many of them to list"),
+    ],
+    answers={200: Answer("Songhashes", as_json("Queue"))},
+    problems={422: ["invalid_option"], 503: QUEUE_AWAY},
+)
 def get_queue() -> Response:
     queue = services().queue
-    offset = number("offset", default=0, low=0, high=10**9)
+    offset = number("offset", default=0, low=0, high=FURTHEST)
     limit = number("limit", default=QUEUE_PAGE, low=1, high=QUEUE_PAGE)
     counts = queue.counts()
     return jsonify(
@@ -39,6 +56,13 @@ def get_queue() -> Response:
 
 
 @calls.get("/apiv1/bucket")
+@documented(
+    "What is stored",
+    "store",
+    parameters=[query("limit", whole_number(1, BUCKET_PAGE, BUCKET_PAGE), "how many names of each bucket to list")],
+    answers={200: Answer("Each bucket with its objects' names", as_json("Buckets"))},
+    problems={422: ["invalid_option"], 503: STORAGE_AWAY},
+)
 def get_buckets() -> Response:
     """`truncated` is there only where a list is cut, and names the buckets."""
     storage = services().storage
@@ -71,6 +95,14 @@ def number(name: str, *, default: int, low: int, high: int) -> int:
 
 @calls.get("/apiv1/delete_contents", endpoint="delete_contents")
 @calls.delete("/apiv1/contents")
+@documented(
+    "Empty the buckets",
+    "store",
+    description="For debugging; only with MSAAS_DEBUG_ENDPOINTS on, and not from another site's page.",
+    answers={200: Answer("How much was deleted", as_json("Emptied"))},
+    problems={403: ["forbidden"], 503: STORAGE_AWAY},
+    deprecated=["/apiv1/delete_contents"],
+)
 def empty_buckets() -> Response:
     if request.method == "HEAD":  # comes with every GET route, and must change nothing
         raise MethodNotAllowed(["GET"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from flask import Blueprint, Flask, Request, Response, current_app
 
 from msaas.metrics import CONTENT_TYPE, CountedQueue, Meters
+from msaas.web.openapi import Answer, documented
 from msaas.web.services import Services
 
 calls = Blueprint("metrics", __name__)
@@ -21,6 +22,7 @@ def install(app: Flask, parts: Services) -> None:
 
 
 @calls.get("/metrics")
+@documented("Metrics for Prometheus", "service", answers={200: Answer("Samples", {"text/plain": {"type": "string"}})})
 def metrics() -> Response:
     return Response(meters_of(current_app).render(), content_type=CONTENT_TYPE)
 

@@ -12,6 +12,8 @@ from msaas.jobs import OPTION_NAMES, Job, Options, State, record_json, songhash
 from msaas.settings import Settings
 from msaas.web.bodies import Upload, received
 from msaas.web.callback import callbacks_json, parse_callback
+from msaas.web.openapi import Answer, as_json, documented, query
+from msaas.web.schemas import AUDIO_CODES, BODY_CODES, EITHER_AWAY, OPTIONS_IN_TEXT, SONG_BODY, ref
 from msaas.web.services import Services, services
 from msaas.web.view import job_links
 
@@ -21,8 +23,42 @@ calls = Blueprint("separate", __name__)
 # the words that programs written for the first version look for
 MESSAGE = "File uploaded to MinIO and task queued for processing"
 
+LOCATION = {"Location": "the job"}
+CALLED: dict[str, Any] = {
+    "ended": {
+        "{$request.body#/callback/url}": {
+            "post": {
+                "summary": "The job has ended",
+                "requestBody": {"content": {"application/json": {"schema": ref("Called")}}},
+                "responses": {"2XX": {"description": "heard; any other answer is asked for again later"}},
+            }
+        }
+    }
+}
+
 
 @calls.post("/apiv1/separate")
+@documented(
+    "Send a song",
+    "songs",
+    description="Options go where the song goes: members of the JSON, fields of the form, or, with a bare file, the "
+    "query string. They are refused in the query string of a form or of JSON.",
+    parameters=[query(name, schema) for name, schema in OPTIONS_IN_TEXT.items()],
+    body=SONG_BODY,
+    answers={
+        202: Answer("Queued: a song that is new here, or one that is made again", as_json("Accepted"), LOCATION),
+        200: Answer("Known already: queued, in work, or done with all its stems", as_json("Accepted"), LOCATION),
+    },
+    problems={
+        400: ["bad_request", *BODY_CODES, "upload_cut_short"],
+        409: ["conflict"],
+        413: ["upload_too_large"],
+        415: ["unsupported_body"],
+        422: ["invalid_option", "callback_refused", *AUDIO_CODES],
+        503: [*EITHER_AWAY, "storage_full", "scratch_full", "busy"],
+    },
+    callbacks=CALLED,
+)
 def separate() -> Response:
     parts = services()
     with received(request, parts) as upload:

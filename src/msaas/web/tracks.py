@@ -12,14 +12,45 @@ from flask import Blueprint, Response, jsonify, request
 from msaas.errors import NotFound
 from msaas.jobs import EXTENSIONS, Job, State, Track
 from msaas.storage import CONTENT_TYPES, Stored
+from msaas.web.openapi import Answer, as_json, documented, header
 from msaas.web.ranges import is_unchanged, wanted_range
+from msaas.web.schemas import EITHER_AWAY, STORAGE_AWAY
 from msaas.web.services import Services, services
 
 log = logging.getLogger(__name__)
 calls = Blueprint("tracks", __name__)
 
+ATTACHMENT = {"Content-Disposition": "the file's name"}
+TRACK_HEADERS = ATTACHMENT | {
+    "ETag": "of the stem's bytes",
+    "Last-Modified": "when they were stored",
+    "Accept-Ranges": "bytes",
+}
+SOUND = {kind: {"type": "string", "contentMediaType": kind} for kind in CONTENT_TYPES.values()}
+
 
 @calls.get("/apiv1/track/<name>")
+@documented(
+    "One stem",
+    "songs",
+    parameters=[
+        header("Range", "`bytes=<first>-<last>`; what is no such range, or several, is answered with the whole"),
+        header("If-Range", "the ETag that the range is wanted of; the whole comes where the stem is another"),
+        header("If-None-Match", "an ETag; 304 where the stem is the same"),
+        header("If-Modified-Since", "a date; 304 where the stem is no younger"),
+    ],
+    answers={
+        200: Answer("The stem", SOUND, TRACK_HEADERS),
+        206: Answer("The range of it", SOUND, TRACK_HEADERS | {"Content-Range": "which bytes of how many"}),
+        304: Answer("Unchanged", headers=TRACK_HEADERS),
+    },
+    problems={
+        404: ["job_unknown", "job_not_done", "stem_unknown", "track_removed", "track_unknown"],
+        416: ["requested_range_not_satisfiable"],
+        503: EITHER_AWAY,
+    },
+    head=True,
+)
 def get_track(name: str) -> Response:
     parts = services()
     stored = find(parts, Track.parse(name))
@@ -37,6 +68,12 @@ def get_track(name: str) -> Response:
 
 
 @calls.delete("/apiv1/remove/<name>")
+@documented(
+    "Remove one stem",
+    "songs",
+    answers={200: Answer("What was removed", as_json("Removed"))},
+    problems={404: ["track_unknown"], 503: STORAGE_AWAY},
+)
 def remove_track(name: str) -> Response:
     parts = services()
     track = Track.parse(name)
@@ -45,6 +82,8 @@ def remove_track(name: str) -> Response:
         raise NotFound(f"{name} is not in output-tracks", code="track_unknown")
     for found in removed:
         parts.storage.remove_stem(found)
+    if not parts.storage.stems_of(track.songhash):
+        parts.storage.remove_waveforms(track.songhash)
     log.info("removed tracks=%s", removed)
     return jsonify(message=f"removed {', '.join(removed)}", removed=removed)
 

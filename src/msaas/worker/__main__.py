@@ -11,7 +11,8 @@ from types import FrameType
 from msaas import logs
 from msaas.errors import SettingsError
 from msaas.housekeeping import Housekeeper
-from msaas.queue import Queue
+from msaas.log_shipping import ship_logs
+from msaas.metrics import CountedQueue
 from msaas.settings import Settings
 from msaas.storage import Storage
 from msaas.worker.health import serve_health
@@ -28,11 +29,13 @@ def main() -> int:
         print(f"msaas: {error}", file=sys.stderr)  # noqa: T201 - logging is set up by what could not be read
         return 2
     logs.set_up(settings.log_level)
-    queue, storage = Queue.from_settings(settings), Storage.from_settings(settings)
+    ship_logs(settings, "worker")
+    queue, storage = CountedQueue.from_settings(settings), Storage.from_settings(settings)
     worker = Supervisor(settings, queue, storage, SeparationProcess(stall_seconds=settings.stall_seconds))
     if settings.worker_http_port:
         try:
-            serve_health(settings.worker_http_port, alive=worker.alive, ready=worker.ready)
+            queue.meters.watch_worker(lambda: worker.ready()[0])
+            serve_health(settings.worker_http_port, alive=worker.alive, ready=worker.ready, metrics=queue.meters.render)
         except OSError as error:
             log.error("MSAAS_WORKER_HTTP_PORT=%d cannot be bound: %s", settings.worker_http_port, error)
             return 2

@@ -13,7 +13,8 @@ import queue
 import signal
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, TextIO
 
 from msaas import logs
@@ -24,8 +25,14 @@ from msaas.separation.pipeline import SeparationRequest, SeparationResult, Separ
 from msaas.separation.weights import load_model
 from msaas.settings import Settings
 from msaas.worker.protocol import Task, failure, line
+from msaas.worker.waveforms import WaveformFile
 
 log = logging.getLogger(__name__)
+
+# Where each of the pipeline's stages begins and ends in the whole; by far most of the time is spent in the model.
+STAGES = {"decoding": (0.0, 0.02), "separating": (0.02, 0.97), "encoding": (0.97, 1.0)}
+
+TELL_SECONDS = 10
 
 Say = Callable[[Mapping[str, Any]], None]
 
@@ -53,17 +60,25 @@ class Bench:
         return {"model": description, "device": str(self.choice.device), "reason": self.choice.reason}
 
     def separate(self, task: Task, say: Say, stop: Callable[[], bool]) -> dict[str, Any]:
-        separator = self.separator(task.options.model)
+        with telling(say):
+            separator = self.separator(task.options.model)
         options = task.options
         result = separator.separate_song(
             task.song,
             task.out_dir,
             SeparationRequest(options.stems, options.two_stems, options.format, options.bitrate or 320),
             limits=Limits(self.settings.max_duration_seconds, self.settings.max_decoded_bytes),
-            progress=lambda stage, fraction: say({"progress": {"stage": stage, "fraction": fraction}}),
+            progress=lambda stage, fraction: say({"progress": {"stage": stage, "fraction": overall(stage, fraction)}}),
             stop=stop,
+            outlines=WaveformFile(task.waveforms),
         )
         return _report(result) | self.describe(options.model)
+
+
+def overall(stage: str, fraction: float) -> float:
+    """How far the whole run is, 0 to 1, from how far one stage is: callers' bars only ever go forward."""
+    begins, ends = STAGES.get(stage, (0.0, 0.0))
+    return begins + (ends - begins) * fraction
 
 
 def _report(result: SeparationResult) -> dict[str, Any]:
@@ -92,6 +107,24 @@ def attempt(bench: Bench, task: Task, say: Say, stop: Callable[[], bool]) -> Non
     except Exception as error:
         log.exception("separation failed song=%s", task.song.name)
         say(failure("separation_failed", f"{type(error).__name__}: {error}", retry=True))
+
+
+@contextmanager
+def telling(say: Say) -> Iterator[None]:
+    """Says that loading goes on: weights that have to be fetched may take longer than a stalled run is given."""
+    over = threading.Event()
+
+    def tell() -> None:
+        while not over.wait(TELL_SECONDS):
+            say({"progress": {"stage": "loading", "fraction": 0.0}})
+
+    teller = threading.Thread(target=tell, name="loading", daemon=True)
+    teller.start()
+    try:
+        yield
+    finally:
+        over.set()
+        teller.join()
 
 
 class Orders:
@@ -142,7 +175,9 @@ def main() -> int:
     try:
         _limit_threads(settings.cpu_threads)
         bench = Bench(settings)
-        say({"ready": bench.describe(settings.model)})
+        with telling(say):
+            description = bench.describe(settings.model)
+        say({"ready": description})
     except MSaaSError as error:
         say(failure(error.code, str(error), retry=True))
         return 3

@@ -1,4 +1,4 @@
-"""The worker's own health checks over HTTP: `/healthz` alive, `/readyz` weights loaded. Answers nothing else."""
+"""The worker's own page over HTTP: `/healthz` alive, `/readyz` weights loaded, `/metrics`. Answers nothing else."""
 
 from __future__ import annotations
 
@@ -9,30 +9,37 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from msaas.metrics import CONTENT_TYPE
+
 log = logging.getLogger(__name__)
 
 Report = Callable[[], tuple[bool, dict[str, Any]]]
 
 
-def serve_health(port: int, *, alive: Report, ready: Report, host: str = "") -> ThreadingHTTPServer:
-    """Serves both reports from a thread until `.shutdown()`. Raises OSError where the port is taken."""
+def serve_health(
+    port: int, *, alive: Report, ready: Report, metrics: Callable[[], bytes] | None = None, host: str = ""
+) -> ThreadingHTTPServer:
+    """Serves all three from a thread until `.shutdown()`. Raises OSError where the port is taken."""
     reports = {"/healthz": alive, "/readyz": ready}
 
     class Handler(BaseHTTPRequestHandler):
         server_version, sys_version = "msaas", ""
 
         def do_GET(self) -> None:
-            report = reports.get(self.path.partition("?")[0])
+            path = self.path.partition("?")[0]
+            if path == "/metrics" and metrics is not None:
+                self._answer(200, metrics(), CONTENT_TYPE)
+                return
+            report = reports.get(path)
             if report is None:
-                self._answer(404, {"detail": "here are /healthz and /readyz"})
+                self._answer(404, _json({"detail": "here are /healthz, /readyz and /metrics"}))
                 return
             good, body = report()
-            self._answer(200 if good else 503, body)
+            self._answer(200 if good else 503, _json(body))
 
-        def _answer(self, status: int, body: dict[str, Any]) -> None:
-            data = json.dumps(body).encode()
+        def _answer(self, status: int, data: bytes, content_type: str = "application/json") -> None:
             self.send_response(status)
-            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Type", content_type)
             self.send_header("Content-Length", str(len(data)))
             self.end_headers()
             self.wfile.write(data)
@@ -44,3 +51,7 @@ def serve_health(port: int, *, alive: Report, ready: Report, host: str = "") -> 
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, name="health", daemon=True).start()
     return server
+
+
+def _json(body: dict[str, Any]) -> bytes:
+    return json.dumps(body).encode()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import os
 import queue
 import signal
 import subprocess
@@ -19,6 +20,7 @@ from collections.abc import Callable, Sequence
 from typing import IO, Any
 
 from msaas.errors import Cancelled, ChildDied, MSaaSError
+from msaas.separation import PROCESS_ENVIRONMENT
 from msaas.worker.protocol import Task, line
 
 log = logging.getLogger(__name__)
@@ -106,6 +108,7 @@ class SeparationProcess:
             stdout=subprocess.PIPE,
             text=True,
             encoding="utf-8",
+            env={**PROCESS_ENVIRONMENT, **os.environ},
         )
         assert self._process.stdout is not None  # noqa: S101 - asked for above
         threading.Thread(

@@ -26,6 +26,11 @@ class Task:
     out_dir: Path
     options: Options
 
+    @property
+    def waveforms(self) -> Path:
+        """Where the process leaves the stems' outlines, as JSON, each time there is more to draw."""
+        return self.out_dir.parent / "waveforms.json"
+
     def to_message(self) -> str:
         options = asdict(self.options)
         return line({"separate": {"song": str(self.song), "out_dir": str(self.out_dir), "options": options}})

@@ -10,13 +10,10 @@ import errno
 import logging
 import os
 import secrets
-import shutil
 import socket
-import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,21 +26,26 @@ from msaas.errors import (
     QueueUnavailable,
     RequestError,
     ScratchFull,
+    StorageFull,
     StorageUnavailable,
 )
-from msaas.jobs import Options
+from msaas.jobs import Options, State
 from msaas.queue import Backoff, Claim, Queue
 from msaas.settings import Settings
 from msaas.storage import Storage
 from msaas.worker.heartbeat import Heartbeat
 from msaas.worker.process import SeparationProcess, TaskFailed
 from msaas.worker.protocol import Task
+from msaas.worker.scratch import scratch_folder, sweep
+from msaas.worker.waveforms import WaveformCourier
 
 log = logging.getLogger(__name__)
 
 WAIT_SECONDS = 1  # how long an idle worker may take to notice that it should stop
 MODEL_RETRY_SECONDS = 10
 LOOP_STALE_SECONDS = 60
+STORAGE_FULL_TRIES = 6  # three seconds; then the run is charged, and the songs that wait have their turn
+SCRATCH_FULL_SECONDS = 2  # a worker without room steps back: one with room takes the job first
 
 
 class Stopping(MSaaSError):
@@ -83,6 +85,7 @@ class Supervisor:
 
     def run(self) -> None:
         log.info("worker started name=%s lease_seconds=%g", self.name, self.settings.lease_seconds)
+        self._sweep_scratch()
         backoff = Backoff(self.stopping)
         while not self.stopping.is_set():
             self._turned = time.monotonic()
@@ -93,8 +96,13 @@ class Supervisor:
             except (QueueUnavailable, StorageUnavailable) as error:
                 log.warning("worker waits reason=%s", error)
                 backoff.wait()
+        self._release_doubtful()
         self.process.kill()
         log.info("worker stopped name=%s", self.name)
+
+    def _sweep_scratch(self) -> None:
+        if swept := sweep(self.settings.scratch_dir):
+            log.info("swept scratch folders=%d reason=their workers were killed", swept)
 
     def _prepare(self) -> bool:
         """A worker whose weights are not there claims nothing: others may have them."""
@@ -120,60 +128,73 @@ class Supervisor:
     def _claim(self) -> Claim | None:
         """A claim whose answer got lost on its way is ours all the same: it is looked up before the next."""
         if self._claim_in_doubt:
-            for lost in self.queue.claims_of(self.name):
-                self.queue.release(lost)
+            self._release_lost_claims()
         self._claim_in_doubt = True
         claim = self.queue.claim(self.name)
         self._claim_in_doubt = False
         return claim
 
+    def _release_lost_claims(self) -> None:
+        for lost in self.queue.claims_of(self.name):
+            self.queue.release(lost)
+
+    def _release_doubtful(self) -> None:
+        """The last thing a stopping worker does: a job that it may hold unknowingly need not wait for its lease."""
+        if not self._claim_in_doubt:
+            return
+        try:
+            self._release_lost_claims()
+        except QueueUnavailable as error:
+            log.warning("a claim in doubt is left to its lease reason=%s", error)
+
     # --- one job
 
     def _run_job(self, claim: Claim) -> None:
         """Whatever happens, the job ends finished, failed, requeued or given back; only Redis away leaves it leased."""
-        started = time.monotonic()
         with Heartbeat(self.queue, claim, every_seconds=self.settings.heartbeat_seconds) as beat:
             run = Run(self, claim, beat)
             try:
-                with self._scratch(claim) as folder:
+                with scratch_folder(self.settings.scratch_dir, claim.songhash[:8]) as folder:
                     result = run.separate(folder)
-                run.until_done(lambda: self._finish(claim, result))
-                log.info("finished job=%s seconds=%.1f", claim.songhash, time.monotonic() - started)
+                run.until_done(partial(self._finish, claim, result))
             except Stopping:
-                run.until_done(lambda: self.queue.release(claim))
-                log.info("gave back job=%s reason=stopping", claim.songhash)
+                run.until_done(lambda: self._give_back(claim))
             except Cancelled:
-                self._tidy_up(claim, beat.lost)
+                self._tidy_up(claim)
             except Exception as error:
                 run.until_done(partial(self._fail, claim, _as_ours(error)))
 
     def _finish(self, claim: Claim, result: dict[str, Any]) -> None:
-        if not self.queue.finish(claim, result, result["duration_seconds"]):
-            log.warning("not finished, no longer ours job=%s", claim.songhash)
+        # At each job, not only when a model is loaded: requests name others, and a Redis may have been emptied.
+        self.queue.publish_model(result["model"]["name"], result["model"])
+        if self.queue.finish(claim, result, result["duration_seconds"]):
+            log.info("finished job=%s fence=%s", claim.songhash, claim.fence)
+        else:
+            self._tidy_up(claim)  # cancelled in the last moment; or finished already, the answer lost
+
+    def _give_back(self, claim: Claim) -> None:
+        if self.queue.release(claim):
+            log.info("gave back job=%s reason=stopping", claim.songhash)
+        else:
+            self._tidy_up(claim)
 
     def _fail(self, claim: Claim, error: MSaaSError) -> None:
         outcome = self.queue.fail(claim, {"code": error.code, "detail": str(error)}, retry=_worth_another_run(error))
         log.warning("failed job=%s code=%s outcome=%s detail=%s", claim.songhash, error.code, outcome or "lost", error)
+        if outcome != "queued":
+            self._tidy_up(claim)
+        if error.code == ScratchFull.code:
+            self.stopping.wait(SCRATCH_FULL_SECONDS)
 
-    def _tidy_up(self, claim: Claim, state: str | None) -> None:
-        """A cancelled job leaves no stems behind; one taken back is another worker's business, stems and all."""
-        log.info("run ended job=%s now=%s", claim.songhash, state)
-        if state != "cancelled":
-            return
+    def _tidy_up(self, claim: Claim) -> None:
+        """A job that ended without stems leaves none behind; one taken back is another worker's, stems and all."""
         try:
             job = self.queue.get(claim.songhash)
-            if job is not None and job.state == "cancelled":
+            log.info("run ended job=%s now=%s", claim.songhash, job and job.state)
+            if job is not None and job.state in (State.CANCELLED, State.FAILED):
                 self.storage.remove_stems_of(claim.songhash)
         except (QueueUnavailable, StorageUnavailable) as error:
-            log.warning("stems of a cancelled job left to the sweep job=%s reason=%s", claim.songhash, error)
-
-    @contextmanager
-    def _scratch(self, claim: Claim) -> Iterator[Path]:
-        folder = Path(tempfile.mkdtemp(prefix=f"msaas-{claim.songhash[:8]}-", dir=self.settings.scratch_dir))
-        try:
-            yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+            log.warning("stems of an ended job left to the sweep job=%s reason=%s", claim.songhash, error)
 
     def turned(self) -> None:
         self._turned = time.monotonic()
@@ -195,11 +216,13 @@ class Run:
         stems.mkdir()
         self.beat.progress("fetching", 0)
         self._insist(lambda: self.worker.storage.fetch_input(self.claim.songhash, song))
-        done = self._separation(Task(song, stems, options))
-        self.beat.progress("storing", 1)
-        for stem, path in done["stems"].items():
-            name = f"{self.claim.songhash}-{stem}.{options.format}"
-            self._insist(partial(self.worker.storage.put_stem, name, Path(path)))
+        task = Task(song, stems, options)
+        with WaveformCourier(self.worker.storage, self.claim.songhash, task.waveforms):
+            done = self._separation(task)
+            self.beat.progress("storing", 1)
+            for stem, path in done["stems"].items():
+                name = f"{self.claim.songhash}-{stem}.{options.format}"
+                self._insist(partial(self.worker.storage.put_stem, name, Path(path)))
         return done | {"stems": dict.fromkeys(done["stems"], options.format)}
 
     def _options(self) -> Options:
@@ -234,13 +257,19 @@ class Run:
             raise Stopping("the worker has to stop")
 
     def _insist(self, step: Callable[[], None]) -> None:
-        """Repeats a step while the object store is away, for as long as the job is ours."""
-        pause = Backoff()
+        """Repeats a step while the object store is away, for as long as the job is ours. Raises StorageFull: waiting
+        does not make room, and a stated reason is worth more than a job that never ends."""
+        pause, full = Backoff(), 0
         while True:
             self.worker.turned()
             self.check()
             try:
                 return step()
+            except StorageFull:
+                full += 1
+                if full == STORAGE_FULL_TRIES:
+                    raise
+                pause.wait()
             except StorageUnavailable as error:
                 log.warning("storage away, trying again job=%s reason=%s", self.claim.songhash, error)
                 pause.wait()

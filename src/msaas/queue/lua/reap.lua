@@ -22,7 +22,10 @@ for _, songhash in ipairs(redis.call('ZRANGEBYSCORE', leases, '-inf', ms_text(no
 end
 
 -- Claimed but without a lease: no script leaves that, a deleted zset does. A lease from now on brings it back.
-for _, songhash in ipairs(redis.call('LRANGE', processing, 0, 999)) do
-  redis.call('ZADD', leases, 'NX', ms_text(now + lease_ms), songhash)
+-- Counted first: every part runs this twice a second, and a thousand jobs in work need no looking through.
+if redis.call('LLEN', processing) > redis.call('ZCARD', leases) then
+  for _, songhash in ipairs(redis.call('LRANGE', processing, 0, 999)) do
+    redis.call('ZADD', leases, 'NX', ms_text(now + lease_ms), songhash)
+  end
 end
 return reaped

@@ -1,0 +1,16 @@
+-- Notes what an attempt came to.
+-- ARGV: id, token, state, wait ms (of a callback that stays pending), error text
+-- Returns 1, or 0 where the lease ran out and the callback is another's: nothing was changed.
+local id, token, state, wait_ms, error_text = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5]
+local key = callback_key(id)
+if redis.call('HGET', key, 'token') ~= token then
+  return 0
+end
+if state == 'pending' then
+  redis.call('HDEL', key, 'token')
+  redis.call('HSET', key, 'last_error', error_text)
+  redis.call('ZADD', outbox, string.format('%d', now + wait_ms), id)
+else
+  end_callback(id, state, error_text)
+end
+return 1

@@ -1,0 +1,173 @@
+"""Posted callbacks in Redis: noted, taken under a lease, settled, looked at, replayed. Sends nothing.
+
+The key schema is atop queue/lua/outbox.lua: the scripts that end a job fill the outbox in the same step.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from importlib import resources
+from typing import Any
+
+from redis import Redis
+
+from msaas import failpoints
+from msaas.callbacks.schedule import Verdict
+from msaas.callbacks.targets import Target
+from msaas.errors import InvalidOption
+from msaas.jobs import Job, canonical_json
+from msaas.queue import redis_errors
+
+DATA_LIMIT_BYTES = 16384
+SHOWN = 20  # newest callbacks in a job's view
+ENDED = ("delivered", "failed", "refused")
+SCRIPTS = ("take", "settle", "replay")
+
+
+@dataclass(frozen=True)
+class Posting:
+    """A callback as a request brings it. The id becomes `webhook-id`, the same at each attempt."""
+
+    id: str
+    url: str = field(repr=False)
+    data: str = field(repr=False)  # JSON
+    origin: str = ""
+
+    @classmethod
+    def new(cls, target: Target, url: str, data: Any) -> Posting:
+        """Raises InvalidOption where `data` is too large or too deep to be kept."""
+        return cls(f"msg_{secrets.token_hex(16)}", url, _data_json(data), target.origin)
+
+    @property
+    def digest(self) -> str:
+        return hashlib.sha256(f"{self.url}\n{self.data}".encode()).hexdigest()
+
+    @property
+    def args(self) -> tuple[str, str, str, str, str]:
+        """As submit.lua takes them."""
+        return (self.id, self.digest, self.url, self.data, self.origin)
+
+
+NO_POSTING_ARGS = ("", "", "", "", "")
+
+
+def _data_json(data: Any) -> str:
+    try:
+        text = canonical_json(data)
+    except RecursionError as error:
+        raise InvalidOption("callback.data is nested too deeply") from error
+    size = len(text.encode("utf-8", "surrogatepass"))
+    if size > DATA_LIMIT_BYTES:
+        raise InvalidOption(f"callback.data has {size} bytes as JSON; the limit is {DATA_LIMIT_BYTES}")
+    return text
+
+
+@dataclass(frozen=True)
+class Callback:
+    """One entry's record. Times are ms since 1970 by Redis' clock; `due_ms` is None once it has ended."""
+
+    id: str
+    songhash: str
+    state: str  # waiting ▸ pending ▸ delivered | failed | refused
+    origin: str
+    attempts: int
+    url: str = field(repr=False)
+    data: str = field(repr=False)
+    last_error: str = ""
+    token: str = ""
+    snapshot: Mapping[str, str] = field(default_factory=dict, repr=False)
+    posted_ms: int = 0
+    ended_ms: int | None = None
+    due_ms: int | None = None
+
+    @classmethod
+    def from_hash(cls, id_: str, record: Mapping[str, str], due: float | None = None) -> Callback:
+        return cls(
+            id=id_,
+            songhash=record.get("songhash", ""),
+            state=record.get("state", ""),
+            origin=record.get("origin", ""),
+            attempts=int(record.get("attempts") or 0),
+            url=record.get("url", ""),
+            data=record.get("data", "null"),
+            last_error=record.get("last_error", ""),
+            token=record.get("token", ""),
+            snapshot=json.loads(record.get("snapshot") or "{}"),
+            posted_ms=int(record.get("posted_ms") or 0),
+            ended_ms=int(record["ended_ms"]) if record.get("ended_ms") else None,
+            due_ms=None if due is None else int(due),
+        )
+
+    @property
+    def job(self) -> Job:
+        """The job as it ended."""
+        return Job.from_hash(self.songhash, self.snapshot)
+
+
+class Outbox:
+    """Every method raises QueueUnavailable where Redis does not answer."""
+
+    def __init__(self, redis: Redis, *, lease_seconds: float = 60) -> None:
+        self.redis: Any = redis  # its stubs speak of bytes; decode_responses gives str
+        self.lease_seconds = lease_seconds
+        self._scripts = {name: redis.register_script(_source(name)) for name in SCRIPTS}
+
+    def _run(self, script: str, *args: str | int) -> Any:
+        failpoints.hit(f"before-callback-{script}")
+        with redis_errors():
+            answer = self._scripts[script](args=args)
+        failpoints.hit(f"after-callback-{script}")
+        return answer
+
+    def take(self, count: int, *, limit: int, busy: Collection[str] = ()) -> list[Callback]:
+        """Up to `count` that are due, one an origin and none of the `busy` ones; `limit` is of attempts."""
+        token = secrets.token_hex(8)
+        answer = self._run("take", token, int(self.lease_seconds * 1000), limit, count, *busy)
+        return [Callback.from_hash(id_, _paired(flat)) for id_, *flat in answer]
+
+    def settle(self, taken: Callback, verdict: Verdict, error: str) -> bool:
+        """False where the lease ran out meanwhile: nothing has changed."""
+        wait_ms = int(verdict.wait_seconds * 1000)
+        return bool(self._run("settle", taken.id, taken.token, verdict.state, wait_ms, error))
+
+    def replay(self, id_: str) -> str:
+        """The state found: `` unknown and `waiting` change nothing, any other is sent now."""
+        return str(self._run("replay", id_))
+
+    def get(self, id_: str) -> Callback | None:
+        found = self._read([id_])
+        return found[0] if found else None
+
+    def of(self, songhash: str, limit: int = SHOWN) -> list[Callback]:
+        """Those posted for a song, the newest first."""
+        with redis_errors():
+            ids = self.redis.lrange(f"callbacks:of:{songhash}", 0, limit - 1)
+        return self._read(ids) if ids else []
+
+    def all(self) -> Iterator[Callback]:
+        """Every one that is remembered, in no order. Walks all of Redis' keys: for commands, not for requests."""
+        with redis_errors():
+            for key in self.redis.scan_iter("callback:*", count=1000):
+                yield from self._read([key.removeprefix("callback:")])
+
+    def _read(self, ids: list[str]) -> list[Callback]:
+        with redis_errors(), self.redis.pipeline(transaction=False) as pipe:
+            for id_ in ids:
+                pipe.hgetall(f"callback:{id_}").zscore("callbacks", id_)
+            answer = pipe.execute()
+        rows = zip(ids, answer[::2], answer[1::2], strict=True)
+        return [Callback.from_hash(id_, record, due) for id_, record, due in rows if record]
+
+
+def _paired(flat: list[str]) -> dict[str, str]:
+    return dict(zip(flat[::2], flat[1::2], strict=True))
+
+
+def _source(name: str) -> str:
+    schema = resources.files("msaas.queue") / "lua" / "outbox.lua"
+    own = resources.files(__package__) / "lua"
+    return "\n".join(part.read_text() for part in (schema, own / "clock.lua", own / f"{name}.lua"))

@@ -1,0 +1,217 @@
+"""Sends what the outbox holds, in a thread of its own beside housekeeping. Ends no job, and holds up nobody's.
+
+Every part runs one. A lease in Redis leaves each callback to one of them at a time; one that dies is followed by
+another, so a receiver may hear the same `webhook-id` twice, and never goes unheard.
+"""
+
+from __future__ import annotations
+
+import http.client
+import logging
+import random
+import ssl
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from redis import Redis
+
+from msaas.callbacks import dial
+from msaas.callbacks.dial import Connect, connect_to
+from msaas.callbacks.outbox import Callback, Outbox
+from msaas.callbacks.payload import payload
+from msaas.callbacks.resolve import Unresolved, resolve
+from msaas.callbacks.schedule import DELAYS_SECONDS, Outcome, judge
+from msaas.callbacks.signing import Secret, signed_headers
+from msaas.callbacks.targets import Guard, Resolve
+from msaas.errors import CallbackRefused, MSaaSError, QueueUnavailable
+from msaas.queue import Backoff
+from msaas.settings import Settings
+
+log = logging.getLogger(__name__)
+
+ATTEMPT_SECONDS = 15.0
+CONCURRENCY = 8
+# Longer than an attempt, so that nobody else starts while it may still end well.
+LEASE_SECONDS = 60.0
+FIXED_HEADERS = {"Content-Type": "application/json", "User-Agent": "MSaaS"}
+
+
+@dataclass(frozen=True)
+class Post:
+    """One attempt: resolve, check, dial, send. Holds what all attempts share."""
+
+    guard: Guard = field(default_factory=Guard)
+    secrets: Sequence[Secret] = ()
+    public_url: str = ""
+    attempt_seconds: float = ATTEMPT_SECONDS
+    resolve: Callable[[str, int, float], Sequence[str]] = resolve
+    context: ssl.SSLContext = field(default_factory=ssl.create_default_context)
+    connect: Connect = connect_to
+
+    def __call__(self, callback: Callback) -> Outcome:
+        """Never raises for what the other side does."""
+        try:
+            answer = self._sent(callback, time.monotonic() + self.attempt_seconds)
+        except CallbackRefused as error:
+            notes = " ".join(getattr(error, "__notes__", []))
+            log.warning("callback refused id=%s to=%s reason=%r %s", callback.id, callback.origin, str(error), notes)
+            return Outcome(error=str(error), refused=True)
+        except dial.TooSlow:
+            return Outcome(error=f"no whole answer within {self.attempt_seconds:g} seconds")
+        except (OSError, http.client.HTTPException) as error:
+            return Outcome(error=_reason(error))
+        error_text = "" if 200 <= answer.status < 300 else f"answered {answer.status}{_remark(answer.status)}"
+        return Outcome(answer.status, error_text, retry_after=answer.retry_after)
+
+    def _sent(self, callback: Callback, deadline: float) -> dial.Answer:
+        target, addresses = self.guard.addresses(callback.url, self._resolve_by(deadline))
+        body = payload(callback, public_url=self.public_url)
+        headers = FIXED_HEADERS | signed_headers(self.secrets, callback.id, int(time.time()), body)
+        return dial.post(
+            target, addresses, body, headers, deadline=deadline, context=self.context, connect=self.connect
+        )
+
+    def _resolve_by(self, deadline: float) -> Resolve:
+        return lambda host, port: self.resolve(host, port, deadline - time.monotonic())
+
+
+def _reason(error: Exception) -> str:
+    """Which step failed, without what the other side said: that could be anything, an inner service's banner too."""
+    if isinstance(error, Unresolved):
+        return str(error)
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"TLS: {error.verify_message}"
+    if isinstance(error, ssl.SSLError):
+        return f"TLS: {error.reason or 'handshake failed'}"
+    if isinstance(error, OSError):
+        return f"no connection: {error.strerror or type(error).__name__}"
+    return f"no HTTP answer: {type(error).__name__}"
+
+
+def _remark(status: int) -> str:
+    return "; redirects are not followed" if 300 <= status < 400 else ""
+
+
+class Sender:
+    """`start` begins, `stop` takes nothing new and waits a moment for what is on its way."""
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        post: Callable[[Callback], Outcome],
+        *,
+        every_seconds: float = 0.5,
+        delays: Sequence[float] = DELAYS_SECONDS,
+        concurrency: int = CONCURRENCY,
+        random: Callable[[], float] = random.random,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self.outbox, self.post = outbox, post
+        self.every_seconds, self.delays, self.concurrency = every_seconds, delays, concurrency
+        self.random, self.now = random, now
+        self._busy: dict[str, threading.Thread] = {}  # by origin: one at a time, so that a slow one delays itself
+        self._lock = threading.Lock()
+        self._turn = threading.Event()
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="callbacks", daemon=True)
+        self._away = False
+
+    @classmethod
+    def from_settings(cls, settings: Settings, redis: Redis) -> Sender:
+        guard = Guard(settings.callback_allow, settings.callback_ports)
+        post = Post(guard, settings.callback_secrets, settings.public_url)
+        return cls(Outbox(redis, lease_seconds=LEASE_SECONDS), post)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self, patience_seconds: float = 5) -> None:
+        """What is still on its way after that comes due again when its lease runs out."""
+        self._stopped.set()
+        self._turn.set()
+        give_up_at = time.monotonic() + patience_seconds
+        for thread in (self._thread, *self._in_flight().values()):
+            if thread.is_alive():
+                thread.join(timeout=max(give_up_at - time.monotonic(), 0))
+
+    def _run(self) -> None:
+        while not self._stopped.is_set():
+            self._quietly(self.turn)
+            self._turn.wait(self.every_seconds)
+            self._turn.clear()
+
+    def _quietly(self, step: Callable[[], object]) -> None:
+        """An outage is logged once, when it begins; anything else with its traceback. The thread lives on."""
+        try:
+            step()
+            self._away = False
+        except MSaaSError as error:
+            if not self._away:
+                log.warning("callbacks wait reason=%s", error)
+            self._away = True
+        except Exception:
+            log.exception("callbacks' turn failed")
+
+    def turn(self) -> int:
+        """Starts what is due and fits; how many. Returns before they are sent."""
+        busy = self._in_flight()
+        free = self.concurrency - len(busy)
+        if free <= 0:
+            return 0
+        taken = self.outbox.take(free, limit=len(self.delays), busy=busy)
+        for callback in taken:
+            self._begin(callback)
+        return len(taken)
+
+    def _in_flight(self) -> dict[str, threading.Thread]:
+        with self._lock:
+            return dict(self._busy)
+
+    def _begin(self, callback: Callback) -> None:
+        # a daemon: a receiver that hangs must not keep a process from its end
+        thread = threading.Thread(target=self._attempt, args=(callback,), name=f"callback-{callback.id}", daemon=True)
+        with self._lock:
+            self._busy[callback.origin] = thread
+        thread.start()
+
+    def _attempt(self, callback: Callback) -> None:
+        try:
+            self.attempt(callback)
+        except Exception:
+            log.exception("callback attempt failed id=%s", callback.id)  # its lease brings it back
+        finally:
+            with self._lock:
+                del self._busy[callback.origin]
+            self._turn.set()  # the next for this receiver need not wait for the clock
+
+    def attempt(self, callback: Callback) -> Outcome:
+        """Sends once and notes what came of it."""
+        began = time.monotonic()
+        outcome = self.post(callback)
+        self._settle(callback, outcome, give_up_at=began + self.outbox.lease_seconds)
+        log.info(
+            "callback id=%s job=%s to=%s attempt=%d outcome=%r seconds=%.2f",
+            callback.id,
+            callback.songhash,
+            callback.origin,
+            callback.attempts,
+            outcome.error or outcome.status,
+            time.monotonic() - began,
+        )
+        return outcome
+
+    def _settle(self, callback: Callback, outcome: Outcome, *, give_up_at: float) -> None:
+        """Insists while Redis is away, as long as the lease may last: an answer that is not noted is asked again."""
+        verdict = judge(outcome, callback.attempts, random=self.random, now=self.now(), delays=self.delays)
+        pause = Backoff(self._stopped)
+        while True:
+            try:
+                self.outbox.settle(callback, verdict, outcome.error)
+                return
+            except QueueUnavailable:
+                if time.monotonic() > give_up_at or self._stopped.is_set():
+                    raise
+                pause.wait()

@@ -1,0 +1,36 @@
+"""The Python client of the HTTP API: submit a song, wait, download its stems. Needs requests, and nothing else of ours.
+
+from msaas.client import Client
+
+with Client("http://localhost:5000") as client:
+    job = client.submit("song.mp3", two_stems="vocals")
+    job = client.wait(job.songhash)
+    client.download(job, "stems")
+"""
+
+from msaas.client.api import DEFAULT_URL, Client
+from msaas.client.errors import (
+    BadAddress,
+    ClientError,
+    JobFailed,
+    NotTheService,
+    ServiceError,
+    Unreachable,
+    WaitTimeout,
+)
+from msaas.client.models import Job, JobError, Queue
+
+__all__ = [
+    "DEFAULT_URL",
+    "BadAddress",
+    "Client",
+    "ClientError",
+    "Job",
+    "JobError",
+    "JobFailed",
+    "NotTheService",
+    "Queue",
+    "ServiceError",
+    "Unreachable",
+    "WaitTimeout",
+]

@@ -1,0 +1,102 @@
+"""What the API answers, typed. Frozen; members this version does not know are kept in `view` and else ignored."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+ENDED = frozenset({"done", "failed", "cancelled"})
+
+
+@dataclass(frozen=True)
+class JobError:
+    """Why a job failed: `code` for programs, `detail` for people."""
+
+    code: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class Job:
+    """One song's way through the service, as it stood when it was asked about."""
+
+    songhash: str
+    state: str  # queued ▸ running ▸ done | failed | cancelled
+    stage: str = ""
+    progress: float = 0.0  # 0 to 1
+    queue_position: int | None = None  # songs ahead; None once it is in work
+    eta_seconds: float | None = None
+    attempts: int = 0
+    error: JobError | None = None
+    message: str = ""
+    model: str | None = None
+    options: Mapping[str, Any] | None = None
+    duration_seconds: float | None = None
+    stems: Mapping[str, str] = field(default_factory=dict)  # name ▸ path of the API; empty until it is done
+    timings: Mapping[str, float] = field(default_factory=dict)  # seconds, by what took them
+    created_at: datetime | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    view: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)  # the answer as it came
+
+    @property
+    def ended(self) -> bool:
+        return self.state in ENDED
+
+    @property
+    def done(self) -> bool:
+        return self.state == "done"
+
+    @property
+    def format(self) -> str:
+        """Of its stems: `mp3`, `flac` or `wav`, which are file extensions too."""
+        return str((self.options or {}).get("format") or "mp3")
+
+    @classmethod
+    def from_view(cls, view: Mapping[str, Any]) -> Job:
+        """Raises KeyError where it is no job's view."""
+        error = view.get("error")
+        return cls(
+            songhash=str(view["songhash"]),
+            state=str(view["state"]),
+            stage=str(view.get("stage") or ""),
+            progress=float(view.get("progress") or 0),
+            queue_position=view.get("queue_position"),
+            eta_seconds=view.get("eta_seconds"),
+            attempts=int(view.get("attempts") or 0),
+            error=JobError(str(error["code"]), str(error["detail"])) if error else None,
+            message=str(view.get("message") or ""),
+            model=view.get("model"),
+            options=view.get("options"),
+            duration_seconds=view.get("duration_seconds"),
+            stems=view.get("stems") or {},
+            timings=view.get("timings") or {},
+            created_at=_time(view, "created_at"),
+            started_at=_time(view, "started_at"),
+            finished_at=_time(view, "finished_at"),
+            view=view,
+        )
+
+
+def _time(view: Mapping[str, Any], name: str) -> datetime | None:
+    text = view.get(name)
+    return datetime.fromisoformat(text) if text else None
+
+
+@dataclass(frozen=True)
+class Queue:
+    """What waits, head first (one page of `total`), what is in work, what was given up. All songhashes."""
+
+    waiting: Sequence[str]
+    total: int
+    in_work: Sequence[str]
+    dead: Sequence[str]
+    view: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    @classmethod
+    def from_view(cls, view: Mapping[str, Any]) -> Queue:
+        """Raises KeyError where it is no queue's view."""
+        waiting = tuple(view["queue"])
+        return cls(waiting, int(view["total"]), tuple(view["in_work"]), tuple(view["dead"]), view)

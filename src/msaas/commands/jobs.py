@@ -1,0 +1,67 @@
+"""`msaas jobs`: how one song stands, or what waits, is in work and was given up. Changes nothing."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator, Sequence
+
+from msaas.client import Client, Job, Queue
+from msaas.commands.progress import doing
+
+RETRIES = 2
+SHOWN = 20  # of a list; --json has all of the page
+
+
+def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser("jobs", help="how a song stands, or what waits and is in work")
+    parser.add_argument("songhash", nargs="?", help="a song's; the whole queue if not given")
+    parser.add_argument("--url", help="the service's address (MSAAS_URL, else http://localhost:5000)")
+    parser.add_argument("--json", action="store_true", help="as the API answers")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    with Client(args.url, retries=RETRIES) as client:
+        found = client.job(args.songhash) if args.songhash else client.queue()
+    if args.json:
+        print(json.dumps(found.view, indent=2))
+    else:
+        print("\n".join(job_lines(found) if isinstance(found, Job) else queue_lines(found)))
+    return 0
+
+
+def job_lines(job: Job) -> Iterator[str]:
+    percent = f", {job.progress:.0%}" if job.state == "running" else ""
+    rows = {
+        "songhash": job.songhash,
+        "state": doing(job) + percent,
+        "reason": f"{job.error.detail} ({job.error.code})" if job.error else "",
+        "model": job.model or "",
+        "options": ", ".join(f"{name} {_shown(value)}" for name, value in (job.options or {}).items() if value),
+        "attempts": str(job.attempts),
+        "music": "" if job.duration_seconds is None else f"{job.duration_seconds:.1f} s",
+        "stems": ", ".join(job.stems),
+        "sent": f"{job.created_at:%Y-%m-%d %H:%M:%S} UTC" if job.created_at else "",
+        "note": job.message,
+    }
+    return (f"{name:<9} {text}" for name, text in rows.items() if text)
+
+
+def _shown(value: object) -> str:
+    return "+".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def queue_lines(queue: Queue) -> Iterator[str]:
+    yield f"waiting {queue.total}"
+    yield from _listed(queue.waiting, queue.total)
+    for name, songhashes in (("in work", queue.in_work), ("dead", queue.dead)):
+        yield f"{name} {len(songhashes)}"
+        yield from _listed(songhashes, len(songhashes))
+
+
+def _listed(songhashes: Sequence[str], total: int) -> Iterator[str]:
+    shown = songhashes[:SHOWN]
+    yield from (f"  {songhash}" for songhash in shown)
+    if total > len(shown):
+        yield f"  … and {total - len(shown)} more"

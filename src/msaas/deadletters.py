@@ -1,0 +1,79 @@
+"""Jobs that were given up: list them, show one, give it another chance. Prints nothing; `msaas dead` does."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+
+from msaas.errors import Conflict, NotFound
+from msaas.jobs import Job, parse_songhash
+from msaas.queue import Queue
+from msaas.storage import Storage
+
+
+@dataclass(frozen=True)
+class DeadLetter:
+    """An entry of `toWorkers:dead`. `job` is None where it is no songhash, or its record is gone."""
+
+    entry: str
+    job: Job | None
+
+    @property
+    def reason(self) -> str:
+        if self.job is None:
+            return "no songhash, or its record is gone"
+        error = self.job.error or {}
+        return f"{error.get('code', 'unknown')}: {error.get('detail', 'no reason was noted')}"
+
+
+def letters(queue: Queue, limit: int = 1000) -> Iterator[DeadLetter]:
+    """The latest first."""
+    for entry in queue.dead(limit):
+        yield DeadLetter(entry, _record(queue, entry))
+
+
+def _record(queue: Queue, entry: str) -> Job | None:
+    try:
+        return queue.get(parse_songhash(entry))
+    except NotFound:
+        return None
+
+
+def listed(found: Iterable[DeadLetter]) -> Iterator[str]:
+    """One line a letter: songhash, runs, reason."""
+    for letter in found:
+        attempts = letter.job.attempts if letter.job else 0
+        yield f"{letter.entry[:80]}  {attempts} runs  {letter.reason}"
+
+
+def shown(queue: Queue, songhash: str) -> str:
+    """The whole record as JSON. Raises NotFound where there is none."""
+    return json.dumps(asdict(_known(queue, songhash)), indent=2)
+
+
+def _known(queue: Queue, songhash: str) -> Job:
+    name = parse_songhash(songhash)
+    job = queue.get(name)
+    if job is None:
+        raise NotFound(f"no job {name} is known here", code="job_unknown")
+    return job
+
+
+def replay(queue: Queue, storage: Storage, songhash: str) -> None:
+    """Queues a dead job again with all its attempts. Raises Conflict where it is not dead, NotFound without a song."""
+    job = _known(queue, songhash)
+    if not storage.has_input(job.songhash):
+        raise NotFound(f"the song of {job.songhash} is no longer stored: post it again", code="object_missing")
+    if not queue.replay(job.songhash):
+        raise Conflict(f"job {job.songhash} is {job.state}, not among the dead")
+
+
+def replay_all(queue: Queue, storage: Storage) -> Iterator[tuple[str, str]]:
+    """Each dead songhash with what became of it: `queued`, or why not."""
+    for letter in list(letters(queue, 1_000_000)):
+        try:
+            replay(queue, storage, letter.entry)
+            yield letter.entry, "queued"
+        except (NotFound, Conflict) as error:
+            yield letter.entry, str(error)

@@ -1,0 +1,227 @@
+"""What Prometheus is told, counted where it happens. Decides nothing about jobs, and never fails one.
+
+Every move of a job is one script, and one process gets its answer: the worker whose `finish` was accepted, the part
+whose `reap` found the lease run out, the API that cancelled. Each counts what it was told, so that the sum over all
+pods counts every job once. The lengths of the queue are Redis' own: every API pod tells the same, so take their max.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
+from prometheus_client.core import GaugeMetricFamily
+
+from msaas.errors import QueueUnavailable
+from msaas.jobs import State
+from msaas.queue import Claim, Queue, Submitted
+from msaas.settings import Settings
+
+log = logging.getLogger(__name__)
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+BYTES = (100_000, 1_000_000, 3_000_000, 10_000_000, 30_000_000, 100_000_000, 300_000_000, 1_000_000_000)
+SONG_SECONDS = (30, 60, 120, 180, 240, 300, 600, 1800, 3600, 7200, 14400)
+WAIT_SECONDS = (0.5, 1, 2, 5, 15, 60, 300, 900, 3600, 14400)
+STAGE_SECONDS = (0.1, 0.5, 1, 5, 15, 60, 180, 600, 1800, 7200)
+REAL_TIME_FACTORS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
+REQUEST_SECONDS = (0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60, 600)
+
+
+class Meters:
+    """One process' counters, in a registry of their own. `render()` is the page at /metrics."""
+
+    def __init__(self) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]
+        self.registry = registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+        self.submitted = Counter("msaas_jobs_submitted_total", "Songs queued", registry=registry)
+        self.upload_bytes = Histogram(
+            "msaas_upload_bytes", "Size of the songs queued", buckets=BYTES, registry=registry
+        )
+        self.upload_seconds = Histogram(
+            "msaas_upload_duration_seconds", "Length of the songs queued", buckets=SONG_SECONDS, registry=registry
+        )
+        self.waited = Histogram(
+            "msaas_job_wait_seconds", "From queued to first claimed", buckets=WAIT_SECONDS, registry=registry
+        )
+        self.ended = Counter(
+            "msaas_jobs_ended_total", "Jobs that ended: done, failed, cancelled", ["result"], registry=registry
+        )
+        self.runs = Counter(
+            "msaas_runs_ended_total", "Runs that ended: done, failed, given_back, lost", ["outcome"], registry=registry
+        )
+        self.audio_seconds = Counter(
+            "msaas_audio_seconds_total", "Seconds of audio separated", ["model"], registry=registry
+        )
+        self.run_seconds = Counter(
+            "msaas_separation_seconds_total", "Seconds that separating it took", ["model"], registry=registry
+        )
+        self.real_time_factor = Histogram(
+            "msaas_real_time_factor",
+            "Seconds a second of audio took, by job",
+            ["model"],
+            buckets=REAL_TIME_FACTORS,
+            registry=registry,
+        )
+        self.stage_seconds = Histogram(
+            "msaas_stage_seconds", "Seconds a job spent in a stage", ["stage"], buckets=STAGE_SECONDS, registry=registry
+        )
+        self.requests = Histogram(
+            "msaas_http_request_seconds",
+            "Requests the API answered",
+            ["method", "route", "status"],
+            buckets=REQUEST_SECONDS,
+            registry=registry,
+        )
+
+    def render(self) -> bytes:
+        return generate_latest(self.registry)
+
+    def watch_queue(self, queue: Queue) -> None:
+        """From here on the page has the queue's lengths, asked for at each scrape."""
+        self.registry.register(QueueLengths(queue))
+
+    def watch_worker(self, ready: Callable[[], bool]) -> None:
+        gauge = Gauge("msaas_worker_ready", "1 while the model is loaded", registry=self.registry)
+        gauge.set_function(lambda: float(ready()))
+
+    # --- what happened
+
+    def uploaded(self, upload: Mapping[str, Any]) -> None:
+        self.submitted.inc()
+        if "bytes" in upload:
+            self.upload_bytes.observe(upload["bytes"])
+        if upload.get("duration_seconds"):
+            self.upload_seconds.observe(upload["duration_seconds"])
+
+    def claimed(self, claim: Claim) -> None:
+        job = claim.job
+        if job.attempts == 1 and job.created_at is not None and job.started_at is not None:
+            self.waited.observe(max(0.0, job.started_at - job.created_at))
+
+    def finished(self, result: Mapping[str, Any], audio_seconds: float) -> None:
+        self.runs.labels("done").inc()
+        self.ended.labels(State.DONE).inc()
+        model, timings = str(result["model"]["name"]), result.get("timings", {})
+        self.audio_seconds.labels(model).inc(audio_seconds)
+        self.run_seconds.labels(model).inc(timings.get("total", 0))
+        if audio_seconds > 0 and timings.get("total"):
+            self.real_time_factor.labels(model).observe(timings["total"] / audio_seconds)
+        for stage, seconds in timings.items():
+            self.stage_seconds.labels(stage).observe(seconds)
+
+    def failed(self, outcome: str) -> None:
+        """`outcome` as Queue.fail tells it."""
+        if outcome:
+            self.runs.labels("failed").inc()
+        if outcome == State.FAILED:
+            self.ended.labels(State.FAILED).inc()
+
+    def reaped(self, outcomes: Mapping[str, str]) -> None:
+        """songhash ▸ outcome, as Queue.reap tells it. Other outcomes tidy up after a run that was counted."""
+        for outcome in outcomes.values():
+            if outcome in (State.QUEUED, State.FAILED):
+                self.runs.labels("lost").inc()
+            if outcome == State.FAILED:
+                self.ended.labels(State.FAILED).inc()
+
+
+class QueueLengths:
+    """Asked by the registry at each scrape. With Redis away the page has `msaas_redis_up 0` and no lengths."""
+
+    def __init__(self, queue: Queue) -> None:
+        self.queue = queue
+
+    def describe(self) -> list[GaugeMetricFamily]:
+        return []  # so that registering asks no Redis
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        try:
+            counts = self.queue.counts()
+        except QueueUnavailable:
+            yield GaugeMetricFamily("msaas_redis_up", "1 while Redis answers", value=0)
+            return
+        yield GaugeMetricFamily("msaas_redis_up", "1 while Redis answers", value=1)
+        yield GaugeMetricFamily("msaas_queue_waiting", "Songs waiting in toWorkers", value=counts.waiting)
+        yield GaugeMetricFamily("msaas_queue_in_work", "Songs being separated", value=counts.in_work)
+        yield GaugeMetricFamily("msaas_queue_dead", "Songs that were given up", value=counts.dead)
+
+
+class CountedQueue(Queue):
+    """The queue, each of its moves counted by the process that makes it."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.meters = Meters()
+
+    @classmethod
+    def from_settings(cls, settings: Settings, *, timeout_seconds: float = 10) -> CountedQueue:
+        queue = super().from_settings(settings, timeout_seconds=timeout_seconds)
+        assert isinstance(queue, CountedQueue)  # noqa: S101 - tells mypy
+        return queue
+
+    def submit(self, songhash: str, fields: Mapping[str, str], *, stems_missing: bool = False) -> Submitted:
+        submitted = super().submit(songhash, fields, stems_missing=stems_missing)
+        with _harmless():
+            if submitted.new:
+                self.meters.uploaded(json.loads(fields.get("upload", "{}")))
+        return submitted
+
+    def cancel(self, songhash: str) -> State | None:
+        found = super().cancel(songhash)
+        if found in (State.QUEUED, State.RUNNING):
+            self.meters.ended.labels(State.CANCELLED).inc()
+        return found
+
+    def claim(self, worker: str) -> Claim | None:
+        claim = super().claim(worker)
+        with _harmless():
+            if claim is not None:
+                self.meters.claimed(claim)
+        return claim
+
+    def finish(self, claim: Claim, result: Mapping[str, Any], audio_seconds: float) -> bool:
+        accepted = super().finish(claim, result, audio_seconds)
+        with _harmless():
+            if accepted:
+                self.meters.finished(result, audio_seconds)
+        return accepted
+
+    def fail(self, claim: Claim, error: Mapping[str, Any], *, retry: bool) -> str:
+        outcome = super().fail(claim, error, retry=retry)
+        self.meters.failed(outcome)
+        return outcome
+
+    def release(self, claim: Claim) -> bool:
+        released = super().release(claim)
+        if released:
+            self.meters.runs.labels("given_back").inc()
+        return released
+
+    def reap(self) -> dict[str, str]:
+        reaped = super().reap()
+        self.meters.reaped(reaped)
+        return reaped
+
+
+@contextmanager
+def _harmless() -> Iterator[None]:
+    """The job has moved already: a number that cannot be read must not make its caller think otherwise."""
+    try:
+        yield
+    except Exception:
+        log.exception("not counted")

@@ -1,0 +1,13 @@
+-- Gives a dead job another chance: the same record, its attempts uncounted, at the end of the list.
+-- ARGV: songhash
+-- Returns 1, or 0 where it is not among the dead: nothing was changed.
+local songhash = ARGV[1]
+local key = job_key(songhash)
+if redis.call('HGET', key, 'state') ~= 'failed' or redis.call('LREM', dead, 0, songhash) == 0 then
+  return 0
+end
+redis.call('HDEL', key, 'error', 'result', 'finished_ms')
+redis.call('HSET', key, 'attempts', '0')
+redis.call('LREM', waiting, 0, songhash)
+requeue(songhash, 'RPUSH')
+return 1

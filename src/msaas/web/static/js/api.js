@@ -1,0 +1,48 @@
+/** The HTTP calls this page makes: the same that any client may make. Knows no elements. */
+
+/** What the server refused, with the `code` that programs branch on. */
+export class Problem extends Error {
+  constructor({ code = "internal_error", detail = "", status = 0 }) {
+    super(detail || code);
+    Object.assign(this, { code, detail, status });
+  }
+
+  /** @param {number} status @param {string} text a problem+json body, hopefully */
+  static fromText(status, text) {
+    try {
+      return new Problem({ ...JSON.parse(text), status });
+    } catch {
+      return new Problem({ code: "internal_error", status });
+    }
+  }
+}
+
+async function call(method, path, options = {}) {
+  let answer;
+  try {
+    answer = await fetch(path, { method, ...options });
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Problem({ code: "no_connection" });
+  }
+  if (!answer.ok) throw Problem.fromText(answer.status, await answer.text());
+  return answer.json();
+}
+
+const jobPath = (songhash) => `/apiv1/jobs/${encodeURIComponent(songhash)}`;
+
+export const getModels = () => call("GET", "/apiv1/models");
+export const getJob = (songhash) => call("GET", jobPath(songhash));
+export const cancelJob = (songhash) => call("DELETE", jobPath(songhash));
+export const getWaveforms = (songhash) => call("GET", `${jobPath(songhash)}/waveforms`);
+export const eventsPath = (songhash) => `${jobPath(songhash)}/events`;
+export const zipPath = (songhash) => `${jobPath(songhash)}/stems.zip`;
+
+/** Removes a job's stems; one that is gone already is no error. */
+export async function removeStems(job) {
+  for (const stem of Object.keys(job.stems)) {
+    await call("DELETE", `/apiv1/remove/${job.songhash}-${stem}`).catch((problem) => {
+      if (problem.status !== 404) throw problem;
+    });
+  }
+}

@@ -1,0 +1,37 @@
+/** Deleting a song: asks first, then removes its stems from the server, or only forgets it here. */
+
+import { cancelJob, getJob, removeStems } from "./api.js";
+import { find, say, write } from "./dom.js";
+import { forget } from "./history.js";
+import { dropOriginal } from "./originals.js";
+import { hasEnded } from "./watch.js";
+import { plainly } from "./words.js";
+
+/**
+ * Asks whether to delete a song, and does so.
+ * @param {string} songhash @param {string} name @param {any} [job] @returns {Promise<boolean>} whether it is gone from here
+ */
+export async function askDelete(songhash, name, job) {
+  const dialog = find("#confirm");
+  write(find("#confirm-text"), `“${name}”: deleting removes its stems from the server, for everybody. Forgetting takes it off this browser's list.`);
+  dialog.returnValue = "keep";
+  dialog.showModal();
+  await new Promise((resolve) => dialog.addEventListener("close", resolve, { once: true }));
+  if (!["delete", "forget"].includes(dialog.returnValue)) return false;
+  try {
+    if (dialog.returnValue === "delete") await deleteEverywhere(job ?? (await getJob(songhash)));
+  } catch (error) {
+    if (error.status !== 404) {
+      say(plainly(error));
+      return false;
+    }
+  }
+  forget(songhash);
+  await dropOriginal(songhash);
+  say(`${name} is deleted`);
+  return true;
+}
+
+function deleteEverywhere(job) {
+  return hasEnded(job) ? removeStems(job) : cancelJob(job.songhash);
+}

@@ -1,0 +1,80 @@
+/** Single keys for the player. They may be switched off (WCAG 2.1.4), and keep out of fields that use them. */
+
+import { find } from "./dom.js";
+import { keep, load } from "./store.js";
+
+const STEP_SECONDS = 5;
+const FINE_SECONDS = 1;
+const STEP_DB = 1;
+const STEP_PAN = 10;
+
+/** key ▸ what it does; the second argument tells whether Shift is down */
+const ACTIONS = {
+  " ": (player) => player.toggle(),
+  k: (player) => player.toggle(),
+  ArrowLeft: (player, fine) => player.nudge(fine ? -FINE_SECONDS : -STEP_SECONDS),
+  ArrowRight: (player, fine) => player.nudge(fine ? FINE_SECONDS : STEP_SECONDS),
+  ArrowUp: (player) => player.choose(-1),
+  ArrowDown: (player) => player.choose(1),
+  Home: (player) => player.seek(0),
+  0: (player) => player.allOn(),
+  m: (player) => player.flip("muted"),
+  s: (player) => player.flip("soloed"),
+  "+": (player) => player.turn(STEP_DB),
+  "=": (player) => player.turn(STEP_DB),
+  "-": (player) => player.turn(-STEP_DB),
+  ",": (player) => player.shift(-STEP_PAN),
+  ".": (player) => player.shift(STEP_PAN),
+  "[": (player) => player.markLoop("start"),
+  "]": (player) => player.markLoop("end"),
+  l: (player) => player.toggleLoop(),
+  a: (player) => player.toggleSide(),
+};
+
+/**
+ * @param {import("./player.js").Player} player
+ * @param {(target: EventTarget | null) => string | undefined} laneOf
+ */
+export function listen(player, laneOf) {
+  const switch_ = find("#keys-on");
+  switch_.checked = load("keys", true);
+  switch_.addEventListener("change", () => keep("keys", switch_.checked));
+  find("#open-help").addEventListener("click", () => find("#help").showModal());
+  document.addEventListener("focusin", (event) => {
+    const lane = player.mixer && laneOf(event.target);
+    if (lane) player.chooseNamed(lane);
+  });
+  document.addEventListener("keydown", (event) => switch_.checked && press(event, player));
+  find("#song").addEventListener("click", letGo);
+}
+
+function press(event, player) {
+  if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
+  if (document.querySelector("dialog[open]")) return;
+  if (event.key === "?") return find("#help").showModal();
+  const act = player.mixer && actionOf(event);
+  if (!act || belongsToControl(event)) return;
+  event.preventDefault();
+  act(player);
+}
+
+/** @param {KeyboardEvent} event */
+function actionOf(event) {
+  const digit = /^Digit([1-9])$/.exec(event.code)?.[1];
+  if (digit) return (player) => player.flip(event.shiftKey ? "muted" : "soloed", Number(digit) - 1);
+  const action = ACTIONS[event.key] ?? ACTIONS[event.key.toLowerCase()];
+  return action && ((player) => action(player, event.shiftKey));
+}
+
+/** Space presses a focused button, arrows move a focused slider; the song's own slider moves as the keys do. */
+function belongsToControl({ key, target }) {
+  if (target.id === "seek") return false;
+  if (target.matches("select, textarea, input:not([type=range])")) return true;
+  if (target.matches("button, a")) return key === " " || key === "Enter";
+  return target.matches("input[type=range]") && (key.startsWith("Arrow") || key === "Home");
+}
+
+/** A button clicked with the mouse gives the focus back: Space then plays, rather than pressing it again. */
+function letGo(event) {
+  if (event.pointerType === "mouse") event.target.closest("button")?.blur();
+}

@@ -1,0 +1,184 @@
+/** The lanes on the page: a name, two switches, two sliders and a waveform each. Tells what was asked; plays nothing. */
+
+import { copyOf, find, vary, write } from "./dom.js";
+import { LOUDEST_DB, SILENT_DB } from "./levels.js";
+import { Waveform } from "./waveform.js";
+import { clock, decibels, place, stemName } from "./words.js";
+
+const COLOURS = ["vocals", "drums", "bass", "other", "guitar", "piano"];
+const DRAG_PIXELS = 6; // less is a click
+
+export class Lanes {
+  #list; #lanes = new Map(); #asked; #length = 0;
+
+  /**
+   * @param {HTMLElement} list
+   * @param {{level: (name: string, change: object) => void, seek: (seconds: number) => void,
+   *          loop: (region: {start: number, end: number}) => void}} asked
+   */
+  constructor(list, asked) {
+    this.#list = list;
+    this.#asked = asked;
+  }
+
+  get names() {
+    return [...this.#lanes.keys()];
+  }
+
+  /** Lanes for these stems; those that are there already stay. @param {string[]} names */
+  build(names) {
+    if (names.join() === this.names.join()) return;
+    this.#lanes.clear();
+    this.#list.replaceChildren(...names.map((name, index) => this.#lane(name, index)));
+  }
+
+  clear() {
+    this.build([]);
+  }
+
+  /** @param {boolean} on whether there is something to mix yet */
+  enable(on) {
+    this.#list.classList.toggle("still", !on);
+    for (const { element } of this.#lanes.values()) {
+      for (const control of element.querySelectorAll("button, input")) control.disabled = !on;
+      find(".save", element).hidden = !on;
+    }
+  }
+
+  /** @param {number} seconds the song's length */
+  setLength(seconds) {
+    this.#length = seconds;
+  }
+
+  setDownload(name, path) {
+    const link = find(".save", this.#lanes.get(name).element);
+    link.href = path;
+    link.setAttribute("aria-label", `Download ${stemName(name)}`);
+  }
+
+  /** @param {Record<string, import("./waveform.js").Outline>} outlines @param {number} scale */
+  draw(outlines, scale) {
+    for (const [name, { waveform }] of this.#lanes) if (outlines[name]) waveform.show(outlines[name], scale);
+  }
+
+  /** Controls as the mix stands. @param {{name: string, level: import("./levels.js").Level}[]} stems */
+  showLevels(stems) {
+    const solo = stems.some(({ level }) => level.soloed);
+    for (const { name, level } of stems) {
+      const lane = this.#lanes.get(name);
+      if (!lane) continue;
+      find(".mute", lane.element).setAttribute("aria-pressed", level.muted);
+      find(".solo", lane.element).setAttribute("aria-pressed", level.soloed);
+      lane.element.classList.toggle("off", level.muted || (solo && !level.soloed));
+      this.#showVolume(lane.element, level.db);
+      this.#showPan(lane.element, Math.round(level.pan * 100));
+    }
+  }
+
+  /** @param {number} fraction where the song is, 0 … 1 */
+  showPosition(fraction) {
+    vary(this.#list, "at", fraction);
+  }
+
+  /** @param {{start: number, end: number} | null} region seconds */
+  showLoop(region) {
+    this.#list.classList.toggle("looping", region !== null);
+    if (!region) return;
+    vary(this.#list, "from", region.start / this.#length);
+    vary(this.#list, "to", region.end / this.#length);
+  }
+
+  /** Marks the lane that the keyboard speaks to. */
+  choose(name) {
+    for (const [other, { element }] of this.#lanes) element.classList.toggle("chosen", other === name);
+  }
+
+  /** @param {EventTarget | null} target @returns {string | undefined} the lane an element belongs to */
+  laneOf(target) {
+    return this.names.find((name) => this.#lanes.get(name).element.contains(target));
+  }
+
+  // --- making one
+
+  #lane(name, index) {
+    const element = copyOf("lane-template");
+    const title = stemName(name);
+    element.dataset.stem = name;
+    vary(element, "lane", `var(--${colour(name, index)})`);
+    find(".lane-name span", element).textContent = title;
+    const labels = { ".mute": `Mute ${title}`, ".solo": `Solo ${title}`, ".volume": `Volume of ${title}`, ".pan": `Pan of ${title}` };
+    for (const [selector, label] of Object.entries(labels)) find(selector, element).setAttribute("aria-label", label);
+    this.#wire(name, element);
+    this.#lanes.set(name, { element, waveform: new Waveform(find("canvas", element)) });
+    return element;
+  }
+
+  #wire(name, element) {
+    const ask = (change) => this.#asked.level(name, change);
+    const pressed = (button) => button.getAttribute("aria-pressed") === "true";
+    const [mute, solo] = [find(".mute", element), find(".solo", element)];
+    const [volume, pan] = [find(".volume", element), find(".pan", element)];
+    mute.addEventListener("click", () => ask({ muted: !pressed(mute) }));
+    solo.addEventListener("click", () => ask({ soloed: !pressed(solo) }));
+    volume.addEventListener("input", () => ask({ db: Number(volume.value) }));
+    pan.addEventListener("input", () => ask({ pan: Number(pan.value) / 100 }));
+    volume.addEventListener("dblclick", () => ask({ db: 0 }));
+    pan.addEventListener("dblclick", () => ask({ pan: 0 }));
+    this.#wireWave(find(".wave", element));
+    this.#showVolume(element, 0);
+    this.#showPan(element, 0);
+  }
+
+  /** A click goes there, a drag makes a loop. */
+  #wireWave(wave) {
+    let from = null;
+    const seconds = (event) => {
+      const box = wave.getBoundingClientRect();
+      return Math.min(Math.max((event.clientX - box.left) / box.width, 0), 1) * this.#length;
+    };
+    const isDrag = (event) => Math.abs(event.clientX - from.x) >= DRAG_PIXELS;
+    wave.addEventListener("pointerdown", (event) => {
+      if (event.button !== 0 || this.#list.classList.contains("still")) return;
+      from = { x: event.clientX, at: seconds(event) };
+      wave.setPointerCapture(event.pointerId);
+    });
+    wave.addEventListener("pointermove", (event) => from && isDrag(event) && this.showLoop(ordered(from.at, seconds(event))));
+    wave.addEventListener("pointerup", (event) => {
+      if (!from) return;
+      if (isDrag(event)) this.#asked.loop(ordered(from.at, seconds(event)));
+      else this.#asked.seek(from.at);
+      from = null;
+    });
+    wave.addEventListener("pointercancel", () => { from = null; });
+  }
+
+  #showVolume(element, db) {
+    const input = find(".volume", element);
+    const text = decibels(db, SILENT_DB);
+    input.value = String(db);
+    input.setAttribute("aria-valuetext", db <= SILENT_DB ? "silent" : text.replace("−", "minus "));
+    vary(input, "fill", (db - SILENT_DB) / (LOUDEST_DB - SILENT_DB));
+    write(find(".level", element), text);
+  }
+
+  #showPan(element, percent) {
+    const input = find(".pan", element);
+    input.value = String(percent);
+    input.setAttribute("aria-valuetext", percent ? `${Math.abs(percent)} percent ${percent < 0 ? "left" : "right"}` : "centre");
+    write(find(".place", element), place(percent));
+  }
+}
+
+function ordered(a, b) {
+  return { start: Math.min(a, b), end: Math.max(a, b) };
+}
+
+function colour(name, index) {
+  if (name.startsWith("no_")) return "rest";
+  return COLOURS.includes(name) ? name : COLOURS[index % COLOURS.length];
+}
+
+/** A loop in words. */
+export function loopWords({ start, end }) {
+  return `Loop from ${clock(start)} to ${clock(end)}`;
+}

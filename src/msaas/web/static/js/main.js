@@ -1,0 +1,141 @@
+/** Puts the page together: which view the address asks for, and what happens to a file that comes in. */
+
+import { getModels } from "./api.js";
+import { find, say, show, vary, write } from "./dom.js";
+import { remember } from "./history.js";
+import { Home } from "./home.js";
+import * as keys from "./keys.js";
+import { Lanes } from "./lanes.js";
+import { Options } from "./options.js";
+import { keepOriginal } from "./originals.js";
+import { Player } from "./player.js";
+import { Progress } from "./progress.js";
+import { Song } from "./song.js";
+import * as theme from "./theme.js";
+import { upload } from "./upload.js";
+import { titleOf } from "./words.js";
+
+const JOB = /^#\/job\/([0-9a-f-]{36})$/i;
+
+const options = new Options(find("#options"));
+const home = new Home((files) => send(files));
+const lanes = new Lanes(find("#lanes"), {
+  level: (name, change) => player.mixer?.setLevel(name, change),
+  seek: (seconds) => player.seek(seconds),
+  loop: (region) => player.setLoop(region),
+});
+const player = new Player(lanes, () => song.loadOriginal());
+const song = new Song({ progress: new Progress(), lanes, player, expected: (job) => options.expected(job) });
+/** The upload in flight. One song's is given up when its view is left. @type {{stop: AbortController, alone: boolean} | null} */
+let sending = null;
+
+/** For tests, which import this module as the page does. */
+export { player };
+
+theme.listen();
+keys.listen(player, (target) => lanes.laneOf(target));
+addEventListener("hashchange", () => route());
+addEventListener("beforeunload", (event) => sending && event.preventDefault());
+route();
+offer();
+
+// --- views
+
+function route() {
+  const songhash = JOB.exec(location.hash)?.[1];
+  if (sending?.alone) sending.stop.abort();
+  if (songhash) openSong(songhash.toLowerCase());
+  else openHome();
+}
+
+function view(name) {
+  const moved = find(`#${name}`).hidden && !(find("#home").hidden && find("#song").hidden);
+  show(find("#home"), name === "home");
+  show(find("#song"), name === "song");
+  if (!moved) return;
+  scrollTo(0, 0);
+  find("#main").focus(); // what had the focus is gone
+}
+
+function openHome() {
+  song.close();
+  view("home");
+  home.enter();
+}
+
+function openSong(songhash) {
+  home.leave();
+  home.clearAlert();
+  view("song");
+  song.open(songhash);
+}
+
+async function offer() {
+  try {
+    const found = await getModels();
+    options.offer(found);
+    home.showLimits(found.limits);
+  } catch {
+    // the defaults stand; sending will say what is wrong
+  }
+}
+
+// --- sending
+
+/** One song is followed at once; several are sent one after another and listed. @param {File[]} files */
+async function send(files) {
+  if (sending) return say("A song is being sent already");
+  home.clearAlert();
+  const chosen = options.fields();
+  if (files.length === 1) return sendOne(files[0], chosen);
+  location.hash = "#/";
+  openHome();
+  await sendAll(files, chosen);
+}
+
+async function sendOne(file, chosen) {
+  home.leave();
+  view("song");
+  song.uploading(titleOf(file.name), () => sending?.stop.abort());
+  const songhash = await attempt(file, chosen, true, (fraction) => song.uploaded(fraction));
+  if (!songhash) {
+    history.replaceState(null, "", "#/");
+    return openHome();
+  }
+  history.pushState(null, "", `#/job/${songhash}`);
+  openSong(songhash);
+}
+
+async function sendAll(files, chosen) {
+  const card = find("#sending");
+  show(card, true);
+  for (const [index, file] of files.entries()) {
+    write(find(".label", card), `Sending ${index + 1} of ${files.length}: ${titleOf(file.name)}`);
+    await attempt(file, chosen, false, (fraction) => showSending(card, fraction));
+    if (!find("#home").hidden) home.enter();
+  }
+  show(card, false);
+  say(`${files.length} songs sent`);
+}
+
+function showSending(card, fraction) {
+  const bar = find(".bar", card);
+  vary(bar, "done", fraction);
+  bar.setAttribute("aria-valuenow", String(Math.floor(fraction * 100)));
+}
+
+/** @returns {Promise<string | null>} the songhash; null where it was refused, which is told, or given up */
+async function attempt(file, chosen, alone, onProgress) {
+  sending = { stop: new AbortController(), alone };
+  try {
+    const { songhash, state } = await upload(file, chosen, { onProgress, signal: sending.stop.signal });
+    remember({ songhash, name: titleOf(file.name), at: Date.now(), state });
+    keepOriginal(songhash, file);
+    return songhash;
+  } catch (error) {
+    if (error.name !== "AbortError") home.alert(titleOf(file.name), error);
+    return null;
+  } finally {
+    sending = null;
+  }
+}

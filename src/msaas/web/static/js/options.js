@@ -1,0 +1,114 @@
+/** The options before sending: filled from what the server offers, remembered, turned into form fields. */
+
+import { copyOf, find, show } from "./dom.js";
+import { keep, load } from "./store.js";
+import { stemName } from "./words.js";
+
+const FALLBACK = { default: "", models: [], formats: ["mp3", "flac", "wav"] };
+const USUAL_STEMS = ["drums", "bass", "other", "vocals"];
+const FORMATS = [
+  ["mp3 320", "MP3, 320 kb/s"],
+  ["mp3 192", "MP3, 192 kb/s"],
+  ["mp3 128", "MP3, 128 kb/s"],
+  ["flac", "FLAC, 24 bit"],
+  ["wav", "WAV, 32-bit float"],
+];
+
+export class Options {
+  #form; #offer = FALLBACK;
+
+  /** @param {HTMLFormElement} form */
+  constructor(form) {
+    this.#form = form;
+    form.addEventListener("change", () => this.#changed());
+    form.addEventListener("submit", (event) => event.preventDefault());
+    this.offer(FALLBACK);
+  }
+
+  /** @param {any} offer what GET /apiv1/models answers */
+  offer(offer) {
+    this.#offer = offer;
+    const kept = load("options", {});
+    const { model, format } = this.#form.elements;
+    fill(model, offer.models.map(({ name }) => [name, name]), kept.model ?? offer.default);
+    show(find("#model-field"), offer.models.length > 1);
+    fill(format, FORMATS.filter(([value]) => offer.formats.includes(value.split(" ")[0])), kept.format ?? "mp3 320");
+    this.#fillStems(kept);
+  }
+
+  /** @returns {Record<string, string>} form fields; defaults are left out, so that the server's own count */
+  fields() {
+    const { model, which, format } = this.#form.elements;
+    const [kind, bitrate] = format.value.split(" ");
+    const fields = { format: kind };
+    if (bitrate) fields.bitrate = bitrate;
+    if (model.value && model.value !== this.#offer.default) fields.model = model.value;
+    if (which.value.startsWith("two ")) fields.two_stems = which.value.slice(4);
+    const some = this.#chosenStems();
+    if (which.value === "some" && some.length && some.length < this.#stems().length) fields.stems = some.join(",");
+    return fields;
+  }
+
+  /** The stems that a job will have, as far as can be told before it has them. @param {any} job @returns {string[]} */
+  expected({ model, options }) {
+    if (options?.two_stems) return [options.two_stems, `no_${options.two_stems}`];
+    return inOrder(options?.stems ?? this.#sources(model));
+  }
+
+  #changed() {
+    const { model, which, format } = this.#form.elements;
+    const kept = { model: model.value, which: which.value, format: format.value, some: this.#chosenStems() };
+    keep("options", kept);
+    this.#fillStems(kept);
+  }
+
+  #stems() {
+    return this.#sources(this.#form.elements.model.value || this.#offer.default);
+  }
+
+  #sources(name) {
+    return this.#offer.models.find((model) => model.name === name)?.sources ?? USUAL_STEMS;
+  }
+
+  #fillStems(kept) {
+    const stems = inOrder(this.#stems());
+    const choices = [
+      ["all", `All ${stems.length} stems`],
+      ...stems.map((stem) => [`two ${stem}`, `${capital(stemName(stem))}, and all the rest`]),
+      ["some", "Some of them …"],
+    ];
+    fill(this.#form.elements.which, choices, kept.which ?? "all");
+    const boxes = find("#some-stems");
+    show(boxes, this.#form.elements.which.value === "some");
+    find(".checks", boxes).replaceChildren(...stems.map((stem) => box(stem, kept.some?.includes(stem) ?? true)));
+  }
+
+  #chosenStems() {
+    return [...this.#form.querySelectorAll(".checks input:checked")].map((input) => input.value);
+  }
+}
+
+const ORDER = ["vocals", "drums", "bass", "guitar", "piano", "other"];
+
+/** Stems in the order people expect; unknown ones after them, remainders last. @param {string[]} stems */
+export function inOrder(stems) {
+  const rank = (stem) => (stem.startsWith("no_") ? 99 : (ORDER.indexOf(stem) + 1 || 50));
+  return [...stems].sort((a, b) => rank(a) - rank(b));
+}
+
+function fill(select, choices, wanted) {
+  select.replaceChildren(...choices.map(([value, label]) => new Option(label, value)));
+  if (choices.some(([value]) => value === wanted)) select.value = wanted;
+}
+
+function box(stem, checked) {
+  const label = copyOf("check-template");
+  find("input", label).value = stem;
+  find("input", label).checked = checked;
+  find("span", label).textContent = capital(stemName(stem));
+  return label;
+}
+
+function capital(text) {
+  return text[0].toUpperCase() + text.slice(1);
+}

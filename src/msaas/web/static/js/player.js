@@ -1,0 +1,171 @@
+/** The transport: play, loop, seek, compare, and the moving playhead. Wires the mixer to what is on the page. */
+
+import { find, say, setIcon, vary, write } from "./dom.js";
+import { loopWords } from "./lanes.js";
+import { LOUDEST_DB, SILENT_DB, neutral } from "./levels.js";
+import { ORIGINAL } from "./mixer.js";
+import { clock, decibels, place, stemName } from "./words.js";
+
+export class Player {
+  #mixer = null; #lanes; #length = 0; #chosen = 0; #marked = false; #lastLoop = null; #askOriginal;
+  #play = find("#play"); #seek = find("#seek"); #loop = find("#loop"); #time = find("#time");
+
+  /** @param {import("./lanes.js").Lanes} lanes @param {() => Promise<boolean>} askOriginal fetches it; false: not to be had */
+  constructor(lanes, askOriginal) {
+    this.#lanes = lanes;
+    this.#askOriginal = askOriginal;
+    this.#play.addEventListener("click", () => this.toggle());
+    find("#to-start").addEventListener("click", () => this.seek(0));
+    this.#loop.addEventListener("click", () => this.toggleLoop());
+    this.#seek.addEventListener("input", () => this.seek(Number(this.#seek.value)));
+    find("#sides").addEventListener("change", (event) => this.setSide(event.target.value));
+    find("#reset-mix").addEventListener("click", () => this.reset());
+  }
+
+  get mixer() {
+    return this.#mixer;
+  }
+
+  /** @param {import("./mixer.js").Mixer} mixer @param {number} length seconds */
+  open(mixer, length) {
+    this.#mixer = mixer;
+    this.#length = length;
+    this.#lastLoop = null;
+    this.#seek.max = String(length);
+    write(find("#length"), clock(length));
+    find("#sides input[value=stems]").checked = true;
+    this.#lanes.setLength(length);
+    mixer.addEventListener("change", () => this.#mixer === mixer && this.#show());
+    this.#chosen = 0;
+    this.#marked = false;
+    this.#show();
+    this.#tick();
+  }
+
+  close() {
+    this.#mixer?.close();
+    this.#mixer = null;
+  }
+
+  // --- what can be asked of it
+
+  toggle() {
+    if (this.#mixer.playing || this.#mixer.waiting) this.#mixer.pause();
+    else this.#mixer.play();
+  }
+
+  seek(seconds) {
+    this.#mixer.seek(seconds);
+    this.#showTime();
+  }
+
+  nudge(seconds) {
+    this.seek(this.#mixer.position + seconds);
+  }
+
+  toggleLoop() {
+    if (this.#mixer.loop) return this.setLoop(null);
+    return this.setLoop(this.#lastLoop ?? { start: 0, end: this.#length });
+  }
+
+  setLoop(region) {
+    if (region) this.#lastLoop = region;
+    this.#mixer.setLoop(region);
+    say(region ? loopWords(region) : "Loop off");
+  }
+
+  /** The playhead's place becomes one end of the loop. @param {"start" | "end"} end */
+  markLoop(end) {
+    const region = { start: 0, end: this.#length, ...(this.#mixer.loop && this.#lastLoop), [end]: this.#mixer.position };
+    if (region.end - region.start < 0.05) region[end === "start" ? "end" : "start"] = end === "start" ? this.#length : 0;
+    this.setLoop(region);
+  }
+
+  async setSide(side) {
+    if (side === ORIGINAL && !(await this.#askOriginal())) side = "stems";
+    find(`#sides input[value=${side}]`).checked = true;
+    this.#mixer?.setSide(side);
+  }
+
+  toggleSide() {
+    if (!find("#sides").hidden) this.setSide(this.#mixer.side === "stems" ? ORIGINAL : "stems");
+  }
+
+  reset() {
+    for (const { name } of this.#mixer.stems) this.#mixer.setLevel(name, neutral());
+    say("All lanes at 0 decibels, centred");
+  }
+
+  // --- lanes by number, for the keyboard
+
+  choose(step) {
+    const { stems } = this.#mixer;
+    if (this.#marked) this.#chosen = (this.#chosen + step + stems.length) % stems.length;
+    this.chooseNamed(stems[this.#chosen].name);
+    say(stemName(stems[this.#chosen].name));
+  }
+
+  /** The lane that has the focus becomes the chosen one. */
+  chooseNamed(name) {
+    this.#chosen = this.#mixer.stems.findIndex((lane) => lane.name === name);
+    this.#marked = true;
+    this.#lanes.choose(name);
+  }
+
+  /** @param {"muted" | "soloed"} what @param {number} [index] the chosen lane, where none is named */
+  flip(what, index = this.#chosen) {
+    const lane = this.#mixer.stems[index];
+    if (!lane) return;
+    this.#mixer.setLevel(lane.name, { [what]: !lane.level[what] });
+    say(`${stemName(lane.name)} ${lane.level[what] ? "" : "no longer "}${what}`);
+  }
+
+  allOn() {
+    for (const { name } of this.#mixer.stems) this.#mixer.setLevel(name, { muted: false, soloed: false });
+    say("All lanes on");
+  }
+
+  turn(decibelStep) {
+    const { name, level } = this.#mixer.stems[this.#chosen];
+    const db = Math.min(LOUDEST_DB, Math.max(SILENT_DB, level.db + decibelStep));
+    this.#mixer.setLevel(name, { db });
+    say(`${stemName(name)} ${decibels(db, SILENT_DB).replace("−", "minus ")}`);
+  }
+
+  shift(step) {
+    const { name, level } = this.#mixer.stems[this.#chosen];
+    const percent = Math.min(100, Math.max(-100, Math.round(level.pan * 100) + step));
+    this.#mixer.setLevel(name, { pan: percent / 100 });
+    say(`${stemName(name)} ${place(percent)}`);
+  }
+
+  // --- showing it
+
+  #show() {
+    const { playing, waiting, loop, rate, stems } = this.#mixer;
+    const going = playing || waiting;
+    setIcon(this.#play, going ? "i-pause" : "i-play");
+    this.#play.setAttribute("aria-label", going ? "Pause" : "Play");
+    this.#play.classList.toggle("waiting", waiting);
+    this.#loop.setAttribute("aria-pressed", String(loop !== null));
+    this.#lanes.showLoop(loop && { start: loop.start / rate, end: loop.end / rate });
+    this.#lanes.showLevels(stems);
+    this.#showTime();
+  }
+
+  #showTime() {
+    const at = this.#mixer.position;
+    write(this.#time, clock(at));
+    this.#seek.value = String(at);
+    this.#seek.setAttribute("aria-valuetext", `${clock(at)} of ${clock(this.#length)}`);
+    vary(this.#seek, "fill", at / this.#length);
+    this.#lanes.showPosition(at / this.#length);
+  }
+
+  #tick() {
+    if (!this.#mixer) return;
+    if (this.#mixer.playing) this.#showTime();
+    requestAnimationFrame(() => this.#tick());
+  }
+}
+

@@ -1,0 +1,278 @@
+/** One song's view, from upload to mix: follows the job, fills the lanes, opens the player. Owns what it opened. */
+
+import { Problem, cancelJob, getWaveforms, zipPath } from "./api.js";
+import { askDelete } from "./deleting.js";
+import { find, say, show, write } from "./dom.js";
+import { nameOf, note } from "./history.js";
+import { mixdown, save } from "./mixdown.js";
+import { Mixer, ORIGINAL } from "./mixer.js";
+import { inOrder } from "./options.js";
+import { original } from "./originals.js";
+import { Meter, decode, loadStem } from "./stems.js";
+import { Watch, hasEnded } from "./watch.js";
+import { commonScale, outlineOf, outlinesOf } from "./waveform.js";
+import { bytes, clock, plainly } from "./words.js";
+
+const DEFAULT_RATE = 44_100;
+const OUTLINE_EVERY_MS = 1500;
+const MINI = "htdemucs_mini";
+/** Decoded sound a page may take without asking. Phones end a page that takes much more. */
+const LIGHT_BYTES = matchMedia("(pointer: coarse)").matches ? 800e6 : 1.6e9;
+
+export class Song {
+  #progress; #lanes; #player; #expected; #visit = null;
+
+  /** `expected` guesses a job's stems, so that their lanes are there from the start. */
+  constructor({ progress, lanes, player, expected }) {
+    this.#progress = progress;
+    this.#lanes = lanes;
+    this.#player = player;
+    this.#expected = expected;
+    find("#cancel").addEventListener("click", () => this.#visit?.cancel?.());
+    find("#delete").addEventListener("click", () => this.#askDelete());
+    find("#save-mix").addEventListener("click", () => this.#saveMix());
+    find("#load-anyway").addEventListener("click", () => this.#load(this.#visit));
+  }
+
+  // --- coming and going
+
+  /** Shows an upload, which has no songhash yet. @param {string} name @param {() => void} cancel */
+  uploading(name, cancel) {
+    this.#enter({ name, cancel });
+    this.#progress.uploading(0);
+  }
+
+  /** @param {number} fraction */
+  uploaded(fraction) {
+    this.#progress.uploading(fraction);
+  }
+
+  /** @param {string} songhash */
+  open(songhash) {
+    const visit = this.#enter({ songhash, name: nameOf(songhash) ?? `Song ${songhash.slice(0, 8)}` });
+    visit.cancel = () => this.#cancel(visit);
+    visit.watch = new Watch(songhash, {
+      job: (job) => this.#heard(visit, job),
+      gone: () => this.#gone(visit),
+      link: (up) => show(find("#link"), !up),
+    });
+  }
+
+  close() {
+    this.#visit?.watch?.stop();
+    this.#visit?.loading?.abort();
+    this.#visit = null;
+    this.#player.close();
+  }
+
+  #enter(visit) {
+    this.close();
+    this.#visit = visit;
+    for (const id of ["notice", "link", "transport", "downloads", "loading", "heavy", "delete", "sides"]) show(find(`#${id}`), false);
+    this.#progress.hide();
+    this.#lanes.clear();
+    this.#lanes.enable(false);
+    write(find("#song-title"), visit.name);
+    write(find("#song-facts"), "");
+    document.title = `${visit.name} · MSaaS`;
+    return visit;
+  }
+
+  #isHere(visit) {
+    return this.#visit === visit;
+  }
+
+  // --- following the job
+
+  #heard(visit, job) {
+    if (!this.#isHere(visit)) return;
+    visit.job = job;
+    note(visit.songhash, job.state);
+    write(find("#song-facts"), facts(job));
+    this.#notice(job);
+    document.title = `${job.state === "running" ? `${Math.floor(job.progress * 100)} % · ` : ""}${visit.name} · MSaaS`;
+    if (job.state === "done") this.#mix(visit, job);
+    else if (hasEnded(job)) this.#over(job);
+    else this.#wait(visit, job);
+  }
+
+  #wait(visit, job) {
+    this.#progress.job(job);
+    this.#lanes.build(this.#expected(job));
+    this.#lanes.enable(false);
+    if (job.state === "running") this.#preview(visit);
+  }
+
+  #over(job) {
+    this.#lanes.clear();
+    this.#progress.over(job);
+  }
+
+  #gone(visit) {
+    if (!this.#isHere(visit)) return;
+    note(visit.songhash, "gone");
+    this.#lanes.clear();
+    this.#progress.gone();
+  }
+
+  #notice(job) {
+    const small = job.model === MINI ? "Made with the small demonstration model: it shows how all this works, and is no match for htdemucs." : "";
+    const text = [small, job.message ?? ""].filter(Boolean).join(" ");
+    write(find("#notice"), text);
+    show(find("#notice"), text !== "");
+  }
+
+  /** Lanes fill as segments finish. */
+  async #preview(visit) {
+    if (visit.previewed > Date.now() - OUTLINE_EVERY_MS) return;
+    visit.previewed = Date.now();
+    const found = await getWaveforms(visit.songhash).catch(() => null);
+    if (!found || !this.#isHere(visit) || visit.mixer) return;
+    const outlines = outlinesOf(found);
+    this.#lanes.draw(outlines, commonScale(Object.values(outlines)));
+  }
+
+  async #cancel(visit) {
+    try {
+      this.#heard(visit, await cancelJob(visit.songhash));
+      visit.watch.stop();
+    } catch (error) {
+      if (this.#isHere(visit)) say(plainly(error));
+    }
+  }
+
+  // --- mixing
+
+  async #mix(visit, job) {
+    const names = inOrder(Object.keys(job.stems));
+    const drawn = await getWaveforms(visit.songhash).catch(() => null);
+    if (!this.#isHere(visit)) return;
+    const rate = drawn?.sample_rate ?? DEFAULT_RATE;
+    const frames = drawn?.total_samples ?? Math.round(job.duration_seconds * rate);
+    visit.mixer = new Mixer({ names, rate, frames });
+    const whole = drawn && drawn.done_samples === drawn.total_samples; // the last of them may not have been put
+    visit.outlines = whole ? outlinesOf(drawn) : {};
+    this.#progress.hide();
+    this.#lanes.build(names);
+    for (const name of names) this.#lanes.setDownload(name, job.stems[name]);
+    this.#player.open(visit.mixer, frames / rate);
+    this.#lanes.enable(true);
+    this.#draw(visit);
+    find("#save-all").href = zipPath(visit.songhash);
+    for (const id of ["transport", "downloads", "delete"]) show(find(`#${id}`), true);
+    say("The stems are ready");
+    original(visit.songhash).then((file) => this.#isHere(visit) && show(find("#sides"), file !== null));
+    const needed = names.length * frames * 8;
+    if (needed > LIGHT_BYTES) this.#askFirst(needed);
+    else this.#load(visit);
+  }
+
+  #draw(visit) {
+    this.#lanes.draw(visit.outlines, commonScale(Object.values(visit.outlines)));
+  }
+
+  #askFirst(needed) {
+    write(find("#heavy span"), `This is a long song: mixing it here takes about ${bytes(needed)} of memory. The downloads work in any case.`);
+    show(find("#heavy"), true);
+    find("#play").disabled = true;
+  }
+
+  async #load(visit) {
+    show(find("#heavy"), false);
+    find("#play").disabled = false;
+    visit.loading = new AbortController();
+    const meter = new Meter((text) => this.#isHere(visit) && this.#showLoading(text));
+    try {
+      await Promise.all(visit.mixer.stems.map(({ name }) => this.#loadOne(visit, name, meter)));
+    } catch (error) {
+      return this.#isHere(visit) && this.#failedToLoad(visit, error);
+    }
+    if (!this.#isHere(visit)) return;
+    this.#showLoading("");
+    find("#save-mix").disabled = false;
+  }
+
+  async #loadOne(visit, name, meter) {
+    const { mixer, job, loading } = visit;
+    const give = (buffer, whole) => this.#isHere(visit) && !mixer.lane(name).whole && mixer.setBuffer(name, buffer, whole);
+    const buffer = await loadStem(job.stems[name], {
+      rate: mixer.rate,
+      signal: loading.signal,
+      onBytes: (got, all) => meter.add(name, got, all),
+      onBeginning: (beginning) => give(beginning, false),
+    });
+    give(buffer, true);
+    if (visit.outlines[name] || !this.#isHere(visit)) return;
+    visit.outlines[name] = outlineOf(buffer);
+    this.#draw(visit);
+  }
+
+  #failedToLoad(visit, error) {
+    if (error.name === "AbortError") return;
+    visit.loading.abort();
+    this.#showLoading("");
+    if (error instanceof Problem && error.status === 404) {
+      note(visit.songhash, "removed");
+      for (const id of ["transport", "downloads", "delete"]) show(find(`#${id}`), false);
+      this.#lanes.clear();
+      return this.#progress.removed();
+    }
+    const reason = error instanceof Problem || error instanceof TypeError ? plainly({ code: "no_connection" }) : "This browser cannot decode the stems.";
+    write(find("#notice"), `${reason} Reload the page to try again; the downloads do not depend on it.`);
+    show(find("#notice"), true);
+  }
+
+  #showLoading(text) {
+    write(find("#loading"), text);
+    show(find("#loading"), text !== "");
+  }
+
+  /** For the player: has the original been loaded, or can it be? */
+  async loadOriginal() {
+    const visit = this.#visit;
+    if (visit?.mixer.lane(ORIGINAL).buffer) return true;
+    const file = await original(visit.songhash);
+    if (!file) return false;
+    this.#showLoading("Loading the original …");
+    try {
+      const buffer = await decode(await file.arrayBuffer(), visit.mixer.rate);
+      if (this.#isHere(visit)) visit.mixer.setBuffer(ORIGINAL, buffer, true);
+      return this.#isHere(visit);
+    } catch {
+      say("This browser cannot play the original");
+      show(find("#sides"), false);
+      return false;
+    } finally {
+      if (this.#isHere(visit)) this.#showLoading("");
+    }
+  }
+
+  async #saveMix() {
+    const visit = this.#visit;
+    const button = find("#save-mix");
+    button.disabled = true;
+    try {
+      this.#showLoading("Rendering your mix …");
+      save(await mixdown(visit.mixer), `${visit.name} (mix).wav`);
+      say("Your mix is in the downloads");
+    } finally {
+      button.disabled = false;
+      this.#showLoading("");
+    }
+  }
+
+  // --- deleting
+
+  #askDelete() {
+    const { songhash, name, job } = this.#visit;
+    askDelete(songhash, name, job).then((gone) => gone && (location.hash = "#/"));
+  }
+}
+
+/** Model, length, format: a line below the name. */
+function facts(job) {
+  const { format, bitrate } = job.options ?? {};
+  const kind = format && (bitrate ? `${format.toUpperCase()} ${bitrate} kb/s` : format.toUpperCase());
+  const length = job.duration_seconds ? clock(job.duration_seconds) : "";
+  return [length, job.model, kind].filter(Boolean).join(" · ");
+}

@@ -1,0 +1,72 @@
+/** Fetches and decodes stems. A long song's beginning is decoded on its own, so that it sounds at once. */
+
+import { Problem } from "./api.js";
+
+const BEGINNING_BYTES = 1_200_000; // thirty seconds of MP3 at 320 kb/s
+
+/**
+ * @param {string} path
+ * @param {{rate: number, signal: AbortSignal, onBytes: (got: number, all: number) => void,
+ *          onBeginning: (buffer: AudioBuffer) => void}} how
+ * @returns {Promise<AudioBuffer>} the whole stem at `rate`
+ */
+export async function loadStem(path, { rate, signal, onBytes, onBeginning }) {
+  const answer = await fetch(path, { signal });
+  if (!answer.ok) throw Problem.fromText(answer.status, await answer.text());
+  const all = Number(answer.headers.get("Content-Length"));
+  const pieces = [];
+  let got = 0;
+  let begun = all < 3 * BEGINNING_BYTES;
+  for await (const piece of piecesOf(answer.body)) {
+    pieces.push(piece);
+    onBytes((got += piece.length), all);
+    if (begun || got < BEGINNING_BYTES) continue;
+    begun = true;
+    // A format that cannot be cut anywhere is no loss: the whole is on its way.
+    decode(await new Blob(pieces).arrayBuffer(), rate).then((buffer) => onBeginning(shorter(buffer, rate)), () => {});
+  }
+  return decode(await new Blob(pieces.splice(0)).arrayBuffer(), rate);
+}
+
+/** A context of its own for each: a context decodes one file after another. */
+export function decode(data, rate) {
+  return new OfflineAudioContext(2, 1, rate).decodeAudioData(data);
+}
+
+/** The last moments of a file that was cut off are not to be trusted. */
+function shorter(buffer, rate) {
+  const frames = Math.max(1, buffer.length - Math.round(rate / 2));
+  const cut = new AudioBuffer({ length: frames, numberOfChannels: buffer.numberOfChannels, sampleRate: buffer.sampleRate });
+  for (let channel = 0; channel < buffer.numberOfChannels; channel++) {
+    cut.copyToChannel(buffer.getChannelData(channel).subarray(0, frames), channel);
+  }
+  return cut;
+}
+
+/** A body's chunks; not every browser iterates over streams by itself. */
+async function* piecesOf(body) {
+  const reader = body.getReader();
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) return;
+    yield value;
+  }
+}
+
+/** Adds up what several downloads tell. */
+export class Meter {
+  #got = new Map(); #all = new Map(); #tell;
+
+  /** @param {(text: string) => void} tell */
+  constructor(tell) {
+    this.#tell = tell;
+  }
+
+  add(name, got, all) {
+    this.#got.set(name, got);
+    this.#all.set(name, all);
+    const sum = (numbers) => [...numbers.values()].reduce((a, b) => a + b, 0);
+    const percent = Math.floor((100 * sum(this.#got)) / Math.max(1, sum(this.#all)));
+    this.#tell(percent < 100 ? `Loading the stems … ${percent} %` : "Decoding …");
+  }
+}

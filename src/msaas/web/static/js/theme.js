@@ -1,0 +1,35 @@
+/** The colour switch. The system's colours, until somebody wants the others; /static/first-paint.js sets those at once. */
+
+import { find, say } from "./dom.js";
+
+const dark = matchMedia("(prefers-color-scheme: dark)");
+const systems = () => (dark.matches ? "dark" : "light");
+const other = (theme) => (theme === "dark" ? "light" : "dark");
+
+export function listen() {
+  const button = find("#theme");
+  const root = document.documentElement;
+  const current = () => root.dataset.theme ?? systems();
+  const label = () => button.setAttribute("aria-label", `Switch to ${other(current())} colours`);
+  button.addEventListener("click", () => {
+    const wanted = other(current());
+    if (wanted === systems()) delete root.dataset.theme;
+    else root.dataset.theme = wanted;
+    remember(root.dataset.theme);
+    label();
+    say(`The colours are ${wanted} now`);
+    document.dispatchEvent(new Event("themechange"));
+  });
+  dark.addEventListener("change", label);
+  label();
+}
+
+/** @param {string | undefined} theme undefined: the system's */
+function remember(theme) {
+  try {
+    if (theme) localStorage.setItem("msaas.theme", theme);
+    else localStorage.removeItem("msaas.theme");
+  } catch {
+    // no storage: for this visit only
+  }
+}

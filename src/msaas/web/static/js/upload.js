@@ -1,0 +1,35 @@
+/** Sends a song as a form. XMLHttpRequest, because fetch tells no upload progress. */
+
+import { Problem } from "./api.js";
+
+/**
+ * @param {File} file
+ * @param {Record<string, string>} options form fields beside the file
+ * @param {{onProgress: (fraction: number) => void, signal: AbortSignal}} how
+ * @returns {Promise<{songhash: string, state: string}>} rejects with a Problem, or an AbortError
+ */
+export function upload(file, options, { onProgress, signal }) {
+  return new Promise((resolve, reject) => {
+    const request = new XMLHttpRequest();
+    request.open("POST", "/apiv1/separate");
+    request.upload.onprogress = (event) => event.lengthComputable && onProgress(event.loaded / event.total);
+    request.onload = () => settle(request, resolve, reject);
+    request.onerror = () => reject(new Problem({ code: "no_connection" }));
+    request.onabort = () => reject(new DOMException("the upload was cancelled", "AbortError"));
+    signal.addEventListener("abort", () => request.abort(), { once: true });
+    request.send(form(file, options));
+  });
+}
+
+function settle(request, resolve, reject) {
+  if (request.status >= 200 && request.status < 300) resolve(JSON.parse(request.responseText));
+  else reject(Problem.fromText(request.status, request.responseText));
+}
+
+function form(file, options) {
+  const data = new FormData();
+  // Options come first: a server that refuses one need not read the song.
+  for (const [name, value] of Object.entries(options)) data.append(name, value);
+  data.append("file", file, file.name);
+  return data;
+}

@@ -1,0 +1,97 @@
+/** Numbers, states and errors in plain words. Pure. */
+
+const STAGES = {
+  fetching: "Fetching the song",
+  decoding: "Listening to the song",
+  separating: "Separating",
+  encoding: "Writing the stems",
+  storing: "Storing the stems",
+};
+
+/** code ▸ what to tell a person; others get the server's own detail */
+const PLAIN = {
+  not_audio: "There is no sound in this file that can be read. Try an MP3, WAV, FLAC or M4A.",
+  bad_audio: "The sound in this file is damaged.",
+  audio_too_long: "This song is too long for this service.",
+  decoded_too_large: "This song is too long for this service.",
+  upload_too_large: "This file is too large for this service.",
+  empty_file: "This file is empty.",
+  upload_cut_short: "The upload broke off. Please send the song again.",
+  queue_unavailable: "The service is not ready at the moment. Please try again shortly.",
+  storage_unavailable: "The service is not ready at the moment. Please try again shortly.",
+  storage_full: "The service has no room left for another song.",
+  scratch_full: "The service has no room left for another song at the moment.",
+  busy: "The service is busy. Please try again in a moment.",
+  job_unknown: "This song is not known here. It may have been removed.",
+  model_unavailable: "The model could not be loaded.",
+  separation_failed: "The separation failed.",
+  worker_child_died: "The separation broke down several times, perhaps for want of memory.",
+  attempts_exhausted: "The separation broke down several times and was given up.",
+  no_connection: "The service cannot be reached. Is the network there?",
+  internal_error: "Something went wrong on the server.",
+};
+
+/** @param {{code?: string, detail?: string}} problem @returns {string} one or two sentences */
+export function plainly({ code = "", detail = "" }) {
+  if (PLAIN[code]) return PLAIN[code];
+  return detail ? detail[0].toUpperCase() + detail.slice(1) + (/[.!?]$/.test(detail) ? "" : ".") : "Something went wrong.";
+}
+
+/** `75.2` ▸ `1:15` */
+export function clock(seconds) {
+  const whole = Math.max(0, Math.floor(seconds + 1e-6));
+  const [hours, minutes, rest] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60, whole % 60];
+  const tail = String(rest).padStart(2, "0");
+  return hours ? `${hours}:${String(minutes).padStart(2, "0")}:${tail}` : `${minutes}:${tail}`;
+}
+
+/** Time left, no more exact than it can be known. @param {number | null} seconds */
+export function timeLeft(seconds) {
+  if (seconds === null || seconds === undefined) return "";
+  if (seconds < 4) return "a moment left";
+  if (seconds < 55) return `about ${Math.ceil(seconds / 5) * 5} seconds left`;
+  if (seconds < 5400) return `about ${plural(Math.round(seconds / 60), "minute")} left`;
+  return `about ${plural(Math.round(seconds / 3600), "hour")} left`;
+}
+
+export function plural(count, noun) {
+  return `${count} ${noun}${count === 1 ? "" : "s"}`;
+}
+
+export function bytes(count) {
+  if (count >= 1e9) return `${(count / 1e9).toFixed(1)} GB`;
+  return count >= 1e6 ? `${Math.round(count / 1e6)} MB` : `${Math.ceil(count / 1e3)} kB`;
+}
+
+/** What a job is doing. @param {any} job as the API shows it */
+export function stageOf(job) {
+  if (job.state === "queued") return waitingWords(job.queue_position);
+  if (job.state === "running") return STAGES[job.stage] ?? "Getting ready";
+  return { done: "Done", failed: "It did not work", cancelled: "Cancelled" }[job.state] ?? job.state;
+}
+
+function waitingWords(position) {
+  if (position === null || position === undefined) return "Waiting for its turn";
+  return position > 0 ? `Waiting: ${plural(position, "song")} before this one` : "Next in line";
+}
+
+/** A stem's name for people. @param {string} stem */
+export function stemName(stem) {
+  return stem.startsWith("no_") ? `All but ${stem.slice(3)}` : stem.replaceAll("_", " ");
+}
+
+/** A decibel value as it stands beside a fader; the lowest is silence. */
+export function decibels(db, lowest) {
+  if (db <= lowest) return "−∞";
+  return `${db > 0 ? "+" : db < 0 ? "−" : ""}${Math.abs(db)} dB`;
+}
+
+/** −100 … 100 ▸ `L40`, `C`, `R100` */
+export function place(percent) {
+  return percent === 0 ? "C" : `${percent < 0 ? "L" : "R"}${Math.abs(percent)}`;
+}
+
+/** @param {string} name a file's */
+export function titleOf(name) {
+  return name.replace(/\.[A-Za-z0-9]{2,5}$/, "").replaceAll("_", " ").trim() || name;
+}

@@ -1,0 +1,95 @@
+"""Jobs that end, callbacks posted for them, and senders whose schedule takes milliseconds."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import replace
+from functools import partial
+
+import pytest
+
+from msaas.callbacks.addresses import parse_networks
+from msaas.callbacks.outbox import Callback, Outbox, Posting
+from msaas.callbacks.sender import Post, Sender
+from msaas.callbacks.targets import Guard, Target
+from tests.callbacks.receivers import Receiver
+
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # the specification's example
+HOME = Guard(allow=parse_networks("127.0.0.0/8, ::1/128"))
+STEMS = {"vocals": "mp3", "drums": "mp3"}
+ENDED = {"state": "done", "result": json.dumps({"stems": STEMS}), "created_ms": "1000", "started_ms": "3000"}
+DELAYS = (0.0, 0.05, 0.05, 0.05)
+
+
+def a_callback(url, data="null", **changes):
+    """One as `take` hands it over."""
+    plain = Callback(
+        id="msg_1", songhash=str(uuid.uuid4()), state="pending", origin="", attempts=1, url=url, data=data,
+        snapshot={**ENDED, "finished_ms": "9000"},
+    )  # fmt: skip
+    return replace(plain, **changes)
+
+
+@pytest.fixture
+def receiver():
+    """Starts receivers; `receiver(behave)`."""
+    with ExitStack() as started:
+        yield lambda behave, **how: started.enter_context(Receiver(behave, **how))
+
+
+@pytest.fixture
+def post():
+    """One attempt as at home: loopback is open, half a second long."""
+    return partial(Post, guard=HOME, attempt_seconds=0.5)
+
+
+@pytest.fixture
+def outbox(redis):
+    return Outbox(redis, lease_seconds=2)
+
+
+@pytest.fixture
+def submitted(queue) -> Callable[..., str]:
+    """Submits a job with callbacks to these URLs."""
+
+    def submit(*urls, data=None, songhash=""):
+        songhash = songhash or str(uuid.uuid4())
+        for url in urls or [None]:
+            posting = Posting.new(Target.parse(url), url, data) if url else None
+            queue.submit(songhash, {"model": "htdemucs"}, posting=posting)
+        return songhash
+
+    return submit
+
+
+@pytest.fixture
+def finished(queue, submitted) -> Callable[..., str]:
+    """The same, and the job is done."""
+
+    def finish(*urls, data=None):
+        songhash = submitted(*urls, data=data)
+        claim = queue.claim("tester")
+        assert claim.songhash == songhash
+        assert queue.finish(claim, {"stems": STEMS}, 1.0)
+        return songhash
+
+    return finish
+
+
+@pytest.fixture
+def sender(outbox, post):
+    """Starts senders; `sender(secrets=…)`. All are stopped at the end."""
+    started = []
+
+    def start(*, outbox=outbox, post=post(), **how):
+        one = Sender(outbox, post, **{"every_seconds": 0.02, "delays": DELAYS, "random": lambda: 0.0} | how)
+        one.start()
+        started.append(one)
+        return one
+
+    yield start
+    for one in started:
+        one.stop()

@@ -1,0 +1,256 @@
+"""`python -m tests.chaos.mutants`: takes one guard away at a time and names the row that goes red. None may survive.
+
+A mutant is edited into a copy of src/ that comes first on PYTHONPATH; the rows it should fail run in their short form.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from .lab import ROOT
+
+LUA = "queue/lua"
+QUEUE = "queue/__init__.py"
+SUPERVISOR = "worker/supervisor.py"
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """`edits` are (file below src/msaas, old text, new text); `rows` should catch it, tried in this order."""
+
+    name: str
+    edits: Sequence[tuple[str, str, str]]
+    rows: str
+
+
+MUTANTS = (
+    Mutant("lease not looked at when reaping", [(f"{LUA}/reap.lua", "'-inf', ms_text(now),", "'-inf', '+inf',")], "10"),
+    Mutant("fence not compared", [(f"{LUA}/common.lua", " and record[2] == fence", "")], "4"),
+    Mutant(
+        "attempts not limited",
+        [
+            (f"{LUA}/fail.lua", "if may_retry and tonumber(", "if may_retry and 0 * tonumber("),
+            (f"{LUA}/claim.lua", "redis.call('HGET', key, 'attempts') or 0) >= limit", "0) >= limit"),
+        ],
+        "8",
+    ),
+    Mutant(
+        "attempts limited only at the claim",
+        [(f"{LUA}/fail.lua", "if may_retry and tonumber(", "if may_retry and 0 * tonumber(")],
+        "8",
+    ),
+    Mutant(
+        "submit in two steps",
+        [
+            (
+                QUEUE,
+                '        outcome, state = self._run("submit", songhash, int(stems_missing), *_flat(fields))\n',
+                "        self.redis.rpush(WAITING, songhash)\n"
+                '        self.redis.hset(f"job:{songhash}", mapping={"state": "queued", "created_ms": "0", **fields})\n'
+                '        outcome, state = "queued", "queued"\n',
+            )
+        ],
+        "12,1",
+    ),
+    Mutant(
+        "claim without an entry in processing",
+        [(f"{LUA}/claim.lua", "redis.call('RPUSH', processing, songhash)", "")],
+        "8,1",
+    ),
+    Mutant(
+        "claim without a lease",
+        [(f"{LUA}/claim.lua", "redis.call('ZADD', leases, ms_text(now + lease_ms), songhash)", "")],
+        "8,1",
+    ),
+    Mutant(
+        "claim in two steps",
+        [
+            (f"{LUA}/claim.lua", "redis.call('LPOP', waiting)", "redis.call('LINDEX', waiting, 0)"),
+            (
+                QUEUE,
+                "        songhash, fence, *pairs = answer\n",
+                "        songhash, fence, *pairs = answer\n        self.redis.lrem(WAITING, 1, songhash)\n",
+            ),
+        ],
+        "8,1",
+    ),
+    Mutant(
+        "finish in two steps",
+        [
+            (
+                QUEUE,
+                '        return bool(self._run("finish",',
+                "        self.redis.zrem(LEASES, claim.songhash)\n"
+                "        self.redis.lrem(PROCESSING, 0, claim.songhash)\n"
+                '        return bool(self._run("finish",',
+            )
+        ],
+        "2",
+    ),
+    Mutant(
+        "fail in two steps",
+        [
+            (
+                QUEUE,
+                '        return str(self._run("fail",',
+                "        self.redis.zrem(LEASES, claim.songhash)\n"
+                "        self.redis.lrem(PROCESSING, 0, claim.songhash)\n"
+                '        return str(self._run("fail",',
+            )
+        ],
+        "8,2",
+    ),
+    Mutant(
+        "reap in two steps",
+        [
+            (f"{LUA}/reap.lua", "requeue(songhash, 'LPUSH')", "leave_work(songhash)"),
+            (
+                QUEUE,
+                "        return dict(zip(answer[::2], answer[1::2], strict=True))\n",
+                "        for songhash, outcome in zip(answer[::2], answer[1::2], strict=True):\n"
+                '            if outcome == "queued":\n'
+                '                self.redis.hset(f"job:{songhash}", "state", "queued")\n'
+                "                self.redis.lpush(WAITING, songhash)\n"
+                "        return dict(zip(answer[::2], answer[1::2], strict=True))\n",
+            ),
+        ],
+        "3",
+    ),
+    Mutant("nothing is reaped", [(f"{LUA}/reap.lua", "'LIMIT', 0, 100", "'LIMIT', 0, 0")], "3"),
+    Mutant(
+        "release charged",
+        [(f"{LUA}/release.lua", "redis.call('HINCRBY', job_key(songhash), 'attempts', -1)", "")],
+        "9",
+    ),
+    Mutant("release to the tail", [(f"{LUA}/release.lua", "'LPUSH'", "'RPUSH'")], "9"),
+    Mutant(
+        "cancel not noticed",
+        [("worker/heartbeat.py", 'if answer != "kept":', 'if answer not in ("kept", "cancelled"):')],
+        "14",
+    ),
+    Mutant(
+        "stems of a job cancelled at the end are kept",
+        [
+            (
+                SUPERVISOR,
+                "            self._tidy_up(claim)  # cancelled in the last",
+                "            pass  # cancelled in the last",
+            )
+        ],
+        "14",
+    ),
+    Mutant(
+        "a lease is never renewed",
+        [("worker/heartbeat.py", "if self.lost or self._stopped.wait(self.every_seconds):", "if True:")],
+        "10",
+    ),
+    Mutant(
+        "a known song is queued again",
+        [(f"{LUA}/submit.lua", "if (state == 'queued' and waits) or", "if false or")],
+        "12",
+    ),
+    Mutant(
+        "one stem is not stored",
+        [
+            (
+                SUPERVISOR,
+                'for stem, path in done["stems"].items():',
+                'for stem, path in list(done["stems"].items())[1:]:',
+            )
+        ],
+        "8",
+    ),
+    Mutant("a full store is insisted on", [(SUPERVISOR, "if full == STORAGE_FULL_TRIES:", "if False:")], "15"),
+    Mutant(
+        "a storage outage is charged",
+        [
+            (
+                SUPERVISOR,
+                'except StorageUnavailable as error:\n                log.warning("storage away',
+                'except ZeroDivisionError as error:\n                log.warning("storage away',
+            )
+        ],
+        "7",
+    ),
+    Mutant("a Redis outage ends the worker", [(QUEUE, "except RedisError as", "except ZeroDivisionError as")], "5"),
+    Mutant("an idle worker spins", [(SUPERVISOR, "self.queue.wait(WAIT_SECONDS)", "pass")], "5"),
+    Mutant("a worker without Redis spins", [(QUEUE, "self._stopped.wait(self._seconds)", "pass")], "5"),
+    Mutant(
+        "orphans stay",
+        [("housekeeping.py", "ORPHAN_AFTER = timedelta(days=1)", "ORPHAN_AFTER = timedelta(days=9)")],
+        "13",
+    ),
+    Mutant(
+        "a replayed job keeps its attempts",
+        [(f"{LUA}/replay.lua", "redis.call('HSET', key, 'attempts', '0')", "")],
+        "8",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    mutant: Mutant
+    row: str = ""
+    reason: str = "SURVIVED"
+
+
+def try_mutant(mutant: Mutant, place: Path) -> Verdict:
+    source = place / "src"
+    shutil.copytree(ROOT / "src", source, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+    for file, old, new in mutant.edits:
+        apply(source / "msaas" / file, old, new)
+    for row in mutant.rows.split(","):
+        if reasons := _run_row(row, place, source):
+            return Verdict(mutant, row, reasons[0])
+    return Verdict(mutant)
+
+
+def apply(path: Path, old: str, new: str) -> None:
+    """Raises ValueError where the text stands there not exactly once: the list has to follow the sources."""
+    text = path.read_text()
+    if text.count(old) != 1:
+        raise ValueError(f"{path.name}: {old!r} stands there {text.count(old)} times")
+    path.write_text(text.replace(old, new))
+
+
+def _run_row(row: str, place: Path, source: Path) -> list[str]:
+    command = [sys.executable, "-m", "tests.chaos", "--rows", row, "--scale", "short", "--out", str(place)]
+    environ = os.environ | {"PYTHONPATH": str(source)}
+    run = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, check=False)
+    found = place / f"row-{row}" / "result.json"
+    if not found.exists():
+        raise RuntimeError(f"the row did not run:\n{run.stderr[-2000:]}")
+    return list(json.loads(found.read_text())["wrong"])
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos.mutants", description=__doc__)
+    parser.add_argument("--only", default="", help="mutants whose name holds this")
+    parser.add_argument("--lanes", type=int, default=2, help="how many at a time")
+    options = parser.parse_args()
+    chosen = [mutant for mutant in MUTANTS if options.only in mutant.name]
+    print("| guard taken away | caught by row | because |\n|---|---|---|", flush=True)  # noqa: T201
+    with tempfile.TemporaryDirectory(prefix="msaas-mutants-") as place, ThreadPoolExecutor(options.lanes) as lanes:
+        places = [Path(place) / str(number) for number in range(len(chosen))]
+        verdicts = [_show(verdict) for verdict in lanes.map(try_mutant, chosen, places)]
+    return 0 if all(verdict.row for verdict in verdicts) else 1
+
+
+def _show(verdict: Verdict) -> Verdict:
+    print(f"| {verdict.mutant.name} | {verdict.row or '–'} | {verdict.reason[:150]} |", flush=True)  # noqa: T201
+    return verdict
+
+
+if __name__ == "__main__":
+    sys.exit(main())

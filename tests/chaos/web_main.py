@@ -1,0 +1,41 @@
+"""The API as msaas.web starts it, except that its probe takes the stub's songs and that a failpoint may be armed."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from types import SimpleNamespace
+
+from flask import Flask
+
+from msaas import logs
+from msaas.settings import Settings
+from msaas.web.app import create_app
+from msaas.web.server import Server, listen
+
+from .arms import Arms, parse_plan
+from .history import History
+
+
+def stub_probe(_path: Path) -> SimpleNamespace:
+    return SimpleNamespace(container="stub", codec="stub", sample_rate=44100, channels=2, duration_seconds=2.0)
+
+
+class StubServer(Server):
+    def load(self) -> Flask:
+        history = History(Path(os.environ["CHAOS_HISTORY"]))
+        app = create_app(self.settings, probe=stub_probe)
+        plan = parse_plan(os.environ.get("CHAOS_PLAN", ""))
+        if plan and not history.read("fuse"):  # gunicorn starts a killed worker anew: once is enough
+            Arms(history).arm(plan[0])
+        return app
+
+
+def main() -> None:
+    settings = Settings.from_env(os.environ)
+    logs.set_up(settings.log_level)
+    StubServer(settings, listen(settings)).run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,92 @@
+"""The manifests as a cluster would get them: every overlay rendered once by the kubectl that came with the tests."""
+
+from __future__ import annotations
+
+import subprocess
+import sysconfig
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+DEPLOY = REPOSITORY / "deploy"
+OVERLAYS = ("base", *sorted(path.parent.name for path in (DEPLOY / "overlays").glob("*/kustomization.yaml")))
+OURS = ("rest", "worker", "logs")
+
+Manifest = dict[str, Any]
+Render = Callable[[str], list[Manifest]]
+
+
+def tool(name: str) -> str:
+    """One that the [dev] extra installs; never another of the same name on the PATH."""
+    return str(Path(sysconfig.get_path("scripts")) / name)
+
+
+@cache
+def render(overlay: str) -> list[Manifest]:
+    folder = DEPLOY / "base" if overlay == "base" else DEPLOY / "overlays" / overlay
+    done = subprocess.run([tool("kubectl"), "kustomize", str(folder)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return list(yaml.safe_load_all(done.stdout))
+
+
+def of_kind(manifests: list[Manifest], *kinds: str) -> list[Manifest]:
+    return [manifest for manifest in manifests if manifest["kind"] in kinds]
+
+
+def named(manifests: list[Manifest], kind: str, name: str) -> Manifest:
+    [found] = [manifest for manifest in of_kind(manifests, kind) if manifest["metadata"]["name"] == name]
+    return found
+
+
+def workloads(manifests: list[Manifest]) -> list[Manifest]:
+    return of_kind(manifests, "Deployment", "StatefulSet", "Job")
+
+
+def pod_of(workload: Manifest) -> Manifest:
+    return workload["spec"]["template"]
+
+
+def container_of(workload: Manifest) -> Manifest:
+    [container] = pod_of(workload)["spec"]["containers"]
+    return container
+
+
+def is_ours(workload: Manifest) -> bool:
+    return container_of(workload)["image"].rpartition("/")[2].startswith("msaas-") and (
+        "standin" not in container_of(workload)["image"]
+    )
+
+
+def settings_map(manifests: list[Manifest]) -> dict[str, str]:
+    [found] = [
+        manifest
+        for manifest in of_kind(manifests, "ConfigMap")
+        if manifest["metadata"]["name"].startswith("msaas-settings")
+    ]
+    return found["data"]
+
+
+def environment_of(workload: Manifest, manifests: list[Manifest]) -> dict[str, str]:
+    """What the container would see. Secrets hold `secret`, resource fields their own number of CPUs."""
+    container = container_of(workload)
+    found = dict(settings_map(manifests)) if container.get("envFrom") else {}
+    for entry in container.get("env", []):
+        found[entry["name"]] = entry["value"] if "value" in entry else _value_from(entry["valueFrom"], container)
+    return found
+
+
+def _value_from(source: Manifest, container: Manifest) -> str:
+    if "secretKeyRef" in source:
+        return "secret"
+    group, _, name = source["resourceFieldRef"]["resource"].partition(".")
+    return str(container["resources"][group][name])
+
+
+@pytest.fixture(params=OVERLAYS)
+def manifests(request: pytest.FixtureRequest) -> Iterator[list[Manifest]]:
+    return render(request.param)

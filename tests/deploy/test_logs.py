@@ -1,0 +1,258 @@
+"""Every part's lines reach the log printer; no part ever waits for it, or for Redis."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import logging
+import os
+import queue
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from redis.exceptions import ConnectionError as RedisAway
+
+from msaas.local.processes import wait_until
+from msaas.log_shipping import CHANNEL, LogShipper, ship_logs
+from msaas.settings import Settings
+from tests.deploy.conftest import OURS, REPOSITORY
+
+PRINTER = REPOSITORY / "logs" / "logs.py"
+
+
+def printer():
+    spec = importlib.util.spec_from_file_location("logs_printer", PRINTER)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def logger():
+    made = logging.getLogger("msaas.somewhere")
+    made.setLevel(logging.INFO)
+    made.propagate = False
+    yield made
+    for handler in list(made.handlers):
+        made.removeHandler(handler)
+        handler.close()
+
+
+# --- the publishers
+
+
+def test_a_line_arrives_with_its_part_level_and_traceback(logger):
+    sent: queue.Queue[str] = queue.Queue()
+    logger.addHandler(LogShipper(sent.put, "worker"))
+    try:
+        raise ValueError("of no use")
+    except ValueError:
+        logger.exception("failed job=%s", "x")
+    line = json.loads(sent.get(timeout=5))
+    assert (line["part"], line["level"], line["logger"], line["message"]) == (
+        "worker",
+        "error",
+        "msaas.somewhere",
+        "failed job=x",
+    )
+    assert line["traceback"].endswith("ValueError: of no use")
+
+
+def test_with_redis_away_logging_takes_no_time_and_drops_are_counted(logger):
+    def away(_line: str) -> None:
+        raise RedisAway("away")
+
+    shipper = LogShipper(away, "worker", capacity_lines=10, retry_seconds=0.01)
+    logger.addHandler(shipper)
+    began = time.monotonic()
+    for number in range(5000):
+        logger.info("line %d", number)
+    assert time.monotonic() - began < 2
+    assert 4980 <= shipper.dropped < 5000
+
+
+def test_once_redis_is_back_it_is_told_how_many_lines_were_dropped(logger):
+    back, sent = threading.Event(), []
+
+    def publish(line: str) -> None:
+        if not back.is_set():
+            raise RedisAway("away")
+        sent.append(json.loads(line))
+
+    shipper = LogShipper(publish, "worker", capacity_lines=5, retry_seconds=0.01)
+    logger.addHandler(shipper)
+    for number in range(50):
+        logger.info("line %d", number)
+    dropped = shipper.dropped
+    back.set()
+    assert wait_until(lambda: any("dropped" in line["message"] for line in sent), 5)
+    assert sent[0]["message"] == "line 0"
+    assert f"log lines were dropped count={dropped}" in [line["message"] for line in sent]
+
+
+def test_a_publisher_that_hangs_holds_up_nobody(logger):
+    hold = threading.Event()
+    logger.addHandler(LogShipper(lambda _line: hold.wait(30), "worker"))
+    began = time.monotonic()
+    for _ in range(100):
+        logger.info("line")
+    assert time.monotonic() - began < 1
+    hold.set()
+
+
+def test_closing_sends_what_waits(logger):
+    sent = []
+    shipper = LogShipper(sent.append, "rest")
+    logger.addHandler(shipper)
+    for number in range(100):
+        logger.info("line %d", number)
+    shipper.close()
+    assert len(sent) == 100
+
+
+def test_lines_of_the_publishing_itself_are_not_published(logger):
+    sent = []
+
+    def publish(line: str) -> None:
+        sent.append(line)
+        logger.warning("published one")
+
+    logger.addHandler(LogShipper(publish, "rest"))
+    logger.info("one")
+    time.sleep(0.2)
+    assert len(sent) == 1
+
+
+def test_a_line_whose_arguments_do_not_fit_is_dropped_not_raised(logger):
+    shipper = LogShipper(lambda _line: None, "rest")
+    logger.addHandler(shipper)
+    logger.info("%d songs", "many")
+    assert shipper.dropped == 1
+
+
+def test_lines_go_to_redis_under_the_channel_that_is_listened_to(valkey, redis):
+    with redis.pubsub(ignore_subscribe_messages=True) as pubsub:
+        pubsub.subscribe(CHANNEL)
+        pubsub.get_message(timeout=5)
+        shipper = ship_logs(Settings.from_env({"REDIS_HOST": valkey.address}), "rest")
+        try:
+            logging.getLogger("msaas.test").warning("here")
+            found = []
+            assert wait_until(lambda: found.append(pubsub.get_message(timeout=0.5)) or found[-1] is not None, 5)
+        finally:
+            logging.getLogger().removeHandler(shipper)
+            shipper.close()
+    assert json.loads(found[-1]["data"])["message"] == "here"
+    assert printer().CHANNELS == (CHANNEL, "events")
+
+
+# --- the printer
+
+
+def test_log_lines_and_changes_of_stage_are_readable():
+    readable = printer().Readable()
+    record = {
+        "at": "T",
+        "part": "rest",
+        "host": "h",
+        "level": "info",
+        "logger": "l",
+        "message": "m",
+        "traceback": "a\nb",
+    }
+    assert list(readable("logs", record)) == ["T rest h info l m", "    a", "    b"]
+    event = {"songhash": "s", "state": "running", "stage": "separating", "progress": 0.25, "at_ms": 0}
+    assert list(readable("events", event)) == ["1970-01-01T00:00:00+00:00 job s running separating 25%"]
+    assert list(readable("events", event | {"progress": 0.5})) == []
+    assert len(list(readable("events", event | {"state": "done", "stage": ""}))) == 1
+
+
+def test_ended_jobs_are_forgotten():
+    readable = printer().Readable()
+    for number in range(100):
+        list(readable("events", {"songhash": str(number), "state": "running", "stage": "x"}))
+        list(readable("events", {"songhash": str(number), "state": "done", "stage": ""}))
+    assert not readable._seen
+
+
+@pytest.mark.parametrize("text", ["[1, 2]", "no json", '"text"', "{", "null"])
+def test_anything_may_be_published(text):
+    module = printer()
+    for channel in module.CHANNELS:
+        record = module.read(text)
+        list(module.Readable()(channel, record))
+        assert json.loads(next(module.as_json(channel, record)))["channel"] == channel
+
+
+def test_control_characters_do_not_reach_the_terminal():
+    [line] = printer().log_lines({"message": "a\x1b[2Jb\nc"})
+    assert line.endswith("a·[2Jb·c")
+
+
+class Printing:
+    def __init__(self, address: str, folder: Path, *arguments: str) -> None:
+        self.output = folder / "output"
+        self.env = {**os.environ, "REDIS_HOST": address, "TMPDIR": str(folder)}
+        self.process = subprocess.Popen(
+            [sys.executable, str(PRINTER), *arguments],
+            env=self.env,
+            stdout=self.output.open("w"),
+            stderr=subprocess.STDOUT,
+        )
+
+    def text(self) -> str:
+        return self.output.read_text(encoding="utf-8")
+
+    def check(self) -> int:
+        return subprocess.run([sys.executable, str(PRINTER), "--check"], env=self.env, check=False).returncode
+
+
+@pytest.fixture
+def printing(tmp_path):
+    started = []
+
+    def start(address: str, *arguments: str) -> Printing:
+        started.append(Printing(address, tmp_path, *arguments))
+        return started[-1]
+
+    yield start
+    for found in started:
+        found.process.kill()
+        found.process.wait()
+
+
+def test_it_prints_what_is_published_until_sigterm(printing, valkey, redis):
+    printed = printing(valkey.address, "--json")
+    assert wait_until(lambda: "listening on" in printed.text(), 10), printed.text()
+    redis.publish("logs", json.dumps({"message": "hello"}))
+    assert wait_until(lambda: '"message": "hello"' in printed.text(), 10), printed.text()
+    assert printed.check() == 0
+    printed.process.terminate()
+    assert printed.process.wait(timeout=10) == 0
+
+
+def test_with_redis_away_it_is_alive_and_goes_on_trying(printing):
+    printed = printing("127.0.0.1:1")
+    assert wait_until(lambda: printed.text().count("is away") >= 2, 15), printed.text()
+    assert printed.check() == 0
+    assert printed.process.poll() is None
+
+
+def test_a_printer_that_is_not_there_is_not_alive(tmp_path):
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    done = subprocess.run([sys.executable, str(PRINTER), "--check"], env=environment, check=False)
+    assert done.returncode == 1
+
+
+def test_its_image_needs_redis_alone_in_the_release_that_the_others_have():
+    locked = [(REPOSITORY / part / "requirements.txt").read_text().splitlines() for part in OURS]
+    release = {line for lines in locked for line in lines if line.startswith("redis==")}
+    assert len(release) == 1
+    assert [line for line in locked[OURS.index("logs")] if not line.startswith("#")] == list(release)
+    # It runs with that and three files of ours.
+    source = (REPOSITORY / "logs" / "Dockerfile").read_text()
+    assert "src/msaas/__init__.py src/msaas/errors.py src/msaas/settings.py" in source

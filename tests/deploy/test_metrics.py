@@ -1,0 +1,181 @@
+"""Each number at /metrics is counted by the one process that was told of it, and costs no job anything."""
+
+from __future__ import annotations
+
+import json
+import re
+import uuid
+
+import pytest
+import requests
+
+from msaas.errors import QueueUnavailable
+from msaas.metrics import CountedQueue, Meters
+from msaas.queue import Queue
+from msaas.settings import Settings
+from msaas.web.app import create_app
+from msaas.worker.health import serve_health
+from tests.deploy.conftest import DEPLOY
+
+RESULT = {
+    "model": {"name": "htdemucs_mini"},
+    "stems": {"vocals": "mp3"},
+    "timings": {"measure": 1.0, "separate": 8.0, "encode": 1.0, "total": 10.0},
+}
+UPLOAD = json.dumps({"bytes": 2_000_000, "duration_seconds": 40.0})
+
+
+@pytest.fixture
+def counted(redis) -> CountedQueue:
+    return CountedQueue(redis, lease_seconds=2, max_attempts=1)
+
+
+def value(queue: CountedQueue, name: str, **labels: str) -> float:
+    return queue.meters.registry.get_sample_value(name, labels) or 0.0
+
+
+def queued(queue: Queue) -> str:
+    songhash = str(uuid.uuid4())
+    queue.submit(songhash, {"model": "htdemucs_mini", "upload": UPLOAD})
+    return songhash
+
+
+def test_a_song_is_counted_once_however_often_it_is_posted(counted):
+    songhash = queued(counted)
+    counted.submit(songhash, {"upload": UPLOAD})
+    assert value(counted, "msaas_jobs_submitted_total") == 1
+    assert value(counted, "msaas_upload_bytes_sum") == 2_000_000
+    assert value(counted, "msaas_upload_duration_seconds_sum") == 40
+
+
+def test_a_finished_job_tells_its_audio_its_stages_and_its_pace(counted):
+    queued(counted)
+    claim = counted.claim("worker")
+    assert counted.finish(claim, RESULT, 40.0)
+    assert value(counted, "msaas_jobs_ended_total", result="done") == 1
+    assert value(counted, "msaas_runs_ended_total", outcome="done") == 1
+    assert value(counted, "msaas_audio_seconds_total", model="htdemucs_mini") == 40
+    assert value(counted, "msaas_separation_seconds_total", model="htdemucs_mini") == 10
+    assert value(counted, "msaas_real_time_factor_sum", model="htdemucs_mini") == 0.25
+    assert value(counted, "msaas_stage_seconds_sum", stage="separate") == 8
+    assert value(counted, "msaas_job_wait_seconds_count") == 1
+
+
+def test_a_job_finished_twice_is_counted_once(counted):
+    queued(counted)
+    claim = counted.claim("worker")
+    counted.finish(claim, RESULT, 40.0)
+    assert not counted.finish(claim, RESULT, 40.0)
+    assert value(counted, "msaas_jobs_ended_total", result="done") == 1
+
+
+def test_of_two_parts_that_reap_one_counts_the_lost_run(redis, counted):
+    queued(counted)
+    counted.claim("worker")
+    redis.zadd("toWorkers:leases", {counted.in_work()[0]: 0})
+    other = CountedQueue(redis, lease_seconds=2, max_attempts=1)
+    counted.reap(), other.reap()
+    both = [
+        sum(value(queue, name, **labels) for queue in (counted, other))
+        for name, labels in (
+            ("msaas_runs_ended_total", {"outcome": "lost"}),
+            ("msaas_jobs_ended_total", {"result": "failed"}),
+        )
+    ]
+    assert both == [1, 1]
+
+
+def test_a_failed_run_and_a_failed_job_are_told_apart(redis):
+    counted = CountedQueue(redis, lease_seconds=2, max_attempts=2)
+    queued(counted)
+    for _ in range(2):
+        counted.fail(counted.claim("worker"), {"code": "x", "detail": "y"}, retry=True)
+    assert value(counted, "msaas_runs_ended_total", outcome="failed") == 2
+    assert value(counted, "msaas_jobs_ended_total", result="failed") == 1
+
+
+def test_giving_back_and_cancelling_are_counted(counted):
+    songhash = queued(counted)
+    counted.release(counted.claim("worker"))
+    counted.cancel(songhash)
+    counted.cancel(songhash)
+    assert value(counted, "msaas_runs_ended_total", outcome="given_back") == 1
+    assert value(counted, "msaas_jobs_ended_total", result="cancelled") == 1
+
+
+def test_a_result_that_cannot_be_counted_is_finished_all_the_same(counted, caplog):
+    queued(counted)
+    assert counted.finish(counted.claim("worker"), {"stems": {}}, 40.0)
+    assert "not counted" in caplog.text
+
+
+def test_the_api_tells_the_queues_lengths(environ, counted, storage):
+    queued(counted)
+    client = create_app(Settings.from_env(environ), queue=counted, storage=storage).test_client()
+    page = client.get("/metrics")
+    assert page.status_code == 200
+    assert page.content_type.startswith("text/plain")
+    for line in ("msaas_queue_waiting 1.0", "msaas_queue_in_work 0.0", "msaas_queue_dead 0.0", "msaas_redis_up 1.0"):
+        assert line in page.text.splitlines()
+
+
+def test_the_api_answers_without_redis_and_leaves_the_lengths_out(environ, storage):
+    away = environ | {"REDIS_HOST": "127.0.0.1:1"}
+    client = create_app(Settings.from_env(away), storage=storage).test_client()
+    page = client.get("/metrics")
+    assert page.status_code == 200
+    assert "msaas_redis_up 0.0" in page.text
+    assert "msaas_queue_" not in page.text
+
+
+def test_requests_are_counted_by_route_not_by_song(environ, counted, storage):
+    client = create_app(Settings.from_env(environ), queue=counted, storage=storage).test_client()
+    for _ in range(3):
+        client.get(f"/apiv1/jobs/{uuid.uuid4()}")
+    client.get("/nowhere/at/all")
+    routes = set(
+        re.findall(r'msaas_http_request_seconds_count\{method="GET",route="([^"]+)"', client.get("/metrics").text)
+    )
+    assert routes == {"/apiv1/jobs/<songhash>", "none"}
+
+
+def test_a_worker_has_its_own_page():
+    meters = Meters()
+    meters.watch_worker(lambda: True)
+    server = serve_health(
+        0, alive=lambda: (True, {}), ready=lambda: (True, {}), metrics=meters.render, host="127.0.0.1"
+    )
+    try:
+        page = requests.get(f"http://127.0.0.1:{server.server_address[1]}/metrics", timeout=5)
+        assert "msaas_worker_ready 1.0" in page.text
+        assert page.headers["Content-Type"].startswith("text/plain")
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def test_the_dashboard_asks_for_numbers_that_there_are(counted):
+    counted.meters.watch_queue(counted)
+    counted.meters.watch_worker(lambda: True)
+    there = {f"{family.name}{suffix}" for family in counted.meters.registry.collect() for suffix in SUFFIXES}
+    panels = json.loads((DEPLOY / "components" / "monitoring" / "dashboard.json").read_text())["panels"]
+    asked = {name for panel in panels for target in panel["targets"] for name in NAMES.findall(target["expr"])}
+    assert asked <= there
+    assert len(asked) > 8
+
+
+SUFFIXES = ("", "_total", "_bucket", "_sum", "_count")
+NAMES = re.compile(r"\b(?:msaas|process)_[a-z_]+")
+
+
+class Away:
+    """A queue that cannot be asked."""
+
+    def counts(self):
+        raise QueueUnavailable("away")
+
+
+def test_an_outage_is_no_error_of_the_page():
+    meters = Meters()
+    meters.watch_queue(Away())
+    assert b"msaas_redis_up 0.0" in meters.render()

@@ -1,0 +1,175 @@
+"""The page in a real Chromium, on the real service with the small model. Without a browser its tests are left out."""
+
+from __future__ import annotations
+
+import base64
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, sync_playwright
+
+from msaas.queue import connect
+from msaas.settings import Settings
+from tests.conftest import LEFT_OUT, service_environ
+from tests.e2e.conftest import Service, running_service
+from tests.sounds import flac, tune
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+MISSING = f"{LEFT_OUT} no Chromium on this machine (Debian: apt-get install chromium)"
+ARGUMENTS = (
+    "--no-sandbox",  # tests may run as root, and nothing but our own page is opened
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-dev-shm-usage",
+    "--autoplay-policy=user-gesture-required",
+)
+PATIENCE_MS = 90_000  # machines that test are busy
+STEMS = ("vocals", "drums", "bass", "other")
+
+expect.set_options(timeout=PATIENCE_MS)
+
+
+@pytest.fixture(scope="package")
+def service(valkey, s3, tmp_path_factory) -> Iterator[Service]:
+    """API and worker for all tests of the page; each uses songs of its own."""
+    environ = service_environ(valkey, s3, tmp_path_factory.mktemp("scratch"))
+    connect(Settings.from_env(environ)).flushall()
+    s3.storage().ensure_buckets()
+    s3.storage().empty()
+    with running_service(environ) as service:
+        service.start("api", "worker")
+        yield service
+
+
+@pytest.fixture(scope="package")
+def browser() -> Iterator[Browser]:
+    if CHROMIUM is None:
+        pytest.skip(MISSING)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS))
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_page(browser: Browser, service: Service) -> Iterator[Callable[..., Page]]:
+    """A page of a browser that has seen nothing yet. At the end: nothing came from elsewhere, nothing was in error."""
+    contexts: list[BrowserContext] = []
+    asked: list[str] = []
+    troubles: list[str] = []
+
+    def make(path: str = "/", **options: Any) -> Page:
+        context = browser.new_context(base_url=service.url, **{"viewport": {"width": 1200, "height": 900}} | options)
+        contexts.append(context)
+        context.set_default_timeout(PATIENCE_MS)
+        page = context.new_page()
+        page.on("request", lambda request: asked.append(request.url))
+        page.on("pageerror", lambda error: troubles.append(str(error)))
+        page.on("console", lambda message: _note(message, troubles))
+        page.goto(path)
+        return page
+
+    yield make
+    for context in contexts:
+        context.close()
+    assert not [url for url in asked if not url.startswith((service.url, f"blob:{service.url}"))]
+    assert not troubles
+
+
+def _note(message: Any, troubles: list[str]) -> None:
+    """Chromium logs each answer of 400 and above; those are for each test to judge."""
+    if message.type == "error" and "Failed to load resource" not in message.text:
+        troubles.append(message.text)
+
+
+@pytest.fixture
+def page(open_page: Callable[..., Page]) -> Page:
+    return open_page()
+
+
+@dataclass(frozen=True)
+class Song:
+    songhash: str
+    seconds: float
+    data: bytes
+
+    @property
+    def address(self) -> str:
+        return f"/#/job/{self.songhash}"
+
+
+@pytest.fixture(scope="package")
+def song(service: Service) -> Song:
+    """One that is separated already, for tests that only listen."""
+    data = flac(tune(8, seed=701))
+    songhash = service.submit(data)
+    service.until(songhash, "done", seconds=180)
+    return Song(songhash, 8, data)
+
+
+@pytest.fixture
+def mixer(open_page: Callable[..., Page], song: Song) -> Page:
+    """The page with that song's mixer open and its stems loaded."""
+    page = open_page(song.address)
+    expect(page.locator("#save-mix")).to_be_enabled()
+    return page
+
+
+# --- what tests do with a page
+
+
+def drop(page: Page, name: str, data: bytes) -> None:
+    """As a file manager does it."""
+    transfer = page.evaluate_handle(
+        """([name, text]) => {
+            const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+            const transfer = new DataTransfer();
+            transfer.items.add(new File([bytes], name));
+            return transfer;
+        }""",
+        [name, base64.b64encode(data).decode()],
+    )
+    for kind in ("dragenter", "dragover", "drop"):
+        page.dispatch_event("#drop", kind, {"dataTransfer": transfer})
+
+
+def pick(page: Page, *files: tuple[str, bytes]) -> None:
+    payloads = [{"name": name, "mimeType": "audio/flac", "buffer": data} for name, data in files]
+    page.set_input_files("#file", payloads)
+
+
+def lane(page: Page, stem: str) -> Locator:
+    return page.locator(f".lane[data-stem={stem}]")
+
+
+def in_mixer(page: Page, script: str, argument: Any = None) -> Any:
+    """Runs `script`, the body of a function of (mixer, argument): the page's own mixer, by the page's own module."""
+    return page.evaluate(
+        "async (argument) => { const { player } = await import('/static/js/main.js');"
+        f" return (async (mixer, argument) => {{ {script} }})(player.mixer, argument); }}",
+        argument,
+    )
+
+
+def position(page: Page) -> float:
+    return float(in_mixer(page, "return mixer.position"))
+
+
+def gains(page: Page) -> dict[str, float]:
+    """What each lane's fader is at in the sound itself, not on the page."""
+    return dict(
+        in_mixer(page, "return Object.fromEntries(mixer.stems.map((lane) => [lane.name, lane.strip.gain.gain.value]))")
+    )
+
+
+def ink(page: Page, stem: str) -> int:
+    """How many bytes of the lane's picture are not empty."""
+    count = "all => all.getContext('2d').getImageData(0, 0, all.width, all.height).data.filter(Boolean).length"
+    return int(lane(page, stem).locator("canvas").evaluate(count))
+
+
+def songhash_of(page: Page) -> str:
+    return page.url.rpartition("/")[2]

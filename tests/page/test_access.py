@@ -1,0 +1,150 @@
+"""Keyboard, screen readers, contrast, small screens; and what a browser is allowed to do with the page."""
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import expect
+
+from tests.page.conftest import in_mixer, lane, pick, position
+from tests.sounds import flac, tune
+
+PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
+SCREENS = [{}, {"color_scheme": "dark"}, PHONE | {"color_scheme": "dark"}, PHONE]
+IDS = ["light desktop", "dark desktop", "dark phone", "light phone"]
+
+
+def violations(page):
+    found = Axe().run(page).response["violations"]
+    return [(one["id"], [node["html"][:160] for node in one["nodes"]]) for one in found]
+
+
+@pytest.mark.parametrize("screen", SCREENS, ids=IDS)
+def test_axe_finds_nothing_to_object_to(open_page, song, screen):
+    page = open_page(**screen)
+    expect(page.locator("#limits")).to_contain_text("200 MB")
+    assert violations(page) == []
+    page.click("#open-help")
+    assert violations(page) == []
+    page.keyboard.press("Escape")
+    page.goto(song.address)
+    expect(page.locator("#save-mix")).to_be_enabled()
+    lane(page, "bass").locator(".solo").click()
+    lane(page, "drums").locator(".mute").click()
+    assert violations(page) == []
+    page.click("#delete")
+    assert violations(page) == []
+
+
+def test_axe_finds_nothing_while_a_song_is_separated_or_refused(page):
+    page.set_input_files("#file", {"name": "notes.txt", "mimeType": "text/plain", "buffer": b"no song"})
+    expect(page.locator("#alert")).to_be_visible()
+    assert violations(page) == []
+    pick(page, ("Long.flac", flac(tune(60, seed=740))))
+    expect(page.locator("#stage")).to_have_text("Separating")
+    assert violations(page) == []
+    page.click("#cancel")
+    expect(page.locator("#ended")).to_be_visible()
+    assert violations(page) == []
+
+
+def test_nothing_runs_over_the_edge_of_a_phone(open_page, song):
+    page = open_page(**PHONE)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    page.goto(song.address)
+    expect(page.locator("#save-mix")).to_be_enabled()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    expect(page.locator("#play")).to_be_in_viewport()
+
+
+def test_a_song_is_sent_with_the_keyboard_alone(page):
+    for _ in range(8):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.id") == "pick":
+            break
+    with page.expect_file_chooser() as chooser:
+        page.keyboard.press("Enter")
+    chooser.value.set_files({"name": "Keys.flac", "mimeType": "audio/flac", "buffer": flac(tune(1, seed=741))})
+    expect(page.locator("#play")).to_be_visible()
+    assert page.evaluate("document.activeElement.id") == "main"
+
+
+def test_the_mixer_is_played_with_the_keyboard_alone(mixer):
+    press = mixer.keyboard.press
+    press("Space")
+    expect(mixer.locator("#play")).to_have_attribute("aria-label", "Pause")
+    press("Space")
+    press("Home")
+    press("ArrowRight")
+    assert position(mixer) == 5
+    press("Shift+ArrowLeft")
+    assert position(mixer) == 4
+    press("2")
+    expect(lane(mixer, "drums").locator(".solo")).to_have_attribute("aria-pressed", "true")
+    press("Shift+Digit3")
+    expect(lane(mixer, "bass").locator(".mute")).to_have_attribute("aria-pressed", "true")
+    press("0")
+    expect(mixer.locator(".lane [aria-pressed=true]")).to_have_count(0)
+    press("ArrowDown")
+    press("ArrowDown")
+    press("m")
+    expect(lane(mixer, "drums").locator(".mute")).to_have_attribute("aria-pressed", "true")
+    press("-")
+    press("-")
+    press(".")
+    expect(lane(mixer, "drums").locator(".level")).to_have_text("−2 dB")
+    expect(lane(mixer, "drums").locator(".place")).to_have_text("R10")
+    press("[")
+    assert in_mixer(mixer, "return mixer.loop.start / mixer.rate") == 4
+    press("l")
+    assert in_mixer(mixer, "return mixer.loop") is None
+    press("?")
+    expect(mixer.locator("#help")).to_be_visible()
+    press("Escape")
+    expect(mixer.locator("#help")).to_be_hidden()
+
+
+def test_controls_with_the_focus_keep_their_own_keys(mixer):
+    solo = lane(mixer, "bass").locator(".solo")
+    solo.focus()
+    mixer.keyboard.press("Space")
+    expect(solo).to_have_attribute("aria-pressed", "true")
+    expect(mixer.locator("#play")).to_have_attribute("aria-label", "Play")
+    volume = lane(mixer, "bass").locator(".volume")
+    volume.focus()
+    mixer.keyboard.press("ArrowLeft")
+    expect(volume).to_have_attribute("aria-valuetext", "minus 0.5 dB")
+    assert position(mixer) == 0
+
+
+def test_shortcuts_can_be_switched_off_and_stay_off(mixer):
+    mixer.click("#open-help")
+    mixer.uncheck("#keys-on")
+    mixer.keyboard.press("Escape")
+    mixer.locator("#main").focus()
+    mixer.keyboard.press("2")
+    mixer.wait_for_timeout(200)
+    expect(mixer.locator(".lane [aria-pressed=true]")).to_have_count(0)
+    mixer.reload()
+    expect(mixer.locator("#keys-on")).not_to_be_checked()
+
+
+def test_what_happens_is_said(mixer):
+    said = mixer.locator("#say")
+    mixer.keyboard.press("1")
+    expect(said).to_have_text("vocals soloed")
+    mixer.keyboard.press("l")
+    expect(said).to_have_text("Loop from 0:00 to 0:08")
+
+
+def test_the_colours_can_be_chosen_and_stay(page):
+    background = "getComputedStyle(document.body).backgroundColor"
+    light = page.evaluate(background)
+    page.click("#theme")
+    dark = page.evaluate(background)
+    assert dark != light
+    page.reload()
+    assert page.evaluate(background) == dark
+
+
+def test_reduced_motion_is_respected(open_page):
+    page = open_page(reduced_motion="reduce")
+    assert page.evaluate("getComputedStyle(document.querySelector('#bar i')).transitionDuration") == "0s"

@@ -1,0 +1,265 @@
+"""The mixer: what is heard is what is shown, and the lanes never part by a sample."""
+
+import io
+import random
+
+import numpy as np
+import pytest
+import soundfile
+from playwright.sync_api import Page, expect
+
+from tests.page.conftest import STEMS, gains, in_mixer, ink, lane, pick, position
+from tests.sounds import decode_with_av, flac, tune
+
+RATE = 44_100
+
+
+def slide(page: Page, stem: str, control: str, value: float) -> None:
+    lane(page, stem).locator(control).fill(str(value))
+
+
+def test_it_plays_pauses_and_seeks_by_click(mixer):
+    expect(mixer.locator("#length")).to_have_text("0:08")
+    mixer.click("#play")
+    expect(mixer.locator("#play")).to_have_attribute("aria-label", "Pause")
+    expect(mixer.locator("#time")).to_have_text("0:02")
+    mixer.click("#play")
+    stands = position(mixer)
+    mixer.wait_for_timeout(300)
+    assert position(mixer) == stands
+    wave = lane(mixer, "drums").locator(".wave")
+    wave.click(position={"x": wave.bounding_box()["width"] * 0.75, "y": 20})
+    assert position(mixer) == pytest.approx(6, abs=0.05)
+
+
+def test_it_stops_at_the_end_and_starts_anew_from_there(mixer):
+    in_mixer(mixer, "mixer.seek(7.7)")
+    mixer.click("#play")
+    expect(mixer.locator("#play")).to_have_attribute("aria-label", "Play")
+    assert position(mixer) == 8
+    mixer.click("#play")
+    expect(mixer.locator("#play")).to_have_attribute("aria-label", "Pause")
+    assert position(mixer) < 4
+
+
+def test_solo_mute_and_fader_are_heard(mixer):
+    mixer.click("#play")
+    lane(mixer, "bass").locator(".solo").click()
+    mixer.wait_for_timeout(300)
+    assert gains(mixer) == {"vocals": 0, "drums": 0, "bass": 1, "other": 0}
+    lane(mixer, "bass").locator(".solo").click()
+    lane(mixer, "vocals").locator(".mute").click()
+    slide(mixer, "drums", ".volume", -6)
+    slide(mixer, "other", ".volume", -48)
+    mixer.wait_for_timeout(300)
+    assert gains(mixer) == pytest.approx({"vocals": 0, "drums": 10**-0.3, "bass": 1, "other": 0}, abs=1e-6)
+    expect(lane(mixer, "other").locator(".level")).to_have_text("−∞")
+    mixer.click("#reset-mix")
+    mixer.wait_for_timeout(300)
+    assert set(gains(mixer).values()) == {1}
+
+
+# How often each difference between two samples in a row was heard.
+STEPS = """
+    const stepsOf = (samples) => {
+        const counts = {};
+        const played = samples.slice(samples.findIndex(Boolean));
+        played.forEach((value, at) => {
+            const step = value - played[at - 1];
+            if (at && value && played[at - 1]) counts[step] = (counts[step] ?? 0) + 1;
+        });
+        return counts;
+    };
+"""
+
+# Each lane plays its own index, sample for sample, and four channels of one recorder write down what comes of it.
+RECORD = """
+    const { context, rate, frames } = mixer;
+    const ramp = new AudioBuffer({ length: frames, numberOfChannels: 2, sampleRate: rate });
+    for (const channel of [0, 1]) ramp.getChannelData(channel).forEach((_, at, samples) => { samples[at] = at; });
+    mixer.pause();
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    const recorder = context.createScriptProcessor(4096, 4, 1);
+    const merger = context.createChannelMerger(4);
+    mixer.stems.forEach((lane, index) => {
+        mixer.setBuffer(lane.name, ramp, true);
+        const left = context.createChannelSplitter(2);
+        lane.strip.gain.connect(left);
+        left.connect(merger, 0, index);
+    });
+    merger.connect(recorder);
+    recorder.connect(context.destination);
+    const heard = [[], [], [], []];
+    recorder.onaudioprocess = ({ inputBuffer }) =>
+        heard.forEach((samples, channel) => samples.push(...inputBuffer.getChannelData(channel)));
+    const wait = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+    await mixer.play();
+    await wait(400);
+    for (const [kind, a, b] of argument) {
+        if (kind === 'seek') mixer.seek(a);
+        else mixer.setLoop(kind === 'loop' ? { start: a, end: b } : null);
+        await wait(250);
+    }
+    await wait(500);
+    recorder.disconnect();
+    mixer.pause();
+    const [first, ...others] = heard;
+    const apart = (samples) => samples.reduce((most, value, at) => Math.max(most, Math.abs(value - first[at])), 0);
+    return { played: first.filter(Boolean).length, apart: Math.max(...others.map(apart)), steps: stepsOf(first) };
+"""
+
+
+def test_the_lanes_stay_on_one_sample_through_any_seeks_and_loops(mixer):
+    mixer.click("#play")
+    mixer.wait_for_timeout(200)
+    rng = random.Random(8)
+    steps = [["seek", rng.uniform(0, 6), 0] for _ in range(5)]
+    steps += [["loop", 1.0, 1.111], ["seek", 1.05, 0], ["loop", 2.345, 2.6], ["off", 0, 0], ["seek", 4.2, 0]]
+    found = in_mixer(mixer, STEPS + RECORD, steps)
+    assert found["played"] > 2 * RATE
+    assert found["apart"] == 0  # a lane one sample late would be 1 apart all along
+    assert found["steps"]["1"] > 0.99 * found["played"]  # whole samples in their order, but for the jumps asked for
+
+
+def test_every_lane_is_told_the_same_moment_and_place(mixer):
+    mixer.click("#play")
+    rng = random.Random(9)
+    for _ in range(10):
+        seconds = rng.uniform(0, 7)
+        lanes = in_mixer(mixer, "mixer.seek(argument); return mixer.inspect().lanes", seconds)
+        assert [entry["name"] for entry in lanes] == list(STEMS)
+        assert {(entry["when"], entry["offset"]) for entry in lanes} == {(lanes[0]["when"], round(seconds * RATE))}
+
+
+SWAP = """
+    const { Mixer } = await import('/static/js/mixer.js');
+    const rate = 44100, frames = 4 * rate;
+    const ramp = (length) => {
+        const buffer = new AudioBuffer({ length, numberOfChannels: 2, sampleRate: rate });
+        for (const channel of [0, 1]) buffer.getChannelData(channel).forEach((_, at, all) => { all[at] = at; });
+        return buffer;
+    };
+    const other = new Mixer({ names: ['a', 'b'], rate, frames });
+    for (const name of ['a', 'b']) other.setBuffer(name, ramp(2 * rate), false);
+    const heard = [];
+    await other.play();
+    const recorder = other.context.createScriptProcessor(4096, 2, 1);
+    other.lane('b').strip.gain.connect(recorder);
+    recorder.connect(other.context.destination);
+    recorder.onaudioprocess = ({ inputBuffer }) => heard.push(...inputBuffer.getChannelData(0));
+    const wait = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+    await wait(500);
+    for (const name of ['a', 'b']) { other.setBuffer(name, ramp(frames), true); await wait(200); }
+    await wait(300);
+    other.seek(3);
+    const waits = other.waiting;
+    other.close();
+    return { waits, steps: stepsOf(heard), played: heard.filter(Boolean).length };
+"""
+
+
+def test_a_songs_beginning_gives_way_to_the_whole_without_a_gap(mixer):
+    mixer.click("#play")  # a gesture
+    found = in_mixer(mixer, STEPS + SWAP)
+    assert found["played"] > RATE / 3
+    assert set(found["steps"]) == {"1"}  # not one sample missing, twice or in between
+    assert not found["waits"]
+
+
+def test_past_its_loaded_beginning_a_song_waits_and_goes_on(mixer):
+    mixer.click("#play")
+    mixer.click("#play")
+    states = in_mixer(
+        mixer,
+        """
+        const whole = mixer.stems.map((lane) => [lane.name, lane.buffer]);
+        const [name, buffer] = whole[0];
+        Object.assign(mixer.lane(name), { buffer: null, whole: false });
+        mixer.seek(2);
+        await mixer.play();
+        const waiting = [mixer.waiting, mixer.playing, mixer.position];
+        mixer.setBuffer(name, buffer, true);
+        return [waiting, [mixer.waiting, mixer.playing]];
+        """,
+    )
+    assert states == [[True, False, 2], [False, True]]
+
+
+def test_a_drag_over_a_waveform_loops_it(mixer):
+    box = lane(mixer, "bass").locator(".wave").bounding_box()
+    mixer.mouse.move(box["x"] + box["width"] * 0.25, box["y"] + 30)
+    mixer.mouse.down()
+    mixer.mouse.move(box["x"] + box["width"] * 0.4, box["y"] + 30, steps=4)
+    mixer.mouse.up()
+    expect(mixer.locator("#loop")).to_have_attribute("aria-pressed", "true")
+    loop = in_mixer(mixer, "return mixer.loop")
+    assert (loop["start"] / RATE, loop["end"] / RATE) == pytest.approx((2, 3.2), abs=0.05)
+    in_mixer(mixer, "mixer.seek(3)")
+    mixer.click("#play")
+    for _ in range(10):
+        mixer.wait_for_timeout(150)
+        assert position(mixer) < 3.25
+
+
+def test_the_downloaded_mix_is_the_sum_of_the_stems_as_they_stand(mixer, service, song):
+    lane(mixer, "vocals").locator(".mute").click()
+    slide(mixer, "drums", ".volume", -6)
+    slide(mixer, "bass", ".pan", -50)
+    slide(mixer, "other", ".volume", 3)
+    with mixer.expect_download() as download:
+        mixer.click("#save-mix")
+    assert download.value.suggested_filename.endswith(" (mix).wav")
+    mix, rate = soundfile.read(download.value.path(), dtype="float32", always_2d=True)
+    drums, bass, other = (decode_with_av(service.stem(song.songhash, stem)) for stem in ("drums", "bass", "other"))
+    left, right = bass
+    # StereoPannerNode's own law for two channels: the left one keeps, the right one moves over
+    x = (-0.5 + 1) * np.pi / 2
+    panned = np.stack([left + right * np.cos(x), right * np.sin(x)])
+    expected = drums * 10**-0.3 + panned + other * 10**0.15
+    assert (rate, mix.shape) == (RATE, expected.T.shape)
+    assert np.abs(mix.T - expected).max() < 2e-4  # two MP3 decoders apart
+
+
+def test_the_original_is_at_hand_for_comparing_and_lies_on_the_same_sample(page):
+    samples = tune(1.5, seed=730)
+    pick(page, ("Compare.flac", flac(samples)))
+    expect(page.locator("#save-mix")).to_be_enabled()
+    page.click("#play")
+    page.click("#sides label >> nth=1")
+    page.wait_for_timeout(500)
+    assert set(gains(page).values()) == {0}
+    heard = in_mixer(
+        page,
+        "const part = ({ buffer }) => Array.from(buffer.getChannelData(0).subarray(20000, 40000));"
+        " const original = mixer.lane('original');"
+        " return [original.strip.gain.gain.value, part(original), mixer.stems.map(part)]",
+    )
+    gain, original, stems = heard[0], np.array(heard[1]), np.sum(np.array(heard[2]), axis=0)
+    assert gain == 1
+    assert np.abs(original - samples[0, 20000:40000]).max() < 1e-4
+    lags = range(-3, 4)
+    matches = [float(np.dot(original[100:-100], stems[100 + lag : len(stems) - 100 + lag])) for lag in lags]
+    assert lags[int(np.argmax(matches))] == 0
+
+
+def test_without_the_file_there_is_nothing_to_compare_with(mixer):
+    expect(mixer.locator("#sides")).to_be_hidden()
+
+
+def test_lanes_are_drawn_without_the_servers_waveforms(open_page, song):
+    page = open_page()
+    page.route("**/waveforms", lambda route: route.fulfill(status=404, body="{}"))
+    page.goto(song.address)
+    expect(page.locator("#save-mix")).to_be_enabled()
+    assert ink(page, "drums") > 5000
+
+
+def test_all_stems_come_as_one_zip_and_each_by_itself(mixer, song):
+    for selector, name in (
+        ("#save-all", f"{song.songhash}.zip"),
+        ("[data-stem=bass] .save", f"{song.songhash}-bass.mp3"),
+    ):
+        with mixer.expect_download() as download:
+            mixer.click(selector)
+        assert download.value.suggested_filename == name
+        assert len(io.FileIO(download.value.path()).read()) > 1000

@@ -1,0 +1,143 @@
+"""From a file to four lanes: dropped, followed, interrupted, refused."""
+
+import re
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from msaas.audio.peaks import Outlines
+from tests.page.conftest import STEMS, drop, ink, lane, pick, songhash_of
+from tests.sounds import RATE, flac, tune
+
+NOBODY = "00000000-0000-4000-8000-000000000000"
+JOB_ADDRESS = re.compile(r"#/job/[0-9a-f-]{36}$")
+
+
+HALF_INK = """(canvas, half) => {
+    const width = canvas.width / 2;
+    return canvas.getContext('2d').getImageData(half * width, 0, width, canvas.height).data.filter(Boolean).length;
+}"""
+
+
+def progress_until_lanes(page: Page) -> list[int]:
+    """Each value the bar shows on the way."""
+    seen: list[int] = []
+    for _ in range(900):
+        if page.locator("#transport").is_visible():
+            return seen
+        value = page.locator("#bar").get_attribute("aria-valuenow")
+        if value is not None and page.locator("#bar").is_visible() and (not seen or int(value) != seen[-1]):
+            seen.append(int(value))
+        page.wait_for_timeout(100)
+    raise AssertionError(f"no lanes; progress was {seen}")
+
+
+def test_a_dropped_song_is_followed_until_its_four_lanes_are_there(page):
+    drop(page, "Night_Bus.flac", flac(tune(25, seed=702)))
+    expect(page).to_have_url(JOB_ADDRESS)
+    expect(page.locator("#song-title")).to_have_text("Night Bus")
+    seen = progress_until_lanes(page)
+    assert seen == sorted(seen) and len(seen) > 1, seen
+    expect(page.locator(".lane-name")).to_have_text(["vocals", "drums", "bass", "other"])
+    expect(page.locator("#notice")).to_contain_text("small demonstration model")
+    for stem in STEMS:
+        assert ink(page, stem) > 5000
+
+
+def test_a_reload_in_mid_job_loses_nothing(page):
+    pick(page, ("Ferry.flac", flac(tune(15, seed=703))))
+    expect(page).to_have_url(JOB_ADDRESS)
+    expect(page.locator("#stage")).to_have_text("Separating")
+    page.reload()
+    expect(page.locator("#song-title")).to_have_text("Ferry")
+    expect(page.locator("#play")).to_be_visible()
+    expect(page.locator("#sides")).to_be_visible()  # the original outlived the reload, too
+
+
+def test_without_event_streams_the_page_asks(page):
+    page.route("**/events", lambda route: route.abort())
+    pick(page, ("Tram.flac", flac(tune(4, seed=704))))
+    expect(page.locator("#play")).to_be_visible()
+    expect(page.locator("#link")).to_be_hidden()
+
+
+def test_lanes_fill_while_the_song_is_being_separated(page):
+    """Half a song, as a worker leaves it in mid-run."""
+    job = {"songhash": NOBODY, "state": "running", "stage": "separating", "progress": 0.5, "options": None}
+    job |= {"model": "htdemucs_mini", "stems": {}, "eta_seconds": 30, "duration_seconds": 180, "error": None}
+    outlines = Outlines(STEMS, total_samples=10_000, sample_rate=RATE)
+    for stem in STEMS:
+        outlines.add(stem, tune(5000 / RATE))
+    page.route("**/events", lambda route: route.abort())
+    page.route(f"**/jobs/{NOBODY}", lambda route: route.fulfill(json=job))
+    page.route("**/waveforms", lambda route: route.fulfill(json=outlines.to_json()))
+    page.goto(f"/#/job/{NOBODY}")
+    expect(page.locator("#percent")).to_have_text("50 %")
+    expect(page.locator("#eta")).to_have_text("about 30 seconds left")
+    page.wait_for_timeout(500)
+    for stem in STEMS:
+        left, right = (lane(page, stem).locator("canvas").evaluate(HALF_INK, half) for half in (0, 1))
+        assert left > 2 * right > 0, stem  # a thin line where nothing is yet
+
+
+def test_cancel_stops_the_song(page, service):
+    pick(page, ("Long.flac", flac(tune(120, seed=706))))
+    expect(page).to_have_url(JOB_ADDRESS)
+    expect(page.locator("#stage")).to_have_text("Separating")
+    page.click("#cancel")
+    expect(page.locator("#ended-title")).to_have_text("Cancelled")
+    assert service.job(songhash_of(page))["state"] == "cancelled"
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "words"),
+    [("notes.txt", b"milk, eggs, bread\n" * 200, "no sound"), ("empty.mp3", b"", "empty")],
+)
+def test_a_bad_file_is_refused_in_plain_words(page, name, data, words):
+    drop(page, name, data)
+    alert = page.locator("#alert")
+    expect(alert).to_be_visible()
+    expect(alert).to_contain_text(words)
+    expect(alert).to_contain_text(name.split(".")[0])
+    expect(page.locator("#drop")).to_be_visible()
+    expect(page.locator("#history")).to_be_hidden()
+
+
+def test_options_are_sent_and_remembered(page, service):
+    page.select_option("[name=which]", "two vocals")
+    page.select_option("[name=format]", "flac")
+    pick(page, ("Duo.flac", flac(tune(3, seed=707))))
+    expect(page.locator(".lane-name")).to_have_text(["vocals", "All but vocals"])
+    expect(page.locator("#play")).to_be_visible()
+    options = service.job(songhash_of(page))["options"]
+    assert (options["two_stems"], options["format"]) == ("vocals", "flac")
+    page.goto("/")
+    page.reload()
+    expect(page.locator("[name=format]")).to_have_value("flac")
+
+
+def test_several_songs_are_sent_in_turn_and_listed(page):
+    pick(page, *((f"Part {n}.flac", flac(tune(1, seed=710 + n))) for n in range(3)))
+    expect(page.locator("#history .song-name")).to_have_text(["Part 2", "Part 1", "Part 0"])
+    page.click("#history .song-link >> nth=0")
+    expect(page.locator("#song-title")).to_have_text("Part 2")
+
+
+def test_a_deleted_song_is_gone_from_the_server_and_from_the_list(page, service):
+    pick(page, ("Away.flac", flac(tune(1, seed=720))))
+    expect(page.locator("#play")).to_be_visible()
+    songhash = songhash_of(page)
+    page.click("#delete")
+    page.click("#confirm button[value=delete]")
+    expect(page.locator("#drop")).to_be_visible()
+    expect(page.locator("#history")).to_be_hidden()
+    tracks = page.request.get(f"/apiv1/track/{songhash}-vocals")
+    assert (tracks.status, tracks.json()["code"]) == (404, "track_removed")
+    assert page.request.get(f"/apiv1/jobs/{songhash}/waveforms").status == 404
+    page.goto(f"/#/job/{songhash}")
+    expect(page.locator("#ended-title")).to_have_text("Its stems were deleted")
+
+
+def test_an_unknown_song_is_told(open_page):
+    page = open_page(f"/#/job/{NOBODY}")
+    expect(page.locator("#ended-title")).to_have_text("Not here any more")

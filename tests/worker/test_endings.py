@@ -1,0 +1,101 @@
+"""How runs end at awkward moments: cancelled at the last one, no room left, a worker killed before us."""
+
+import os
+import time
+from itertools import count
+
+import pytest
+
+from msaas import failpoints
+from msaas.errors import StorageFull
+from msaas.worker import scratch, supervisor
+
+
+@pytest.fixture(autouse=True)
+def _disarmed():
+    yield
+    failpoints.disarm()
+
+
+def stems_gone(bench, songhash, seconds=5):
+    deadline = time.monotonic() + seconds
+    while bench.storage.stems_of(songhash) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return not bench.storage.stems_of(songhash)
+
+
+def test_a_job_cancelled_between_its_last_stem_and_its_end_leaves_no_stems(bench):
+    songhash = bench.song()
+    failpoints.arm("before-finish", lambda: bench.queue.cancel(songhash))
+    bench.worker()
+    bench.until(songhash, "cancelled")
+    assert stems_gone(bench, songhash)
+
+
+def test_a_full_store_is_stated_after_a_bounded_number_of_tries(bench, monkeypatch):
+    worker = bench.worker(max_attempts=1)
+    bench.until(bench.song(), "done")
+    tries = count(1)
+    made = []
+
+    def refuse(_name, _path):
+        made.append(next(tries))
+        raise StorageFull("QuotaExceeded")
+
+    monkeypatch.setattr(worker.storage, "put_stem", refuse)
+    assert bench.until(bench.song(), "failed").error["code"] == "storage_full"
+    assert len(made) == supervisor.STORAGE_FULL_TRIES
+
+
+def test_a_job_that_failed_half_stored_leaves_no_stems(bench, monkeypatch):
+    worker = bench.worker(max_attempts=1)
+    bench.until(bench.song(), "done")
+    put = worker.storage.put_stem
+
+    def put_drums_only(name, path):
+        if "drums" not in name:
+            raise RuntimeError("boom")
+        put(name, path)
+
+    monkeypatch.setattr(worker.storage, "put_stem", put_drums_only)
+    songhash = bench.song()
+    bench.until(songhash, "failed")
+    assert stems_gone(bench, songhash)
+
+
+def test_a_stopping_worker_gives_back_a_claim_that_it_does_not_know_of(bench):
+    worker = bench.worker()
+    bench.until(bench.song(), "done")
+    claim = worker.queue.claim
+
+    def claim_and_lose_the_answer(name):
+        claimed = claim(name)
+        if claimed is None:
+            return
+        worker.stop()
+        raise supervisor.QueueUnavailable("the answer got lost")
+
+    worker.queue.claim = claim_and_lose_the_answer
+    songhash = bench.song()
+    assert bench.until(songhash, "queued", seconds=5).attempts == 0
+    deadline = time.monotonic() + 5
+    while bench.queue.waiting() != [songhash] and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert bench.queue.waiting() == [songhash]
+
+
+def test_scratch_of_a_killed_worker_is_swept_and_that_of_a_live_one_is_not(tmp_path):
+    left = tmp_path / f"{scratch.PREFIX}left"
+    left.mkdir()
+    (left / "song").write_bytes(b"song")
+    with scratch.scratch_folder(tmp_path, "live") as live:
+        for folder in (left, live):
+            os.utime(folder, (1, 1))
+        assert scratch.sweep(tmp_path) == 1
+        assert live.is_dir()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_is_only_just_made_is_left_alone(tmp_path):
+    (tmp_path / f"{scratch.PREFIX}new").mkdir()
+    assert scratch.sweep(tmp_path) == 0

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
+from msaas.callbacks.sender import Sender
 from msaas.errors import MSaaSError, NotFound
 from msaas.jobs import State, Track, parse_songhash
 from msaas.queue import Queue, redis_errors
@@ -36,11 +37,13 @@ class Housekeeper:
         queue: Queue,
         storage: Storage,
         *,
+        callbacks: Sender | None = None,
         every_seconds: float = 0.5,
         sweep_every_seconds: float = SWEEP_EVERY_SECONDS,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self.queue, self.storage = queue, storage
+        self.callbacks = callbacks  # a thread of its own: a receiver that hangs must not hold up the reaping
         self.every_seconds, self.sweep_every_seconds = every_seconds, sweep_every_seconds
         self.now = now
         self._stopped = threading.Event()
@@ -49,9 +52,13 @@ class Housekeeper:
 
     def start(self) -> None:
         self._thread.start()
+        if self.callbacks is not None:
+            self.callbacks.start()
 
     def stop(self) -> None:
         self._stopped.set()
+        if self.callbacks is not None:
+            self.callbacks.stop()
         if self._thread.is_alive():
             self._thread.join(timeout=5)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -27,7 +27,7 @@ from prometheus_client.core import GaugeMetricFamily
 
 from msaas.errors import QueueUnavailable
 from msaas.jobs import State
-from msaas.queue import Claim, Queue, Submitted
+from msaas.queue import NO_CALLBACK, Claim, Queue, Submitted
 from msaas.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -174,8 +174,15 @@ class CountedQueue(Queue):
         assert isinstance(queue, CountedQueue)  # noqa: S101 - tells mypy
         return queue
 
-    def submit(self, songhash: str, fields: Mapping[str, str], *, stems_missing: bool = False) -> Submitted:
-        submitted = super().submit(songhash, fields, stems_missing=stems_missing)
+    def submit(
+        self,
+        songhash: str,
+        fields: Mapping[str, str],
+        *,
+        stems_missing: bool = False,
+        callback: Sequence[str] = NO_CALLBACK,
+    ) -> Submitted:
+        submitted = super().submit(songhash, fields, stems_missing=stems_missing, callback=callback)
         with _harmless():
             if submitted.new:
                 self.meters.uploaded(json.loads(fields.get("upload", "{}")))

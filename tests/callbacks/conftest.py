@@ -15,6 +15,7 @@ from msaas.callbacks.addresses import parse_networks
 from msaas.callbacks.outbox import Callback, Outbox, Posting
 from msaas.callbacks.sender import Post, Sender
 from msaas.callbacks.targets import Guard, Target
+from msaas.queue import NO_CALLBACK
 from tests.callbacks.receivers import Receiver
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # the specification's example
@@ -59,7 +60,7 @@ def submitted(queue) -> Callable[..., str]:
         songhash = songhash or str(uuid.uuid4())
         for url in urls or [None]:
             posting = Posting.new(Target.parse(url), url, data) if url else None
-            queue.submit(songhash, {"model": "htdemucs"}, posting=posting)
+            queue.submit(songhash, {"model": "htdemucs"}, callback=posting.args if posting else NO_CALLBACK)
         return songhash
 
     return submit
@@ -84,8 +85,9 @@ def sender(outbox, post):
     """Starts senders; `sender(secrets=…)`. All are stopped at the end."""
     started = []
 
-    def start(*, outbox=outbox, post=post(), **how):
-        one = Sender(outbox, post, **{"every_seconds": 0.02, "delays": DELAYS, "random": lambda: 0.0} | how)
+    def start(*, outbox=outbox, attempt=None, **how):
+        quick = {"every_seconds": 0.02, "delays": DELAYS, "random": lambda: 0.0}
+        one = Sender(outbox, attempt or post(), **quick | how)
         one.start()
         started.append(one)
         return one

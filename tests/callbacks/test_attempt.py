@@ -119,7 +119,7 @@ def test_the_next_address_is_tried_where_the_first_takes_no_connection(post, rec
 
 
 def test_a_resolver_that_never_answers_ends_with_the_attempt(monkeypatch, post):
-    monkeypatch.setattr("socket.getaddrinfo", lambda *_, **__: time.sleep(3))
+    monkeypatch.setattr("socket.getaddrinfo", lambda *_, **__: time.sleep(1.5) or [])
     outcome, seconds = timed(post(), a_callback("http://slow-dns.example/"))
     assert "not resolved in time" in outcome.error and seconds < 1.5
 
@@ -169,7 +169,9 @@ def test_a_certificate_of_another_name_is_refused_before_anything_is_sent(secure
 
 def test_a_certificate_of_an_unknown_authority_is_refused(secure, trusting):
     listening, _ = secure("hooks.example")
-    outcome = replace(trusting, context=ssl.create_default_context())(a_callback(f"https://hooks.example:{listening.port}/"))
+    outcome = replace(trusting, context=ssl.create_default_context())(
+        a_callback(f"https://hooks.example:{listening.port}/")
+    )
     assert "TLS" in outcome.error and listening.requests == []
 
 

@@ -33,7 +33,7 @@ ANSWERS = [
     ("192.168.1.1", "private"),
     ("127.0.0.1", "loopback"),
     ("127.255.255.254", "loopback"),
-    ("0.0.0.0", "unspecified"),
+    ("0.0.0.0", "unspecified"),  # noqa: S104 - dialled, not bound
     ("0.1.2.3", "unspecified"),
     ("169.254.169.254", "metadata"),
     ("169.254.170.2", "link-local"),  # ECS credentials
@@ -237,7 +237,8 @@ def test_each_network_of_the_table_is_refused_at_both_its_ends():
 
 
 @pytest.mark.parametrize(
-    "address", ["9.255.255.255", "11.0.0.0", "100.63.255.255", "100.128.0.0", "128.0.0.0", "172.32.0.0", "223.255.255.255"]
+    "address",
+    ["9.255.255.255", "11.0.0.0", "100.63.255.255", "100.128.0.0", "128.0.0.0", "172.32.0.0", "223.255.255.255"],
 )
 def test_what_borders_on_an_inner_network_is_public(attempt, address):
     assert attempt("http://public.example/", [address])[0].delivered

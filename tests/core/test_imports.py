@@ -17,6 +17,8 @@ FORBIDDEN = {
     "audio": HEAVY | SERVERS | JOB_KNOWERS | {"msaas.separation"},
     "separation": SERVERS | JOB_KNOWERS,
     "worker": {"flask", "werkzeug", "gunicorn", "msaas.web", "msaas.local"},
+    "callbacks": HEAVY
+    | {"flask", "werkzeug", "gunicorn", "minio", "msaas.web", "msaas.worker", "msaas.storage", "msaas.housekeeping"},
     "queue": HEAVY | {"flask", "werkzeug", "minio", "msaas.web", "msaas.worker", "msaas.storage"},
     "storage.py": HEAVY | {"flask", "werkzeug", "redis", "msaas.queue", "msaas.web", "msaas.worker"},
     "jobs.py": HEAVY | SERVERS | {"msaas.queue", "msaas.storage", "msaas.web", "msaas.worker", "msaas.audio"},

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import re
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -248,9 +249,9 @@ CHECKS = (
 )
 
 
-def bombard(operation: Any, examples: int, **fixed: Any) -> None:
-    """Requests that fit the document, and requests that do not: each answer has to fit it."""
-    for mode in schemathesis.GenerationMode:
+def bombard(operation: Any, examples: int, modes: Iterable[schemathesis.GenerationMode], **fixed: Any) -> None:
+    """Requests that fit the document, or that do not: each answer has to fit it."""
+    for mode in modes:
 
         @limits(
             max_examples=examples,
@@ -275,9 +276,10 @@ def test_no_request_that_can_be_generated_brings_an_answer_that_is_not_documente
         operation = found.ok()
         if operation.method == "head":  # the GET's view, once more
             continue
-        bombard(operation, 15 if operation.method == "post" else 6)
+        bombard(operation, 15 if operation.method == "post" else 5, schemathesis.GenerationMode)
         if "{" in operation.path:  # a generated songhash is never a job's
-            bombard(operation, 4, path_parameters={name: real[name] for name in re.findall(r"{(\w+)}", operation.path)})
+            names = {name: real[name] for name in re.findall(r"{(\w+)}", operation.path)}
+            bombard(operation, 3, [schemathesis.GenerationMode.POSITIVE], path_parameters=names)
 
 
 # --- the page

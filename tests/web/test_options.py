@@ -1,4 +1,4 @@
-"""Options and callback of a request: what is taken, what is refused and in which words."""
+"""Options of a request: what is taken, what is refused and in which words."""
 
 import io
 import json
@@ -8,7 +8,7 @@ import pytest
 
 from msaas.jobs import MP3_BITRATES, Options
 
-from .conftest import STEMS, URL, as_base64, song_bytes
+from .conftest import STEMS, URL, as_base64
 from .test_separate import RAW, nothing_is_left, problem
 
 # --- options
@@ -71,62 +71,6 @@ def test_every_mp3_bitrate_is_taken(client, queue, song):
     for bitrate in MP3_BITRATES:
         answer = client.post(f"{URL}?bitrate={bitrate}", data=song, **RAW)
         assert queue.get(answer.json["songhash"]).options["bitrate"] == bitrate
-
-
-# --- callback
-
-
-@pytest.mark.parametrize(
-    "callback",
-    [
-        {"url": "https://example.org/hook", "data": {"mp3": "fileref", "n": [1, None]}},
-        {"url": "http://localhost:5000/nowhere"},
-        {"url": "http://no-such-host.invalid/"},
-    ],
-)
-def test_a_callback_is_noted_and_no_host_is_a_reason_to_refuse(client, redis, song, callback):
-    name = client.post(URL, json={"callback": callback, "mp3": as_base64(song)}).json["songhash"]
-    assert json.loads(redis.hget(f"job:{name}", "callbacks")) == [{"data": None, **callback}]
-
-
-def test_forms_and_queries_take_a_callback_as_json_text(client, redis, song):
-    text = json.dumps({"url": "https://example.org/hook"})
-    form = client.post(URL, data={"callback": text, "file": (io.BytesIO(song), "s")})
-    assert "callbacks" in redis.hgetall(f"job:{form.json['songhash']}")
-    other = client.post(URL, query_string={"callback": text}, data=song_bytes(hertz=500), **RAW)
-    assert "callbacks" in redis.hgetall(f"job:{other.json['songhash']}")
-
-
-NO_CALLBACKS = [
-    "https://example.org",
-    [],
-    {},
-    {"data": 1},
-    {"url": None},
-    {"url": "ftp://example.org"},
-    {"url": "file:///etc/passwd"},
-    {"url": "//example.org"},
-    {"url": "http://"},
-    {"url": "http://[::1"},
-    {"url": "http://a:99999"},
-    {"url": "http://a b/"},
-    {"url": "http://a/\n"},
-    {"url": "http://a/" + "x" * 2048},
-    {"url": "http://a", "secret": "x"},
-]
-
-
-def test_a_callback_of_another_shape_is_refused(client, queue, song):
-    for callback in NO_CALLBACKS:
-        answer = client.post(URL, json={"callback": callback, "mp3": as_base64(song)})
-        assert "callback" in problem(answer, 422, "invalid_option")
-    assert queue.counts().waiting == 0
-
-
-def test_the_callback_is_no_part_of_the_songs_name(client, song):
-    plain = client.post(URL, data=song, **RAW)
-    called = client.post(URL, json={"callback": {"url": "http://a.example"}, "mp3": as_base64(song)})
-    assert plain.json["songhash"] == called.json["songhash"]
 
 
 def test_the_default_model_is_the_settings_and_others_have_to_be_offered(make_app, queue, song):

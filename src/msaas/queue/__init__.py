@@ -19,7 +19,7 @@ from redis.exceptions import RedisError
 from redis.retry import Retry
 
 from msaas import failpoints
-from msaas.errors import QueueUnavailable
+from msaas.errors import Conflict, QueueUnavailable
 from msaas.jobs import Job, State, record_json
 from msaas.settings import Settings
 
@@ -34,6 +34,8 @@ EVENTS = "events"
 KEYS = (WAITING, PROCESSING, LEASES, DEAD, FENCE, PACE)
 
 SCRIPTS = ("submit", "claim", "renew", "finish", "fail", "release", "reap", "cancel", "replay")
+
+NO_CALLBACK = ("",) * 5
 
 WORKER_LOST = {
     "code": "worker_lost",
@@ -116,9 +118,21 @@ class Queue:
 
     # --- the API's moves
 
-    def submit(self, songhash: str, fields: Mapping[str, str], *, stems_missing: bool = False) -> Submitted:
-        """Queues a song that is stored already. A known one stays as it is, unless its stems are missing."""
-        outcome, state = self._run("submit", songhash, int(stems_missing), *_flat(fields))
+    def submit(
+        self,
+        songhash: str,
+        fields: Mapping[str, str],
+        *,
+        stems_missing: bool = False,
+        callback: Sequence[str] = NO_CALLBACK,
+    ) -> Submitted:
+        """Queues a song that is stored already. A known one stays as it is, unless its stems are missing.
+
+        `callback` is a Posting's `args`, noted in the same step. Raises Conflict where too many wait already.
+        """
+        outcome, state = self._run("submit", songhash, int(stems_missing), *callback, *_flat(fields))
+        if outcome == "full":
+            raise Conflict(f"too many callbacks wait for job {songhash} already (1000); post again once it has ended")
         return Submitted(outcome == "queued", State(state))
 
     def cancel(self, songhash: str) -> State | None:
@@ -227,7 +241,7 @@ class Queue:
 
 def _source(name: str) -> str:
     folder = resources.files(__package__) / "lua"
-    return "\n".join((folder / f"{part}.lua").read_text() for part in ("common", name))
+    return "\n".join((folder / f"{part}.lua").read_text() for part in ("outbox", "common", name))
 
 
 def _flat(fields: Mapping[str, str]) -> Sequence[str]:

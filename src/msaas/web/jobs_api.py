@@ -41,7 +41,7 @@ def current_view(parts: Services, job: Job) -> dict[str, Any]:
         position, in_work = None, 0
     pace = {} if job.state.ended else parts.queue.pace()
     eta = eta_seconds(job, position=position, in_work=in_work, pace=pace, now=time.time())
-    return job_view(job, position=position, eta=eta)
+    return job_view(job, position=position, eta=eta, callbacks=parts.callbacks.of(job.songhash))
 
 
 @calls.get("/apiv1/jobs/<songhash>")

@@ -7,11 +7,13 @@ from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
 
+from msaas.callbacks.outbox import Posting
 from msaas.errors import InvalidOption, NotFound
 from msaas.jobs import OPTION_NAMES, Job, Options, State, record_json, songhash
+from msaas.queue import NO_CALLBACK
 from msaas.settings import Settings
 from msaas.web.bodies import Upload, received
-from msaas.web.callback import callbacks_json, parse_callback
+from msaas.web.callback import parse_callback
 from msaas.web.openapi import Answer, as_json, documented, query
 from msaas.web.schemas import AUDIO_CODES, BODY_CODES, EITHER_AWAY, OPTIONS_IN_TEXT, SONG_BODY, ref
 from msaas.web.services import Services, services
@@ -66,7 +68,7 @@ def separate() -> Response:
         return _accept(parts, upload, options, callback)
 
 
-def parse_given(given: dict[str, Any], settings: Settings) -> tuple[Options, dict[str, Any] | None]:
+def parse_given(given: dict[str, Any], settings: Settings) -> tuple[Options, Posting | None]:
     """Raises InvalidOption naming what is not known here."""
     names = {name: value for name, value in given.items() if name != "callback"}
     for name in names:
@@ -78,21 +80,25 @@ def parse_given(given: dict[str, Any], settings: Settings) -> tuple[Options, dic
         options = Options.parse(names, default_model=settings.model, allowed=settings.allowed_models)
     except RecursionError as error:  # while it quotes the value it refuses
         raise InvalidOption("an option is nested too deeply") from error
-    return options, parse_callback(given.get("callback"))
+    return options, parse_callback(given.get("callback"), settings)
 
 
-def _accept(parts: Services, upload: Upload, options: Options, callback: dict[str, Any] | None) -> Response:
+def _accept(parts: Services, upload: Upload, options: Options, posting: Posting | None) -> Response:
     if sources := parts.queue.model_sources(options.model):
         options.outputs(sources)  # raises on a stem that this model does not have
     name = songhash(upload.song.sha256, options)
     job = parts.queue.get(name)
+    callback = posting.args if posting else NO_CALLBACK
     if job is not None and _is_whole(parts, job):
+        if posting:  # called at once; the fields are for a record that somebody deletes at this very moment
+            parts.queue.submit(name, {"model": options.model, "options": options.to_json()}, callback=callback)
         return _answer(name, job.state, new=False)
-    fields = _record(parts, upload, options, callback)
+    fields = _record(parts, upload, options)
     if not _is_waiting(parts, job):
         _store(parts, name, upload)
     # submit is asked even about a job that waits: it mends a record whose list entry somebody deleted
-    submitted = parts.queue.submit(name, fields, stems_missing=job is not None and job.state is State.DONE)
+    gone = job is not None and job.state is State.DONE
+    submitted = parts.queue.submit(name, fields, stems_missing=gone, callback=callback)
     log.info("submitted job=%s new=%s bytes=%d model=%s", name, submitted.new, upload.song.size, options.model)
     return _answer(name, submitted.state, new=submitted.new)
 
@@ -108,7 +114,7 @@ def _is_waiting(parts: Services, job: Job | None) -> bool:
     return job is not None and not job.state.ended and parts.storage.has_input(job.songhash)
 
 
-def _record(parts: Services, upload: Upload, options: Options, callback: dict[str, Any] | None) -> dict[str, str]:
+def _record(parts: Services, upload: Upload, options: Options) -> dict[str, str]:
     """The new job's fields. Raises AudioError where the song is none, which is why this comes before storing it."""
     with parts.probe_gate:
         found = parts.probe(upload.song.path)
@@ -120,8 +126,7 @@ def _record(parts: Services, upload: Upload, options: Options, callback: dict[st
         "channels": found.channels,
         "duration_seconds": found.duration_seconds,
     }
-    fields = {"model": options.model, "options": options.to_json(), "upload": record_json(about)}
-    return fields | ({"callbacks": callbacks_json(callback)} if callback else {})
+    return {"model": options.model, "options": options.to_json(), "upload": record_json(about)}
 
 
 def _store(parts: Services, name: str, upload: Upload) -> None:

@@ -15,6 +15,7 @@ from gunicorn.app.base import BaseApplication
 from gunicorn.glogging import Logger
 
 from msaas import logs
+from msaas.callbacks.sender import Sender
 from msaas.errors import SettingsError
 from msaas.housekeeping import Housekeeper
 from msaas.log_shipping import ship_logs
@@ -87,7 +88,9 @@ class Server(BaseApplication):  # type: ignore[misc]
         ship_logs(self.settings, "rest")
         if strays := sweep(self.settings.scratch_dir):
             log.info("swept uploads of a killed server files=%d", strays)
-        self.housekeeper = Housekeeper(parts.queue, parts.storage)
+        self.housekeeper = Housekeeper(
+            parts.queue, parts.storage, callbacks=Sender.from_settings(self.settings, parts.queue.redis)
+        )
         self.housekeeper.start()
         end_streams_on_sigterm(parts)
 

@@ -13,6 +13,7 @@ from flask import current_app
 
 from msaas.audio.limits import Limits
 from msaas.audio.probe import probe_isolated
+from msaas.callbacks.outbox import Outbox
 from msaas.queue import Queue
 from msaas.settings import Settings
 from msaas.storage import Storage
@@ -35,6 +36,10 @@ class Services:
     probe_gate: Gate
     events_gate: Gate
     stopping: threading.Event = field(default_factory=threading.Event)  # set on SIGTERM: event streams end
+    callbacks: Outbox = field(init=False)  # of the same Redis
+
+    def __post_init__(self) -> None:
+        self.callbacks = Outbox(self.queue.redis)
 
     @classmethod
     def build(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+from msaas.callbacks.letters import view as callback_view
+from msaas.callbacks.outbox import Callback
 from msaas.jobs import Job, State, iso
 
 
@@ -13,8 +15,14 @@ def job_links(songhash: str) -> dict[str, str]:
     return {"job": job, "events": f"{job}/events", "stems_zip": f"{job}/stems.zip"}
 
 
-def job_view(job: Job, *, position: int | None = None, eta: float | None = None) -> dict[str, Any]:
-    """The contract's fields; `message` is there only where there is something to say."""
+def job_view(
+    job: Job,
+    *,
+    position: int | None = None,
+    eta: float | None = None,
+    callbacks: Iterable[Callback] = (),
+) -> dict[str, Any]:
+    """The contract's fields; `callbacks` and `message` are there only where there are any."""
     view = {
         "songhash": job.songhash,
         "state": job.state.value,
@@ -33,8 +41,9 @@ def job_view(job: Job, *, position: int | None = None, eta: float | None = None)
         "started_at": iso(job.started_at),
         "finished_at": iso(job.finished_at),
     }
+    posted = [callback_view(one) for one in callbacks]
     message = _message(job)
-    return view | ({"message": message} if message else {})
+    return view | ({"callbacks": posted} if posted else {}) | ({"message": message} if message else {})
 
 
 def _error(job: Job) -> dict[str, str] | None:

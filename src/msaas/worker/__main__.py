@@ -9,6 +9,7 @@ import sys
 from types import FrameType
 
 from msaas import logs
+from msaas.callbacks.sender import Sender
 from msaas.errors import SettingsError
 from msaas.housekeeping import Housekeeper
 from msaas.log_shipping import ship_logs
@@ -45,7 +46,7 @@ def main() -> int:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, on_signal)
-    housekeeper = Housekeeper(queue, storage)
+    housekeeper = Housekeeper(queue, storage, callbacks=Sender.from_settings(settings, queue.redis))
     housekeeper.start()
     worker.run()
     housekeeper.stop()

@@ -1,4 +1,4 @@
--- Put before every script by queue/__init__.py: the keys, the clock and the moves that several scripts share.
+-- Put before every script by queue/__init__.py, outbox.lua before it: the keys, the clock and the moves that several scripts share.
 --
 -- KEYS[1] toWorkers             list  waiting songhashes, head first
 -- KEYS[2] toWorkers:processing  list  claimed songhashes
@@ -35,6 +35,7 @@ local function end_job(songhash, state, fields)
   leave_work(songhash)
   redis.call('HSET', job_key(songhash), 'state', state, 'stage', '', 'finished_ms', ms_text(now), unpack(fields or {}))
   publish(songhash, state, '', state == 'done' and 1 or 0)
+  release_callbacks(songhash, now)
 end
 
 local function bury(songhash, error_json)

@@ -16,6 +16,7 @@ import { bytes, clock, plainly } from "./words.js";
 const DEFAULT_RATE = 44_100;
 const OUTLINE_EVERY_MS = 1500;
 const MINI = "htdemucs_mini";
+const SMALL = "This is the small demonstration model: it shows how all this works, and is no match for htdemucs.";
 /** Decoded sound a page may take without asking. Phones end a page that takes much more. */
 const LIGHT_BYTES = matchMedia("(pointer: coarse)").matches ? 800e6 : 1.6e9;
 
@@ -116,7 +117,7 @@ export class Song {
   }
 
   #notice(job) {
-    const small = job.model === MINI ? "Made with the small demonstration model: it shows how all this works, and is no match for htdemucs." : "";
+    const small = job.model === MINI ? SMALL : "";
     const text = [small, job.message ?? ""].filter(Boolean).join(" ");
     write(find("#notice"), text);
     show(find("#notice"), text !== "");
@@ -272,7 +273,7 @@ export class Song {
 /** Model, length, format: a line below the name. */
 function facts(job) {
   const { format, bitrate } = job.options ?? {};
-  const kind = format && (bitrate ? `${format.toUpperCase()} ${bitrate} kb/s` : format.toUpperCase());
+  const kind = format && (bitrate ? `${format.toUpperCase()} ${bitrate}` : format.toUpperCase());
   const length = job.duration_seconds ? clock(job.duration_seconds) : "";
   return [length, job.model, kind].filter(Boolean).join(" · ");
 }

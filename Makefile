@@ -13,7 +13,7 @@ COMPILE := CUSTOM_COMPILE_COMMAND='make lock' $(BIN)/python -m piptools compile 
 	--no-emit-trusted-host --no-emit-options --constraint .venv/torch.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test check lint types format bench-memory lock clean
+.PHONY: help demo serve test check lint types format bench-memory chaos chaos-mutants lock clean
 
 help:
 	@echo 'make demo          separate the sample, or SONG=path, and leave the stems in stems/'
@@ -21,6 +21,7 @@ help:
 	@echo 'make test          run the tests          make check    lint, types and tests'
 	@echo 'make lint | types | format                make lock     pin rest/ and worker/ requirements anew'
 	@echo 'make bench-memory  peak memory of a short song and of a long one'
+	@echo 'make chaos         the fault suite, a quarter of an hour      make chaos-mutants  each guard taken away'
 	@echo 'make clean         remove .venv and caches; songs in .msaas/ and stems/ stay'
 
 demo: .venv/stamp-local
@@ -47,6 +48,12 @@ format: .venv/stamp-dev
 
 bench-memory: .venv/stamp-dev
 	$(BIN)/python bench/memory.py
+
+chaos: .venv/stamp-dev
+	$(BIN)/python -m tests.chaos --scale full
+
+chaos-mutants: .venv/stamp-dev
+	$(BIN)/python -m tests.chaos.mutants
 
 # A wheel of another index may add its build to the version (2.13.0+cpu): the requirements name the release alone.
 lock: .venv/stamp-dev

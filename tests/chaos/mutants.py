@@ -54,10 +54,10 @@ MUTANTS = (
         [
             (
                 QUEUE,
-                '        outcome, state = self._run("submit", songhash, int(stems_missing), *_flat(fields))\n',
-                "        self.redis.rpush(WAITING, songhash)\n"
+                'outcome, state = self._run("submit",',
+                "self.redis.rpush(WAITING, songhash)\n"
                 '        self.redis.hset(f"job:{songhash}", mapping={"state": "queued", "created_ms": "0", **fields})\n'
-                '        outcome, state = "queued", "queued"\n',
+                '        outcome, state = ("queued", "queued") or self._run("submit",',
             )
         ],
         "12,1",

@@ -4,7 +4,7 @@ import { Problem } from "./api.js";
 
 /** Whole stems decoded at once. While it decodes, a browser holds a stem twice; four at once would double the peak. */
 const AT_ONCE = 2;
-const BEGINNING_BYTES = 1_200_000; // thirty seconds of MP3 at 320 kb/s
+const BEGINNING_BYTES = 800_000; // twenty seconds of MP3 at 320 kb/s
 
 /**
  * @param {string} path
@@ -18,7 +18,7 @@ export async function loadStem(path, { rate, signal, onBytes, onBeginning }) {
   const all = Number(answer.headers.get("Content-Length"));
   const pieces = [];
   let got = 0;
-  let begun = all < 3 * BEGINNING_BYTES;
+  let begun = all < 4 * BEGINNING_BYTES;
   for await (const piece of piecesOf(answer.body)) {
     pieces.push(piece);
     onBytes((got += piece.length), all);

@@ -13,7 +13,8 @@ COMPILE := CUSTOM_COMPILE_COMMAND='make lock' $(BIN)/python -m piptools compile 
 	--no-emit-trusted-host --no-emit-options --constraint .venv/torch.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test check lint types format bench-memory chaos chaos-mutants lock clean
+.PHONY: help demo serve test check lint types format bench-memory chaos chaos-mutants images manifests container-smoke \
+	cluster-smoke lock clean
 
 help:
 	@echo 'make demo          separate the sample, or SONG=path, and leave the stems in stems/'
@@ -22,6 +23,8 @@ help:
 	@echo 'make lint | types | format                make lock     pin rest/ and worker/ requirements anew'
 	@echo 'make bench-memory  peak memory of a short song and of a long one'
 	@echo 'make chaos         the fault suite, a quarter of an hour      make chaos-mutants  each guard taken away'
+	@echo 'make images        container images (IMAGES="--weights none")  make manifests  every overlay, checked'
+	@echo 'make container-smoke | cluster-smoke   the images and manifests at work, without and with a cluster'
 	@echo 'make clean         remove .venv and caches; songs in .msaas/ and stems/ stay'
 
 demo: .venv/stamp-local
@@ -54,6 +57,18 @@ chaos: .venv/stamp-dev
 
 chaos-mutants: .venv/stamp-dev
 	$(BIN)/python -m tests.chaos.mutants
+
+images:
+	deploy/tools/images.sh $(IMAGES)
+
+manifests: .venv/stamp-dev
+	deploy/tools/manifests.sh
+
+container-smoke: .venv/stamp-dev
+	deploy/tools/container-smoke.sh
+
+cluster-smoke: .venv/stamp-dev
+	deploy/tools/cluster-smoke.sh
 
 # A wheel of another index may add its build to the version (2.13.0+cpu): the requirements name the release alone.
 lock: .venv/stamp-dev

@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from msaas.queue import Queue
 from msaas.web import create_app
 from msaas.web.page import STATIC
 
@@ -12,8 +13,9 @@ FILES = sorted(path.relative_to(STATIC).as_posix() for path in STATIC.rglob("*")
 
 
 @pytest.fixture
-def client(settings, queue, storage):
-    return create_app(settings, queue=queue, storage=storage).test_client()
+def client(settings):
+    """Without the fixtures that empty the servers: the songs of the other tests here live on them."""
+    return create_app(settings).test_client()
 
 
 def test_browsers_get_the_page_and_programs_the_calls(client):
@@ -65,7 +67,8 @@ def test_modules_import_only_modules_that_are_there():
             assert (path.parent / name).is_file(), f"{path.name} imports {name}"
 
 
-def test_what_may_be_asked_for_is_listed(client, queue, settings):
+def test_what_may_be_asked_for_is_listed(client, settings):
+    queue = Queue.from_settings(settings)
     queue.publish_model(settings.model, {"sources": ["drums", "bass", "other", "vocals"]})
     offer = client.get("/apiv1/models").json
     assert offer["default"] == settings.model

@@ -1,0 +1,261 @@
+#!/usr/bin/env bash
+# Installs MSaaS in the cluster that kubectl points at: checks, builds or pulls, applies, waits, says what to do next.
+# Running it again is harmless.
+#
+#   ./deploy-all.sh [--overlay NAME] [--namespace NAME] [--registry HOST/PATH] [--tag TAG] [--build | --no-build]
+#                   [--weights MODEL|none] [--timeout SECONDS] [--dry-run] [--down [--purge]]
+#
+#   --overlay     deploy/overlays/NAME, or a folder of your own (default: deploy/base, everything)
+#   --namespace   where to (default: msaas)
+#   --registry    where the images are pulled from; with --build they are pushed there first
+#   --tag         their tag (default: this release)
+#   --build       build the images here; the default for kind and minikube, into which they are loaded
+#   --weights     the model baked into the worker's image; `none` lets the worker fetch it (default: htdemucs)
+#   --dry-run     change nothing: check, render, and print what would be done
+#   --down        remove everything but the volumes and the Secrets; --purge removes those as well
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")"
+
+overlay=deploy/base namespace=msaas registry='' tag='' weights=htdemucs timeout=900
+build=auto dry_run=false down=false purge=false
+version=$(sed -nE 's/^__version__ = "(.*)"$/\1/p' src/msaas/__init__.py)
+work=''
+
+usage() { sed -n '2,17p' "${BASH_SOURCE[0]}" | sed -E 's/^# ?//'; }
+
+die() {
+  echo "deploy-all: $*" >&2
+  exit 1
+}
+
+say() { printf '\n== %s\n' "$*"; }
+
+# Runs a command that changes something; prints it instead where nothing is to change.
+run() {
+  if "$dry_run"; then
+    printf 'would run: %s\n' "$*"
+  else
+    "$@"
+  fi
+}
+
+parse() {
+  while (($#)); do
+    case $1 in
+      --overlay) overlay=${2:?--overlay needs a name} && shift ;;
+      --namespace) namespace=${2:?--namespace needs a name} && shift ;;
+      --registry) registry=${2:?--registry needs an address} && shift ;;
+      --tag) tag=${2:?--tag needs a tag} && shift ;;
+      --weights) weights=${2:?--weights needs a model} && shift ;;
+      --timeout) timeout=${2:?--timeout needs seconds} && shift ;;
+      --build) build=true ;;
+      --no-build) build=false ;;
+      --dry-run) dry_run=true ;;
+      --down) down=true ;;
+      --purge) purge=true ;;
+      -h | --help) usage && exit 0 ;;
+      *) usage >&2 && die "unknown argument $1" ;;
+    esac
+    shift
+  done
+  [[ $overlay == */* ]] || overlay=deploy/overlays/$overlay
+  [[ $namespace =~ ^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$ ]] || die "$namespace is no name for a namespace"
+}
+
+# --- checks: everything that is missing, at once
+
+check() {
+  local missing=()
+  command -v kubectl >/dev/null || missing+=('kubectl is not installed: https://kubernetes.io/docs/tasks/tools/')
+  [[ -f $overlay/kustomization.yaml ]] || missing+=("$overlay has no kustomization.yaml; there are: $(overlays)")
+  if ! "$dry_run" && command -v kubectl >/dev/null; then
+    kubectl get namespaces >/dev/null 2>&1 ||
+      missing+=("kubectl reaches no cluster (context: $(context)); kubectl config use-context NAME picks one")
+  fi
+  if ((${#missing[@]})); then
+    printf 'missing: %s\n' "${missing[@]}" >&2
+    exit 1
+  fi
+}
+
+# What the rendered objects need of the cluster beyond Kubernetes itself.
+check_kinds() {
+  local group
+  for group in keda.sh monitoring.coreos.com; do
+    grep -q "^apiVersion: $group/" "$work/all.yaml" || continue
+    "$dry_run" && echo "needs: the API $group in the cluster" && continue
+    [[ -n $(kubectl api-resources --api-group="$group" -o name 2>/dev/null) ]] ||
+      die "the cluster does not know $group, which $overlay uses; docs/kubernetes.md says how to install it"
+  done
+}
+
+overlays() {
+  local folder names=()
+  for folder in deploy/overlays/*/; do names+=("$(basename "$folder")"); done
+  echo "${names[*]}"
+}
+
+context() { kubectl config current-context 2>/dev/null || echo none; }
+
+# --- images
+
+decide_build() {
+  [[ $build == auto ]] || return 0
+  build=false
+  case $(context) in
+    kind-* | minikube) [[ -n $registry ]] || build=true ;;
+  esac
+}
+
+build_images() {
+  local arguments=(--weights "$weights")
+  [[ -z $registry ]] || arguments+=(--registry "$registry" --push)
+  [[ -z $tag ]] || arguments+=(--tag "$tag")
+  run deploy/tools/images.sh "${arguments[@]}"
+  [[ -n $registry ]] || load_images
+}
+
+load_images() {
+  local part image where
+  where=$(context)
+  for part in rest worker logs; do
+    image=msaas-$part:${tag:-$version}
+    case $where in
+      kind-*) run kind load docker-image --name "${where#kind-}" "$image" ;;
+      minikube) run minikube image load "$image" ;;
+      *) echo "$image is on this machine only: the cluster's nodes have to find it (--registry)" ;;
+    esac
+  done
+}
+
+# --- objects
+
+# The overlay with this call's namespace and images, as one file. Beside the overlays, since kustomize reads no
+# absolute paths.
+render() {
+  work=$(mktemp -d deploy/.deploy-all-XXXXXX)
+  trap 'rm -rf "$work"' EXIT
+  {
+    printf 'apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nnamespace: %s\n' "$namespace"
+    printf 'resources: [../../%s]\n' "${overlay#./}"
+    images
+  } >"$work/kustomization.yaml"
+  kubectl kustomize "$work" >"$work/rendered.yaml" || die "$overlay cannot be rendered; is kubectl older than 1.27?"
+  # KEDA asks from its own namespace, by Redis' full name.
+  sed "s/redis\.msaas\.svc/redis.$namespace.svc/" "$work/rendered.yaml" >"$work/all.yaml"
+}
+
+images() {
+  [[ -n $registry$tag ]] || return 0
+  local part
+  echo 'images:'
+  for part in rest worker logs; do
+    printf '  - name: msaas-%s\n' "$part"
+    [[ -z $registry ]] || printf '    newName: %s/msaas-%s\n' "$registry" "$part"
+    [[ -z $tag ]] || printf '    newTag: "%s"\n' "$tag"
+  done
+}
+
+apply() {
+  # The namespace first, since the Secrets go into it; the pods last, since they read them.
+  document Namespace >"$work/namespace.yaml"
+  run kubectl apply -f "$work/namespace.yaml"
+  make_secret msaas-minio access-key secret-key
+  make_secret msaas-redis password
+  # A finished Job of an older release cannot be changed.
+  run kubectl -n "$namespace" delete job minio-buckets --ignore-not-found
+  run kubectl apply -f "$work/all.yaml"
+}
+
+# document KIND [NAME]: those rendered.
+document() {
+  awk -v kind="$1" -v name="${2:-}" 'BEGIN { RS = "---\n"; ORS = "---\n" }
+    tolower("\n" $0) ~ "\nkind: " tolower(kind) "\n" && (name == "" || $0 ~ "\n  name: " name "\n")' "$work/all.yaml"
+}
+
+has() { [[ -n $(document "$@") ]]; }
+
+# Keys made up once, and kept: a second run, or your own Secret of that name, changes nothing.
+make_secret() {
+  local name=$1 key literals=()
+  shift
+  if has Secret "$name"; then return; fi
+  if ! "$dry_run" && kubectl -n "$namespace" get secret "$name" >/dev/null 2>&1; then return; fi
+  for key in "$@"; do literals+=("--from-literal=$key=$(random_key)"); done
+  if "$dry_run"; then
+    echo "would run: kubectl -n $namespace create secret generic $name (random $*), unless there is one"
+  else
+    kubectl -n "$namespace" create secret generic "$name" "${literals[@]}"
+  fi
+}
+
+random_key() { head -c 20 /dev/urandom | od -An -tx1 | tr -d ' \n'; }
+
+wait_until_ready() {
+  local what
+  for what in statefulset/redis statefulset/minio deployment/rest deployment/logs deployment/worker; do
+    has "${what%/*}" "${what#*/}" || continue
+    run kubectl -n "$namespace" rollout status "$what" --timeout="${timeout}s" || explain "$what"
+  done
+}
+
+explain() {
+  local name=${1#*/}
+  kubectl -n "$namespace" get pods -l "app.kubernetes.io/name=$name" >&2 || true
+  kubectl -n "$namespace" logs -l "app.kubernetes.io/name=$name" --tail=20 >&2 || true
+  die "$1 is not ready after $timeout s; above are its pods and their last lines"
+}
+
+next_steps() {
+  cat <<END
+
+MSaaS is up in the namespace $namespace. To reach it from here:
+
+  kubectl -n $namespace port-forward service/rest 5000:5000
+
+and, in another shell:
+
+  curl -F file=@data/the-slow-river.mp3 http://localhost:5000/apiv1/separate
+  curl http://localhost:5000/apiv1/jobs/<songhash>
+  curl -o vocals.mp3 http://localhost:5000/apiv1/track/<songhash>-vocals
+
+  kubectl -n $namespace logs -f deployment/logs       every part's lines
+  ./deploy-all.sh --down --overlay $overlay --namespace $namespace
+END
+}
+
+# --- down
+
+# Volumes are songs, Secrets are what they are read with: they stay unless asked for.
+take_down() {
+  if "$purge"; then
+    run kubectl delete namespace "$namespace" --ignore-not-found
+    return
+  fi
+  local kinds=deployments,statefulsets,jobs,services,ingresses,configmaps,networkpolicies,poddisruptionbudgets
+  if grep -q '^apiVersion: keda.sh/' "$work/all.yaml"; then kinds=scaledobjects.keda.sh,triggerauthentications.keda.sh,$kinds; fi
+  if grep -q '^apiVersion: monitoring.coreos.com/' "$work/all.yaml"; then
+    kinds=servicemonitors.monitoring.coreos.com,podmonitors.monitoring.coreos.com,$kinds
+  fi
+  run kubectl -n "$namespace" delete "$kinds" -l app.kubernetes.io/part-of=msaas --ignore-not-found
+  echo "the volumes and Secrets of $namespace are kept; --down --purge removes them too"
+}
+
+main() {
+  parse "$@"
+  check
+  say "rendering $overlay" && render
+  grep -E '^kind:' "$work/all.yaml" | sort | uniq -c
+  if "$down"; then
+    say "taking down $namespace" && take_down
+    return
+  fi
+  check_kinds
+  decide_build
+  if "$build"; then say 'images' && build_images; fi
+  say "applying to $namespace" && apply
+  say 'waiting until ready' && wait_until_ready
+  if "$dry_run"; then say 'nothing was changed'; else next_steps; fi
+}
+
+main "$@"

@@ -1,0 +1,190 @@
+#!/usr/bin/env bash
+# Our images and manifests at work on one Debian machine, without a registry or a cluster: builds the images from
+# stand-in bases, plays rest, worker, logs and Redis from deploy/overlays/container-smoke with podman, posts a song,
+# gets four stems. Root; needs .venv with the package and its [dev] extra. It cleans up after itself; images stay, in
+# /var/lib/msaas-lab, for the next time.
+#
+#   container-smoke.sh [--no-build] [SONG]
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+
+LAB_FOLDER=$(mktemp -d)
+# shellcheck source=deploy/tools/lab.sh
+source deploy/tools/lab.sh
+
+python=.venv/bin/python
+python_image=localhost/msaas-standin/python:bookworm
+redis_image=localhost/msaas-standin/redis:bookworm
+rest=http://127.0.0.1:10500
+worker=http://127.0.0.1:10808
+overlay=deploy/.smoke-$$
+song=data/the-slow-river.mp3
+build=true
+s3_pid=''
+pods=(redis-pod-0 rest-pod-0 worker-pod-0 logs-pod-0)
+
+say() { printf '\n== %s\n' "$*"; }
+
+die() {
+  echo "container-smoke: $*" >&2
+  exit 1
+}
+
+parse() {
+  while (($#)); do
+    case $1 in
+      --no-build) build=false ;;
+      -*) die "unknown argument $1" ;;
+      *) song=$1 ;;
+    esac
+    shift
+  done
+}
+
+clean_up() {
+  local status=$?
+  trap - EXIT
+  if ((status)) && [[ -s $LAB_FOLDER/play.yaml ]]; then show_logs; fi
+  # By name: `kube down` leaves what a `kube play` that failed half-way has started.
+  if [[ -s $LAB_FOLDER/play.yaml ]]; then podman pod rm --force --ignore --time 5 "${pods[@]}" >/dev/null 2>&1; fi
+  podman secret rm msaas-minio msaas-redis >/dev/null 2>&1 || true
+  if [[ -n $s3_pid ]]; then kill "$s3_pid" 2>/dev/null && wait "$s3_pid" || true; fi
+  rm -rf "$LAB_FOLDER" "$overlay"
+  exit "$status"
+}
+
+show_logs() {
+  local name
+  for name in redis rest worker logs; do
+    echo "-- $name" >&2
+    podman logs --tail 30 "$name-pod-0-$name" >&2 || true
+  done
+}
+
+build_images() {
+  local arguments
+  lab_base "$python_image" python3 python3-venv python3-pip
+  lab_base "$redis_image" redis-server
+  mapfile -t arguments < <(lab_pip_arguments)
+  # torch comes from where this machine's pip finds it: its own index may be out of reach.
+  nice deploy/tools/images.sh --engine buildah --registry localhost --tag smoke --weights htdemucs_mini -- \
+    --isolation chroot --pull-never "${arguments[@]}" \
+    --build-arg "PYTHON_IMAGE=$python_image" --build-arg TORCH_INDEX= >"$LAB_FOLDER/build.log" 2>&1 ||
+    { tail -30 "$LAB_FOLDER/build.log" && die 'an image cannot be built'; }
+  grep -E '^localhost/msaas-' "$LAB_FOLDER/build.log"
+}
+
+start_s3() {
+  local access=$1 secret=$2
+  mkdir "$LAB_FOLDER/s3"
+  "$python" deploy/tools/smoke_s3.py "$LAB_FOLDER/s3" "$access" "$secret" >"$LAB_FOLDER/s3.out" &
+  s3_pid=$!
+  wait_until 60 test -s "$LAB_FOLDER/s3.out" || die 'the S3 server did not come up'
+}
+
+# podman 4.3 cannot read the Secrets that it plays itself; those made beforehand are JSON of base64.
+make_secrets() {
+  printf '{"access-key": "%s", "secret-key": "%s"}' "$(encoded "$1")" "$(encoded "$2")" |
+    podman secret create msaas-minio - >/dev/null
+  printf '{"password": "%s"}' "$(encoded "$2")" | podman secret create msaas-redis - >/dev/null
+}
+
+encoded() { printf %s "$1" | base64 -w0; }
+
+# The overlay, with what is known only now: the S3 server's address.
+render() {
+  mkdir "$overlay"
+  cat >"$overlay/kustomization.yaml" <<YAML
+apiVersion: kustomize.config.k8s.io/v1beta1
+kind: Kustomization
+namespace: msaas
+resources: [../overlays/container-smoke]
+generatorOptions:
+  disableNameSuffixHash: true
+configMapGenerator:
+  - name: msaas-settings
+    behavior: merge
+    literals: [MINIO_HOST=$(<"$LAB_FOLDER/s3.out")]
+YAML
+  .venv/bin/kubectl kustomize "$overlay" >"$LAB_FOLDER/play.yaml"
+}
+
+wait_until() {
+  local deadline=$((SECONDS + $1))
+  shift
+  until "$@"; do
+    ((SECONDS < deadline)) || return 1
+    sleep 0.5
+  done
+}
+
+answers() { "$python" -c 'import sys, urllib.request as u; u.urlopen(sys.argv[1], timeout=9)' "$1" 2>/dev/null; }
+
+ports_are_free() {
+  "$python" -c 'import sys; from msaas.local.servers import ports_are_free; sys.exit(not ports_are_free((10500, 10637, 10808)))'
+}
+
+# What the manifests promise about every container of ours holds in the running one.
+check_container() {
+  local part=$1 container
+  container=$part-pod-0-$part
+  [[ $(podman exec "$container" id -u) == 10001 ]] || die "$part does not run as user 10001"
+  ! podman exec "$container" touch /app/written 2>/dev/null || die "$part can write to its root file system"
+  podman exec "$container" touch /scratch/written || die "$part cannot write to /scratch"
+  [[ $(podman exec "$container" sed -n 's/^CapEff:\t*//p' /proc/1/status) == 0000000000000000 ]] ||
+    die "$part has capabilities"
+  podman exec "$container" sh -c '! command -v gcc cc pip' >/dev/null || die "$part has a compiler or pip"
+  printf '%-8s user 10001, root read-only, no capabilities, memory limit %s\n' "$part" \
+    "$(podman inspect --format '{{.HostConfig.Memory}}' "$container")"
+}
+
+# The largest resident set of each process, added up: pages that processes share are counted in each.
+peak_memory() {
+  local part=$1
+  podman exec "$part-pod-0-$part" sh -c 'cat /proc/[0-9]*/status' |
+    awk -v part="$part" '/^Name:/ { name = $2 } /^VmHWM:/ && name !~ /^(sh|cat)$/ { sum += $2; list = list sprintf(" %s %.0f", name, $2 / 1024) }
+      END { printf "%-8s %.0f MiB at most, by process:%s\n", part, sum / 1024, list }'
+}
+
+metric() {
+  "$python" - "$1" "$2" <<'PY'
+import sys, urllib.request as u
+text = u.urlopen(sys.argv[1] + "/metrics", timeout=9).read().decode()
+found = [line for line in text.splitlines() if line.startswith(sys.argv[2])]
+sys.exit(not found or print("\n".join(found)))
+PY
+}
+
+main() {
+  parse "$@"
+  ((EUID == 0)) || die 'building and playing containers here needs root'
+  [[ -f $song ]] || die "$song is not there"
+  [[ -x .venv/bin/kubectl && -x $python ]] || die 'no .venv with the [dev] extra: make check sets it up'
+  ports_are_free || die 'ports 10500, 10637 and 10808 have to be free'
+  trap clean_up EXIT
+  say 'tools' && lab_setup
+  if "$build"; then say 'images' && build_images; fi
+  local access secret
+  access=smoke$RANDOM secret=$(head -c 16 /dev/urandom | od -An -tx1 | tr -d ' \n')
+  say 'S3 on the host' && start_s3 "$access" "$secret"
+  say 'the manifests, played' && make_secrets "$access" "$secret" && render
+  (ulimit -n 4096 && podman kube play --quiet "$LAB_FOLDER/play.yaml" >"$LAB_FOLDER/play.log" 2>&1) ||
+    { cat "$LAB_FOLDER/play.log" && die 'podman cannot play them'; }
+  wait_until 60 answers "$rest/readyz" || die 'the API is not ready within a minute'
+  wait_until 180 answers "$worker/readyz" || die 'the worker is not ready within three minutes'
+  local part
+  for part in rest worker logs; do check_container "$part"; done
+  say "a song: $song" && "$python" deploy/tools/smoke_client.py "$rest" "$song"
+  say 'memory'
+  for part in redis rest worker logs; do peak_memory "$part"; done
+  say 'metrics'
+  metric "$rest" msaas_queue_ && metric "$rest" msaas_jobs_submitted_total && metric "$worker" msaas_jobs_ended_total &&
+    metric "$worker" msaas_audio_seconds_total
+  say 'the log printer'
+  sleep 2
+  podman logs logs-pod-0-logs >"$LAB_FOLDER/logs.txt" 2>&1
+  grep -E 'submitted job=|finished job=|done -' "$LAB_FOLDER/logs.txt" || die 'the log printer missed the job'
+  say 'container-smoke: passed'
+}
+
+main "$@"

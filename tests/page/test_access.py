@@ -56,13 +56,17 @@ def test_nothing_runs_over_the_edge_of_a_phone(open_page, song):
 
 
 def test_a_song_is_sent_with_the_keyboard_alone(page):
+    expect(page.locator("#pick")).to_be_visible()
     for _ in range(8):
         page.keyboard.press("Tab")
         if page.evaluate("document.activeElement.id") == "pick":
             break
-    with page.expect_file_chooser() as chooser:
-        page.keyboard.press("Enter")
-    chooser.value.set_files({"name": "Keys.flac", "mimeType": "audio/flac", "buffer": flac(tune(1, seed=741))})
+    expect(page.locator("#pick")).to_be_focused(timeout=1000)
+    # what the browser's own dialog does from here on is not ours to test
+    page.evaluate("document.querySelector('#file').addEventListener('click', () => { document.title = 'asked' })")
+    page.keyboard.press("Enter")
+    expect(page).to_have_title("asked")
+    pick(page, ("Keys.flac", flac(tune(1, seed=741))))
     expect(page.locator("#play")).to_be_visible()
     assert page.evaluate("document.activeElement.id") == "main"
 

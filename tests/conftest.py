@@ -6,12 +6,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 from msaas.local.servers import Keys, Valkey, Weed, free_port, running
 from msaas.queue import Queue, connect
 from msaas.settings import Settings
 from msaas.storage import Storage
+
+# How long an example takes says how busy the machine is; what is slow is for the benchmarks to find.
+hypothesis.settings.register_profile("msaas", deadline=None)
+hypothesis.settings.load_profile("msaas")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 LEASE_SECONDS = 2.0
@@ -25,7 +30,7 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
     found = sorted((report.nodeid, str(report.longrepr)) for report in skipped if LEFT_OUT in str(report.longrepr))
     if found:
         terminalreporter.section("tests left out", red=True, bold=True)
-        terminalreporter.line(found[0][1].partition(LEFT_OUT)[2].strip(" ')"))
+        terminalreporter.line(found[0][1].partition(LEFT_OUT)[2].strip().removesuffix("')"))
         for name, _ in found:
             terminalreporter.line(f"  {name}")
 

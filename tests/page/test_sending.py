@@ -33,7 +33,7 @@ def progress_until_lanes(page: Page) -> list[int]:
 
 
 def test_a_dropped_song_is_followed_until_its_four_lanes_are_there(page):
-    drop(page, "Night_Bus.flac", flac(tune(25, seed=702)))
+    drop(page, "Night_Bus.flac", flac(tune(16, seed=702)))
     expect(page).to_have_url(JOB_ADDRESS)
     expect(page.locator("#song-title")).to_have_text("Night Bus")
     seen = progress_until_lanes(page)
@@ -45,7 +45,7 @@ def test_a_dropped_song_is_followed_until_its_four_lanes_are_there(page):
 
 
 def test_a_reload_in_mid_job_loses_nothing(page):
-    pick(page, ("Ferry.flac", flac(tune(15, seed=703))))
+    pick(page, ("Ferry.flac", flac(tune(12, seed=703))))
     expect(page).to_have_url(JOB_ADDRESS)
     expect(page.locator("#stage")).to_have_text("Separating")
     page.reload()

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import av
 from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
 from av.container import InputContainer
+from av.packet import Packet
 
-from msaas.audio.ending import AudioPacket, Ending
 from msaas.errors import NotAudio
+
+AudioPacket: TypeAlias = "Packet[AudioStream]"  # generic in the stubs alone
 
 # Demuxers that read one self-contained file. Playlists (hls, concat, dash), devices, image sequences and raw PCM
 # (which any bytes would match) are left out; `mov` follows no external references unless told to.
@@ -131,33 +134,21 @@ def _best_audio(container: InputContainer) -> AudioStream:
     raise NotAudio("the file's audio is in a codec that cannot be decoded")
 
 
-def frames(song: OpenSong, skipped: Callable[[], None]) -> Iterator[tuple[AudioFrame, int]]:
-    """Every frame that decodes, in order, with how many of its samples belong to the song.
+def frames(song: OpenSong, skipped: Callable[[], None]) -> Iterator[AudioFrame]:
+    """Every frame that decodes, in order. `skipped` is called once for each packet or read that does not decode.
 
-    `skipped` is called once for each packet or read that does not decode.
+    FFmpeg cuts what an encoder put ahead and behind, as far as the container says so to it: both in MP3, Ogg and
+    WebM, in MP4 what is ahead.
     """
-    ending = Ending(song.container, song.stream)
-    for packet, last in _with_last(_packets(song, skipped)):
-        for frame in _decode(song, packet, skipped):
-            yield frame, ending.kept(frame, packet if last else None)
-    for frame in _decode(song, None, skipped):  # what the decoder still holds
-        yield frame, ending.kept(frame, None)
+    for packet in _packets(song, skipped):
+        yield from _decode(song, packet, skipped)
+    yield from _decode(song, None, skipped)  # what the decoder still holds
 
 
 def nothing_decodes(song: OpenSong) -> NotAudio:
     if song.packets_read:
         return NotAudio(f"nothing in the file decodes to sound: {song.packets_read} packets tried")
     return NotAudio("the file has no samples")
-
-
-def _with_last(packets: Iterable[AudioPacket]) -> Iterator[tuple[AudioPacket, bool]]:
-    held: AudioPacket | None = None
-    for packet in packets:
-        if held is not None:
-            yield held, False
-        held = packet
-    if held is not None:
-        yield held, True
 
 
 def _packets(song: OpenSong, skipped: Callable[[], None]) -> Iterator[AudioPacket]:

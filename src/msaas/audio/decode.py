@@ -62,14 +62,14 @@ class Decoder:
         """Slices of [self.channels, n] at the song's own rate, finite and within the limits."""
         meter, convert = _Meter(self.limits, report), _ToFloat()
         with open_song(self.path) as song:
-            for frame, kept in frames(song, report.count_skipped):
+            for frame in frames(song, report.count_skipped):
                 samples = convert(frame)
                 if samples is None:
                     report.count_skipped()
                     continue
-                meter.count(frame, kept)
+                meter.count(frame)
                 weights = matrix(tuple(channel.name for channel in frame.layout.channels), self.channels)
-                for part in _slices(samples[:, :kept]):
+                for part in _slices(samples):
                     yield weights @ _finite(part, report), frame.sample_rate
             if not report.samples_in:
                 raise nothing_decodes(song)
@@ -82,8 +82,8 @@ class _Meter:
         self._limits, self._report = limits, report
         self._seconds, self._bytes = 0.0, 0
 
-    def count(self, frame: AudioFrame, samples: int) -> None:
-        channels = frame.layout.nb_channels
+    def count(self, frame: AudioFrame) -> None:
+        samples, channels = frame.samples, frame.layout.nb_channels
         if not self._report.samples_in:
             self._report.sample_rate_in, self._report.channels_in = frame.sample_rate, channels
         self._report.samples_in += samples

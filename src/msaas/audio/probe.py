@@ -69,9 +69,8 @@ def _first_frame(song: OpenSong) -> AudioFrame:
         if skipped >= MAX_SKIPPED_PACKETS:
             raise nothing_decodes(song)
 
-    for frame, kept in frames(song, count):
-        if kept:
-            return frame
+    for frame in frames(song, count):
+        return frame
     raise nothing_decodes(song)
 
 

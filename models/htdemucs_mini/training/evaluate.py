@@ -1,0 +1,112 @@
+"""How well a model separates: `python -m training.evaluate --songs DIR`. Median SDR a stem, beside what costs nothing.
+
+A song's SDR is over the whole song, left and right together (losses.sdr); a stem that is silent throughout a song
+has none. The model runs as the service runs it: normalised by the whole song, 25 % overlap, no shifts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from demucs.apply import apply_model
+from demucs.pretrained import get_model
+
+from training.examples import FULL_SCALE, SILENT
+from training.losses import sdr
+from training.notes import STEMS
+from training.plain import plain_separation
+
+HERE = Path(__file__).resolve().parent.parent
+Separator = Callable[[torch.Tensor], torch.Tensor]  # [2, samples] ▸ [4, 2, samples]
+
+
+def by_model(name: str, repo: Path) -> Separator:
+    model = get_model(name, repo=repo).eval()
+    order = [model.sources.index(stem) for stem in STEMS]
+
+    def separate(mix: torch.Tensor) -> torch.Tensor:
+        centre = mix.mean(0)
+        mean, spread = centre.mean(), centre.std() + 1e-8
+        with torch.inference_mode():
+            stems = apply_model(model, ((mix - mean) / spread)[None], shifts=0, overlap=0.25)[0]
+        return (stems * spread + mean)[order]
+
+    return separate
+
+
+def the_mixture(mix: torch.Tensor) -> torch.Tensor:
+    return mix.expand(len(STEMS), *mix.shape)
+
+
+def a_quarter(mix: torch.Tensor) -> torch.Tensor:
+    return the_mixture(mix) / len(STEMS)
+
+
+def scores(separators: Mapping[str, Separator], folder: Path) -> dict[str, np.ndarray]:
+    """Each separator's SDRs, [songs, 4] in dB; nan where a stem is silent. Raises FileNotFoundError without songs."""
+    files = sorted(folder.glob("*.npy"))
+    if not files:
+        raise FileNotFoundError(f"no rendered songs in {folder}")
+    rows: dict[str, list[np.ndarray]] = {name: [] for name in separators}
+    for file in files:
+        stems = torch.from_numpy(np.load(file).astype(np.float32) / FULL_SCALE)
+        quiet = stems.pow(2).mean((-1, -2)).sqrt() < SILENT
+        for name, separate in separators.items():
+            values = sdr(separate(stems.sum(0)), stems)
+            rows[name].append(torch.where(quiet, torch.nan, values).numpy())
+    return {name: np.stack(found) for name, found in rows.items()}
+
+
+def table(title: str, found: Mapping[str, np.ndarray]) -> str:
+    """Markdown: medians over the songs, and their mean over the stems."""
+    songs = len(next(iter(found.values())))
+    lines = [f"| {title}, {songs} songs, median SDR in dB | {' | '.join(STEMS)} | mean |", "|---" * 6 + "|"]
+    for name, values in found.items():
+        medians = np.nanmedian(values, axis=0)
+        cells = [f"{value:.2f}".replace("-", "−") for value in (*medians, medians.mean())]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def write_into(card: Path, text: str) -> None:
+    """Between the card's two marks; everything else stays."""
+    marks = re.compile(r"(<!-- figures -->\n).*?(<!-- end of figures -->)", re.DOTALL)
+    whole = card.read_text()
+    if not marks.search(whole):
+        raise ValueError(f"{card} has no place for the figures")
+    card.write_text(marks.sub(lambda found: f"{found[1]}{text}\n{found[2]}", whole))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--songs", nargs="+", metavar="TITLE=DIR", required=True)
+    parser.add_argument("--model", default="htdemucs_mini")
+    parser.add_argument("--repo", type=Path, default=HERE)
+    parser.add_argument("--card", type=Path, help="a model card to write the tables into")
+    parser.add_argument("--json", type=Path, help="a file for the figures of every song")
+    options = parser.parse_args()
+    separators = {
+        "the mixture itself": the_mixture,
+        "a quarter of it": a_quarter,
+        "plain signal processing": plain_separation,
+        options.model: by_model(options.model, options.repo),
+    }
+    folders = dict(pair.split("=", 1) for pair in options.songs)
+    found = {title: scores(separators, Path(folder)) for title, folder in folders.items()}
+    text = "\n\n".join(table(title, values) for title, values in found.items())
+    print(text)
+    if options.card:
+        write_into(options.card, text)
+    if options.json:
+        figures = {t: {n: v.round(3).tolist() for n, v in values.items()} for t, values in found.items()}
+        options.json.write_text(json.dumps(figures, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

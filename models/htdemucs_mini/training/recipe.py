@@ -1,0 +1,68 @@
+"""What is trained, and how: every number of the recipe. Reads nothing, trains nothing."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import torch
+from demucs.htdemucs import HTDemucs
+from demucs.transformer import LayerScale as AttentionScale
+
+from training.notes import RATE, STEMS
+
+# HTDemucs' own starts (1e-3 for its residual branches, 1e-4 for attention) suit runs of a hundred thousand steps:
+# in some thousands those branches would hardly wake.
+RESIDUAL_SCALE = 0.1
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One run. `architecture` goes to demucs.htdemucs.HTDemucs as it is."""
+
+    architecture: dict[str, Any] = field(
+        default_factory=lambda: {
+            "channels": 16,
+            "depth": 4,
+            "t_layers": 1,
+            "t_heads": 4,
+            "bottom_channels": 0,
+            "dconv_init": RESIDUAL_SCALE,
+            "cac": False,
+            "wiener_iters": -1,
+            "end_iters": -1,
+            "segment": 4,
+        }
+    )
+    seed: int = 20
+    segment_seconds: float = 3.0
+    examples_a_step: int = 1
+    learning_rate: float = 1e-3
+    muon_rate: float = 0.02
+    clip_norm: float = 5.0
+    warm_up: float = 0.02  # share of the run
+    decay_from: float = 0.1  # share of the run after which the rate falls straight to nothing
+    ema: float = 0.999
+    spectral_weight: float = 0.5
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def build_model(recipe: Recipe) -> HTDemucs:
+    """A new model, seeded."""
+    torch.manual_seed(recipe.seed)
+    model = HTDemucs(sources=list(STEMS), audio_channels=2, samplerate=RATE, **recipe.architecture)
+    for module in model.modules():
+        if isinstance(module, AttentionScale):
+            module.scale.data.fill_(RESIDUAL_SCALE)
+    return model
+
+
+def rate_at(recipe: Recipe, share: float) -> float:
+    """The learning rate's factor, 0 … 1, when so much of the run is over: up, level, then straight down."""
+    if share < recipe.warm_up:
+        return share / recipe.warm_up
+    if share < recipe.decay_from:
+        return 1.0
+    return max(0.0, (1.0 - share) / (1.0 - recipe.decay_from))

@@ -3,7 +3,8 @@
 
     python3 sample-requests.py [song] [-o folder]
 
-The API is looked for at MSAAS_URL, else at http://localhost:5000. Stems end up in the folder (sample-stems/).
+The API is looked for at MSAAS_URL, else at http://localhost:5000, and shown the key in MSAAS_API_KEY, where there is
+one. Stems end up in the folder (sample-stems/).
 """
 
 import argparse
@@ -20,6 +21,7 @@ from tqdm import tqdm
 HERE = Path(__file__).resolve().parent
 TIMEOUT_SECONDS = (5, 60)  # to connect; between two bytes of an answer
 PAUSES_SECONDS = (0.2, 0.5, 1, 2, 4, 5, 5, 5, 5, 5)
+LONGEST_WAIT_SECONDS = 120
 LOST = (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError)
 
 
@@ -34,22 +36,34 @@ class Api:
     Posted twice it is the same job.
     """
 
-    def __init__(self, url):
+    def __init__(self, url, key=""):
         self.url = url.rstrip("/")
+        self.key = key
+
+    def _show_key(self, request):
+        """In a header, never in the address: addresses end up in logs."""
+        if self.key:
+            request.headers["Authorization"] = f"Bearer {self.key}"
+        return request
 
     def call(self, method, path, **options):
         for pause in (*PAUSES_SECONDS, None):
             try:
-                answer = requests.request(method, self.url + path, timeout=TIMEOUT_SECONDS, **options)
+                answer = requests.request(
+                    method, self.url + path, timeout=TIMEOUT_SECONDS, auth=self._show_key, **options
+                )
             except LOST as error:
                 if pause is None:
                     raise GaveUp(f"{self.url} does not answer: {error}") from error
                 say(f"   (connection lost, once more in {pause} s)")
                 time.sleep(pause)
                 continue
-            if answer.status_code != 503 or pause is None:  # 503: busy, or Redis or S3 is away for the moment
+            wait = int(answer.headers.get("Retry-After", 5))
+            # 503: busy, or Redis or S3 is away for the moment. 429: too many calls, this minute or today
+            if answer.status_code not in (429, 503) or wait > LONGEST_WAIT_SECONDS or pause is None:
                 return answer
-            time.sleep(int(answer.headers.get("Retry-After", 5)))
+            answer.close()
+            time.sleep(wait)
         raise AssertionError("not reached")
 
     def ask(self, method, path, **options):
@@ -117,7 +131,11 @@ def post_again(api, song, songhash):
 
 def look_around(api):
     step("GET /apiv1/queue: what waits, what is in work")
-    queue = api.ask("GET", "/apiv1/queue")
+    answer = api.call("GET", "/apiv1/queue")
+    if answer.status_code == 403:  # these two show everybody's songs
+        say(f"   {answer.json()['detail']}")
+        return
+    queue = answer.json()
     say(f"   waiting {queue['queue'][:5]}, in work {queue['in_work'][:5]}")
 
     step("GET /apiv1/bucket: what is stored")
@@ -252,7 +270,13 @@ def main():
         sys.stderr.write(f"no song: {song or 'data/ has no MP3'}\n")
         return 2
     try:
-        walk(Api(chosen.url), song, chosen.out, chosen.keep, chosen.empty_buckets)
+        walk(
+            Api(chosen.url, os.environ.get("MSAAS_API_KEY", "").strip()),
+            song,
+            chosen.out,
+            chosen.keep,
+            chosen.empty_buckets,
+        )
     except GaveUp as error:
         sys.stderr.write(f"\n{error}\n")
         return 1

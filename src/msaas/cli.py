@@ -11,11 +11,11 @@ from importlib import metadata
 from pathlib import Path
 
 from msaas import settings
-from msaas.commands import callbacks, cancel, dead, jobs, separate
+from msaas.commands import callbacks, cancel, dead, jobs, keys, separate
 from msaas.errors import MSaaSError, SettingsError
 
 USAGE_STATUS = 2
-ASKED_WRONGLY = frozenset({"song_missing", "invalid_option", "bad_address"})
+ASKED_WRONGLY = frozenset({"song_missing", "invalid_option", "bad_address", "bad_key"})
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -52,7 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     table.add_argument("--markdown", action="store_true", help="as the README's table")
     table.set_defaults(run=_settings)
 
-    for command in (separate, jobs, cancel, dead, callbacks):
+    for command in (separate, jobs, cancel, dead, callbacks, keys):
         command.add(commands)
     _add_models(commands.add_parser("models", help="what models there are, and their weights"))
     return parser

@@ -145,12 +145,14 @@ def _parse_bitrate(value: Any, format_: str) -> int | None:
     return bitrate
 
 
-def songhash(audio_sha256: str, options: Options) -> str:
+def songhash(audio_sha256: str, options: Options, tenant: str = "") -> str:
     """The job's name: the same audio bytes with the same options are the same job.
 
-    `audio_sha256` is the hex digest of the uploaded bytes as they came.
+    `audio_sha256` is the hex digest of the uploaded bytes as they came. Each tenant has a namespace of its own, so
+    that nobody learns what others have sent; without keys there is no tenant.
     """
-    return str(uuid.uuid5(NAMESPACE, f"{audio_sha256}{options.to_json()}{RESULT_VERSION}"))
+    namespace = uuid.uuid5(NAMESPACE, f"tenant {tenant}") if tenant else NAMESPACE
+    return str(uuid.uuid5(namespace, f"{audio_sha256}{options.to_json()}{RESULT_VERSION}"))
 
 
 def parse_songhash(text: str) -> str:
@@ -204,6 +206,7 @@ class Job:
     created_at: float | None = None
     started_at: float | None = None
     finished_at: float | None = None
+    tenant: str = ""  # whose key posted it; empty without keys, or where it was pushed by hand
 
     @classmethod
     def from_hash(cls, songhash: str, record: Mapping[str, str]) -> Job:
@@ -224,6 +227,7 @@ class Job:
             created_at=_maybe_ms(record, "created_ms"),
             started_at=_maybe_ms(record, "started_ms"),
             finished_at=_maybe_ms(record, "finished_ms"),
+            tenant=record.get("tenant", ""),
         )
 
     @property

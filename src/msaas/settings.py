@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from msaas.access.keys import Key, parse_keys
+from msaas.access.origins import parse_origins
 from msaas.callbacks.addresses import Network, parse_networks
 from msaas.callbacks.signing import Secret, parse_secrets
 from msaas.errors import SettingsError
@@ -106,6 +108,14 @@ def _base_url(value: str) -> str:
     return text
 
 
+def _server_url(value: str) -> str:
+    """A base URL without a path: what is signed for the store begins with the bucket."""
+    text = _base_url(value)
+    if text and (parts := urlsplit(text)).path:
+        raise ValueError(f"give {parts.scheme}://{parts.netloc} alone")
+    return text
+
+
 def _setting(name: str, default: str, parse: Callable[[str], Any], unit: str, help_: str) -> Any:
     meta = {"name": name, "default": default, "parse": parse, "unit": unit, "help": help_}
     return field(default_factory=lambda: parse(default), metadata=meta)
@@ -126,6 +136,9 @@ class Settings:
     port: int = _setting("MSAAS_PORT", "5000", _number(int, 1, 65535), "port", "port the API binds to")
     url: str = _setting(
         "MSAAS_URL", "http://localhost:5000", _text, "URL", "where clients (sample-requests.py) find the API"
+    )
+    api_key: str = _setting(
+        "MSAAS_API_KEY", "", _text, "key", "what clients show the API; the API reads MSAAS_API_KEYS"
     )
     threads: int = _setting("MSAAS_THREADS", "32", _number(int, 2, 1024), "threads", "request threads of the API")
     max_upload_bytes: int = _setting(
@@ -149,8 +162,53 @@ class Settings:
         "MSAAS_DEBUG_ENDPOINTS", "false", _flag, "bool", "allow the calls that empty the buckets"
     )
 
+    api_keys: tuple[Key, ...] = _setting(
+        "MSAAS_API_KEYS",
+        "",
+        parse_keys,
+        "hashed keys",
+        "who may call the API, as `msaas keys new` prints them, by commas or line ends; empty lets everybody in",
+    )
+    rate_limit_per_minute: int = _setting(
+        "MSAAS_RATE_LIMIT_PER_MINUTE",
+        "0",
+        _number(int, 0, 10**6),
+        "posts",
+        "songs a key (without keys: an address) may post a minute; 60 times as many other calls; 0 for no limit",
+    )
+    daily_audio_minutes: float = _setting(
+        "MSAAS_DAILY_AUDIO_MINUTES",
+        "0",
+        _number(float, 0, 10**7),
+        "minutes",
+        "audio that a key (without keys: an address) may have separated in 24 hours; 0 for no limit",
+    )
+    max_queue: int = _setting(
+        "MSAAS_MAX_QUEUE", "10000", _number(int, 0, 10**9), "songs", "songs that may wait; 0 for no limit"
+    )
+    trusted_proxies: int = _setting(
+        "MSAAS_TRUSTED_PROXIES",
+        "0",
+        _number(int, 0, 16),
+        "proxies",
+        "proxies in front of the API whose X-Forwarded-For tells a caller's address",
+    )
+    cors_origins: frozenset[str] = _setting(
+        "MSAAS_CORS_ORIGINS", "", parse_origins, "origins", "whose pages may call the API from a browser, by commas"
+    )
+
     public_url: str = _setting(
         "MSAAS_PUBLIC_URL", "", _base_url, "URL", "where callbacks' receivers find the API; empty for links without it"
+    )
+    s3_public_url: str = _setting(
+        "MSAAS_S3_PUBLIC_URL",
+        "",
+        _server_url,
+        "URL",
+        "where clients reach the store, for `?redirect=1` of a track; empty refuses it",
+    )
+    s3_link_seconds: int = _setting(
+        "MSAAS_S3_LINK_SECONDS", "60", _number(int, 1, 604_800), "seconds", "how long such a link may be followed"
     )
     callback_secrets: tuple[Secret, ...] = _setting(
         "MSAAS_CALLBACK_SECRETS",
@@ -197,6 +255,21 @@ class Settings:
         "torch's threads; 0 leaves the choice to torch",
     )
 
+    decoder_memory_bytes: int = _setting(
+        "MSAAS_DECODER_MEMORY_BYTES",
+        "1000000000",
+        _number(int, 50_000_000, 10**12),
+        "bytes",
+        "address space the decoding of a song may take",
+    )
+    child_memory_bytes: int = _setting(
+        "MSAAS_CHILD_MEMORY_BYTES",
+        "0",
+        _number(int, 0, 10**13),
+        "bytes",
+        "memory the separation process may take; 0 leaves it to the container's limit",
+    )
+
     lease_seconds: float = _setting(
         "MSAAS_LEASE_SECONDS",
         "30",
@@ -227,6 +300,13 @@ class Settings:
         _number(float, 0, 86400),
         "seconds",
         "time a worker may finish its job on SIGTERM",
+    )
+    retention_hours: float = _setting(
+        "MSAAS_RETENTION_HOURS",
+        "0",
+        _number(float, 0, 10**6),
+        "hours",
+        "an ended job is deleted after so long, with its song and stems; the same on every part; 0 keeps all",
     )
     worker_http_port: int = _setting(
         "MSAAS_WORKER_HTTP_PORT",
@@ -262,6 +342,11 @@ class Settings:
     def allowed_models(self) -> tuple[str, ...]:
         """What a request may name, the default first."""
         return tuple(dict.fromkeys((self.model, *self.models)))
+
+
+def without_credentials(environ: Mapping[str, str]) -> dict[str, str]:
+    """For processes that read strangers' files: what is not there cannot be given away."""
+    return {name: value for name, value in environ.items() if not any(word in name.upper() for word in HIDDEN)}
 
 
 def _read(meta: Mapping[str, Any], environ: Mapping[str, str]) -> Any:

@@ -108,7 +108,7 @@ def test_a_service_that_goes_away_is_found_out_once(
     api: Api, songs: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(there, "RETRIES", 1)
-    api.answers["/apiv1/queue"] = [Answer(body={"queue": [], "total": 0, "in_work": [], "dead": []})]
+    api.answers["/apiv1/models"] = [Answer(body={"default": "htdemucs_mini"})]
     api.answers["/apiv1/separate"] = ["drop"]
     assert separate(*songs, "-o", tmp_path, "--url", api.url) == 1
     assert api.paths().count("/apiv1/separate") <= 2 * 2  # the second may have begun by then
@@ -118,7 +118,7 @@ def test_a_service_that_goes_away_is_found_out_once(
 def test_a_job_that_fails_and_a_file_that_is_missing_are_named_with_their_reason(
     api: Api, songs: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    api.answers["/apiv1/queue"] = [Answer(body={"queue": [], "total": 0, "in_work": [], "dead": []})]
+    api.answers["/apiv1/models"] = [Answer(body={"default": "htdemucs_mini"})]
     api.answers[f"/apiv1/jobs/{HASH}"] = [Answer(body=FAILED)]
     assert separate(songs[0], "missing.mp3", "-o", tmp_path, "--url", api.url, "--json") == 1
     errors = [json.loads(line)["error"] for line in capsys.readouterr().out.splitlines()]

@@ -19,6 +19,7 @@ FORBIDDEN = {
     "worker": {"flask", "werkzeug", "gunicorn", "msaas.web", "msaas.local"},
     "callbacks": HEAVY
     | {"flask", "werkzeug", "gunicorn", "minio", "msaas.web", "msaas.worker", "msaas.storage", "msaas.housekeeping"},
+    "access": HEAVY | {"minio", "msaas.storage", "msaas.separation", "msaas.worker", "msaas.local"},
     "queue": HEAVY | {"flask", "werkzeug", "minio", "msaas.web", "msaas.worker", "msaas.storage"},
     "storage.py": HEAVY | {"flask", "werkzeug", "redis", "msaas.queue", "msaas.web", "msaas.worker"},
     "jobs.py": HEAVY | SERVERS | {"msaas.queue", "msaas.storage", "msaas.web", "msaas.worker", "msaas.audio"},
@@ -26,6 +27,7 @@ FORBIDDEN = {
     "errors.py": {"msaas"},
     "client": HEAVY | SERVERS | JOB_KNOWERS | {"msaas.separation", "msaas.audio", "msaas.settings", "msaas.local"},
     "housekeeping.py": HEAVY | {"flask", "werkzeug", "msaas.web", "msaas.worker"},
+    "sweep.py": HEAVY | {"flask", "werkzeug", "msaas.web", "msaas.worker"},
 }
 
 

@@ -11,6 +11,7 @@ with Client("http://localhost:5000") as client:
 from msaas.client.api import DEFAULT_URL, Client
 from msaas.client.errors import (
     BadAddress,
+    BadKey,
     ClientError,
     JobFailed,
     NotTheService,
@@ -23,6 +24,7 @@ from msaas.client.models import Job, JobError, Queue
 __all__ = [
     "DEFAULT_URL",
     "BadAddress",
+    "BadKey",
     "Client",
     "ClientError",
     "Job",

@@ -33,15 +33,25 @@ View = TypeVar("View", Job, Queue)
 class Client:
     """Calls are made again where the connection breaks or the API says it is busy: making one twice is harmless.
 
-    url: where the API is; MSAAS_URL, else http://localhost:5000. retries: tries after the first of each call.
-    sleep: waits between tries and between questions; what it raises ends the call. One thread at a time.
-    Raises BadAddress.
+    url: where the API is; MSAAS_URL, else http://localhost:5000. key: shown with each call; MSAAS_API_KEY, else none.
+    retries: tries after the first of each call. sleep: waits between tries and between questions; what it raises ends
+    the call. One thread at a time. Raises BadAddress, BadKey.
     """
 
     def __init__(
-        self, url: str | None = None, *, retries: int = RETRIES, sleep: Callable[[float], None] = time.sleep
+        self,
+        url: str | None = None,
+        *,
+        key: str | None = None,
+        retries: int = RETRIES,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._transport = Transport(url or os.environ.get("MSAAS_URL") or DEFAULT_URL, retries=retries, sleep=sleep)
+        self._transport = Transport(
+            url or os.environ.get("MSAAS_URL") or DEFAULT_URL,
+            key=os.environ.get("MSAAS_API_KEY", "") if key is None else key,
+            retries=retries,
+            sleep=sleep,
+        )
         self.url = self._transport.url
 
     # --- a song's way
@@ -170,8 +180,12 @@ class Client:
             self._transport.ask("DELETE", f"/apiv1/remove/{_name(songhash)}-{quote(stem, safe='')}").get("removed", ())
         )
 
+    def models(self) -> dict[str, Any]:
+        """What a song may be sent with, as the API answers: `default`, `models`, `formats`, `bitrates`, `limits`."""
+        return self._transport.ask("GET", "/apiv1/models")
+
     def queue(self, *, offset: int = 0, limit: int | None = None) -> Queue:
-        """What waits, from `offset` on, what is in work, what was given up."""
+        """What waits, from `offset` on, what is in work, what was given up. Where there are keys: an admin's."""
         params = {"offset": offset} | ({} if limit is None else {"limit": limit})
         return self._typed(Queue.from_view, self._transport.ask("GET", "/apiv1/queue", params=params))
 

@@ -5,6 +5,7 @@ ClientError
 ├── Unreachable         no answer, however often it was asked for
 ├── NotTheService       an answer, but not one of this API: the URL leads somewhere else
 ├── BadAddress          the URL is none (a ValueError too)
+├── BadKey              the key is none, or cannot be read (a ValueError too)
 ├── JobFailed           the song was accepted and brought out no stems: `job` tells why
 └── WaitTimeout         the job goes on; the caller had no more time
 """
@@ -48,6 +49,10 @@ class NotTheService(ClientError):
 
 class BadAddress(ClientError, ValueError):
     code = "bad_address"
+
+
+class BadKey(ClientError, ValueError):
+    code = "bad_key"
 
 
 class JobFailed(ClientError):

@@ -6,34 +6,52 @@ Making a call again is harmless, POST included: a song's bytes and options name 
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
 import requests
 
-from msaas.client.errors import BadAddress, ClientError, NotTheService, ServiceError, Unreachable
+from msaas.client.errors import BadAddress, BadKey, ClientError, NotTheService, ServiceError, Unreachable
 
 TIMEOUT_SECONDS = (5, 120)  # to connect; between two bytes of the answer
 FIRST_PAUSE_SECONDS = 0.25
 LONGEST_PAUSE_SECONDS = 10.0
 LONGEST_RETRY_AFTER_SECONDS = 120.0
 # too many requests; a proxy whose server is being replaced; busy, or Redis or S3 away for the moment
-PASSING = frozenset({429, 502, 503, 504})
+TOO_MANY_REQUESTS = 429
+PASSING = frozenset({TOO_MANY_REQUESTS, 502, 503, 504})
 LOST = (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError)
+_KEY = re.compile(r"[\x21-\x7e]+")
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+class Bearer(requests.auth.AuthBase):
+    """An auth object, not a header of the session: requests would put what ~/.netrc holds in that one's place."""
+
+    def __init__(self, key: str) -> None:
+        self._key = key
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = f"Bearer {self._key}"
+        return request
 
 
 class Transport:
     """`retries` further tries after the first; `sleep` waits between them, and may raise to give up sooner."""
 
-    def __init__(self, url: str, *, retries: int, sleep: Callable[[float], None]) -> None:
+    def __init__(self, url: str, *, key: str = "", retries: int, sleep: Callable[[float], None]) -> None:
         self.url = url.rstrip("/")
         parts = urlsplit(self.url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise BadAddress(f"{url!r} is no http or https URL")
         self.retries, self.sleep = retries, sleep
         self._session = requests.Session()
+        if key := key.strip():
+            if not _KEY.fullmatch(key):
+                raise BadKey("a key has printable ASCII characters only, and no spaces")
+            self._session.auth = Bearer(key)
         if parts.hostname in _LOOPBACK:
             self._session.trust_env = False  # no proxy between us and this machine
 
@@ -61,10 +79,10 @@ class Transport:
                     raise self.unreachable(error) from error
                 self.sleep(pause)
                 continue
-            if response.status_code not in PASSING or pause is None:
+            if response.status_code not in PASSING or pause is None or _is_used_up(response):
                 return response
             response.close()
-            self.sleep(_retry_after(response) or pause)
+            self.sleep(min(_retry_after(response) or pause, LONGEST_RETRY_AFTER_SECONDS))
         raise AssertionError("not reached")
 
     def once(self, method: str, path: str, **options: Any) -> requests.Response:
@@ -85,7 +103,12 @@ class Transport:
 def _retry_after(response: requests.Response) -> float | None:
     """Seconds; the date form is for caches, and no server of ours sends it."""
     text = response.headers.get("Retry-After", "")
-    return min(float(text), LONGEST_RETRY_AFTER_SECONDS) if text.isascii() and text.isdigit() else None
+    return float(text) if text.isascii() and text.isdigit() else None
+
+
+def _is_used_up(response: requests.Response) -> bool:
+    """A day's quota, which no try within reason outwaits. A server that is away may be back sooner than it says."""
+    return response.status_code == TOO_MANY_REQUESTS and (_retry_after(response) or 0) > LONGEST_RETRY_AFTER_SECONDS
 
 
 def _reason(error: BaseException) -> str:

@@ -5,21 +5,22 @@ from __future__ import annotations
 import argparse
 import sys
 
-from msaas.client import Client, ServiceError
+from msaas.client import ServiceError
 from msaas.commands.jobs import RETRIES
+from msaas.commands.service import add_service, client_of
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser("cancel", help="take songs out of the queue, or stop their runs")
     parser.add_argument("songhashes", nargs="+", metavar="SONGHASH")
-    parser.add_argument("--url", help="the service's address (MSAAS_URL, else http://localhost:5000)")
+    add_service(parser)
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """1 where one of them could not be cancelled; the others are all the same."""
     refused = 0
-    with Client(args.url, retries=RETRIES) as client:
+    with client_of(args, retries=RETRIES) as client:
         for songhash in args.songhashes:
             try:
                 print(f"{songhash}: {client.cancel(songhash).state}")

@@ -6,8 +6,9 @@ import argparse
 import json
 from collections.abc import Iterator, Sequence
 
-from msaas.client import Client, Job, Queue
+from msaas.client import Job, Queue
 from msaas.commands.progress import doing
+from msaas.commands.service import add_service, client_of
 
 RETRIES = 2
 SHOWN = 20  # of a list; --json has all of the page
@@ -16,13 +17,13 @@ SHOWN = 20  # of a list; --json has all of the page
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser("jobs", help="how a song stands, or what waits and is in work")
     parser.add_argument("songhash", nargs="?", help="a song's; the whole queue if not given")
-    parser.add_argument("--url", help="the service's address (MSAAS_URL, else http://localhost:5000)")
+    add_service(parser)
     parser.add_argument("--json", action="store_true", help="as the API answers")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    with Client(args.url, retries=RETRIES) as client:
+    with client_of(args, retries=RETRIES) as client:
         found = client.job(args.songhash) if args.songhash else client.queue()
     if args.json:
         print(json.dumps(found.view, indent=2))

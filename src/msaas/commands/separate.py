@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from msaas.commands.outcome import plan, report
+from msaas.commands.service import add_key_file
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -27,6 +28,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 def _add_places(parser: argparse.ArgumentParser) -> None:
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--url", help="the service's address (MSAAS_URL, else http://localhost:5000)")
+    add_key_file(parser)
     where.add_argument("--local", action="store_true", help="no service: separate in this process, here")
 
 

@@ -10,9 +10,10 @@ from concurrent import futures
 from pathlib import Path
 from typing import Any
 
-from msaas.client import Client, Job, Unreachable
+from msaas.client import Job, Unreachable
 from msaas.commands.outcome import Outcome, Task
 from msaas.commands.progress import Progress
+from msaas.commands.service import client_of
 from msaas.errors import MSaaSError
 
 # Some five minutes: a service that is being replaced, a laptop between two networks.
@@ -27,21 +28,21 @@ class Stopped(Exception):
 
 def outcomes(tasks: Sequence[Task], args: argparse.Namespace) -> Iterator[Outcome]:
     """Raises MSaaSError where the service is not there to begin with."""
-    with Client(args.url, retries=FIRST_RETRIES) as client:
-        client.queue(limit=1)
+    with client_of(args, retries=FIRST_RETRIES) as client:
+        client.models()  # a call that any key may make
     options = {name: getattr(args, name) for name in ("model", "stems", "two_stems", "format", "bitrate")}
-    with Batch(args.url, options) as batch:
+    with Batch(args, options) as batch:
         yield from batch.separate(tasks)
 
 
 class Batch:
     """One thread sends, this one waits and downloads; each with a client of its own."""
 
-    def __init__(self, url: str | None, options: dict[str, Any]) -> None:
+    def __init__(self, args: argparse.Namespace, options: dict[str, Any]) -> None:
         self._options = options
         self._stopping = threading.Event()
-        self._sender = Client(url, retries=RETRIES, sleep=self._sleep)
-        self._client = Client(url, retries=RETRIES, sleep=self._sleep)
+        self._sender = client_of(args, retries=RETRIES, sleep=self._sleep)
+        self._client = client_of(args, retries=RETRIES, sleep=self._sleep)
         self._gone: Unreachable | None = None
 
     def __enter__(self) -> Batch:

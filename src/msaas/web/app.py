@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from flask import Flask, Response, g, request
+from werkzeug.middleware.proxy_fix import ProxyFix
 
+from msaas.access import gate, headers
 from msaas.metrics import CountedQueue
 from msaas.queue import Queue
 from msaas.settings import Settings
@@ -25,6 +27,7 @@ from msaas.web import (
     problems,
     reference,
     separate,
+    ticket_links,
     tracks,
     waveforms,
 )
@@ -36,6 +39,7 @@ log = logging.getLogger(__name__)
 CALLS = (
     separate.calls,
     jobs_api.calls,
+    ticket_links.calls,
     events.calls,
     tracks.calls,
     waveforms.calls,
@@ -64,7 +68,11 @@ def create_app(
     metrics.install(app, parts)
     problems.register(app)
     app.before_request(_begin)
-    app.after_request(_finish)
+    app.after_request(_finish)  # runs last: the line it logs tells what was answered
+    gate.install(app, settings, queue, metrics.meters_of(app))
+    headers.install(app, settings.cors_origins)
+    if settings.trusted_proxies:
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=settings.trusted_proxies, x_proto=0)  # type: ignore[method-assign]
     return app
 
 
@@ -74,10 +82,9 @@ def _begin() -> None:
 
 
 def _finish(response: Response) -> Response:
-    response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers.setdefault("Cache-Control", "no-store")
     level = logging.DEBUG if request.path in ("/healthz", "/readyz", "/metrics") else logging.INFO
     seconds = time.monotonic() - g.get("began", time.monotonic())
-    log.log(level, "%s %r status=%d seconds=%.3f", request.method, request.path, response.status_code, seconds)
+    log.log(level, "%s %r status=%d seconds=%.3f", request.method, gate.shown_path(), response.status_code, seconds)
     metrics.count_request(request, response.status_code, seconds)
     return response

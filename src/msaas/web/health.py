@@ -25,6 +25,7 @@ INDEX = {
     "cancel": "DELETE /apiv1/jobs/<songhash>",
     "events": "GET /apiv1/jobs/<songhash>/events",
     "stems": "GET /apiv1/jobs/<songhash>/stems.zip",
+    "links": "GET /apiv1/jobs/<songhash>/links",
     "waveforms": "GET /apiv1/jobs/<songhash>/waveforms",
     "models": "GET /apiv1/models",
     "openapi": "GET /apiv1/openapi.json",

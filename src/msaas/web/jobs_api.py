@@ -14,6 +14,7 @@ from msaas.jobs import Job, State, Track, parse_songhash
 from msaas.storage import Stored
 from msaas.web.archive import Member, zip_chunks
 from msaas.web.eta import eta_seconds
+from msaas.web.holds import held
 from msaas.web.openapi import Answer, as_json, documented
 from msaas.web.schemas import EITHER_AWAY, QUEUE_AWAY
 from msaas.web.services import Services, services
@@ -100,7 +101,7 @@ def get_stems(songhash: str) -> Response:
     response.headers["Content-Disposition"] = f'attachment; filename="{job.songhash}.zip"'
     response.headers["Cache-Control"] = "private, no-cache"
     if request.method != "HEAD":
-        stream(response, zip_chunks(_members(parts, job, stems)))
+        stream(response, held(parts, job.songhash, zip_chunks(_members(parts, job, stems))))
     return response
 
 

@@ -15,6 +15,8 @@ from flask import Flask
 from werkzeug.routing import Rule
 
 from msaas import __version__
+from msaas.access.gate import gate_of
+from msaas.access.needs import Need, need_of
 from msaas.web.problems import MEDIA_TYPE
 from msaas.web.schemas import CODES, SCHEMAS, ref
 
@@ -35,6 +37,8 @@ ABOUT = (
     "Errors are `application/problem+json` (RFC 9457) with a `code` for programs and a `detail` for people; 503 comes "
     "with `Retry-After`. A method that a call does not take gets 405 `method_not_allowed`, an unknown path 404 "
     "`not_found`. What answers GET answers HEAD.\n\n"
+    "Where the service has keys, each call but the open ones takes one as `Authorization: Bearer <key>`, never in its "
+    "address; a key sees its own songs only. Limits are told by `RateLimit` and `RateLimit-Policy`.\n\n"
     "An answer may have members that this document does not name: ignore them."
 )
 
@@ -44,6 +48,17 @@ PATH_PARAMETERS: dict[str, Spec] = {
         "schema": {"type": "string", "examples": ["00000000-0000-5000-8000-000000000001-vocals"]},
         "description": "`<songhash>-<stem>`, with or without its extension",
     },
+}
+
+
+KEY = "key"
+SECURITY_SCHEMES: dict[str, Spec] = {
+    KEY: {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "Made with `msaas keys new`. Scopes: `read` (see and fetch one's own songs), `use` (send and "
+        "remove them, too), `admin` (everything, of everybody).",
+    }
 }
 
 
@@ -77,7 +92,7 @@ class Operation:
     head: bool = False  # HEAD is worth a mention of its own
     deprecated: Sequence[str] = ()  # routes kept for old callers
 
-    def to_spec(self, rule: Rule) -> Spec:
+    def to_spec(self, rule: Rule, need: Need, *, with_keys: bool) -> Spec:
         spec: Spec = {"operationId": rule.endpoint.rpartition(".")[2], "summary": self.summary, "tags": [self.tag]}
         if self.description:
             spec["description"] = self.description
@@ -86,9 +101,12 @@ class Operation:
         if self.body:
             spec["requestBody"] = self.body
         answers = {status: answer.to_spec() for status, answer in self.answers.items()}
-        refusals = {status: problem_spec(status, codes) for status, codes in self.problems.items()}
+        problems = with_gate(self.problems, need, about_a_song=bool(rule.arguments))
+        refusals = {status: problem_spec(status, codes) for status, codes in problems.items()}
         everything = answers | refusals | {500: problem_spec(500, ["internal_error"])}
         spec["responses"] = {str(status): everything[status] for status in sorted(everything)}
+        if need.scope and not need.inside:
+            spec["security"] = [{KEY: [need.scope]}] + ([] if with_keys else [{}])
         if self.callbacks:
             spec["callbacks"] = self.callbacks
         return spec | ({"deprecated": True} if rule.rule in self.deprecated else {})
@@ -118,7 +136,7 @@ def operations(app: Flask) -> Iterator[tuple[Rule, str, Operation]]:
 def document(app: Flask) -> Spec:
     paths: dict[str, Spec] = {}
     for rule, method, operation in operations(app):
-        spec = operation.to_spec(rule)
+        spec = operation.to_spec(rule, need_of(rule.endpoint), with_keys=gate_of(app).locked)
         paths.setdefault(openapi_path(rule), {})[method] = headless(spec) if method == "head" else spec
     return {
         "openapi": "3.1.0",
@@ -131,7 +149,7 @@ def document(app: Flask) -> Spec:
         },
         "tags": [{"name": name, "description": text} for name, text in TAGS.items()],
         "paths": paths,
-        "components": {"schemas": SCHEMAS},
+        "components": {"schemas": SCHEMAS, "securitySchemes": SECURITY_SCHEMES},
     }
 
 
@@ -166,6 +184,13 @@ def headers_spec(headers: Mapping[str, str]) -> Spec:
     return {"headers": specs}
 
 
+PROBLEM_HEADERS = {
+    401: {"WWW-Authenticate": "`Bearer`, and what is wrong with the key (RFC 6750)"},
+    429: {"Retry-After": "seconds until there is room again", "RateLimit": "what is left, of what the limit is"},
+    503: {"Retry-After": "seconds until another try is worth it"},
+}
+
+
 def problem_spec(status: int, codes: Sequence[str]) -> Spec:
     """Raises KeyError for a code that has no meaning in CODES."""
     meanings = "\n".join(f"- `{code}`: {CODES[code]}" for code in codes)
@@ -174,7 +199,24 @@ def problem_spec(status: int, codes: Sequence[str]) -> Spec:
         "description": f"{HTTPStatus(status).phrase}\n\n{meanings}",
         "content": {MEDIA_TYPE: {"schema": {"allOf": [ref("Problem"), narrowed]}}},
     }
-    return spec | (headers_spec({"Retry-After": "seconds until another try is worth it"}) if status == 503 else {})
+    return spec | headers_spec(PROBLEM_HEADERS.get(status, {}))
+
+
+def with_gate(problems: Mapping[int, Sequence[str]], need: Need, *, about_a_song: bool) -> dict[int, Sequence[str]]:
+    """With what the gate may answer before the view is asked (msaas.access.gate)."""
+    if not need.scope:
+        return dict(problems)
+    own: dict[int, list[str]] = {
+        400: ["key_in_url"],
+        401: ["key_missing", "key_unknown"],
+        403: ["scope_missing"],
+        429: ["rate_limited"],
+        503: ["queue_unavailable"],
+    } | ({404: ["job_unknown"]} if about_a_song else {})
+    return {
+        status: list(dict.fromkeys([*problems.get(status, ()), *own.get(status, ())]))
+        for status in sorted({*problems, *own})
+    }
 
 
 def headless(spec: Spec) -> Spec:

@@ -9,6 +9,7 @@ from http import HTTPStatus
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
+from msaas.access.gate import note_refusal, shown_path
 from msaas.errors import MSaaSError, ScratchFull
 from msaas.web.body import linger
 
@@ -40,12 +41,20 @@ def problem_text(status: int, code: str, detail: str, **extra: object) -> str:
 
 
 def from_ours(error: MSaaSError) -> Response:
+    note_refusal(error)
+    response = _from_ours(error)
+    response.headers.update(error.headers)
+    return response
+
+
+def _from_ours(error: MSaaSError) -> Response:
     if isinstance(error, ScratchFull):
         return _retry(503, error.code, error.detail, SCRATCH_FULL_RETRY_SECONDS)
     if error.status >= 500 and error.retry_after_seconds is None:
         return from_unexpected(error)
     if error.retry_after_seconds is not None:
-        log.warning("refused for now code=%s reason=%s", error.code, error)
+        if error.status >= 500:  # of quotas the gate tells
+            log.warning("refused for now code=%s reason=%s", error.code, error)
         return _retry(error.status, error.code, error.detail, error.retry_after_seconds)
     return linger(request, problem(error.status, error.code, error.detail, **getattr(error, "extra", {})))
 
@@ -69,5 +78,5 @@ def from_werkzeug(error: HTTPException) -> Response:
 
 
 def from_unexpected(error: Exception) -> Response:
-    log.error("unexpected error method=%s path=%r", request.method, request.path, exc_info=error)
+    log.error("unexpected error method=%s path=%r", request.method, shown_path(), exc_info=error)
     return linger(request, problem(500, "internal_error", UNEXPECTED))

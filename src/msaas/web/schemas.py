@@ -39,6 +39,14 @@ CODES = {
     "object_missing": "it is in storage no longer",
     "requested_range_not_satisfiable": "the Range lies outside of the track",
     "conflict": "the job's state does not allow it",
+    "redirect_unavailable": "this service hands out no links to its store (MSAAS_S3_PUBLIC_URL)",
+    "key_in_url": "a key stands in the address, where logs keep it: it goes into `Authorization: Bearer`",
+    "key_missing": "the call needs a key: `Authorization: Bearer <key>`",
+    "key_unknown": "no such key, or it was taken away; of a link: it is over",
+    "scope_missing": "the key is known, and its scopes do not cover the call",
+    "rate_limited": "too many calls within a minute (MSAAS_RATE_LIMIT_PER_MINUTE)",
+    "audio_quota_exceeded": "too many minutes of audio within 24 hours (MSAAS_DAILY_AUDIO_MINUTES)",
+    "queue_full": "as many songs wait as may (MSAAS_MAX_QUEUE)",
     "forbidden": "switched off here, or asked for by another site's page",
     "unavailable": "passes by itself",
     "queue_unavailable": "Redis is away",
@@ -184,6 +192,17 @@ SCHEMAS: dict[str, Schema] = {
             "message": {"type": "string"},
             "state": ref("State"),
             "links": an_object({name: {"type": "string"} for name in ("job", "events", "stems_zip")}),
+        }
+    ),
+    "Links": an_object(
+        {
+            "expires_at": MOMENT,
+            "stems": {
+                "type": "object",
+                "additionalProperties": {"type": "string", "format": "uri-reference"},
+                "description": "stem ▸ where it is",
+            },
+            "stems_zip": {"type": "string", "format": "uri-reference"},
         }
     ),
     "Queue": an_object(

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
 
+from msaas.access.gate import caller, gate, note_standing
+from msaas.access.quotas import seconds_to_charge
 from msaas.callbacks.outbox import Posting
-from msaas.errors import InvalidOption, NotFound
+from msaas.errors import InvalidOption, NotFound, QueueFull
 from msaas.jobs import OPTION_NAMES, Job, Options, State, record_json, songhash
 from msaas.queue import NO_CALLBACK
 from msaas.settings import Settings
 from msaas.web.bodies import Upload, received
 from msaas.web.callback import parse_callback
+from msaas.web.holds import hold_for_posting
 from msaas.web.openapi import Answer, as_json, documented, query
 from msaas.web.schemas import AUDIO_CODES, BODY_CODES, EITHER_AWAY, OPTIONS_IN_TEXT, SONG_BODY, ref
 from msaas.web.services import Services, services
@@ -56,8 +60,9 @@ CALLED: dict[str, Any] = {
         409: ["conflict"],
         413: ["upload_too_large"],
         415: ["unsupported_body"],
+        429: ["audio_quota_exceeded"],
         422: ["invalid_option", "callback_refused", *AUDIO_CODES],
-        503: [*EITHER_AWAY, "storage_full", "scratch_full", "busy"],
+        503: [*EITHER_AWAY, "storage_full", "scratch_full", "busy", "queue_full"],
     },
     callbacks=CALLED,
 )
@@ -86,21 +91,43 @@ def parse_given(given: dict[str, Any], settings: Settings) -> tuple[Options, Pos
 def _accept(parts: Services, upload: Upload, options: Options, posting: Posting | None) -> Response:
     if sources := parts.queue.model_sources(options.model):
         options.outputs(sources)  # raises on a stem that this model does not have
-    name = songhash(upload.song.sha256, options)
+    tenant = caller().tenant
+    name = songhash(upload.song.sha256, options, tenant)
+    hold_for_posting(parts, name)
     job = parts.queue.get(name)
     callback = posting.args if posting else NO_CALLBACK
     if job is not None and _is_whole(parts, job):
         if posting:  # called at once; the fields are for a record that somebody deletes at this very moment
-            parts.queue.submit(name, {"model": options.model, "options": options.to_json()}, callback=callback)
+            fields = {"model": options.model, "options": options.to_json(), "tenant": tenant}
+            parts.queue.submit(name, fields, callback=callback)
         return _answer(name, job.state, new=False)
-    fields = _record(parts, upload, options)
+    fields = _record(parts, upload, options) | {"tenant": tenant}
+    seconds = seconds_to_charge(json.loads(fields["upload"]), parts.settings.max_duration_seconds)
     if not _is_waiting(parts, job):
+        _refuse_before_storing(parts, seconds, job)
         _store(parts, name, upload)
     # submit is asked even about a job that waits: it mends a record whose list entry somebody deleted
     gone = job is not None and job.state is State.DONE
-    submitted = parts.queue.submit(name, fields, stems_missing=gone, callback=callback)
-    log.info("submitted job=%s new=%s bytes=%d model=%s", name, submitted.new, upload.song.size, options.model)
+    terms = gate().quotas.admission(caller().account, seconds)
+    submitted = parts.queue.submit(name, fields, stems_missing=gone, callback=callback, admission=terms)
+    log.info(
+        "submitted job=%s new=%s bytes=%d model=%s tenant=%s",
+        *(name, submitted.new, upload.song.size, options.model, tenant or "-"),
+    )
     return _answer(name, submitted.state, new=submitted.new)
+
+
+def _refuse_before_storing(parts: Services, seconds: int, job: Job | None) -> None:
+    """What submit would refuse is not stored first: a caller without quota must not fill the store.
+
+    Submit looks again, in the step that queues the song; what was stored and then refused is swept.
+    """
+    if job is not None and not job.state.ended:
+        return  # its song got lost, its place did not
+    quotas = gate().quotas
+    if quotas.most_waiting and parts.queue.counts().waiting >= quotas.most_waiting:
+        raise QueueFull(f"{quotas.most_waiting} songs wait already, the limit here; try again later")
+    note_standing(quotas.audio_room(caller().account, seconds))
 
 
 def _is_whole(parts: Services, job: Job) -> bool:

@@ -15,6 +15,10 @@ def job_links(songhash: str) -> dict[str, str]:
     return {"job": job, "events": f"{job}/events", "stems_zip": f"{job}/stems.zip"}
 
 
+def stem_links(job: Job) -> dict[str, str]:
+    return {stem: f"/apiv1/track/{job.songhash}-{stem}" for stem in job.stem_extensions}
+
+
 def job_view(
     job: Job,
     *,
@@ -35,7 +39,7 @@ def job_view(
         "model": job.model_ran,
         "options": job.options,
         "duration_seconds": job.duration_seconds,
-        "stems": {stem: f"/apiv1/track/{job.songhash}-{stem}" for stem in job.stem_extensions},
+        "stems": stem_links(job),
         "timings": job.timings,
         "created_at": iso(job.created_at),
         "started_at": iso(job.started_at),

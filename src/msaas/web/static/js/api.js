@@ -1,5 +1,7 @@
 /** The HTTP calls this page makes: the same that any client may make. Knows no elements. */
 
+import { authorization, keyWanted } from "./access.js";
+
 /** What the server refused, with the `code` that programs branch on. */
 export class Problem extends Error {
   constructor({ code = "internal_error", detail = "", status = 0 }) {
@@ -17,23 +19,48 @@ export class Problem extends Error {
   }
 }
 
-async function call(method, path, options = {}) {
+/** The problem of an answer; whoever asks for keys is told where it is one of those. */
+export function refusal(status, text) {
+  const problem = Problem.fromText(status, text);
+  if (status === 401) keyWanted(problem);
+  return problem;
+}
+
+/** fetch with this page's key. @returns {Promise<Response>} rejects with a Problem, or an AbortError */
+export async function ask(path, { headers = {}, ...options } = {}) {
   let answer;
   try {
-    answer = await fetch(path, { method, ...options });
+    answer = await fetch(path, { ...options, headers: { ...headers, ...authorization() } });
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new Problem({ code: "no_connection" });
   }
-  if (!answer.ok) throw Problem.fromText(answer.status, await answer.text());
-  return answer.json();
+  if (!answer.ok) throw refusal(answer.status, await answer.text());
+  return answer;
 }
+
+/** A body's chunks; not every browser iterates over streams by itself. */
+export async function* piecesOf(body) {
+  const reader = body.getReader();
+  try {
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) return;
+      yield value;
+    }
+  } finally {
+    reader.cancel().catch(() => {}); // whoever stops reading ends the download
+  }
+}
+
+const call = async (method, path) => (await ask(path, { method })).json();
 
 const jobPath = (songhash) => `/apiv1/jobs/${encodeURIComponent(songhash)}`;
 
 export const getModels = () => call("GET", "/apiv1/models");
 export const getJob = (songhash) => call("GET", jobPath(songhash));
 export const cancelJob = (songhash) => call("DELETE", jobPath(songhash));
+export const getLinks = (songhash) => call("GET", `${jobPath(songhash)}/links`);
 export const getWaveforms = (songhash) => call("GET", `${jobPath(songhash)}/waveforms`);
 export const eventsPath = (songhash) => `${jobPath(songhash)}/events`;
 export const zipPath = (songhash) => `${jobPath(songhash)}/stems.zip`;

@@ -4,6 +4,7 @@ import { getModels } from "./api.js";
 import { find, say, show, vary, write } from "./dom.js";
 import { remember } from "./history.js";
 import { Home } from "./home.js";
+import * as keydialog from "./keydialog.js";
 import * as keys from "./keys.js";
 import { Lanes } from "./lanes.js";
 import { Options } from "./options.js";
@@ -12,6 +13,7 @@ import { Player } from "./player.js";
 import { Progress } from "./progress.js";
 import { Song } from "./song.js";
 import * as theme from "./theme.js";
+import * as tickets from "./tickets.js";
 import { upload } from "./upload.js";
 import { titleOf } from "./words.js";
 
@@ -34,6 +36,11 @@ export { player };
 
 theme.listen();
 keys.listen(player, (target) => lanes.laneOf(target));
+keydialog.listen(() => {
+  route();
+  offer();
+});
+tickets.listen();
 addEventListener("hashchange", () => route());
 addEventListener("beforeunload", (event) => sending && event.preventDefault());
 route();

@@ -55,6 +55,7 @@ export class Song {
     visit.watch = new Watch(songhash, {
       job: (job) => this.#heard(visit, job),
       gone: () => this.#gone(visit),
+      refused: () => this.#refused(visit),
       link: (up) => show(find("#link"), !up),
     });
   }
@@ -114,6 +115,12 @@ export class Song {
     note(visit.songhash, "gone");
     this.#lanes.clear();
     this.#progress.gone();
+  }
+
+  #refused(visit) {
+    if (!this.#isHere(visit)) return;
+    write(find("#notice"), plainly({ code: "key_missing" }));
+    show(find("#notice"), true);
   }
 
   #notice(job) {

@@ -1,6 +1,6 @@
 /** Fetches and decodes stems. A long song's beginning is decoded on its own, so that it sounds at once. */
 
-import { Problem } from "./api.js";
+import { ask, piecesOf } from "./api.js";
 
 /** Whole stems decoded at once. While it decodes, a browser holds a stem twice; four at once would double the peak. */
 const AT_ONCE = 2;
@@ -13,8 +13,7 @@ const BEGINNING_BYTES = 800_000; // twenty seconds of MP3 at 320 kb/s
  * @returns {Promise<AudioBuffer>} the whole stem at `rate`
  */
 export async function loadStem(path, { rate, signal, onBytes, onBeginning }) {
-  const answer = await fetch(path, { signal });
-  if (!answer.ok) throw Problem.fromText(answer.status, await answer.text());
+  const answer = await ask(path, { signal });
   const all = Number(answer.headers.get("Content-Length"));
   const pieces = [];
   let got = 0;
@@ -58,16 +57,6 @@ function shorter(buffer, rate) {
     cut.copyToChannel(buffer.getChannelData(channel).subarray(0, frames), channel);
   }
   return cut;
-}
-
-/** A body's chunks; not every browser iterates over streams by itself. */
-async function* piecesOf(body) {
-  const reader = body.getReader();
-  for (;;) {
-    const { done, value } = await reader.read();
-    if (done) return;
-    yield value;
-  }
 }
 
 /** Adds up what several downloads tell. */

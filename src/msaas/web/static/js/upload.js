@@ -1,6 +1,7 @@
 /** Sends a song as a form. XMLHttpRequest, because fetch tells no upload progress. */
 
-import { Problem } from "./api.js";
+import { authorization } from "./access.js";
+import { Problem, refusal } from "./api.js";
 
 /**
  * @param {File} file
@@ -12,6 +13,7 @@ export function upload(file, options, { onProgress, signal }) {
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
     request.open("POST", "/apiv1/separate");
+    for (const [name, value] of Object.entries(authorization())) request.setRequestHeader(name, value);
     request.upload.onprogress = (event) => event.lengthComputable && onProgress(event.loaded / event.total);
     request.onload = () => settle(request, resolve, reject);
     request.onerror = () => reject(new Problem({ code: "no_connection" }));
@@ -23,7 +25,7 @@ export function upload(file, options, { onProgress, signal }) {
 
 function settle(request, resolve, reject) {
   if (request.status >= 200 && request.status < 300) resolve(JSON.parse(request.responseText));
-  else reject(Problem.fromText(request.status, request.responseText));
+  else reject(refusal(request.status, request.responseText));
 }
 
 function form(file, options) {

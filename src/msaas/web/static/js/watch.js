@@ -1,6 +1,7 @@
 /** Follows a job by server-sent events; asks every two seconds where those do not come through. */
 
 import { Problem, eventsPath, getJob } from "./api.js";
+import { eventsOf } from "./events.js";
 
 const POLL_MS = 2000;
 const ENDED = new Set(["done", "failed", "cancelled"]);
@@ -8,12 +9,12 @@ const ENDED = new Set(["done", "failed", "cancelled"]);
 export const hasEnded = (job) => ENDED.has(job.state);
 
 export class Watch {
-  #songhash; #told; #source = null; #timer = 0; #over = false;
+  #songhash; #told; #stream = null; #timer = 0; #over = false;
 
   /**
    * @param {string} songhash
-   * @param {{job: (job: any) => void, gone: () => void, link: (up: boolean) => void}} told
-   *   `link` says whether the server is within reach
+   * @param {{job: (job: any) => void, gone: () => void, refused: () => void, link: (up: boolean) => void}} told
+   *   `refused`: for want of a key; `link` says whether the server is within reach
    */
   constructor(songhash, told) {
     this.#songhash = songhash;
@@ -23,40 +24,36 @@ export class Watch {
 
   stop() {
     this.#over = true;
-    this.#source?.close();
+    this.#stream?.abort();
     clearTimeout(this.#timer);
   }
 
-  #listen() {
-    const source = (this.#source = new EventSource(eventsPath(this.#songhash)));
-    source.addEventListener("job", (event) => this.#hear(JSON.parse(event.data)));
-    source.addEventListener("gone", () => this.#end(this.#told.gone));
-    source.onerror = () => this.#falter();
+  async #listen() {
+    this.#stream = new AbortController();
+    try {
+      for await (const { type, data } of eventsOf(eventsPath(this.#songhash), this.#stream.signal)) {
+        if (type === "gone") return this.#end(this.#told.gone);
+        if (type === "job") this.#hear(JSON.parse(data));
+        if (this.#over) return;
+      }
+    } catch {
+      // whatever it was, asking tells
+    }
+    this.#ask();
   }
 
-  /** The browser connects again by itself; meanwhile, and where it has given up, plain calls go on. */
-  #falter() {
-    if (this.#over) return;
-    clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.#ask(), this.#source.readyState === EventSource.CLOSED ? 0 : POLL_MS);
-  }
-
+  /** The stream is opened again two seconds later; where none comes through, this is asked every two seconds. */
   async #ask() {
+    if (this.#over) return;
     try {
       this.#hear(await getJob(this.#songhash));
     } catch (error) {
       if (this.#over) return;
       if (error instanceof Problem && error.status === 404) return this.#end(this.#told.gone);
+      if (error instanceof Problem && error.status === 401) return this.#end(this.#told.refused); // until there is a key
       this.#told.link(false);
     }
-    if (this.#over) return;
-    if (this.#source.readyState === EventSource.CLOSED) this.#timer = setTimeout(() => this.#retry(), POLL_MS);
-    else if (this.#source.readyState === EventSource.CONNECTING) this.#timer = setTimeout(() => this.#ask(), POLL_MS);
-  }
-
-  #retry() {
-    this.#source.close();
-    this.#listen();
+    if (!this.#over) this.#timer = setTimeout(() => this.#listen(), POLL_MS);
   }
 
   #hear(job) {

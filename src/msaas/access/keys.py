@@ -1,0 +1,113 @@
+"""API keys: how the setting spells them, how a caller's key is found among them. Knows hashes, keeps no key. No I/O."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+import secrets
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+PREFIX = "msaas_"  # scanners for leaked secrets, and our own log, know one by it
+KEY_BYTES = 32
+SHORTEST_KEY = 32  # characters of a key that somebody made without us
+FEWEST_CHARACTERS = 12  # different ones: `aaaa…` is long, and no secret
+
+READ, USE, ADMIN = "read", "use", "admin"
+# what a scope covers, itself included
+COVERS = {READ: frozenset({READ}), USE: frozenset({READ, USE}), ADMIN: frozenset({READ, USE, ADMIN})}
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+_DIGEST = re.compile(r"sha256=([0-9a-f]{64})")
+_PRINTABLE = re.compile(r"[\x21-\x7e]+")
+FORM = "name:scope+scope:sha256=<64 hex digits>"
+
+
+@dataclass(frozen=True)
+class Key:
+    """`name` is the tenant: several keys of one name see the same jobs. The digest is not shown where one is logged.
+
+    Plain SHA-256, neither salted nor slow: a key is 256 random bits, which nobody finds by trying, whatever a try
+    costs. Slow hashes protect passwords, which people choose; here they would only slow down each request.
+    """
+
+    name: str
+    scopes: frozenset[str]
+    digest: str = field(repr=False)
+
+    def may(self, scope: str) -> bool:
+        return any(scope in COVERS[own] for own in self.scopes)
+
+    @property
+    def line(self) -> str:
+        """As the setting spells it."""
+        return f"{self.name}:{'+'.join(sorted(self.scopes))}:sha256={self.digest}"
+
+
+def digest_of(key: str) -> str:
+    return hashlib.sha256(key.encode()).hexdigest()
+
+
+def find_key(held: Sequence[Key], presented: str) -> Key | None:
+    """Compares with all of them, each in constant time: how long it takes tells nothing of which came close."""
+    digest, found = digest_of(presented), None
+    for key in held:
+        if hmac.compare_digest(key.digest, digest):
+            found = key
+    return found
+
+
+def parse_keys(text: str) -> tuple[Key, ...]:
+    """Keys parted by commas, spaces or line ends. Raises ValueError, quoting names and positions, never a digest."""
+    parts = re.split(r"[\s,]+", text.strip(" \t\r\n,"))
+    keys = tuple(_parse(part, place) for place, part in enumerate(parts, 1) if part)
+    if text and not keys:  # a Secret with an empty line in it must not open the API
+        raise ValueError("it is set, and holds no key; leave it away to work without keys")
+    if len({key.digest for key in keys}) < len(keys):
+        raise ValueError("the same key stands there twice; each line needs a key of its own")
+    return keys
+
+
+def _parse(text: str, place: int) -> Key:
+    parts = text.split(":")
+    if len(parts) != 3:
+        raise ValueError(f"key {place} does not read {FORM}; `msaas keys new` prints such a line")
+    name, scopes, digest = parts
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"key {place} has no usable name: letters, digits, _ . and -, 64 at most")
+    if not (found := _DIGEST.fullmatch(digest)):
+        raise ValueError(f"key {place} ({name}) does not end in sha256=<64 hex digits>; a key itself never stands here")
+    return Key(name, parse_scopes(scopes), found[1])
+
+
+def parse_scopes(text: str) -> frozenset[str]:
+    """`use`, or several with + between them. Raises ValueError."""
+    scopes = frozenset(text.split("+"))
+    if not scopes <= COVERS.keys():
+        raise ValueError(f"the scopes are {', '.join(COVERS)}, with + between them")
+    return scopes
+
+
+def new_key(name: str, scopes: Iterable[str]) -> tuple[str, Key]:
+    """A fresh key, and what the setting is to hold of it. Raises ValueError."""
+    text = PREFIX + secrets.token_urlsafe(KEY_BYTES)
+    return text, hashed(name, scopes, text)
+
+
+def hashed(name: str, scopes: Iterable[str], text: str) -> Key:
+    """Of a key that is there already. Raises ValueError for a name, a scope or a key that will not do."""
+    if not _NAME.fullmatch(name):
+        raise ValueError("a name has letters, digits, _ . and -, 64 at most")
+    if len(text) < SHORTEST_KEY or len(set(text)) < FEWEST_CHARACTERS:
+        raise ValueError(
+            f"that key can be guessed: it takes {SHORTEST_KEY} random characters; `msaas keys new` makes one"
+        )
+    if not _PRINTABLE.fullmatch(text):
+        raise ValueError("a key has printable ASCII characters only, and no spaces")
+    return Key(name, parse_scopes("+".join(scopes)), digest_of(text))
+
+
+def looks_like_a_key(text: str, held: Sequence[Key]) -> bool:
+    """One of ours by its prefix, or one that is known here."""
+    return text.startswith(PREFIX) or (len(text) >= SHORTEST_KEY and find_key(held, text) is not None)

@@ -1,0 +1,56 @@
+/** The key that this page shows the server: kept for this tab, or in this browser, by choice. Never in an address. */
+
+const NAME = "msaas.apikey";
+/** Where neither storage may be used, the page itself remembers. */
+let held = "";
+const listeners = new Set();
+
+export function key() {
+  return held || read("sessionStorage") || read("localStorage");
+}
+
+/** @param {string} text @param {boolean} remember in this browser; otherwise until this tab is closed */
+export function keepKey(text, remember) {
+  forgetKey();
+  held = text;
+  write(remember ? "localStorage" : "sessionStorage", text);
+}
+
+export function forgetKey() {
+  held = "";
+  for (const place of ["sessionStorage", "localStorage"]) write(place, "");
+}
+
+export const isRemembered = () => read("localStorage") !== "";
+
+/** @returns {Record<string, string>} the header, where there is a key */
+export function authorization() {
+  const text = key();
+  return text ? { Authorization: `Bearer ${text}` } : {};
+}
+
+/** @param {(problem: any) => void} listener told of each call that wanted a key, or another one */
+export function onKeyWanted(listener) {
+  listeners.add(listener);
+}
+
+export function keyWanted(problem) {
+  for (const listener of listeners) listener(problem);
+}
+
+function read(place) {
+  try {
+    return window[place].getItem(NAME) ?? "";
+  } catch {
+    return "";
+  }
+}
+
+function write(place, text) {
+  try {
+    if (text) window[place].setItem(NAME, text);
+    else window[place].removeItem(NAME);
+  } catch {
+    // full, or forbidden
+  }
+}

@@ -1,0 +1,26 @@
+/** Downloads by the browser itself, which shows no key: with one, each is asked a link for as it is pressed. */
+
+import { key } from "./access.js";
+import { getLinks } from "./api.js";
+import { say } from "./dom.js";
+import { plainly } from "./words.js";
+
+const SONGHASH = /^\/apiv1\/(?:track|jobs)\/([0-9a-f-]{36})/i;
+
+export function listen() {
+  document.addEventListener("click", (event) => {
+    const link = event.target.closest?.("a[download]");
+    const songhash = link && link.origin === location.origin && SONGHASH.exec(link.pathname)?.[1];
+    if (!songhash || !key()) return;
+    event.preventDefault();
+    open(songhash, link.pathname).catch((error) => say(plainly(error)));
+  });
+}
+
+async function open(songhash, path) {
+  const { stems, stems_zip } = await getLinks(songhash);
+  const link = document.createElement("a");
+  link.href = [...Object.values(stems), stems_zip].find((one) => one.split("?")[0] === path) ?? path;
+  link.download = "";
+  link.click();
+}

@@ -1,0 +1,107 @@
+"""The page where the service takes keys: asked for, kept by choice, shown in a header and never in an address."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from msaas.access.keys import new_key
+from tests.conftest import service_environ
+from tests.e2e.conftest import Service, running_service
+from tests.page.conftest import STEMS, ink, lane, pick, songhash_of
+from tests.page.test_access import violations
+from tests.sounds import flac, tune
+
+ANNA, ANNAS = new_key("anna", ["use"])
+BEN, BENS = new_key("ben", ["use"])
+ASKED: list[str] = []
+
+
+@pytest.fixture(scope="module")
+def service(valkey, s3, tmp_path_factory) -> Iterator[Service]:
+    environ = service_environ(valkey, s3, tmp_path_factory.mktemp("scratch"))
+    s3.storage().ensure_buckets()
+    with running_service(environ | {"MSAAS_API_KEYS": f"{ANNAS.line}\n{BENS.line}"}) as service:
+        service.start("api", "worker")
+        yield service
+
+
+@pytest.fixture
+def page(open_page) -> Iterator[Page]:
+    page = open_page()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    yield page
+    assert not [url for url in asked if ANNA in url or BEN in url]
+
+
+def give_key(page: Page, text: str, *, remember: bool = False) -> None:
+    expect(page.locator("#key")).to_be_visible()
+    page.fill("#key [name=key]", text)
+    page.set_checked("#key [name=remember]", remember)
+    page.click("#key .primary")
+
+
+def test_a_song_goes_its_whole_way_with_a_key(page):
+    assert violations(page) == []
+    give_key(page, ANNA)
+    expect(page.locator("#limits")).to_contain_text("200 MB")
+    pick(page, ("Keyed.flac", flac(tune(2, seed=801))))
+    expect(page.locator("#save-mix")).to_be_enabled()
+    assert all(ink(page, stem) > 5000 for stem in STEMS)
+    with page.expect_download() as stem:
+        lane(page, "bass").locator(".save").click()
+    assert stem.value.suggested_filename == f"{songhash_of(page)}-bass.mp3"
+    assert stem.value.path().stat().st_size > 10_000
+    with page.expect_download() as everything:
+        page.click("#save-all")
+    assert everything.value.path().read_bytes()[:2] == b"PK"
+    page.click("#delete")
+    page.click("#confirm button[value=delete]")
+    expect(page.locator("#drop")).to_be_visible()
+
+
+def test_another_tenants_song_is_not_here(page, open_page):
+    give_key(page, ANNA)
+    pick(page, ("Hers.flac", flac(tune(2, seed=802))))
+    expect(page.locator("#play")).to_be_visible()
+    others = open_page(f"/#/job/{songhash_of(page)}")
+    expect(others.locator("#notice")).to_contain_text("asks for a key")
+    give_key(others, BEN)
+    expect(others.locator("#ended-title")).to_have_text("Not here any more")
+
+
+def test_a_wrong_key_is_told_and_another_may_be_given(page):
+    give_key(page, "msaas_wrong")
+    expect(page.locator("#key-text")).to_have_text("This service does not know that key.")
+    give_key(page, ANNA)
+    expect(page.locator("#limits")).to_contain_text("200 MB")
+
+
+@pytest.mark.parametrize("remember", [False, True])
+def test_a_key_is_kept_for_the_tab_or_in_the_browser_and_forgotten_when_told(page, remember):
+    give_key(page, ANNA, remember=remember)
+    expect(page.locator("#limits")).to_contain_text("200 MB")
+    page.reload()
+    expect(page.locator("#limits")).to_contain_text("200 MB")
+    other_tab = page.context.new_page()
+    other_tab.goto("/")
+    expect(other_tab.locator("#key" if not remember else "#open-key")).to_be_visible()
+    assert other_tab.locator("#key").is_visible() is not remember
+    page.click("#open-key")
+    page.click("#key-forget")
+    expect(page.locator("#key")).to_be_visible()  # which the next call asks for again
+    assert page.evaluate("Object.values(localStorage).concat(Object.values(sessionStorage)).join()").count(ANNA) == 0
+
+
+def test_a_dialog_that_was_closed_does_not_come_back_by_itself(page):
+    page.click("#key-close")
+    page.reload()
+    expect(page.locator("#key")).to_be_visible()
+    page.keyboard.press("Escape")
+    pick(page, ("Nobody.flac", flac(tune(1, seed=803))))
+    expect(page.locator("#alert")).to_contain_text("asks for a key")
+    expect(page.locator("#key")).to_be_hidden()
+    expect(page.locator("#open-key")).to_be_visible()

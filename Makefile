@@ -6,15 +6,19 @@ PYTHON ?= python3
 TORCH ?= torch==2.13.0
 SONG ?=
 export SONG
+MINUTES ?= 120
+FUZZ_SECONDS ?= 600
+FUZZ_SEED ?= 1
 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 COMPILE := CUSTOM_COMPILE_COMMAND='make lock' $(BIN)/python -m piptools compile --quiet --strip-extras --allow-unsafe --no-emit-index-url --no-emit-find-links \
-	--no-emit-trusted-host --no-emit-options --constraint .venv/torch.txt
+	--no-emit-trusted-host --no-emit-options --generate-hashes --constraint .venv/torch.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test check lint types format bench-memory chaos chaos-mutants images manifests container-smoke \
-	cluster-smoke lock clean
+.PHONY: help demo serve test check lint types format bench-memory bench-load bench-growth chaos chaos-mutants \
+	images manifests container-smoke cluster-smoke lock audit sbom fuzz bench-uploads \
+	mini-train mini-eval clean
 
 help:
 	@echo 'make demo          separate the sample, or SONG=path, and leave the stems in stems/'
@@ -22,9 +26,14 @@ help:
 	@echo 'make test          run the tests          make check    lint, types and tests'
 	@echo 'make lint | types | format                make lock     pin rest/ and worker/ requirements anew'
 	@echo 'make bench-memory  peak memory of a short song and of a long one'
+	@echo 'make bench-load    posts, status and downloads a second      make bench-growth  with 100,000 jobs'
+	@echo 'make bench-uploads peak memory of the API under 20 large uploads'
+	@echo 'make fuzz          damaged songs for ten minutes (FUZZ_SECONDS, FUZZ_SEED)'
+	@echo 'make audit         known weaknesses of what the images hold      make sbom   what that is'
 	@echo 'make chaos         the fault suite, a quarter of an hour      make chaos-mutants  each guard taken away'
 	@echo 'make images        container images (IMAGES="--weights none")  make manifests  every overlay, checked'
 	@echo 'make container-smoke | cluster-smoke   the images and manifests at work, without and with a cluster'
+	@echo 'make mini-train    makes the small model again (MINUTES=120 of training)      make mini-eval   how well it separates'
 	@echo 'make clean         remove .venv and caches; songs in .msaas/ and stems/ stay'
 
 demo: .venv/stamp-local
@@ -52,6 +61,18 @@ format: .venv/stamp-dev
 bench-memory: .venv/stamp-dev
 	$(BIN)/python bench/memory.py
 
+bench-load: .venv/stamp-dev
+	$(BIN)/python bench/load.py
+
+bench-growth: .venv/stamp-dev
+	$(BIN)/python bench/growth.py
+
+bench-uploads: .venv/stamp-dev
+	$(BIN)/python bench/uploads.py
+
+fuzz: .venv/stamp-dev
+	$(BIN)/python -m tests.hostile.fuzz --seconds $(FUZZ_SECONDS) --seed $(FUZZ_SEED)
+
 chaos: .venv/stamp-dev
 	$(BIN)/python -m tests.chaos --scale full
 
@@ -70,12 +91,27 @@ container-smoke: .venv/stamp-dev
 cluster-smoke: .venv/stamp-dev
 	deploy/tools/cluster-smoke.sh
 
-# A wheel of another index may add its build to the version (2.13.0+cpu): the requirements name the release alone.
+# logs/requirements.txt is a line of rest's, copied: pip-compile would have it depend on nothing else all the same.
 lock: .venv/stamp-dev
 	@echo '$(TORCH)' > .venv/torch.txt
+	@cp worker/requirements.txt .venv/before.txt
 	$(COMPILE) --extra rest --output-file rest/requirements.txt pyproject.toml
 	$(COMPILE) --extra worker --output-file worker/requirements.txt pyproject.toml
-	@sed -i.old -E 's/^(torch==[^+]*)\+[^ ]*/\1/' worker/requirements.txt && rm worker/requirements.txt.old
+	$(BIN)/python deploy/tools/lock_torch.py .venv/before.txt worker/requirements.txt
+	@{ head -n 1 logs/requirements.txt; sed -n '/^redis==/,/[0-9a-f]$$/p' rest/requirements.txt; } > .venv/logs.txt
+	@mv .venv/logs.txt logs/requirements.txt
+
+audit:
+	@deploy/tools/audit.sh
+
+sbom:
+	@deploy/tools/sbom.sh
+
+mini-train: .venv/stamp-training
+	PYTHONPATH=models/htdemucs_mini $(BIN)/python -m training all --minutes $(MINUTES)
+
+mini-eval: .venv/stamp-training
+	PYTHONPATH=models/htdemucs_mini $(BIN)/python -m training eval
 
 clean:
 	rm -rf .venv build src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
@@ -98,3 +134,8 @@ clean:
 	$(PIP) install --quiet $(TORCH)
 	$(PIP) install --quiet --editable '.[dev]'
 	@touch .venv/stamp-local $@
+
+.venv/stamp-training: pyproject.toml | .venv/stamp-venv
+	$(PIP) install --quiet $(TORCH)
+	$(PIP) install --quiet --editable '.[training]'
+	@touch $@

@@ -2,8 +2,9 @@
 
     python bench/memory.py [--minutes 3 60] [--model htdemucs_mini] [--repo models] [--format mp3]
 
-Beside it stands Demucs' own (demucs.api.Separator) on the short song. What is measured is the process' largest
-resident set (getrusage, ru_maxrss), everything included: Python, torch, the model, the codecs.
+Beside it stands Demucs' own (demucs.api.Separator) on the short song. What is measured is the largest resident memory
+of the process and its children together, looked at twenty times a second, everything included: Python, torch, the
+model, the codecs. Ours is started as a worker starts its separation process.
 """
 
 from __future__ import annotations
@@ -11,13 +12,16 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
+
+from watching import Watch
+
+from msaas.separation import PROCESS_ENVIRONMENT
 
 ROOT = Path(__file__).resolve().parents[1]
 RATE = 44_100
@@ -73,14 +77,20 @@ def _measured(child: str, minutes: float, song: Path, options: argparse.Namespac
     command = [sys.executable, str(Path(__file__).resolve()), "--child", child, "--song", str(song)]
     command += ["--model", options.model, "--repo", str(options.repo)]
     command += ["--format", options.format, "--batch", str(options.batch)]
-    environment = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ}
-    answer = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
-    row = {"who": child, "minutes": minutes, **json.loads(answer.stdout.splitlines()[-1])}
+    environment = {**PROCESS_ENVIRONMENT, **os.environ} if child == "msaas" else dict(os.environ)
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        watch = Watch(process.pid)
+        answer, _ = process.communicate()
+        peak_mib = watch.end() / (1 << 20)
+    if process.returncode:
+        raise SystemExit(f"{child} ended with {process.returncode}")
+    seconds = json.loads(answer.splitlines()[-1])
+    row = {"who": child, "minutes": minutes, "peak_mib": peak_mib, "seconds": seconds}
     print(f"{row['who']:8s} {minutes:6g} min  peak {row['peak_mib']:7.0f} MiB  {row['seconds']:7.1f} s", flush=True)
     return row
 
 
-def _msaas(options: argparse.Namespace) -> dict[str, float]:
+def _msaas(options: argparse.Namespace) -> float:
     from msaas.separation.device import choose_device
     from msaas.separation.pipeline import SeparationRequest, Separator
     from msaas.separation.weights import load_model
@@ -90,10 +100,10 @@ def _msaas(options: argparse.Namespace) -> dict[str, float]:
     with tempfile.TemporaryDirectory(dir=options.song.parent) as out:
         start = time.monotonic()
         separator.separate_song(options.song, Path(out), SeparationRequest(format=options.format))
-        return _used(time.monotonic() - start)
+        return time.monotonic() - start
 
 
-def _demucs(options: argparse.Namespace) -> dict[str, float]:
+def _demucs(options: argparse.Namespace) -> float:
     from demucs.api import Separator, save_audio
 
     separator = Separator(options.model, repo=options.repo / options.model, device="cpu", shifts=0)
@@ -102,16 +112,10 @@ def _demucs(options: argparse.Namespace) -> dict[str, float]:
         _, stems = separator.separate_audio_file(options.song)
         for stem, wav in stems.items():
             save_audio(wav, Path(out) / f"{stem}.{options.format}", samplerate=separator.samplerate)
-        return _used(time.monotonic() - start)
+        return time.monotonic() - start
 
 
 _CHILDREN = {"msaas": _msaas, "demucs": _demucs}
-
-
-def _used(seconds: float) -> dict[str, float]:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    unit = 1 << 20 if sys.platform == "darwin" else 1 << 10
-    return {"peak_mib": peak / unit, "seconds": seconds}
 
 
 def _tell(rows: list[dict[str, Any]]) -> int:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from msaas.audio import isolate
+from msaas.audio import helper as helpers
 from msaas.audio.limits import Limits
 from msaas.audio.probe import Probe, probe, probe_isolated
 from msaas.audio.wav import wav_header
@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture(autouse=True, scope="module")
 def _no_helper_left():
     yield
-    isolate.stop()
+    helpers.stop()
 
 
 @pytest.fixture
@@ -104,7 +104,7 @@ def test_garbage_ahead_is_looked_past(tmp_path, song):
 
 def test_probe_that_hangs_is_stopped_in_time_and_leaves_no_process(song, endless):
     probe_isolated(song, Limits())
-    helper = isolate._helper().pid
+    helper = helpers.mine().pid
     started = time.monotonic()
     with pytest.raises(NotAudio, match=r"within 0\.5 seconds"):
         probe_isolated(endless, Limits(), timeout_seconds=0.5)
@@ -115,7 +115,7 @@ def test_probe_that_hangs_is_stopped_in_time_and_leaves_no_process(song, endless
 
 def test_probe_that_dies_is_not_audio_and_the_next_one_works(song, endless):
     probe_isolated(song, Limits())
-    helper = isolate._helper().pid
+    helper = helpers.mine().pid
     assert emptied(helper)  # the first probe's child has answered, and may still be on its way out
     with ThreadPoolExecutor(1) as pool:
         answer = pool.submit(probe_isolated, endless, Limits())
@@ -145,10 +145,10 @@ def test_header_that_asks_for_much_memory_gets_none(tmp_path, monkeypatch):
 def test_child_may_not_take_much_memory_write_files_or_run_long():
     code = """
 import signal, tempfile
-from msaas.audio.isolate import _limit_self
+from msaas.audio.cage import Allowance, limit
 scratch = tempfile.TemporaryFile()
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-_limit_self(1.0)
+limit(Allowance(512 << 20, 1.0, 1.0))
 for take in (lambda: bytearray(1 << 30), lambda: scratch.write(bytes(1 << 20))):
     try:
         take()
@@ -164,11 +164,11 @@ while True:
 
 def test_helper_that_was_killed_is_started_again(song):
     probe_isolated(song, Limits())
-    helper = isolate._helper().pid
+    helper = helpers.mine().pid
     os.kill(helper, signal.SIGKILL)
     time.sleep(0.1)
     assert probe_isolated(song, Limits()).codec == "mp3"
-    assert isolate._helper().pid != helper
+    assert helpers.mine().pid != helper
 
 
 def test_many_threads_probe_at_once(song, tmp_path):
@@ -179,7 +179,7 @@ def test_many_threads_probe_at_once(song, tmp_path):
         wrong = [pool.submit(probe_isolated, tmp_path / "none", Limits()) for _ in range(8)]
         assert {answer.result().codec for answer in right} == {"mp3"}
         assert all(isinstance(answer.exception(), NotAudio) for answer in wrong)
-    assert emptied(isolate._helper().pid)
+    assert emptied(helpers.mine().pid)
 
 
 def test_probe_costs_milliseconds_once_the_helper_is_up(song):
@@ -195,12 +195,12 @@ import os, sys
 print("imported", flush=True)
 sys.path.insert(0, {source!r})
 from pathlib import Path
-from msaas.audio import isolate
+from msaas.audio import helper as helpers
 from msaas.audio.limits import Limits
 from msaas.audio.probe import probe_isolated
-print(probe_isolated(Path({song!r}), Limits()).codec, isolate._helper().pid, flush=True)
+print(probe_isolated(Path({song!r}), Limits()).codec, helpers.mine().pid, flush=True)
 if os.fork() == 0:
-    print(probe_isolated(Path({song!r}), Limits()).codec, isolate._helper().pid, flush=True)
+    print(probe_isolated(Path({song!r}), Limits()).codec, helpers.mine().pid, flush=True)
     sys.exit()
 os.wait()
 {end}

@@ -1,219 +1,121 @@
-"""Runs probes in short-lived processes, forked in milliseconds from a helper that has FFmpeg loaded. Decodes nothing.
-
-The caller ── one byte and a socket ──▶ helper (one thread, loads PyAV once, ends when the caller does)
-                                          └─ fork ──▶ child: limits, probe, one line of JSON into the socket, exit
-
-multiprocessing's forkserver is no use here: its children import the caller's __main__ again, which in a server
-script starts a server. A helper of our own never sees it.
-"""
+"""What a fenced process is asked and what its answers mean: whose fault an end without an answer is. Forks nothing."""
 
 from __future__ import annotations
 
-import atexit
-import contextlib
 import json
-import os
-import resource
 import signal
 import socket
-import subprocess
-import sys
-import threading
 import time
-from dataclasses import asdict, dataclass
-from math import ceil
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from msaas.errors import AudioError, AudioTooLong, NotAudio
+from msaas.audio import cage, helper, wire
+from msaas.audio.helper import Request
+from msaas.audio.limits import Limits
+from msaas.errors import AudioError, AudioTooLong, Busy, ChildDied, DecodedTooLarge, MSaaSError, NotAudio
 
-EXTRA_MEMORY_BYTES = 512 << 20  # address space above what the helper has with FFmpeg loaded
+PROBE_MEMORY_BYTES = 512 << 20
 _START_SECONDS = 20.0  # for the helper itself, on a machine that is busy with songs
-_REQUEST_BYTES = 1 << 16
+
+_ERRORS: dict[str, type[AudioError]] = {kind.code: kind for kind in (NotAudio, AudioTooLong, DecodedTooLarge)}
+# What only the file can have brought about; whoever kills a process from outside uses another.
+_OF_THE_FILE = frozenset(
+    (signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGABRT, signal.SIGTRAP, signal.SIGSYS)
+)
 
 
-@dataclass(frozen=True)
-class Request:
-    path: str
-    max_duration_seconds: float
-    max_decoded_bytes: int
-    timeout_seconds: float = 10.0
-
-
-def ask(request: Request, timeout_seconds: float) -> dict[str, Any]:
-    """The fields of a Probe. Raises AudioError as the probe did; NotAudio where it gave no answer."""
+def ask(path: Path, limits: Limits, timeout_seconds: float) -> dict[str, Any]:
+    """The fields of a Probe. Raises AudioError as the probe did, or where the file broke it or took too long; Busy
+    where the process was killed from outside."""
+    request = Request(
+        work="probe",
+        path=str(path.absolute()),
+        max_duration_seconds=limits.max_duration_seconds,
+        max_decoded_bytes=limits.max_decoded_bytes,
+        seconds=timeout_seconds,
+        memory_bytes=PROBE_MEMORY_BYTES,
+        cpu_seconds=timeout_seconds,
+    )
     started = time.monotonic()
-    message = json.dumps(asdict(request) | {"timeout_seconds": timeout_seconds}).encode()
-    with _helper().connect() as sock:
-        answer = _exchange(sock, message, started + timeout_seconds + _START_SECONDS)
-    if not answer:
-        if time.monotonic() - started >= timeout_seconds:
-            raise NotAudio(f"the file could not be read within {timeout_seconds:g} seconds")
-        raise NotAudio("the file broke the decoder")
-    fields: dict[str, Any] = json.loads(answer)
-    if "error" in fields:
-        raise _ERRORS.get(fields["error"], NotAudio)(fields["detail"])
-    return fields
-
-
-_ERRORS: dict[str, type[AudioError]] = {kind.code: kind for kind in (NotAudio, AudioTooLong)}
-
-
-def _exchange(sock: socket.socket, message: bytes, deadline: float) -> bytes:
-    answer = b""
+    message = _first_message(request, timeout_seconds + _START_SECONDS)
+    if message is None and time.monotonic() - started >= timeout_seconds:
+        raise _too_slow(timeout_seconds)
     try:
-        sock.settimeout(max(0.01, deadline - time.monotonic()))
-        sock.sendall(message)
-        sock.shutdown(socket.SHUT_WR)
-        while part := sock.recv(_REQUEST_BYTES):
-            answer += part
-            sock.settimeout(max(0.01, deadline - time.monotonic()))
+        return read_answer(request, message)
+    except ChildDied as error:
+        raise Busy("the process that looked at the song was killed; try again") from error
+
+
+def _first_message(request: Request, timeout_seconds: float) -> tuple[wire.Kind, bytearray] | None:
+    try:
+        with helper.connect(request, timeout_seconds) as sock:
+            return wire.receive(sock)
     except OSError:
-        return b""  # the child is gone, or will be when its alarm rings
-    return answer
+        return None  # the child is gone, or will be when its alarm rings
 
 
-class _Helper:
-    """The process that forks. Started at the first probe, started again if it died."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._control: socket.socket | None = None
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def connect(self) -> socket.socket:
-        """Our end of a socket whose other end a fresh child reads."""
-        ours, theirs = socket.socketpair()
-        with theirs, self._lock:
-            try:
-                socket.send_fds(self._start(), [b"."], [theirs.fileno()])
-            except OSError:
-                self._stop()
-                socket.send_fds(self._start(), [b"."], [theirs.fileno()])
-        return ours
-
-    def stop(self) -> None:
-        with self._lock:
-            self._stop()
-
-    def forget(self) -> None:
-        """In a fork of the caller: closes our copy, and leaves the process to the one that started it."""
-        if self._control is not None:
-            self._control.close()
-
-    @property
-    def pid(self) -> int | None:
-        return self._process.pid if self._process is not None else None
-
-    def _start(self) -> socket.socket:
-        if self._control is not None:
-            return self._control
-        self._control, theirs = socket.socketpair()
-        source = str(Path(__file__).parents[2])  # found again where msaas is run from a checkout
-        environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, (source, os.environ.get("PYTHONPATH"))))}
-        with theirs:
-            self._process = subprocess.Popen(
-                [sys.executable, "-P", "-c", "from msaas.audio.isolate import serve; serve()"],
-                stdin=theirs.fileno(),
-                stdout=subprocess.DEVNULL,
-                start_new_session=True,  # Ctrl-C in the caller's terminal is the caller's affair
-                env=environment,
-            )
-        return self._control
-
-    def _stop(self) -> None:
-        if self._control is not None:
-            self._control.close()
-        if self._process is not None:
-            self._process.terminate()
-            self._process.wait()
-        self._control = self._process = None
+def read_answer(request: Request, message: tuple[wire.Kind, bytearray] | None) -> dict[str, Any]:
+    """The last message's fields. Raises what it stands for; ChildDied where the file is not to blame."""
+    if message is None:
+        raise ChildDied("the process that read the song ended without a word")
+    kind, payload = message
+    fields = json.loads(payload)
+    if kind is wire.Kind.DIED:
+        raise _died(request, fields)
+    if kind is wire.Kind.REFUSAL:
+        if "errno" in fields:
+            raise OSError(fields["errno"], fields["detail"])
+        raise _ERRORS.get(fields["code"], NotAudio)(fields["detail"])
+    return dict(fields)
 
 
-_helpers: dict[int, _Helper] = {}  # by process id: gunicorn forks its workers, and a lock must not cross a fork
+def _died(request: Request, number: int) -> MSaaSError:
+    if number == signal.SIGALRM:
+        return _too_slow(request.seconds)
+    if number == signal.SIGXCPU:
+        return NotAudio(f"reading the file takes more than {request.cpu_seconds:g} seconds of computing")
+    if number in _OF_THE_FILE:
+        return NotAudio("the file broke the decoder")
+    return ChildDied(f"the process that read the song was killed by {signal.Signals(number).name}")
 
 
-def _helper() -> _Helper:
-    mine = os.getpid()
-    for pid in [pid for pid in list(_helpers) if pid != mine]:
-        inherited = _helpers.pop(pid, None)
-        if inherited is not None:
-            inherited.forget()
-    if mine not in _helpers:
-        atexit.register(stop)
-    return _helpers.setdefault(mine, _Helper())
+def _too_slow(seconds: float) -> NotAudio:
+    return NotAudio(f"the file could not be read within {seconds:g} seconds")
 
 
-def stop() -> None:
-    """Ends this process's helper, if there is one. The next probe starts another."""
-    helper = _helpers.get(os.getpid())
-    if helper is not None:
-        helper.stop()
+# --- the child's side
 
 
-def serve() -> None:
-    """The helper's whole life: forks a child for each socket it is sent, until the caller's end closes."""
-    from msaas.audio import probe  # noqa: F401 – loaded here once, so that the children need not
-
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # children are reaped by the kernel
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    control = socket.socket(fileno=os.dup(0))
-    while True:
-        byte, fds, _flags, _address = socket.recv_fds(control, 1, 1)
-        if not byte:
-            return
-        for fd in fds:
-            if os.fork() == 0:
-                _child(fd)
-            os.close(fd)
-
-
-def _child(fd: int) -> None:
-    """Never returns: whatever happens, this process answers or dies."""
-    try:
-        with socket.socket(fileno=fd) as sock:
-            request = Request(**json.loads(_read_all(sock)))
-            _limit_self(request.timeout_seconds)
-            sock.sendall(json.dumps(_answer(request)).encode())
-    finally:
-        os._exit(0)
-
-
-def _read_all(sock: socket.socket) -> bytes:
-    message = b""
-    while part := sock.recv(_REQUEST_BYTES):
-        message += part
-    return message
-
-
-def _limit_self(timeout_seconds: float) -> None:
-    """The alarm's default action ends the process, in the midst of C code too."""
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    signal.setitimer(signal.ITIMER_REAL, timeout_seconds)
-    _lower(resource.RLIMIT_CPU, ceil(timeout_seconds) + 1)
-    _lower(resource.RLIMIT_CORE, 0)
-    _lower(resource.RLIMIT_FSIZE, 0)
-    with contextlib.suppress(OSError):  # macOS has no /proc, and no such limit
-        pages = int(Path("/proc/self/statm").read_text().split()[0])
-        _lower(resource.RLIMIT_AS, pages * resource.getpagesize() + EXTRA_MEMORY_BYTES)
-
-
-def _lower(limit: int, value: int) -> None:
-    _soft, hard = resource.getrlimit(limit)
-    lowest = value if hard == resource.RLIM_INFINITY else min(value, hard)
-    resource.setrlimit(limit, (lowest, lowest))
-
-
-def _answer(request: Request) -> dict[str, Any]:
-    from msaas.audio.limits import Limits
-    from msaas.audio.probe import probe
+def answer(sock: socket.socket, request: Request) -> None:
+    """Does the work behind the fences and sends what came of it."""
+    from msaas.audio.probe import probe  # before the fences: nothing can be imported behind them
 
     try:
         limits = Limits(request.max_duration_seconds, request.max_decoded_bytes)
-        return asdict(probe(Path(request.path), limits))
-    except AudioError as error:
-        return {"error": error.code, "detail": error.detail}
-    except MemoryError:
-        return {"error": NotAudio.code, "detail": "reading the file needs more memory than a probe may have"}
-    except Exception as error:  # an unforeseen one is the file's doing too: it must not look like a server fault
-        return {"error": NotAudio.code, "detail": f"the file cannot be read: {type(error).__name__}"}
+        if request.work == "decode":
+            from msaas.audio import remote
+
+            cage.enter(Path(request.path), cage.Allowance(request.memory_bytes, request.cpu_seconds))
+            fields = remote.send_blocks(sock, request, limits)
+        else:
+            allowance = cage.Allowance(request.memory_bytes, request.cpu_seconds, request.seconds)
+            cage.enter(Path(request.path), allowance)
+            fields = asdict(probe(Path(request.path), limits))
+        kind = wire.Kind.ANSWER
+    except Exception as error:
+        kind, fields = wire.Kind.REFUSAL, _refusal(error, request)
+    cage.set_alarm(0)
+    wire.send(sock, kind, json.dumps(fields).encode())
+
+
+def _refusal(error: Exception, request: Request) -> dict[str, Any]:
+    if isinstance(error, AudioError):
+        return {"code": error.code, "detail": error.detail}
+    if isinstance(error, MemoryError):
+        detail = f"reading the file takes more than {request.memory_bytes} bytes of memory, the limit"
+        return {"code": DecodedTooLarge.code, "detail": detail}
+    if isinstance(error, OSError) and error.errno and error.filename == request.path:
+        return {"errno": error.errno, "detail": error.strerror}
+    # an unforeseen one is the file's doing too: it must not look like a server fault
+    return {"code": NotAudio.code, "detail": f"the file cannot be read: {type(error).__name__}"}

@@ -1,4 +1,4 @@
-"""What one song may cost: seconds and decoded bytes. No I/O."""
+"""What one song may cost: seconds, decoded bytes and memory. No I/O."""
 
 from __future__ import annotations
 
@@ -11,3 +11,4 @@ class Limits:
 
     max_duration_seconds: float = 14_400
     max_decoded_bytes: int = 16_000_000_000
+    memory_bytes: int = 1_000_000_000  # address space that decoding may take beyond what its process begins with

@@ -53,11 +53,11 @@ def probe(path: Path, limits: Limits) -> Probe:
 def probe_isolated(path: Path, limits: Limits, timeout_seconds: float = 10) -> Probe:
     """`probe` in a process of its own, bounded in time and memory: a file that breaks the decoder breaks nothing else.
 
-    Raises as `probe` does, and NotAudio where the process ran out of time or memory, or died. Thread-safe.
+    Raises as `probe` does, AudioError too where the process ran out of time or memory or the file broke it, Busy
+    where it was killed from outside. Thread-safe.
     """
     path.stat()  # a missing file is the caller's fault, not the song's
-    request = isolate.Request(str(path.absolute()), limits.max_duration_seconds, limits.max_decoded_bytes)
-    return Probe(**isolate.ask(request, timeout_seconds))
+    return Probe(**isolate.ask(path, limits, timeout_seconds))
 
 
 def _first_frame(song: OpenSong) -> AudioFrame:

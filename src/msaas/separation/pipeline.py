@@ -15,10 +15,11 @@ from pathlib import Path
 
 import torch
 
-from msaas.audio.decode import Decoder, TrackStats, measure
+from msaas.audio.decode import TrackStats, measure
 from msaas.audio.encode import FORMATS, Writer, open_writer
 from msaas.audio.limits import Limits
 from msaas.audio.peaks import Outlines
+from msaas.audio.remote import IsolatedDecoder
 from msaas.errors import Cancelled, NotAudio
 from msaas.separation.engine import Engine, TorchEngine, default_batch
 from msaas.separation.model import LoadedModel
@@ -89,7 +90,7 @@ class Separator:
         """
         outputs = outputs_of(request, self.model.sources)
         clock = _Clock()
-        decoder = Decoder(
+        decoder = IsolatedDecoder(
             song, sample_rate=self.model.sample_rate, channels=self.model.channels, limits=limits or Limits()
         )
         progress("decoding", 0.0)
@@ -204,7 +205,7 @@ class _Timed:
 class _Watched:
     """A decoder whose blocks end in Cancelled once stop() is true. beat: called each minute of audio."""
 
-    def __init__(self, decoder: Decoder, stop: Stop, beat: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, decoder: IsolatedDecoder, stop: Stop, beat: Callable[[], None] = lambda: None) -> None:
         self._decoder, self._stop, self._beat = decoder, stop, beat
 
     def blocks(self) -> Generator[Samples]:

@@ -18,6 +18,7 @@ from msaas.queue import Queue
 from msaas.settings import Settings
 from msaas.storage import Storage
 from msaas.web.gates import Gate
+from msaas.web.store_links import StoreLinks
 
 EXTENSION = "msaas"
 PROBE_TIMEOUT_SECONDS = 30
@@ -37,9 +38,11 @@ class Services:
     events_gate: Gate
     stopping: threading.Event = field(default_factory=threading.Event)  # set on SIGTERM: event streams end
     callbacks: Outbox = field(init=False)  # of the same Redis
+    store_links: StoreLinks = field(init=False)
 
     def __post_init__(self) -> None:
         self.callbacks = Outbox(self.queue.redis)
+        self.store_links = StoreLinks(self.settings)
 
     @classmethod
     def build(

@@ -7,12 +7,13 @@ from collections.abc import Iterator
 from itertools import chain
 from typing import NoReturn
 
-from flask import Blueprint, Response, jsonify, request
+from flask import Blueprint, Response, jsonify, redirect, request
 
-from msaas.errors import NotFound
+from msaas.errors import InvalidOption, NotFound
 from msaas.jobs import EXTENSIONS, Job, State, Track
 from msaas.storage import CONTENT_TYPES, Stored
-from msaas.web.openapi import Answer, as_json, documented, header
+from msaas.web.holds import held, hold_for_reading
+from msaas.web.openapi import Answer, as_json, documented, header, query
 from msaas.web.ranges import is_unchanged, wanted_range
 from msaas.web.schemas import EITHER_AWAY, STORAGE_AWAY
 from msaas.web.services import Services, services
@@ -33,7 +34,10 @@ SOUND = {kind: {"type": "string", "contentMediaType": kind} for kind in CONTENT_
 @documented(
     "One stem",
     "songs",
+    description="With `redirect=1` the answer leads to the object store, for clients that can reach it: a link that "
+    "needs no key and soon runs out. Ask for it anew each time.",
     parameters=[
+        query("redirect", {"enum": ["0", "1"]}, "1: a link to the store rather than the stem; HEAD gets one for HEAD"),
         header("Range", "`bytes=<first>-<last>`; what is no such range, or several, is answered with the whole"),
         header("If-Range", "the ETag that the range is wanted of; the whole comes where the stem is another"),
         header("If-None-Match", "an ETag; 304 where the stem is the same"),
@@ -43,9 +47,12 @@ SOUND = {kind: {"type": "string", "contentMediaType": kind} for kind in CONTENT_
         200: Answer("The stem", SOUND, TRACK_HEADERS),
         206: Answer("The range of it", SOUND, TRACK_HEADERS | {"Content-Range": "which bytes of how many"}),
         304: Answer("Unchanged", headers=TRACK_HEADERS),
+        307: Answer("The stem is at `Location`, for MSAAS_S3_LINK_SECONDS", headers={"Location": "the link"}),
     },
     problems={
         404: ["job_unknown", "job_not_done", "stem_unknown", "track_removed", "track_unknown"],
+        409: ["redirect_unavailable"],
+        422: ["invalid_option"],
         416: ["requested_range_not_satisfiable"],
         503: EITHER_AWAY,
     },
@@ -54,6 +61,8 @@ SOUND = {kind: {"type": "string", "contentMediaType": kind} for kind in CONTENT_
 def get_track(name: str) -> Response:
     parts = services()
     stored = find(parts, Track.parse(name))
+    if wants_redirect():
+        return redirect(parts.store_links.to(stored.name, method=request.method), 307, Response)  # type: ignore[return-value]
     if is_unchanged(request, stored):
         return described(Response(status=304), stored)
     piece = wanted_range(request, stored)
@@ -63,7 +72,8 @@ def get_track(name: str) -> Response:
     if piece:
         response.headers["Content-Range"] = f"bytes {start}-{stop - 1}/{stored.size}"
     if request.method != "HEAD" and stop > start:
-        stream(response, parts.storage.read_stem(stored.name, start, stop - start))
+        chunks = parts.storage.read_stem(stored.name, start, stop - start)
+        stream(response, held(parts, Track.parse(name).songhash, chunks))
     return response
 
 
@@ -108,11 +118,19 @@ def described(response: Response, stored: Stored) -> Response:
     return response
 
 
+def wants_redirect() -> bool:
+    asked = request.args.get("redirect", "0")
+    if asked not in ("0", "1"):
+        raise InvalidOption(f"redirect={asked[:40]!r} is neither 0 nor 1")
+    return asked == "1"
+
+
 # --- which object a name stands for
 
 
 def find(parts: Services, track: Track) -> Stored:
     """Raises NotFound: job_unknown, job_not_done, stem_unknown or track_removed."""
+    hold_for_reading(parts, track.songhash)
     job = parts.queue.get(track.songhash)
     if job is None:
         return next(_present(parts, track), None) or _refuse_without_record(parts, track)

@@ -46,7 +46,9 @@ def main() -> int:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, on_signal)
-    housekeeper = Housekeeper(queue, storage, callbacks=Sender.from_settings(settings, queue.redis))
+    callbacks = Sender.from_settings(settings, queue.redis, told=queue.meters.called_back)
+    retention_seconds = settings.retention_hours * 3600
+    housekeeper = Housekeeper(queue, storage, callbacks=callbacks, retention_seconds=retention_seconds)
     housekeeper.start()
     worker.run()
     housekeeper.stop()

@@ -10,6 +10,7 @@ import json
 import logging
 import os
 import queue
+import resource
 import signal
 import sys
 import threading
@@ -18,8 +19,9 @@ from contextlib import contextmanager
 from typing import Any, TextIO
 
 from msaas import logs
+from msaas.audio import helper
 from msaas.audio.limits import Limits
-from msaas.errors import AudioError, Cancelled, InvalidOption, MSaaSError
+from msaas.errors import AudioError, Cancelled, InvalidOption, MSaaSError, OutOfMemory
 from msaas.separation.device import choose_device
 from msaas.separation.pipeline import SeparationRequest, SeparationResult, Separator
 from msaas.separation.weights import load_model
@@ -67,12 +69,16 @@ class Bench:
             task.song,
             task.out_dir,
             SeparationRequest(options.stems, options.two_stems, options.format, options.bitrate or 320),
-            limits=Limits(self.settings.max_duration_seconds, self.settings.max_decoded_bytes),
+            limits=self._limits(),
             progress=lambda stage, fraction: say({"progress": {"stage": stage, "fraction": overall(stage, fraction)}}),
             stop=stop,
             outlines=WaveformFile(task.waveforms),
         )
         return _report(result) | self.describe(options.model)
+
+    def _limits(self) -> Limits:
+        settings = self.settings
+        return Limits(settings.max_duration_seconds, settings.max_decoded_bytes, settings.decoder_memory_bytes)
 
 
 def overall(stage: str, fraction: float) -> float:
@@ -106,7 +112,14 @@ def attempt(bench: Bench, task: Task, say: Say, stop: Callable[[], bool]) -> Non
         say(failure(error.code, str(error), retry=True))
     except Exception as error:
         log.exception("separation failed song=%s", task.song.name)
-        say(failure("separation_failed", f"{type(error).__name__}: {error}", retry=True))
+        code = OutOfMemory.code if is_out_of_memory(error) else "separation_failed"
+        say(failure(code, f"{type(error).__name__}: {error}", retry=True))
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """torch tells of it by a RuntimeError; on a GPU that is its OutOfMemoryError."""
+    words = ("out of memory", "can't allocate memory", "bad_alloc", "could not execute a primitive")  # the last: oneDNN
+    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and any(w in str(error) for w in words))
 
 
 @contextmanager
@@ -174,6 +187,8 @@ def main() -> int:
 
     try:
         _limit_threads(settings.cpu_threads)
+        _limit_memory(settings.child_memory_bytes)
+        helper.mine().start()  # loads FFmpeg beside us, while we load the model
         bench = Bench(settings)
         with telling(say):
             description = bench.describe(settings.model)
@@ -181,8 +196,20 @@ def main() -> int:
     except MSaaSError as error:
         say(failure(error.code, str(error), retry=True))
         return 3
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        detail = f"the model does not fit into MSAAS_CHILD_MEMORY_BYTES={settings.child_memory_bytes}: {error}"
+        say(failure(OutOfMemory.code, detail, retry=True))
+        return 3
     while True:
         attempt(bench, orders.next_task(), say, orders.stopped)
+
+
+def _limit_memory(most_bytes: int) -> None:
+    """Memory that can be written to: address space alone (RLIMIT_AS) is reserved by torch and CUDA by the terabyte."""
+    if most_bytes:
+        resource.setrlimit(resource.RLIMIT_DATA, (most_bytes, most_bytes))
 
 
 def _limit_threads(count: int) -> None:

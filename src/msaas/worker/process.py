@@ -19,8 +19,9 @@ import time
 from collections.abc import Callable, Sequence
 from typing import IO, Any
 
-from msaas.errors import Cancelled, ChildDied, MSaaSError
+from msaas.errors import Cancelled, ChildDied, MSaaSError, OutOfMemory
 from msaas.separation import PROCESS_ENVIRONMENT
+from msaas.settings import without_credentials
 from msaas.worker.protocol import Task, line
 
 log = logging.getLogger(__name__)
@@ -85,7 +86,12 @@ class SeparationProcess:
         except OSError as error:
             self.kill()
             raise ChildDied(f"the separation process takes no orders: {error}") from error
-        return self._until("done", give_up, progress)
+        try:
+            return self._until("done", give_up, progress)
+        except TaskFailed as error:
+            if error.code == OutOfMemory.code:  # what ran out once leaves little for the next song
+                self.kill()
+            raise
 
     def kill(self) -> None:
         """Ends the process now and forgets it."""
@@ -108,7 +114,7 @@ class SeparationProcess:
             stdout=subprocess.PIPE,
             text=True,
             encoding="utf-8",
-            env={**PROCESS_ENVIRONMENT, **os.environ},
+            env={**PROCESS_ENVIRONMENT, **without_credentials(os.environ)},
         )
         assert self._process.stdout is not None  # noqa: S101 - asked for above
         threading.Thread(

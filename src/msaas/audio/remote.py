@@ -1,0 +1,84 @@
+"""A song decoded in a process of its own, behind fences: what breaks the decoder there breaks nothing here.
+
+The same blocks, report and errors as msaas.audio.decode.Decoder's, which does the work on the other side.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from msaas.audio import cage, helper, wire
+from msaas.audio.decode import Decoder, DecodeReport
+from msaas.audio.helper import Request
+from msaas.audio.isolate import read_answer
+from msaas.audio.limits import Limits
+from msaas.audio.resample import Block
+from msaas.errors import ChildDied
+
+STALL_SECONDS = 60.0  # from one block to the next: a second's audio takes a few milliseconds
+# Decoding runs a hundred times faster than the song plays, and more; what takes a tenth of its time is no song.
+CPU_SECONDS, CPU_PER_SECOND = 60.0, 0.1
+
+
+class IsolatedDecoder:
+    """A song as blocks of [channels, n] float32 at `sample_rate`; each call of `blocks` starts anew."""
+
+    def __init__(self, path: Path, *, sample_rate: int, channels: int, limits: Limits | None = None) -> None:
+        self.path, self.sample_rate, self.channels = path, sample_rate, channels
+        self.limits = limits or Limits()
+        self.report = DecodeReport()
+
+    def blocks(self) -> Iterator[Block]:
+        """As Decoder.blocks. Raises what that raises, NotAudio too where the file broke the process or stalled it,
+        DecodedTooLarge where it took too much memory, ChildDied where the process was killed from outside."""
+        self.path.stat()  # a missing file is the caller's fault, not the song's
+        request = self._request()
+        try:
+            sock = helper.connect(request, None)
+        except OSError as error:
+            raise ChildDied(f"no process to decode in: {error}") from error
+        with sock:
+            while (message := _receive(sock)) and message[0] is wire.Kind.BLOCK:
+                yield np.frombuffer(message[1], np.float32).reshape(self.channels, -1)
+            self.report = DecodeReport(**read_answer(request, message))
+
+    def _request(self) -> Request:
+        seconds = self.limits.max_duration_seconds
+        return Request(
+            work="decode",
+            path=str(self.path.absolute()),
+            max_duration_seconds=seconds,
+            max_decoded_bytes=self.limits.max_decoded_bytes,
+            seconds=STALL_SECONDS,
+            memory_bytes=self.limits.memory_bytes,
+            cpu_seconds=CPU_SECONDS + CPU_PER_SECOND * seconds,
+            sample_rate=self.sample_rate,
+            channels=self.channels,
+        )
+
+
+def _receive(sock: socket.socket) -> tuple[wire.Kind, bytearray] | None:
+    try:
+        return wire.receive(sock)
+    except OSError:
+        return None
+
+
+# --- the child's side
+
+
+def send_blocks(sock: socket.socket, request: Request, limits: Limits) -> dict[str, int]:
+    """Returns the report. The alarm stands while a block is made, not while the caller computes."""
+    path = Path(request.path)
+    decoder = Decoder(path, sample_rate=request.sample_rate, channels=request.channels, limits=limits)
+    cage.set_alarm(request.seconds)
+    for block in decoder.blocks():
+        cage.set_alarm(0)
+        wire.send(sock, wire.Kind.BLOCK, np.ascontiguousarray(block, np.float32).tobytes())
+        cage.set_alarm(request.seconds)
+    return asdict(decoder.report)

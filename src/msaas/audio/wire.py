@@ -1,0 +1,42 @@
+"""What an isolated process answers: messages of a kind and a payload through a socket. Decodes no audio."""
+
+from __future__ import annotations
+
+import socket
+import struct
+from enum import IntEnum
+
+_HEAD = struct.Struct("=BI")
+
+
+class Kind(IntEnum):
+    ANSWER = 1  # JSON: what was asked for, the last message of a process that ends well
+    REFUSAL = 2  # JSON: code, detail, and errno where it is the system's
+    BLOCK = 3  # float32 samples, channel by channel
+    DIED = 4  # JSON: the signal that ended the process, told by the helper that forked it
+
+
+def send(sock: socket.socket, kind: Kind, payload: bytes | memoryview) -> None:
+    sock.sendall(_HEAD.pack(kind, len(payload)))
+    sock.sendall(payload)
+
+
+def receive(sock: socket.socket) -> tuple[Kind, bytearray] | None:
+    """None where the other end is gone, in mid-message too. Raises OSError (TimeoutError) as the socket does."""
+    head = _exactly(sock, _HEAD.size)
+    if head is None:
+        return None
+    kind, length = _HEAD.unpack(head)
+    payload = _exactly(sock, length)
+    return None if payload is None else (Kind(kind), payload)
+
+
+def _exactly(sock: socket.socket, count: int) -> bytearray | None:
+    data = bytearray(count)
+    view, got = memoryview(data), 0
+    while got < count:
+        size = sock.recv_into(view[got:])
+        if size == 0:
+            return None
+        got += size
+    return data

@@ -1,0 +1,244 @@
+"""Decoding in a fenced process: the same samples, and whatever happens there stays there."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from msaas.audio import cage, helper
+from msaas.audio.decode import Decoder
+from msaas.audio.limits import Limits
+from msaas.audio.remote import IsolatedDecoder
+from msaas.errors import AudioTooLong, ChildDied, DecodedTooLarge, NotAudio
+from msaas.settings import without_credentials
+from tests.sounds import DATA
+
+SONG = DATA / "harbour-lights.mp3"
+RATE = 44_100
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _no_helper_left():
+    yield
+    helper.stop()
+
+
+def isolated(path, **limits):
+    return IsolatedDecoder(path, sample_rate=RATE, channels=2, limits=Limits(**limits))
+
+
+def child_of_helper():
+    tasks = Path(f"/proc/{helper.mine().pid}/task/{helper.mine().pid}/children")
+    return [int(pid) for pid in tasks.read_text().split()]
+
+
+def gone(seconds=5.0):
+    deadline = time.monotonic() + seconds
+    while child_of_helper() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return not child_of_helper()
+
+
+def test_fenced_decoder_gives_the_same_samples_and_the_same_report():
+    here, there = Decoder(SONG, sample_rate=RATE, channels=2), isolated(SONG)
+    assert np.array_equal(np.concatenate(list(here.blocks()), axis=1), np.concatenate(list(there.blocks()), axis=1))
+    assert here.report == there.report
+
+
+def test_fenced_decoder_starts_anew_at_each_call():
+    decoder = isolated(SONG)
+    assert [sum(block.shape[1] for block in decoder.blocks()) for _ in range(2)] == [1_679_895] * 2
+
+
+@pytest.mark.parametrize(
+    ("limits", "error"),
+    [
+        ({"max_duration_seconds": 2}, AudioTooLong),
+        ({"max_decoded_bytes": 500_000}, DecodedTooLarge),
+    ],
+)
+def test_limits_hold_behind_the_fence(limits, error):
+    with pytest.raises(error):
+        list(isolated(SONG, **limits).blocks())
+
+
+def test_decoding_that_takes_too_much_memory_is_the_songs_stated_fault(tmp_path, music, write_song):
+    """A quarter of a minute in one packet, where a megabyte is allowed."""
+    path = write_song(tmp_path / "a", music(1_300_000, 2), codec="pcm_f64le", container="nut")
+    with pytest.raises((DecodedTooLarge, NotAudio)):
+        list(isolated(path, memory_bytes=1_000_000).blocks())
+    assert sum(block.shape[1] for block in isolated(path).blocks()) == 1_300_000
+
+
+def test_missing_song_is_not_the_songs_fault(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        list(isolated(tmp_path / "none").blocks())
+
+
+def kill_in_mid_song(number):
+    blocks = isolated(SONG).blocks()
+    next(blocks)
+    [child] = child_of_helper()
+    os.kill(child, number)
+    return blocks
+
+
+def test_killed_from_outside_is_worth_another_run_and_the_next_song_decodes():
+    with pytest.raises(ChildDied):
+        list(kill_in_mid_song(signal.SIGKILL))
+    assert sum(block.shape[1] for block in isolated(SONG).blocks()) == 1_679_895
+
+
+def test_signal_that_only_the_file_can_have_caused_is_the_songs_fault():
+    with pytest.raises(NotAudio, match="broke the decoder"):
+        list(kill_in_mid_song(signal.SIGSEGV))
+
+
+def test_killed_helper_is_worth_another_run_and_the_next_song_decodes():
+    blocks = isolated(SONG).blocks()
+    next(blocks)
+    os.kill(helper.mine().pid, signal.SIGKILL)
+    os.kill(child_of_helper_or_none(), signal.SIGKILL)
+    with pytest.raises(ChildDied):
+        list(blocks)
+    assert sum(block.shape[1] for block in isolated(SONG).blocks()) == 1_679_895
+
+
+def child_of_helper_or_none():
+    """The child outlives its helper: found by what it runs."""
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            state = (entry / "stat").read_text().rsplit(")", 1)[1].split()
+            if b"audio.helper" in (entry / "cmdline").read_bytes() and state[0] != "Z" and _is_ours(entry):
+                return int(entry.name)
+        except OSError:
+            continue
+    raise AssertionError("no decoding process")
+
+
+def _is_ours(entry):
+    """The helper leads a session of its own, which its children stay in."""
+    return os.getsid(int(entry.name)) == helper.mine().pid and int(entry.name) != helper.mine().pid
+
+
+def test_abandoned_song_leaves_no_process():
+    blocks = isolated(SONG).blocks()
+    next(blocks)
+    blocks.close()
+    assert gone()
+
+
+def test_file_that_gives_nothing_for_too_long_is_ended(tmp_path, monkeypatch):
+    os.mkfifo(tmp_path / "endless")
+    monkeypatch.setattr("msaas.audio.remote.STALL_SECONDS", 0.3)
+    with pytest.raises(NotAudio, match=r"within 0\.3 seconds"):
+        list(isolated(tmp_path / "endless").blocks())
+
+
+def test_slow_caller_is_no_stall(monkeypatch):
+    monkeypatch.setattr("msaas.audio.remote.STALL_SECONDS", 0.3)
+    blocks = isolated(SONG).blocks()
+    next(blocks)
+    time.sleep(0.8)
+    assert sum(block.shape[1] for block in blocks) > 1_500_000
+
+
+# --- the fences
+
+needs_fences = pytest.mark.skipif(
+    set(cage.try_out()) != {cage.LANDLOCK, cage.SECCOMP}, reason="left out: this kernel has not all fences"
+)
+
+TRIES = """
+import ctypes, os, signal, socket, subprocess, sys
+from pathlib import Path
+from msaas.audio import cage
+read, write = os.pipe()
+parent = os.getpid()
+tries = {
+    "song": lambda: Path(sys.argv[1]).read_bytes(),
+    "other file": lambda: Path("/etc/passwd").read_bytes(),
+    "neighbour": lambda: Path(sys.argv[2]).read_bytes(),
+    "write": lambda: Path(sys.argv[1] + ".new").write_bytes(b"x"),
+    "environment": lambda: Path(f"/proc/{parent}/environ").read_bytes(),
+    "tcp": lambda: socket.create_connection(("127.0.0.1", int(sys.argv[3])), 2),
+    "udp": lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM),
+    "unix": lambda: socket.socket(socket.AF_UNIX),
+    "program": lambda: subprocess.run(["/bin/true"], check=True),
+    "signal": lambda: os.kill(parent, 0),
+    "memory": lambda: bytearray(600 << 20),
+}
+if os.fork() == 0:
+    cage.enter(Path(sys.argv[1]), cage.Allowance(512 << 20, 20, 20))
+    for name, attempt in tries.items():
+        try:
+            attempt()
+            os.write(write, f"{name},".encode())
+        except (OSError, MemoryError, subprocess.SubprocessError):
+            pass
+    os._exit(0)
+os.close(write)
+print(os.fdopen(read).read())
+"""
+
+
+@needs_fences
+def test_behind_the_fence_there_is_the_song_and_nothing_else(tmp_path):
+    (tmp_path / "song").write_bytes(b"song")
+    (tmp_path / "other").write_bytes(b"another's song")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        paths = [str(tmp_path / "song"), str(tmp_path / "other"), str(server.getsockname()[1])]
+        done = subprocess.run([sys.executable, "-c", TRIES, *paths], capture_output=True, text=True, timeout=60)
+    assert done.stdout.strip() == "song,", done.stderr
+
+
+@pytest.mark.parametrize("machine", cage.REFUSED)
+def test_filter_refuses_what_is_listed_and_every_foreign_call_table(machine):
+    architecture, numbers = cage.REFUSED[machine]
+    code = cage._filter(architecture, numbers)
+    for number in range(500):
+        assert verdict(code, architecture, number) == (cage._REFUSE if number in numbers.values() else cage._ALLOW)
+    assert verdict(code, architecture, 0x40000000 + 41) == cage._REFUSE
+    assert verdict(code, 0x40000003, 11) == cage._REFUSE
+
+
+def verdict(code, architecture, number):
+    """What the kernel would answer: the few BPF instructions that the filter is made of."""
+    steps = list(struct.iter_unpack("=HBBI", code))
+    at = held = 0
+    while True:
+        kind, if_true, if_false, value = steps[at]
+        at += 1
+        match kind:
+            case 0x20:
+                held = architecture if value == 4 else number
+            case 0x15:
+                at += if_true if held == value else if_false
+            case 0x35:
+                at += if_true if held >= value else if_false
+            case _:
+                return value
+
+
+def test_helper_is_started_without_credentials(monkeypatch):
+    helper.stop()
+    monkeypatch.setenv("MINIO_SECRET_KEY", "a secret of the store")
+    monkeypatch.setenv("MSAAS_REDIS_PASSWORD", "a secret of the queue")
+    list(isolated(SONG).blocks())
+    environment = Path(f"/proc/{helper.mine().pid}/environ").read_bytes()
+    assert b"a secret" not in environment
+    assert b"PATH=" in environment
+
+
+def test_credentials_are_known_by_their_names():
+    given = {"MINIO_ACCESS_KEY": "1", "MSAAS_CALLBACK_SECRETS": "2", "MSAAS_REDIS_PASSWORD": "3", "MSAAS_MODEL": "4"}
+    assert without_credentials(given) == {"MSAAS_MODEL": "4"}

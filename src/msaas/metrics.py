@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial, wraps
 from typing import Any
 
 from prometheus_client import (
@@ -27,7 +27,7 @@ from prometheus_client.core import GaugeMetricFamily
 
 from msaas.errors import QueueUnavailable
 from msaas.jobs import State
-from msaas.queue import NO_CALLBACK, Claim, Queue, Submitted
+from msaas.queue import Claim, Queue, Submitted
 from msaas.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -38,6 +38,8 @@ SONG_SECONDS = (30, 60, 120, 180, 240, 300, 600, 1800, 3600, 7200, 14400)
 WAIT_SECONDS = (0.5, 1, 2, 5, 15, 60, 300, 900, 3600, 14400)
 STAGE_SECONDS = (0.1, 0.5, 1, 5, 15, 60, 180, 600, 1800, 7200)
 REAL_TIME_FACTORS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
+# An attempt's outcome by the state it left its callback in.
+CALLBACK_OUTCOMES = {"delivered": "delivered", "pending": "failed", "failed": "given_up", "refused": "refused"}
 REQUEST_SECONDS = (0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60, 600)
 
 
@@ -64,6 +66,11 @@ class Meters:
         self.runs = Counter(
             "msaas_runs_ended_total", "Runs that ended: done, failed, given_back, lost", ["outcome"], registry=registry
         )
+        self.aged_out = Counter(
+            "msaas_jobs_aged_out_total",
+            "Jobs forgotten after MSAAS_RETENTION_HOURS, songs and stems",
+            registry=registry,
+        )
         self.audio_seconds = Counter(
             "msaas_audio_seconds_total", "Seconds of audio separated", ["model"], registry=registry
         )
@@ -80,6 +87,15 @@ class Meters:
         self.stage_seconds = Histogram(
             "msaas_stage_seconds", "Seconds a job spent in a stage", ["stage"], buckets=STAGE_SECONDS, registry=registry
         )
+        self.callbacks = Counter(
+            "msaas_callback_attempts_total",
+            "Attempts at callbacks: delivered, failed (tried again), given_up, refused",
+            ["outcome"],
+            registry=registry,
+        )
+        self.refused = Counter(
+            "msaas_requests_refused_total", "Requests refused: their key, or their quota", ["code"], registry=registry
+        )
         self.requests = Histogram(
             "msaas_http_request_seconds",
             "Requests the API answered",
@@ -87,6 +103,17 @@ class Meters:
             buckets=REQUEST_SECONDS,
             registry=registry,
         )
+        self._from_nought()
+
+    def _from_nought(self) -> None:
+        """A first failure is an increase, too: Prometheus sees none in a number that begins at one."""
+        for counter, labels in (
+            (self.ended, (State.DONE, State.FAILED, State.CANCELLED)),
+            (self.runs, ("done", "failed", "given_back", "lost")),
+            (self.callbacks, CALLBACK_OUTCOMES.values()),
+        ):
+            for label in labels:
+                counter.labels(label)
 
     def render(self) -> bytes:
         return generate_latest(self.registry)
@@ -99,21 +126,32 @@ class Meters:
         gauge = Gauge("msaas_worker_ready", "1 while the model is loaded", registry=self.registry)
         gauge.set_function(lambda: float(ready()))
 
-    # --- what happened
+    # --- what happened: the answer to a move of the queue, then what it was called with
 
-    def uploaded(self, upload: Mapping[str, Any]) -> None:
+    def submit(self, submitted: Submitted, _songhash: str, fields: Mapping[str, str], **_: Any) -> None:
+        if not submitted.new:
+            return
         self.submitted.inc()
+        upload = json.loads(fields.get("upload", "{}"))
         if "bytes" in upload:
             self.upload_bytes.observe(upload["bytes"])
         if upload.get("duration_seconds"):
             self.upload_seconds.observe(upload["duration_seconds"])
 
-    def claimed(self, claim: Claim) -> None:
+    def cancelled(self, found: State | None, _songhash: str) -> None:
+        if found in (State.QUEUED, State.RUNNING):
+            self.ended.labels(State.CANCELLED).inc()
+
+    def claimed(self, claim: Claim | None, _worker: str) -> None:
+        if claim is None:
+            return
         job = claim.job
         if job.attempts == 1 and job.created_at is not None and job.started_at is not None:
             self.waited.observe(max(0.0, job.started_at - job.created_at))
 
-    def finished(self, result: Mapping[str, Any], audio_seconds: float) -> None:
+    def finished(self, accepted: bool, _claim: Claim, result: Mapping[str, Any], audio_seconds: float) -> None:
+        if not accepted:
+            return
         self.runs.labels("done").inc()
         self.ended.labels(State.DONE).inc()
         model, timings = str(result["model"]["name"]), result.get("timings", {})
@@ -124,12 +162,19 @@ class Meters:
         for stage, seconds in timings.items():
             self.stage_seconds.labels(stage).observe(seconds)
 
-    def failed(self, outcome: str) -> None:
-        """`outcome` as Queue.fail tells it."""
+    def failed(self, outcome: str, *_: Any, **__: Any) -> None:
         if outcome:
             self.runs.labels("failed").inc()
         if outcome == State.FAILED:
             self.ended.labels(State.FAILED).inc()
+
+    def released(self, released: bool, _claim: Claim) -> None:
+        if released:
+            self.runs.labels("given_back").inc()
+
+    def retired(self, outcome: str, *_: Any) -> None:
+        if outcome == "forgotten":
+            self.aged_out.inc()
 
     def reaped(self, outcomes: Mapping[str, str]) -> None:
         """songhash ▸ outcome, as Queue.reap tells it. Other outcomes tidy up after a run that was counted."""
@@ -138,6 +183,10 @@ class Meters:
                 self.runs.labels("lost").inc()
             if outcome == State.FAILED:
                 self.ended.labels(State.FAILED).inc()
+
+    def called_back(self, state: str) -> None:
+        """`state` as the outbox has it after the attempt."""
+        self.callbacks.labels(CALLBACK_OUTCOMES[state]).inc()
 
 
 class QueueLengths:
@@ -161,12 +210,26 @@ class QueueLengths:
         yield GaugeMetricFamily("msaas_queue_dead", "Songs that were given up", value=counts.dead)
 
 
+COUNTED: Mapping[str, Callable[..., None]] = {
+    "submit": Meters.submit,
+    "cancel": Meters.cancelled,
+    "claim": Meters.claimed,
+    "finish": Meters.finished,
+    "fail": Meters.failed,
+    "release": Meters.released,
+    "reap": Meters.reaped,
+    "retire": Meters.retired,
+}
+
+
 class CountedQueue(Queue):
-    """The queue, each of its moves counted by the process that makes it."""
+    """The queue, each of its moves counted by the process that makes it. Its methods are Queue's own."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.meters = Meters()
+        for move, count in COUNTED.items():
+            setattr(self, move, _counted(getattr(self, move), partial(count, self.meters)))
 
     @classmethod
     def from_settings(cls, settings: Settings, *, timeout_seconds: float = 10) -> CountedQueue:
@@ -174,61 +237,15 @@ class CountedQueue(Queue):
         assert isinstance(queue, CountedQueue)  # noqa: S101 - tells mypy
         return queue
 
-    def submit(
-        self,
-        songhash: str,
-        fields: Mapping[str, str],
-        *,
-        stems_missing: bool = False,
-        callback: Sequence[str] = NO_CALLBACK,
-    ) -> Submitted:
-        submitted = super().submit(songhash, fields, stems_missing=stems_missing, callback=callback)
-        with _harmless():
-            if submitted.new:
-                self.meters.uploaded(json.loads(fields.get("upload", "{}")))
-        return submitted
 
-    def cancel(self, songhash: str) -> State | None:
-        found = super().cancel(songhash)
-        if found in (State.QUEUED, State.RUNNING):
-            self.meters.ended.labels(State.CANCELLED).inc()
-        return found
+def _counted(move: Callable[..., Any], count: Callable[..., object]) -> Callable[..., Any]:
+    @wraps(move)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        answer = move(*args, **kwargs)
+        try:
+            count(answer, *args, **kwargs)
+        except Exception:  # the job has moved already: its caller must not think otherwise
+            log.exception("not counted")
+        return answer
 
-    def claim(self, worker: str) -> Claim | None:
-        claim = super().claim(worker)
-        with _harmless():
-            if claim is not None:
-                self.meters.claimed(claim)
-        return claim
-
-    def finish(self, claim: Claim, result: Mapping[str, Any], audio_seconds: float) -> bool:
-        accepted = super().finish(claim, result, audio_seconds)
-        with _harmless():
-            if accepted:
-                self.meters.finished(result, audio_seconds)
-        return accepted
-
-    def fail(self, claim: Claim, error: Mapping[str, Any], *, retry: bool) -> str:
-        outcome = super().fail(claim, error, retry=retry)
-        self.meters.failed(outcome)
-        return outcome
-
-    def release(self, claim: Claim) -> bool:
-        released = super().release(claim)
-        if released:
-            self.meters.runs.labels("given_back").inc()
-        return released
-
-    def reap(self) -> dict[str, str]:
-        reaped = super().reap()
-        self.meters.reaped(reaped)
-        return reaped
-
-
-@contextmanager
-def _harmless() -> Iterator[None]:
-    """The job has moved already: a number that cannot be read must not make its caller think otherwise."""
-    try:
-        yield
-    except Exception:
-        log.exception("not counted")
+    return run

@@ -7,10 +7,11 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,10 @@ INPUTS = "input-tracks"
 OUTPUTS = "output-tracks"
 BUCKETS = (INPUTS, OUTPUTS)  # what callers know of
 WAVEFORMS = "waveforms"
+REGION = "us-east-1"  # named, so that no call has to ask for it first
 CONTENT_TYPES = {"mp3": "audio/mpeg", "flac": "audio/flac", "wav": "audio/wav"}
 CHUNK_BYTES = 256 * 1024
+DELETE_BATCH = 1000  # the most that S3 takes at once
 
 _MISSING = frozenset({"NoSuchKey", "NoSuchObject", "NoSuchBucket", "ResourceNotFound"})
 # Waiting does not mend these: somebody has to make room. MinIO's names, SeaweedFS' and Ceph's; 507 says it in HTTP.
@@ -85,7 +88,7 @@ class Storage:
             access_key=settings.minio_access_key,
             secret_key=settings.minio_secret_key,
             secure=settings.minio_secure,
-            region="us-east-1",  # named, so that no call has to ask for it first
+            region=REGION,
             http_client=pool,
         )
         return cls(client)
@@ -147,8 +150,7 @@ class Storage:
 
     def remove_stems_of(self, songhash: str) -> None:
         """And their drawing."""
-        for name in self.stems_of(songhash):
-            self.remove_stem(name)
+        self.remove(OUTPUTS, self.stems_of(songhash))
         self.remove_waveforms(songhash)
 
     # --- waveforms
@@ -176,9 +178,10 @@ class Storage:
 
     # --- whole buckets
 
-    def names(self, bucket: str) -> Iterator[Stored]:
+    def names(self, bucket: str, after: str = "") -> Iterator[Stored]:
+        """In the order of their names, from the one behind `after` on. The store is asked for a thousand at a time."""
         with storage_errors(bucket):
-            for item in self.client.list_objects(bucket, recursive=True):
+            for item in self.client.list_objects(bucket, recursive=True, start_after=after or None):
                 yield Stored(str(item.object_name), item.size or 0, item.etag or "", item.last_modified)
 
     def remove_input(self, songhash: str) -> None:
@@ -192,12 +195,21 @@ class Storage:
         return sum(self._empty(bucket) for bucket in BUCKETS)
 
     def _empty(self, bucket: str) -> int:
-        names = [item.name for item in self.names(bucket)]
+        """Deletes while it lists: a bucket's names need not fit into memory."""
+        return self.remove(bucket, (item.name for item in self.names(bucket)))
+
+    def remove(self, bucket: str, names: Iterable[str]) -> int:
+        """Deletes what is there of these, a thousand at a time; how many were named."""
+        count = 0
+        refused: list[str] = []
         with storage_errors(bucket):
-            refused = list(self.client.remove_objects(bucket, [DeleteObject(name) for name in names]))
+            for batch in _batches(names, DELETE_BATCH):
+                count += len(batch)
+                doomed = [DeleteObject(name) for name in batch]
+                refused += [str(error.code) for error in self.client.remove_objects(bucket, doomed)]
         if refused:
-            raise StorageUnavailable(f"{bucket}: {len(refused)} of {len(names)} objects could not be deleted")
-        return len(names)
+            raise StorageUnavailable(f"{bucket}: {len(refused)} of {count} objects could not be deleted: {refused[0]}")
+        return count
 
     # --- plumbing
 
@@ -226,3 +238,9 @@ class Storage:
             finally:
                 response.close()
                 response.release_conn()
+
+
+def _batches(names: Iterable[str], size: int) -> Iterator[list[str]]:
+    left = iter(names)
+    while batch := list(islice(left, size)):
+        yield batch

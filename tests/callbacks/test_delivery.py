@@ -266,7 +266,7 @@ def test_a_sender_outlives_an_error_nobody_foresaw(receiver, outbox, finished, s
     finished(listening.url)
     while not calls:
         time.sleep(0.01)
-    assert one._thread.is_alive()
+    assert one._loop.thread.is_alive()
     time.sleep(0.1)
     assert one._in_flight() == {}
 

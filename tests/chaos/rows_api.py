@@ -145,7 +145,7 @@ def _without_fuses(text: str) -> list[str]:
 def _sweep_orphans(lab: Lab, result: RowResult, orphans: list[str]) -> None:
     """Kept for a day, for whoever still retries; then swept, and nothing else with them."""
     for hours, kept in ((23, True), (25, False)):
-        lab.queue.redis.delete("housekeeping:sweep")
+        lab.queue.redis.delete("housekeeping:sweep", *(f"held:{name}" for name in orphans))  # over by then
         now = datetime.now(UTC) + timedelta(hours=hours)
         Housekeeper(lab.queue, lab.storage, now=lambda now=now: now).sweep()  # type: ignore[misc]
         stored = [lab.storage.has_input(name) for name in orphans]

@@ -76,6 +76,22 @@ def test_a_cut_list_says_so(client, done, monkeypatch):
     assert "truncated" not in client.get("/apiv1/bucket").json
 
 
+def test_a_bucket_comes_in_pages(client, done):
+    pages, after = [], ""
+    for _ in range(3):
+        page = client.get(f"/apiv1/bucket?bucket={OUTPUTS}&limit=2&after={after}").json
+        assert page[INPUTS] == []
+        pages.append((len(page[OUTPUTS]), page.get("truncated")))
+        after = page[OUTPUTS][-1] if page[OUTPUTS] else after
+    assert pages == [(2, [OUTPUTS]), (2, None), (0, None)]
+    assert client.get(f"/apiv1/bucket?after={done}.mp3").json[INPUTS] == []
+
+
+def test_nonsense_pages_of_a_bucket_are_refused_by_name(client):
+    for page in ("bucket=waveforms", "bucket=", "after=" + "x" * 1025, "after=%00", "limit=10001"):
+        assert page.split("=")[0] in problem(client.get(f"/apiv1/bucket?{page}"), 422, "invalid_option")
+
+
 # --- emptying them
 
 BOTH = [("get", "/apiv1/delete_contents"), ("delete", "/apiv1/contents")]

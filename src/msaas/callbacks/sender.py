@@ -26,7 +26,8 @@ from msaas.callbacks.resolve import Unresolved, resolve
 from msaas.callbacks.schedule import DELAYS_SECONDS, Outcome, judge
 from msaas.callbacks.signing import Secret, signed_headers
 from msaas.callbacks.targets import Guard, Resolve
-from msaas.errors import CallbackRefused, MSaaSError, QueueUnavailable
+from msaas.errors import CallbackRefused, QueueUnavailable
+from msaas.loops import Loop
 from msaas.queue import Backoff
 from msaas.settings import Settings
 
@@ -108,52 +109,34 @@ class Sender:
         concurrency: int = CONCURRENCY,
         random: Callable[[], float] = random.random,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        told: Callable[[str], object] = lambda _: None,
     ) -> None:
-        self.outbox, self.post = outbox, post
-        self.every_seconds, self.delays, self.concurrency = every_seconds, delays, concurrency
+        """`told` hears the state that each settled attempt left its callback in, for the metrics."""
+        self.outbox, self.post, self.told = outbox, post, told
+        self.delays, self.concurrency = delays, concurrency
         self.random, self.now = random, now
         self._busy: dict[str, threading.Thread] = {}  # by origin: one at a time, so that a slow one delays itself
         self._lock = threading.Lock()
-        self._turn = threading.Event()
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="callbacks", daemon=True)
-        self._away = False
+        self._loop = Loop("callbacks", self.turn, every_seconds)
 
     @classmethod
-    def from_settings(cls, settings: Settings, redis: Redis) -> Sender:
+    def from_settings(
+        cls, settings: Settings, redis: Redis, *, told: Callable[[str], object] = lambda _: None
+    ) -> Sender:
         guard = Guard(settings.callback_allow, settings.callback_ports)
         post = Post(guard, settings.callback_secrets, settings.public_url)
-        return cls(Outbox(redis, lease_seconds=LEASE_SECONDS), post)
+        return cls(Outbox(redis, lease_seconds=LEASE_SECONDS), post, told=told)
 
     def start(self) -> None:
-        self._thread.start()
+        self._loop.start()
 
     def stop(self, patience_seconds: float = 5) -> None:
         """What is still on its way after that comes due again when its lease runs out."""
-        self._stopped.set()
-        self._turn.set()
+        self._loop.stop()
         give_up_at = time.monotonic() + patience_seconds
-        for thread in (self._thread, *self._in_flight().values()):
+        for thread in (self._loop.thread, *self._in_flight().values()):
             if thread.is_alive():
                 thread.join(timeout=max(give_up_at - time.monotonic(), 0))
-
-    def _run(self) -> None:
-        while not self._stopped.is_set():
-            self._quietly(self.turn)
-            self._turn.wait(self.every_seconds)
-            self._turn.clear()
-
-    def _quietly(self, step: Callable[[], object]) -> None:
-        """An outage is logged once, when it begins; anything else with its traceback. The thread lives on."""
-        try:
-            step()
-            self._away = False
-        except MSaaSError as error:
-            if not self._away:
-                log.warning("callbacks wait reason=%s", error)
-            self._away = True
-        except Exception:
-            log.exception("callbacks' turn failed")
 
     def turn(self) -> int:
         """Starts what is due and fits; how many. Returns before they are sent."""
@@ -185,7 +168,7 @@ class Sender:
         finally:
             with self._lock:
                 del self._busy[callback.origin]
-            self._turn.set()  # the next for this receiver need not wait for the clock
+            self._loop.wake()  # the next for this receiver need not wait for the clock
 
     def attempt(self, callback: Callback) -> Outcome:
         """Sends once and notes what came of it."""
@@ -206,12 +189,13 @@ class Sender:
     def _settle(self, callback: Callback, outcome: Outcome, *, give_up_at: float) -> None:
         """Insists while Redis is away, as long as the lease may last: an answer that is not noted is asked again."""
         verdict = judge(outcome, callback.attempts, random=self.random, now=self.now(), delays=self.delays)
-        pause = Backoff(self._stopped)
+        pause = Backoff(self._loop.stopping)
         while True:
             try:
-                self.outbox.settle(callback, verdict, outcome.error)
+                if self.outbox.settle(callback, verdict, outcome.error):
+                    self.told(verdict.state)
                 return
             except QueueUnavailable:
-                if time.monotonic() > give_up_at or self._stopped.is_set():
+                if time.monotonic() > give_up_at or self._loop.stopping.is_set():
                     raise
                 pause.wait()

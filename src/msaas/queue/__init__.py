@@ -19,7 +19,7 @@ from redis.exceptions import RedisError
 from redis.retry import Retry
 
 from msaas import failpoints
-from msaas.errors import Conflict, QueueUnavailable
+from msaas.errors import Conflict, QueueFull, QueueUnavailable, QuotaExceeded
 from msaas.jobs import Job, State, record_json
 from msaas.settings import Settings
 
@@ -33,9 +33,13 @@ MODELS = "models"
 EVENTS = "events"
 KEYS = (WAITING, PROCESSING, LEASES, DEAD, FENCE, PACE)
 
-SCRIPTS = ("submit", "claim", "renew", "finish", "fail", "release", "reap", "cancel", "replay")
+SCRIPTS = ("submit", "claim", "renew", "finish", "fail", "release", "reap", "cancel", "replay", "retire")
 
 NO_CALLBACK = ("",) * 5
+
+# Longer than a store may take to answer twice; a part that dies in the midst of it leaves the song locked as long.
+RETIRE_SECONDS = 120
+SCAN_COUNT = 1000
 
 WORKER_LOST = {
     "code": "worker_lost",
@@ -65,6 +69,24 @@ def redis_errors() -> Iterator[None]:
         yield
     except RedisError as error:
         raise QueueUnavailable(f"the queue (Redis) does not answer as it should: {error}") from error
+
+
+@dataclass(frozen=True)
+class Admission:
+    """On what terms a new song is let in: zeros and an empty account set no bound."""
+
+    most_waiting: int = 0
+    account: str = ""
+    audio_seconds: int = 0
+    audio_limit_seconds: int = 0
+
+    @property
+    def args(self) -> Sequence[str | int]:
+        """As submit.lua takes them."""
+        return (self.most_waiting, self.account, self.audio_seconds, self.audio_limit_seconds)
+
+
+ANYHOW = Admission()
 
 
 @dataclass(frozen=True)
@@ -125,14 +147,20 @@ class Queue:
         *,
         stems_missing: bool = False,
         callback: Sequence[str] = NO_CALLBACK,
+        admission: Admission = ANYHOW,
     ) -> Submitted:
         """Queues a song that is stored already. A known one stays as it is, unless its stems are missing.
 
-        `callback` is a Posting's `args`, noted in the same step. Raises Conflict where too many wait already.
+        `callback` is a Posting's `args`, noted in the same step. Raises Conflict where too many wait already. Only a
+        new song is charged, or meets a bound: QueueFull, QuotaExceeded.
         """
-        outcome, state = self._run("submit", songhash, int(stems_missing), *callback, *_flat(fields))
+        outcome, state = self._run("submit", songhash, int(stems_missing), *callback, *admission.args, *_flat(fields))
         if outcome == "full":
             raise Conflict(f"too many callbacks wait for job {songhash} already (1000); post again once it has ended")
+        if outcome == "crowded":
+            raise QueueFull(f"{admission.most_waiting} songs wait already, the limit here; try again later")
+        if outcome == "over":
+            raise QuotaExceeded.of_audio(admission.audio_limit_seconds, admission.audio_seconds, int(state))
         return Submitted(outcome == "queued", State(state))
 
     def cancel(self, songhash: str) -> State | None:
@@ -147,6 +175,12 @@ class Queue:
                 return Job.from_hash(songhash, record)
             waits = self.redis.lpos(WAITING, songhash)
         return None if waits is None else Job(songhash, State.QUEUED)  # pushed by hand, not claimed yet
+
+    def tenant_of(self, songhash: str) -> str | None:
+        """Whose job it is; empty where nobody's key posted it, None where there is no record."""
+        with redis_errors():
+            tenant, state = self.redis.hmget(f"job:{songhash}", "tenant", "state")
+        return None if state is None else tenant or ""
 
     def position(self, songhash: str) -> int | None:
         """Songs ahead of this one; None where it does not wait."""
@@ -227,6 +261,53 @@ class Queue:
         """A dead job waits again, its attempts all its own. False where it is not among the dead."""
         return bool(self._run("replay", songhash))
 
+    def states(self, songhashes: Sequence[str]) -> list[State | None]:
+        """None where there is no record."""
+        with redis_errors(), self.redis.pipeline(transaction=False) as pipe:
+            for songhash in songhashes:
+                pipe.hget(f"job:{songhash}", "state")
+            return [State(state) if state else None for state in pipe.execute()]
+
+    # --- forgetting
+
+    def hold(self, songhash: str, seconds: float) -> bool:
+        """Keeps a song from being retired for so long. False where it is being retired: what is stored of it goes."""
+        with redis_errors(), self.redis.pipeline() as pipe:
+            pipe.set(f"held:{songhash}", "1", px=int(seconds * 1000)).exists(f"retiring:{songhash}")
+            return not pipe.execute()[1]
+
+    def ended_before(self, seconds: float) -> Iterator[str]:
+        """Jobs that ended at least so long ago, in no order. Walks all of Redis' keys, a thousand at a time."""
+        cursor = 0
+        while True:
+            with redis_errors():
+                cursor, keys = self.redis.scan(cursor, match="job:*", count=SCAN_COUNT, _type="hash")
+            yield from self._ended_before(seconds, [key.removeprefix("job:") for key in keys])
+            if not cursor:
+                return
+
+    def _ended_before(self, seconds: float, songhashes: list[str]) -> list[str]:
+        with redis_errors(), self.redis.pipeline(transaction=False) as pipe:
+            pipe.time()
+            for songhash in songhashes:
+                pipe.hmget(f"job:{songhash}", "state", "finished_ms")
+            clock, *records = pipe.execute()
+        latest_ms = (clock[0] - seconds) * 1000
+        pairs = zip(songhashes, records, strict=True)
+        return [name for name, (state, ms) in pairs if state and State(state).ended and ms and int(ms) <= latest_ms]
+
+    def retire(self, songhash: str, seconds: float | None = None) -> str:
+        """`forgotten`: it ended so long ago, and its record is gone; `unrecorded`: there was none; `` left as it is.
+
+        Unless it was left, nobody begins with the song until `retired` is called, or RETIRE_SECONDS have passed.
+        """
+        age_ms = -1 if seconds is None else int(seconds * 1000)
+        return str(self._run("retire", songhash, age_ms, RETIRE_SECONDS * 1000))
+
+    def retired(self, songhash: str) -> None:
+        with redis_errors():
+            self.redis.delete(f"retiring:{songhash}")
+
     def publish_model(self, name: str, description: Mapping[str, Any]) -> None:
         """Notes what a model separates, so that the API can check stems without loading it."""
         with redis_errors():
@@ -241,7 +322,8 @@ class Queue:
 
 def _source(name: str) -> str:
     folder = resources.files(__package__) / "lua"
-    return "\n".join((folder / f"{part}.lua").read_text() for part in ("outbox", "common", name))
+    parts = ("outbox", "common", *(("quota",) if name == "submit" else ()), name)
+    return "\n".join((folder / f"{part}.lua").read_text() for part in parts)
 
 
 def _flat(fields: Mapping[str, str]) -> Sequence[str]:

@@ -21,7 +21,9 @@ calls = Blueprint("lists", __name__)
 
 QUEUE_PAGE = 1000
 FURTHEST = 10**9
-BUCKET_PAGE = 10_000
+BUCKET_PAGE = 1000
+BUCKET_MOST = 10_000  # a second and more of the API's processor time, while others wait
+LONGEST_NAME = 1024  # of an S3 object
 
 
 def whole_number(low: int, high: int, default: int) -> dict[str, object]:
@@ -59,23 +61,45 @@ def get_queue() -> Response:
 @documented(
     "What is stored",
     "store",
-    parameters=[query("limit", whole_number(1, BUCKET_PAGE, BUCKET_PAGE), "how many names of each bucket to list")],
+    description="Names in their order. With `bucket` and `after`, the last name of one page, comes the next page.",
+    parameters=[
+        query("limit", whole_number(1, BUCKET_MOST, BUCKET_PAGE), "how many names of each bucket to list"),
+        query("bucket", {"type": "string", "enum": list(BUCKETS)}, "list this one alone; the other is empty then"),
+        query("after", {"type": "string", "maxLength": LONGEST_NAME}, "begin behind this name"),
+    ],
     answers={200: Answer("Each bucket with its objects' names", as_json("Buckets"))},
     problems={422: ["invalid_option"], 503: STORAGE_AWAY},
 )
 def get_buckets() -> Response:
     """`truncated` is there only where a list is cut, and names the buckets."""
     storage = services().storage
-    limit = number("limit", default=BUCKET_PAGE, low=1, high=BUCKET_PAGE)
-    found = {bucket: _names(storage, bucket, limit + 1) for bucket in BUCKETS}
+    limit = number("limit", default=BUCKET_PAGE, low=1, high=BUCKET_MOST)
+    wanted, after = _wanted_buckets(), _after()
+    found = {bucket: _names(storage, bucket, after, limit + 1) if bucket in wanted else [] for bucket in BUCKETS}
     cut = [bucket for bucket, names in found.items() if len(names) > limit]
     lists = {bucket: names[:limit] for bucket, names in found.items()}
     return jsonify(lists | ({"truncated": cut} if cut else {}))
 
 
-def _names(storage: Storage, bucket: str, limit: int) -> list[str]:
+def _wanted_buckets() -> tuple[str, ...]:
+    bucket = request.args.get("bucket")
+    if bucket is None:
+        return BUCKETS
+    if bucket not in BUCKETS:
+        raise InvalidOption(f"bucket={bucket[:40]!r} is none; there are {' and '.join(BUCKETS)}")
+    return (bucket,)
+
+
+def _after() -> str:
+    name = request.args.get("after", "")
+    if len(name.encode("utf-8", "surrogatepass")) > LONGEST_NAME or not name.isprintable():
+        raise InvalidOption(f"after={name[:40]!r} is no object's name")
+    return name
+
+
+def _names(storage: Storage, bucket: str, after: str, limit: int) -> list[str]:
     try:
-        return [item.name for item in islice(storage.names(bucket), limit)]
+        return [item.name for item in islice(storage.names(bucket, after), limit)]
     except NotFound:  # no bucket before the first song
         return []
 

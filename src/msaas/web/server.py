@@ -13,6 +13,7 @@ from typing import Any
 from flask import Flask
 from gunicorn.app.base import BaseApplication
 from gunicorn.glogging import Logger
+from gunicorn.http import wsgi
 
 from msaas import logs
 from msaas.callbacks.sender import Sender
@@ -21,6 +22,7 @@ from msaas.housekeeping import Housekeeper
 from msaas.log_shipping import ship_logs
 from msaas.settings import Settings
 from msaas.web.app import create_app
+from msaas.web.metrics import meters_of
 from msaas.web.services import EXTENSION, Services
 from msaas.web.spool import sweep
 
@@ -65,6 +67,7 @@ class Server(BaseApplication):  # type: ignore[misc]
         super().__init__()
 
     def load_config(self) -> None:
+        wsgi.SERVER = "msaas"  # the Server header: which software this is, and how old, is nobody's business
         wanted = {
             "bind": f"fd://{self.listener.detach()}",  # gunicorn closes it
             "worker_class": "gthread",
@@ -88,8 +91,11 @@ class Server(BaseApplication):  # type: ignore[misc]
         ship_logs(self.settings, "rest")
         if strays := sweep(self.settings.scratch_dir):
             log.info("swept uploads of a killed server files=%d", strays)
+        told = meters_of(worker.wsgi).called_back
+        callbacks = Sender.from_settings(self.settings, parts.queue.redis, told=told)
+        retention_seconds = self.settings.retention_hours * 3600
         self.housekeeper = Housekeeper(
-            parts.queue, parts.storage, callbacks=Sender.from_settings(self.settings, parts.queue.redis)
+            parts.queue, parts.storage, callbacks=callbacks, retention_seconds=retention_seconds
         )
         self.housekeeper.start()
         end_streams_on_sigterm(parts)

@@ -66,6 +66,8 @@ parse() {
 
 check() {
   local missing=()
+  # The kubectl that the tests bring renders just as well, and speaks to clusters too.
+  command -v kubectl >/dev/null || PATH+=:$PWD/.venv/bin
   command -v kubectl >/dev/null || missing+=('kubectl is not installed: https://kubernetes.io/docs/tasks/tools/')
   [[ -f $overlay/kustomization.yaml ]] || missing+=("$overlay has no kustomization.yaml; there are: $(overlays)")
   if ! "$dry_run" && command -v kubectl >/dev/null; then
@@ -88,6 +90,33 @@ check_kinds() {
       die "the cluster does not know $group, which $overlay uses; docs/kubernetes.md says how to install it"
   done
 }
+
+# Secrets that cannot be made up here: keys for the API are yours to hand out, those of a store from elsewhere its own.
+check_secrets() {
+  if uses_secret msaas-api-keys; then
+    need_secret msaas-api-keys 'keys=…' 'msaas keys new makes a key and its entry'
+  fi
+  if ! has StatefulSet minio; then
+    need_secret msaas-minio 'access-key=… --from-literal=secret-key=…' 'the keys of the store that MINIO_HOST names'
+  fi
+}
+
+uses_secret() { grep -q "^ *name: $1\$" "$work/all.yaml"; }
+
+# need_secret NAME LITERALS WHY: it is there, or is part of the overlay.
+need_secret() {
+  if has Secret "$1"; then return; fi
+  local command="kubectl -n $namespace create secret generic $1 --from-literal=$2"
+  if "$dry_run"; then
+    echo "needs: the Secret $1 ($3): $command"
+  else
+    secret_is_there "$1" || die "$overlay needs the Secret $1 ($3):
+  kubectl create namespace $namespace
+  $command"
+  fi
+}
+
+secret_is_there() { kubectl -n "$namespace" get secret "$1" >/dev/null 2>&1; }
 
 overlays() {
   local folder names=()
@@ -160,8 +189,9 @@ apply() {
   # The namespace first, since the Secrets go into it; the pods last, since they read them.
   document Namespace >"$work/namespace.yaml"
   run kubectl apply -f "$work/namespace.yaml"
-  make_secret msaas-minio access-key secret-key
-  make_secret msaas-redis password
+  if has StatefulSet minio; then make_secret msaas-minio access-key secret-key; fi
+  if has StatefulSet redis; then make_secret msaas-redis password; fi
+  if uses_secret msaas-callback-secrets; then make_secret msaas-callback-secrets secrets; fi
   # A finished Job of an older release cannot be changed.
   run kubectl -n "$namespace" delete job minio-buckets --ignore-not-found
   run kubectl apply -f "$work/all.yaml"
@@ -180,8 +210,8 @@ make_secret() {
   local name=$1 key literals=()
   shift
   if has Secret "$name"; then return; fi
-  if ! "$dry_run" && kubectl -n "$namespace" get secret "$name" >/dev/null 2>&1; then return; fi
-  for key in "$@"; do literals+=("--from-literal=$key=$(random_key)"); done
+  if ! "$dry_run" && secret_is_there "$name"; then return; fi
+  for key in "$@"; do literals+=("--from-literal=$key=$(made_up "$name")"); done
   if "$dry_run"; then
     echo "would run: kubectl -n $namespace create secret generic $name (random $*), unless there is one"
   else
@@ -189,7 +219,13 @@ make_secret() {
   fi
 }
 
-random_key() { head -c 20 /dev/urandom | od -An -tx1 | tr -d ' \n'; }
+made_up() {
+  case $1 in
+    # As Standard Webhooks has them.
+    msaas-callback-secrets) printf 'whsec_%s' "$(head -c 32 /dev/urandom | base64 | tr -d '\n')" ;;
+    *) head -c 20 /dev/urandom | od -An -tx1 | tr -d ' \n' ;;
+  esac
+}
 
 wait_until_ready() {
   local what
@@ -222,6 +258,8 @@ and, in another shell:
   kubectl -n $namespace logs -f deployment/logs       every part's lines
   ./deploy-all.sh --down --overlay $overlay --namespace $namespace
 END
+  if uses_secret msaas-api-keys; then echo "
+Each call needs a key of msaas-api-keys: curl -H 'Authorization: Bearer msaas_…' …"; fi
 }
 
 # --- down
@@ -235,7 +273,8 @@ take_down() {
   local kinds=deployments,statefulsets,jobs,services,ingresses,configmaps,networkpolicies,poddisruptionbudgets
   if grep -q '^apiVersion: keda.sh/' "$work/all.yaml"; then kinds=scaledobjects.keda.sh,triggerauthentications.keda.sh,$kinds; fi
   if grep -q '^apiVersion: monitoring.coreos.com/' "$work/all.yaml"; then
-    kinds=servicemonitors.monitoring.coreos.com,podmonitors.monitoring.coreos.com,$kinds
+    local group=monitoring.coreos.com
+    kinds=servicemonitors.$group,podmonitors.$group,prometheusrules.$group,$kinds
   fi
   run kubectl -n "$namespace" delete "$kinds" -l app.kubernetes.io/part-of=msaas --ignore-not-found
   echo "the volumes and Secrets of $namespace are kept; --down --purge removes them too"
@@ -251,6 +290,7 @@ main() {
     return
   fi
   check_kinds
+  check_secrets
   decide_build
   if "$build"; then say 'images' && build_images; fi
   say "applying to $namespace" && apply

@@ -2,7 +2,7 @@
 # Our images and manifests at work on one Debian machine, without a registry or a cluster: builds the images from
 # stand-in bases, plays rest, worker, logs and Redis from deploy/overlays/container-smoke with podman, posts a song,
 # gets four stems. Root; needs .venv with the package and its [dev] extra. It cleans up after itself; images stay, in
-# /var/lib/msaas-lab, for the next time.
+# /var/lib/msaas-lab (LAB_STORE names another folder), for the next time.
 #
 #   container-smoke.sh [--no-build] [SONG]
 set -euo pipefail
@@ -20,6 +20,7 @@ worker=http://127.0.0.1:10808
 overlay=deploy/.smoke-$$
 song=data/the-slow-river.mp3
 build=true
+needed_gib=20
 s3_pid=''
 pods=(redis-pod-0 rest-pod-0 worker-pod-0 logs-pod-0)
 
@@ -67,7 +68,7 @@ build_images() {
   lab_base "$redis_image" redis-server
   mapfile -t arguments < <(lab_pip_arguments)
   # torch comes from where this machine's pip finds it: its own index may be out of reach.
-  nice deploy/tools/images.sh --engine buildah --registry localhost --tag smoke --weights htdemucs_mini -- \
+  deploy/tools/images.sh --engine buildah --registry localhost --tag smoke --weights htdemucs_mini -- \
     --isolation chroot --pull-never "${arguments[@]}" \
     --build-arg "PYTHON_IMAGE=$python_image" --build-arg TORCH_INDEX= >"$LAB_FOLDER/build.log" 2>&1 ||
     { tail -30 "$LAB_FOLDER/build.log" && die 'an image cannot be built'; }
@@ -121,7 +122,14 @@ wait_until() {
 answers() { "$python" -c 'import sys, urllib.request as u; u.urlopen(sys.argv[1], timeout=9)' "$1" 2>/dev/null; }
 
 ports_are_free() {
-  "$python" -c 'import sys; from msaas.local.servers import ports_are_free; sys.exit(not ports_are_free((10500, 10637, 10808)))'
+  "$python" -c 'import sys; from msaas.local.servers import ports_are_free as free; sys.exit(not free((10500, 10637, 10808)))'
+}
+
+room_enough() {
+  mkdir -p "$LAB_STORE"
+  local free_kib
+  free_kib=$(df --output=avail "$LAB_STORE" | tail -1)
+  ! "$build" || ((free_kib > needed_gib * 1024 * 1024))
 }
 
 # What the manifests promise about every container of ours holds in the running one.
@@ -138,12 +146,18 @@ check_container() {
     "$(podman inspect --format '{{.HostConfig.Memory}}' "$container")"
 }
 
-# The largest resident set of each process, added up: pages that processes share are counted in each.
+# The largest resident set of each process, added up (pages that processes share are counted in each), and the CPU
+# time of all, of those that have ended too.
 peak_memory() {
-  local part=$1
+  local part=$1 cpu
+  # Behind the name in brackets: user and system time, own and of ended children, in hundredths of a second.
+  cpu=$(podman exec "$part-pod-0-$part" sh -c 'cat /proc/[0-9]*/stat' |
+    sed 's/.*) //' | awk '{ sum += $12 + $13 + $14 + $15 } END { printf "%.1f", sum / 100 }')
   podman exec "$part-pod-0-$part" sh -c 'cat /proc/[0-9]*/status' |
-    awk -v part="$part" '/^Name:/ { name = $2 } /^VmHWM:/ && name !~ /^(sh|cat)$/ { sum += $2; list = list sprintf(" %s %.0f", name, $2 / 1024) }
-      END { printf "%-8s %.0f MiB at most, by process:%s\n", part, sum / 1024, list }'
+    awk -v part="$part" -v cpu="$cpu" '
+      /^Name:/ { name = $2 }
+      /^VmHWM:/ && name !~ /^(sh|cat)$/ { sum += $2; list = list sprintf(" %s %.0f", name, $2 / 1024) }
+      END { printf "%-8s %.0f MiB at most, %s s of CPU, by process:%s\n", part, sum / 1024, cpu, list }'
 }
 
 metric() {
@@ -160,6 +174,7 @@ main() {
   ((EUID == 0)) || die 'building and playing containers here needs root'
   [[ -f $song ]] || die "$song is not there"
   [[ -x .venv/bin/kubectl && -x $python ]] || die 'no .venv with the [dev] extra: make check sets it up'
+  room_enough || die "images and layers take $needed_gib GiB in $LAB_STORE; LAB_STORE names another folder"
   ports_are_free || die 'ports 10500, 10637 and 10808 have to be free'
   trap clean_up EXIT
   say 'tools' && lab_setup
@@ -170,12 +185,13 @@ main() {
   say 'the manifests, played' && make_secrets "$access" "$secret" && render
   (ulimit -n 4096 && podman kube play --quiet "$LAB_FOLDER/play.yaml" >"$LAB_FOLDER/play.log" 2>&1) ||
     { cat "$LAB_FOLDER/play.log" && die 'podman cannot play them'; }
-  wait_until 60 answers "$rest/readyz" || die 'the API is not ready within a minute'
-  wait_until 180 answers "$worker/readyz" || die 'the worker is not ready within three minutes'
+  # Generous: the machine may be busy with something else.
+  wait_until 300 answers "$rest/readyz" || die 'the API is not ready within five minutes'
+  wait_until 600 answers "$worker/readyz" || die 'the worker is not ready within ten minutes'
   local part
   for part in rest worker logs; do check_container "$part"; done
   say "a song: $song" && "$python" deploy/tools/smoke_client.py "$rest" "$song"
-  say 'memory'
+  say 'memory and CPU, start included'
   for part in redis rest worker logs; do peak_memory "$part"; done
   say 'metrics'
   metric "$rest" msaas_queue_ && metric "$rest" msaas_jobs_submitted_total && metric "$worker" msaas_jobs_ended_total &&

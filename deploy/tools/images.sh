@@ -72,6 +72,7 @@ main() {
     build "$part" "${registry}msaas-$part:$tag"
     if "$push"; then "$engine" push "${registry}msaas-$part:$tag"; fi
   done
+  deploy/tools/sbom.sh sbom "${parts[@]}" || echo 'images: built, but what they hold was not listed' >&2
   for part in "${parts[@]}"; do
     printf '%-40s %s\n' "${registry}msaas-$part:$tag" "$(bytes_of "${registry}msaas-$part:$tag")"
   done

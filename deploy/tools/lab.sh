@@ -4,6 +4,7 @@
 # a Dockerfile and a manifest work, not which versions the published base brings.
 
 LAB_FOLDER=${LAB_FOLDER:?the caller names a folder for its files}
+LAB_STORE=${LAB_STORE:-/var/lib/msaas-lab}
 export CONTAINERS_CONF=$LAB_FOLDER/containers.conf CONTAINERS_STORAGE_CONF=$LAB_FOLDER/storage.conf
 
 lab_setup() {
@@ -20,8 +21,8 @@ lab_setup() {
   cat >"$CONTAINERS_STORAGE_CONF" <<CONF
 [storage]
 driver = "vfs"
-graphroot = "${LAB_STORE:-/var/lib/msaas-lab}"
-runroot = "/run/msaas-lab"
+graphroot = "$LAB_STORE"
+runroot = "/run/msaas-lab/$(printf %s "$LAB_STORE" | cksum | cut -d ' ' -f 1)"
 CONF
   # Without CAP_SYS_RESOURCE a runtime cannot raise limits: it asks for no more than this shell has.
   # runc accepts hybrid control groups, crun does not.

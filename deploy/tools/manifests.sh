@@ -6,17 +6,32 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 bin=.venv/bin
 checkov_release=3.3.30
+checkov=.venv/checkov-$checkov_release/bin/checkov
 # The oldest and the newest that we say we support.
 versions=(1.30 1.37)
 rendered=$(mktemp -d)
 trap 'rm -rf "$rendered"' EXIT
 
+die() {
+  echo "manifests: $*" >&2
+  exit 1
+}
+
+check_tools() {
+  local tool missing=()
+  for tool in kubectl kubernetes-validate hadolint shellcheck pytest; do
+    [[ -x $bin/$tool ]] || missing+=("$tool")
+  done
+  ((${#missing[@]} == 0)) || die "not in $bin: ${missing[*]}; \`make manifests\` sets them up"
+}
+
 # checkov pins much of what others need in other releases: it has an environment of its own.
 install_checkov() {
-  [[ -x .venv/checkov/bin/checkov ]] && return
-  echo 'installing checkov: a minute or two, once'
-  python3 -m venv .venv/checkov
-  .venv/checkov/bin/python -m pip install --quiet --disable-pip-version-check "checkov==$checkov_release"
+  [[ -x $checkov ]] && return
+  echo "installing checkov $checkov_release: some minutes, once"
+  "$bin/python" -m venv "${checkov%/bin/*}"
+  "${checkov%/*}/python" -m pip install --quiet --disable-pip-version-check "checkov==$checkov_release" ||
+    die "checkov $checkov_release cannot be installed: is there a package registry that pip can reach?"
 }
 
 render() {
@@ -43,11 +58,12 @@ validate() {
 # The smoke test's overlay is no deployment: it stands on the host's network because podman has no Services.
 check() {
   rm "$rendered/container-smoke.yaml"
-  .venv/checkov/bin/checkov --config-file deploy/checkov.yaml --directory "$rendered" --framework kubernetes
-  .venv/checkov/bin/checkov --config-file deploy/checkov.yaml --file {rest,worker,logs}/Dockerfile --framework dockerfile
+  "$checkov" --config-file deploy/checkov.yaml --directory "$rendered" --framework kubernetes
+  "$checkov" --config-file deploy/checkov.yaml --file {rest,worker,logs}/Dockerfile --framework dockerfile
 }
 
 main() {
+  check_tools
   render
   validate
   install_checkov

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sysconfig
 from collections.abc import Callable, Iterator
@@ -12,10 +13,18 @@ from typing import Any
 import pytest
 import yaml
 
+from msaas.access.keys import new_key
+from msaas.callbacks.signing import new_secret
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 DEPLOY = REPOSITORY / "deploy"
 OVERLAYS = ("base", *sorted(path.parent.name for path in (DEPLOY / "overlays").glob("*/kustomization.yaml")))
 OURS = ("rest", "worker", "logs")
+# What has to read as something: others may hold any word.
+SECRETS = {"msaas-callback-secrets": new_secret(), "msaas-api-keys": new_key("somebody", ["use"])[1].line}
+HELPERS = {"API_KEYS"}  # variables for other variables: no settings
+
+REFERENCE = re.compile(r"\$\(([A-Z_]+)\)")
 
 Manifest = dict[str, Any]
 Render = Callable[[str], list[Manifest]]
@@ -62,6 +71,27 @@ def is_ours(workload: Manifest) -> bool:
     )
 
 
+def deployments(manifests: list[Manifest], name: str) -> list[Manifest]:
+    """One or none: not every overlay has it."""
+    return [found for found in of_kind(manifests, "Deployment") if found["metadata"]["name"] == name]
+
+
+def probes(workload: Manifest) -> Manifest:
+    return {name: probe for name, probe in container_of(workload).items() if name.endswith("Probe")}
+
+
+def ports(workload: Manifest) -> dict[str, int]:
+    return {port["name"]: port["containerPort"] for port in container_of(workload).get("ports", [])}
+
+
+def matches(selector: Manifest, labels: dict[str, str]) -> bool:
+    for expression in selector.get("matchExpressions", []):
+        assert expression["operator"] == "In"
+        if labels.get(expression["key"]) not in expression["values"]:
+            return False
+    return selector.get("matchLabels", {}).items() <= labels.items()
+
+
 def settings_map(manifests: list[Manifest]) -> dict[str, str]:
     [found] = [
         manifest
@@ -72,17 +102,18 @@ def settings_map(manifests: list[Manifest]) -> dict[str, str]:
 
 
 def environment_of(workload: Manifest, manifests: list[Manifest]) -> dict[str, str]:
-    """What the container would see. Secrets hold `secret`, resource fields their own number of CPUs."""
+    """What the container would see. Secrets hold a sample, resource fields their own number of CPUs."""
     container = container_of(workload)
     found = dict(settings_map(manifests)) if container.get("envFrom") else {}
     for entry in container.get("env", []):
-        found[entry["name"]] = entry["value"] if "value" in entry else _value_from(entry["valueFrom"], container)
+        value = entry["value"] if "value" in entry else _value_from(entry["valueFrom"], container)
+        found[entry["name"]] = REFERENCE.sub(lambda name: found[name[1]], value)  # only to what stands before it
     return found
 
 
 def _value_from(source: Manifest, container: Manifest) -> str:
     if "secretKeyRef" in source:
-        return "secret"
+        return SECRETS.get(source["secretKeyRef"]["name"], "secret")
     group, _, name = source["resourceFieldRef"]["resource"].partition(".")
     return str(container["resources"][group][name])
 

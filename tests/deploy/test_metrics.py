@@ -9,13 +9,17 @@ import uuid
 import pytest
 import requests
 
+from msaas.callbacks.outbox import Outbox, Posting
+from msaas.callbacks.schedule import Outcome
+from msaas.callbacks.sender import Sender
+from msaas.callbacks.targets import Target
 from msaas.errors import QueueUnavailable
 from msaas.metrics import CountedQueue, Meters
 from msaas.queue import Queue
 from msaas.settings import Settings
 from msaas.web.app import create_app
 from msaas.worker.health import serve_health
-from tests.deploy.conftest import DEPLOY
+from tests.deploy.conftest import DEPLOY, named, render
 
 RESULT = {
     "model": {"name": "htdemucs_mini"},
@@ -154,14 +158,71 @@ def test_a_worker_has_its_own_page():
         server.server_close()
 
 
-def test_the_dashboard_asks_for_numbers_that_there_are(counted):
+@pytest.mark.parametrize(
+    ("outcomes", "counted_as"),
+    [
+        ([Outcome(204)], {"delivered": 1}),
+        ([Outcome(503), Outcome(204)], {"failed": 1, "delivered": 1}),
+        ([Outcome(503), Outcome(503)], {"failed": 1, "given_up": 1}),
+        ([Outcome(410)], {"given_up": 1}),
+        ([Outcome(error="private", refused=True)], {"refused": 1}),
+    ],
+)
+def test_each_attempt_at_a_callback_is_counted_by_what_came_of_it(counted, outcomes, counted_as):
+    called_back(counted, Outbox(counted.redis), list(outcomes))
+    assert callbacks_counted(counted) == counted_as
+
+
+def test_an_attempt_that_outlived_its_lease_is_not_counted(counted):
+    class Overtaken(Outbox):
+        def settle(self, *_):
+            return False
+
+    called_back(counted, Overtaken(counted.redis), [Outcome(204)])
+    assert callbacks_counted(counted) == {}
+
+
+def called_back(queue, outbox, outcomes):
+    """A job ends, and its callback's attempts come to `outcomes`, each due at once."""
+    posting = Posting.new(Target.parse("http://203.0.113.7/hook"), "http://203.0.113.7/hook", None)
+    songhash = str(uuid.uuid4())
+    queue.submit(songhash, {"model": "htdemucs_mini", "upload": UPLOAD}, callback=posting.args)
+    queue.cancel(songhash)
+    sender = Sender(outbox, lambda _: outcomes.pop(0), delays=(0, 0), told=queue.meters.called_back)
+    while outcomes:
+        [taken] = outbox.take(1, limit=2)
+        sender.attempt(taken)
+
+
+def callbacks_counted(queue):
+    outcomes = ("delivered", "failed", "given_up", "refused")
+    numbers = {outcome: value(queue, "msaas_callback_attempts_total", outcome=outcome) for outcome in outcomes}
+    return {outcome: number for outcome, number in numbers.items() if number}
+
+
+def test_alerts_and_dashboard_ask_for_numbers_that_there_are(counted):
     counted.meters.watch_queue(counted)
     counted.meters.watch_worker(lambda: True)
     there = {f"{family.name}{suffix}" for family in counted.meters.registry.collect() for suffix in SUFFIXES}
     panels = json.loads((DEPLOY / "components" / "monitoring" / "dashboard.json").read_text())["panels"]
-    asked = {name for panel in panels for target in panel["targets"] for name in NAMES.findall(target["expr"])}
-    assert asked <= there
-    assert len(asked) > 8
+    shown = [target["expr"] for panel in panels for target in panel["targets"]]
+    alerts = [rule["expr"] for rule in alert_rules()]
+    for expressions in (shown, alerts):
+        asked = {name for expression in expressions for name in NAMES.findall(expression)}
+        assert asked <= there
+    assert len(shown) > 12
+    assert len(alerts) > 4
+
+
+def test_every_alert_says_what_to_do(counted):
+    for rule in alert_rules():
+        assert rule["labels"]["severity"] in ("warning", "critical"), rule["alert"]
+        assert {"summary", "description"} <= set(rule["annotations"]), rule["alert"]
+
+
+def alert_rules():
+    rules = named(render("full"), "PrometheusRule", "msaas")
+    return [rule for group in rules["spec"]["groups"] for rule in group["rules"]]
 
 
 SUFFIXES = ("", "_total", "_bucket", "_sum", "_count")

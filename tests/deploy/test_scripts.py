@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from msaas.callbacks.signing import Secret
 from msaas.local.servers import free_ports
-from tests.deploy.conftest import REPOSITORY, tool
+from tests.deploy.conftest import OVERLAYS, REPOSITORY, tool
 
 STUB = """#!/bin/sh
 # Writes each call to $STUB_LOG; answers what the test left in $STUB_ANSWERS/<words of the call, joined by _>.
@@ -106,6 +107,7 @@ def test_everything_is_applied_in_order_and_waited_for(stub):
         "namespace.yaml",
         "-n msaas create secret generic msaas-minio",
         "-n msaas create secret generic msaas-redis",
+        "-n msaas create secret generic msaas-callback-secrets",
         "all.yaml",
         "redis",
         "minio",
@@ -120,15 +122,20 @@ def test_everything_is_applied_in_order_and_waited_for(stub):
 
 def test_it_leaves_nothing_behind_in_the_tree(stub):
     stub.run("deploy-all.sh", "--no-build")
-    assert not list((REPOSITORY / "deploy").glob(".deploy-all-*"))
+    [made] = {Path(call.split()[2]).parent for call in stub.calls if call.startswith("apply -f")}
+    assert made.parts[0] == "deploy"
+    assert not (REPOSITORY / made).exists()
 
 
 def test_secrets_are_random_and_made_once(stub):
     stub.run("deploy-all.sh", "--no-build")
     made = [call for call in stub.calls if "create secret" in call]
-    keys = {word.rpartition("=")[2] for call in made for word in call.split() if word.startswith("--from-literal")}
-    assert len(keys) == 3
-    assert all(len(key) == 40 for key in keys)
+    literals = [word.removeprefix("--from-literal=") for call in made for word in call.split()[6:]]
+    keys = dict(literal.split("=", 1) for literal in literals)
+    assert len(Secret.parse(keys.pop("secrets")).key) == 32
+    assert set(keys) == {"access-key", "secret-key", "password"}
+    assert len(set(keys.values())) == 3
+    assert all(len(key) == 40 for key in keys.values())
     stub.answer("get_secret", "there")
     stub.run("deploy-all.sh", "--no-build")
     assert [call for call in stub.calls if "create secret" in call] == made
@@ -148,6 +155,37 @@ def test_a_dry_run_changes_nothing_and_needs_no_cluster(stub):
     assert not [call for call in stub.calls if any(word in call.split() for word in changes)]
     assert "would run: kubectl apply -f" in done.stdout
     assert "needs: the API keda.sh in the cluster" in done.stdout
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS[1:])
+def test_a_dry_run_of_any_overlay_says_what_it_would_do(stub, overlay):
+    stub.answer("get_namespaces", "FAIL")
+    done = stub.run("deploy-all.sh", "--dry-run", "--overlay", overlay)
+    assert done.returncode == 0, done.stderr
+    assert "would run: kubectl apply -f" in done.stdout
+    assert done.stdout.endswith("== nothing was changed\n")
+
+
+@pytest.mark.parametrize(
+    ("overlay", "secret", "literal"),
+    [("external", "msaas-minio", "access-key=…"), ("production", "msaas-api-keys", "keys=…")],
+)
+def test_secrets_that_cannot_be_made_up_are_asked_for(stub, overlay, secret, literal):
+    done = stub.run("deploy-all.sh", "--no-build", "--overlay", overlay)
+    assert done.returncode == 1
+    assert f"kubectl -n msaas create secret generic {secret} --from-literal={literal}" in done.stderr
+    assert not stub.applied_anything()
+    stub.answer("get_secret", "there")
+    done = stub.run("deploy-all.sh", "--no-build", "--overlay", overlay)
+    assert done.returncode == 0, done.stderr
+    assert ("Authorization: Bearer" in done.stdout) is (secret == "msaas-api-keys")
+    assert not [call for call in stub.calls if f"create secret generic {secret}" in call]
+
+
+def test_a_redis_from_elsewhere_gets_no_password_made_up(stub):
+    done = stub.run("deploy-all.sh", "--dry-run", "--overlay", "external")
+    assert "needs: the Secret msaas-minio" in done.stdout
+    assert "msaas-redis" not in done.stdout
 
 
 def test_another_namespace_reaches_every_object_and_address(stub):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 
 import psutil
 
@@ -22,11 +23,10 @@ class Watch:
 
     def now_bytes(self) -> int:
         total = 0
-        for process in [self._root, *self._root.children(recursive=True)]:
-            try:
-                total += process.memory_info().rss
-            except psutil.NoSuchProcess:
-                continue
+        with suppress(psutil.NoSuchProcess):  # the root itself has ended
+            for process in [self._root, *self._root.children(recursive=True)]:
+                with suppress(psutil.NoSuchProcess):
+                    total += process.memory_info().rss
         return total
 
     def end(self) -> int:

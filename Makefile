@@ -100,6 +100,7 @@ lock: .venv/stamp-dev
 	$(BIN)/python deploy/tools/lock_torch.py .venv/before.txt worker/requirements.txt
 	@{ head -n 1 logs/requirements.txt; sed -n '/^redis==/,/[0-9a-f]$$/p' rest/requirements.txt; } > .venv/logs.txt
 	@mv .venv/logs.txt logs/requirements.txt
+	@for part in rest worker logs; do cat deploy/tools/older-python.txt >> $$part/requirements.txt; done
 
 audit:
 	@deploy/tools/audit.sh

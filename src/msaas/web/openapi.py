@@ -64,14 +64,21 @@ SECURITY_SCHEMES: dict[str, Spec] = {
 
 @dataclass(frozen=True)
 class Answer:
-    """A status' answer. `content`: media type ▸ schema, none where there is no body. `headers`: name ▸ meaning."""
+    """A status' answer. `content`: media type ▸ schema, none where there is no body. `headers`: name ▸ meaning.
+
+    `leads_to`: the calls that its songhash is for, by their names here.
+    """
 
     description: str
     content: Mapping[str, Spec] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
+    leads_to: Sequence[str] = ()
 
     def to_spec(self) -> Spec:
         spec: Spec = {"description": self.description}
+        if self.leads_to:
+            of_song = {"songhash": "$response.body#/songhash"}
+            spec["links"] = {call: {"operationId": call, "parameters": of_song} for call in self.leads_to}
         if self.content:
             spec["content"] = {kind: {"schema": schema} for kind, schema in self.content.items()}
         return spec | headers_spec(self.headers)

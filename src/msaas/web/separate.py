@@ -41,6 +41,8 @@ CALLED: dict[str, Any] = {
         }
     }
 }
+# calls about the song that was sent
+SONGS = ("get_job", "get_events", "get_links", "get_stems", "get_waveforms", "cancel_job")
 
 
 @calls.post("/apiv1/separate")
@@ -52,8 +54,8 @@ CALLED: dict[str, Any] = {
     parameters=[query(name, schema) for name, schema in OPTIONS_IN_TEXT.items()],
     body=SONG_BODY,
     answers={
-        202: Answer("Queued: a song that is new here, or one that is made again", as_json("Accepted"), LOCATION),
-        200: Answer("Known already: queued, in work, or done with all its stems", as_json("Accepted"), LOCATION),
+        202: Answer("Queued: a song that is new here, or one that is made again", as_json("Accepted"), LOCATION, SONGS),
+        200: Answer("Known already: queued, in work, or done with all its stems", as_json("Accepted"), LOCATION, SONGS),
     },
     problems={
         400: ["bad_request", *BODY_CODES, "upload_cut_short"],

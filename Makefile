@@ -17,7 +17,7 @@ COMPILE := CUSTOM_COMPILE_COMMAND='make lock' $(BIN)/python -m piptools compile 
 
 .DEFAULT_GOAL := help
 .PHONY: help demo serve test check lint types format bench-memory bench-load bench-growth chaos chaos-mutants \
-	images manifests container-smoke cluster-smoke lock audit sbom fuzz bench-uploads \
+	images manifests container-smoke cluster-smoke lock audit sbom fuzz hostile bench-uploads \
 	mini-train mini-eval clean
 
 help:
@@ -28,7 +28,7 @@ help:
 	@echo 'make bench-memory  peak memory of a short song and of a long one'
 	@echo 'make bench-load    posts, status and downloads a second      make bench-growth  with 100,000 jobs'
 	@echo 'make bench-uploads peak memory of the API under 20 large uploads'
-	@echo 'make fuzz          damaged songs for ten minutes (FUZZ_SECONDS, FUZZ_SEED)'
+	@echo 'make fuzz          damaged songs for ten minutes (FUZZ_SECONDS, FUZZ_SEED)      make hostile   what each hostile song costs'
 	@echo 'make audit         known weaknesses of what the images hold      make sbom   what that is'
 	@echo 'make chaos         the fault suite, a quarter of an hour      make chaos-mutants  each guard taken away'
 	@echo 'make images        container images (IMAGES="--weights none")  make manifests  every overlay, checked'
@@ -66,6 +66,9 @@ bench-load: .venv/stamp-dev
 
 bench-growth: .venv/stamp-dev
 	$(BIN)/python bench/growth.py
+
+hostile: .venv/stamp-dev
+	PYTHONPATH=. $(BIN)/python bench/hostile.py
 
 bench-uploads: .venv/stamp-dev
 	$(BIN)/python bench/uploads.py

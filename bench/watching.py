@@ -9,16 +9,16 @@ import psutil
 
 
 class Watch:
-    """Largest resident memory of a process and its descendants together, looked at twenty times a second."""
+    """Largest resident memory of a process and its descendants together, looked at every so often."""
 
-    def __init__(self, pid: int) -> None:
-        self.peak_bytes, self._over = 0, threading.Event()
+    def __init__(self, pid: int, every_seconds: float = 0.05) -> None:
+        self.peak_bytes, self._over, self._every_seconds = 0, threading.Event(), every_seconds
         self._root = psutil.Process(pid)
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
 
     def _run(self) -> None:
-        while not self._over.wait(0.05):
+        while not self._over.wait(self._every_seconds):
             self.peak_bytes = max(self.peak_bytes, self.now_bytes())
 
     def now_bytes(self) -> int:

@@ -1,4 +1,4 @@
-"""docs/security.md names tests: each of them exists."""
+"""docs/security.md names tests, and each of them exists; docs/hostile.md has every hostile song."""
 
 from __future__ import annotations
 
@@ -33,3 +33,10 @@ def test_every_threat_names_tests_and_each_of_them_exists():
             known = function in functions_of(path) if function else name in CLAIMS
             missing += [] if known else [name]
     assert not missing
+
+
+def test_every_hostile_song_has_its_measured_row():
+    measured = re.findall(
+        r"^\| `(\w+)` \|", (REPOSITORY / "docs" / "hostile.md").read_text(encoding="utf-8"), re.MULTILINE
+    )
+    assert set(measured) == CLAIMS

@@ -46,12 +46,16 @@ clean_up() {
   local status=$?
   trap - EXIT
   if ((status)) && [[ -s $LAB_FOLDER/play.yaml ]]; then show_logs; fi
-  # By name: `kube down` leaves what a `kube play` that failed half-way has started.
-  if [[ -s $LAB_FOLDER/play.yaml ]]; then podman pod rm --force --ignore --time 5 "${pods[@]}" >/dev/null 2>&1; fi
+  if [[ -s $LAB_FOLDER/play.yaml ]]; then remove_pods; fi
   podman secret rm msaas-minio msaas-redis >/dev/null 2>&1 || true
   if [[ -n $s3_pid ]]; then kill "$s3_pid" 2>/dev/null && wait "$s3_pid" || true; fi
   rm -rf "$LAB_FOLDER" "$overlay"
   exit "$status"
+}
+
+# By name: `kube down` leaves what a `kube play` that failed half-way has started.
+remove_pods() {
+  podman pod rm --force --ignore --time 5 "${pods[@]}" >/dev/null 2>&1 || true
 }
 
 show_logs() {
@@ -182,6 +186,7 @@ main() {
   local access secret
   access=smoke$RANDOM secret=$(head -c 16 /dev/urandom | od -An -tx1 | tr -d ' \n')
   say 'S3 on the host' && start_s3 "$access" "$secret"
+  remove_pods # of a run before this one that was killed
   say 'the manifests, played' && make_secrets "$access" "$secret" && render
   (ulimit -n 4096 && podman kube play --quiet "$LAB_FOLDER/play.yaml" >"$LAB_FOLDER/play.log" 2>&1) ||
     { cat "$LAB_FOLDER/play.log" && die 'podman cannot play them'; }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,10 @@ from msaas.storage import Storage
 # How long an example takes says how busy the machine is; what is slow is for the benchmarks to find.
 hypothesis.settings.register_profile("msaas", deadline=None)
 hypothesis.settings.load_profile("msaas")
+
+# A run that was started in the background ignores Ctrl-C, and so would every process that a test starts and interrupts.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 LEASE_SECONDS = 2.0

@@ -285,8 +285,6 @@ class Session:
             stdout=self.output.open("w"),
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            # a test run in the background ignores SIGINT, and bash cannot trap what it was started ignoring
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
 
     def until(self, calls: int, words: str) -> None:

@@ -62,6 +62,7 @@ def get_track(name: str) -> Response:
     parts = services()
     stored = find(parts, Track.parse(name))
     if wants_redirect():
+        hold_for_reading(parts, Track.parse(name).songhash, parts.store_links.seconds)
         return redirect(parts.store_links.to(stored.name, method=request.method), 307, Response)  # type: ignore[return-value]
     if is_unchanged(request, stored):
         return described(Response(status=304), stored)

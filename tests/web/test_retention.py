@@ -123,17 +123,20 @@ def test_posts_and_sweeps_against_each_other_never_end_in_a_job_without_its_song
     songhash = post(client, 300)
     player.work()
     stop = threading.Event()
+    posting = threading.Lock()  # a hold runs out between posts: in the midst of one it is ten minutes long
 
     def keep_sweeping():
         while not stop.is_set():
-            age(songhash)
+            with posting:
+                age(songhash)
             sweep()
 
     sweeper = threading.Thread(target=keep_sweeping)
     sweeper.start()
     try:
         for _ in range(40):
-            post(client, 300)
+            with posting:
+                post(client, 300)
             job = queue.get(songhash)
             if job is not None and job.state is State.QUEUED:
                 assert storage.has_input(songhash)

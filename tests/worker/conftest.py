@@ -61,6 +61,12 @@ class Bench:
         while self.queue.get(songhash).stage != "separating" and time.monotonic() < deadline:
             time.sleep(0.02)
 
+    def ended(self, worker):
+        """Waits until a worker that stops by itself has stopped."""
+        (thread,) = (thread for one, thread in self.workers if one is worker)
+        thread.join(timeout=15)
+        assert not thread.is_alive()
+
     def close(self):
         for worker, _ in self.workers:
             worker.stop()

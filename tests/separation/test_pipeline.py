@@ -14,6 +14,7 @@ from msaas.audio.encode import Writer
 from msaas.errors import Cancelled, InvalidOption, NotAudio
 from msaas.separation.model import from_demucs
 from msaas.separation.pipeline import SeparationRequest, Separator
+from msaas.separation.precision import Way
 
 WAV = SeparationRequest(format="wav")
 
@@ -202,12 +203,12 @@ def test_a_file_that_is_no_song_is_refused(separator, tmp_path) -> None:
 
 
 def test_another_engine_takes_the_place_of_the_networks_own(model, song, kit, tmp_path) -> None:
-    def halves(module, device):
-        return SimpleNamespace(
-            forward=lambda batch: batch[:, None].repeat(1, len(model.sources), 1, 1) / len(model.sources)
-        )
+    def quarters(part, device, precision):
+        count = len(model.sources)
+        engine = SimpleNamespace(forward=lambda batch: batch[:, None].repeat(1, count, 1, 1) / count)
+        return engine, Way("none", precision, None)
 
-    result = Separator(model, kit.CPU, make_engine=halves).separate_song(song, tmp_path / "out", WAV)
+    result = Separator(model, kit.CPU, choose=quarters).separate_song(song, tmp_path / "out", WAV)
     for stem in stems_of(result).values():
         # A quarter of the song, but for its mean, which Demucs gives to each stem whole.
         centred = samples_of(song) - samples_of(song).mean()

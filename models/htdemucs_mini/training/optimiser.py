@@ -31,15 +31,22 @@ def orthogonalised(matrix: torch.Tensor) -> torch.Tensor:
 
 
 class Muon(torch.optim.Optimizer):
-    """`rate` is for matrices, `adam_rate` for vectors: gains, biases, embeddings."""
+    """`rate` is for matrices, `adam_rate` for vectors: gains, biases, embeddings.
 
-    def __init__(self, model: nn.Module, rate: float, adam_rate: float, momentum: float = 0.95) -> None:
+    `decay` takes `rate · decay` off the matrices at each step. Without it they only grow, since every update has the
+    same size however little the gradient has to say: after a thousand steps their spectral norms stood at six, gates
+    were shut or open for good, and nothing more was learnt.
+    """
+
+    def __init__(
+        self, model: nn.Module, rate: float, adam_rate: float, *, decay: float = 0.0, momentum: float = 0.95
+    ) -> None:
         matrices, vectors = _split(model.named_parameters())
         groups = [
             {"params": matrices, "muon": True},
             {"params": vectors, "muon": False},
         ]
-        super().__init__(groups, {"momentum": momentum, "betas": (0.9, 0.99)})
+        super().__init__(groups, {"momentum": momentum, "decay": decay, "betas": (0.9, 0.99)})
         self.full_rates(rate, adam_rate)
 
     def full_rates(self, rate: float, adam_rate: float) -> None:
@@ -66,6 +73,7 @@ class Muon(torch.optim.Optimizer):
         update = orthogonalised(nesterov.flatten(1))
         rows, columns = update.shape
         scale = max(1.0, rows / columns) ** 0.5
+        parameter.mul_(1 - group["lr"] * group["decay"])
         parameter.add_(update.view_as(parameter), alpha=-group["lr"] * scale)
 
     def _vector_step(self, parameter: torch.Tensor, gradient: torch.Tensor, group: dict[str, Any]) -> None:

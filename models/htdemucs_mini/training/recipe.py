@@ -22,8 +22,10 @@ class Recipe:
 
     architecture: dict[str, Any] = field(
         default_factory=lambda: {
-            "channels": 16,
-            "depth": 4,
+            "channels": 40,
+            "depth": 3,
+            "kernel_size": 16,
+            "stride": 8,
             "t_layers": 1,
             "t_heads": 4,
             "bottom_channels": 0,
@@ -39,6 +41,7 @@ class Recipe:
     examples_a_step: int = 1
     learning_rate: float = 1e-3
     muon_rate: float = 0.02
+    muon_decay: float = 0.2
     clip_norm: float = 5.0
     warm_up: float = 0.02  # share of the run
     decay_from: float = 0.1  # share of the run after which the rate falls straight to nothing

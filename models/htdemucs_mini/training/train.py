@@ -69,7 +69,7 @@ class Trainer:
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.model = build_model(recipe).to(self.device).train()
         self.average = copy.deepcopy(self.model).eval().requires_grad_(False)
-        self.optimiser = Muon(self.model, recipe.muon_rate, recipe.learning_rate)
+        self.optimiser = Muon(self.model, recipe.muon_rate, recipe.learning_rate, decay=recipe.muon_decay)
         self.step, self.spent_seconds = 0, 0.0
         self._resume()
 

@@ -51,7 +51,8 @@ def load(settings: Settings) -> Separator:
 
     model = load_model(settings.model, repo=settings.model_repo)
     device = choose_device(settings.device).device
-    return Separator(model, device, settings.batch, threads=settings.cpu_threads or None)
+    threads = settings.cpu_threads or None
+    return Separator(model, device, settings.batch, threads=threads, precision=settings.precision)
 
 
 def separate(separator: Separator, task: Task, options: Options, settings: Settings) -> Outcome:

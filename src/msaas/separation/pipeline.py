@@ -6,6 +6,7 @@ as it goes. Nothing of it is held whole, so a song of three hours costs the memo
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -21,9 +22,10 @@ from msaas.audio.limits import Limits
 from msaas.audio.peaks import Outlines
 from msaas.audio.remote import IsolatedDecoder
 from msaas.errors import Cancelled, NotAudio
-from msaas.separation.engine import Engine, TorchEngine, default_batch
-from msaas.separation.model import LoadedModel
+from msaas.separation.engine import Engine, Lanes, cpu_threads, default_batch
+from msaas.separation.model import LoadedModel, Part
 from msaas.separation.outputs import Output, SeparationRequest, outputs_of, stem_of
+from msaas.separation.precision import Way, choose_engine
 from msaas.separation.stream import Samples, separate_stream
 from msaas.separation.writers import StemWriters
 
@@ -33,6 +35,7 @@ log = logging.getLogger(__name__)
 
 Progress = Callable[[str, float], None]
 Stop = Callable[[], bool]
+Choose = Callable[[Part, torch.device, str], tuple[Engine, Way]]
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,7 @@ class SeparationResult:
     sample_rate: int  # Hz
     duration_seconds: float
     gain: float  # common to all stems; 1.0 but where a fixed-point format would have clipped
-    report: dict[str, object]  # what decoding met (DecodeReport), the model, the device, the batch
+    report: dict[str, object]  # what decoding met (DecodeReport), the model, the device, the batch, each part's way
     timings: dict[str, float]  # seconds: measure, separate (all that streams), model (part of it), encode, total
 
 
@@ -58,15 +61,22 @@ class Separator:
         batch: int = 0,
         *,
         threads: int | None = None,
-        make_engine: Callable[[torch.nn.Module, torch.device], Engine] = TorchEngine,
+        precision: str = "auto",
+        choose: Choose = choose_engine,
     ) -> None:
-        """batch: segments a forward, 0 for the device's own. threads: torch's, process-wide; None leaves them be."""
+        """batch: segments a forward, 0 for the device's own. threads: torch's, process-wide; None leaves them be.
+        precision: one of precision.PRECISIONS.
+        """
         if threads is not None:
             torch.set_num_threads(threads)
         self.model = model
         self.device = device
-        self.batch = batch or default_batch(device)
-        self._engines = [make_engine(part.module, device) for part in model.parts]
+        threads = cpu_threads()
+        self.batch = batch or default_batch(device, threads)
+        chosen = [choose(part, device, precision) for part in model.parts]
+        self.ways = [way.to_json() for _, way in chosen]
+        self._engines = [Lanes(engine, threads) if device.type == "cpu" else engine for engine, _ in chosen]
+        log.info("engine model=%s batch=%d threads=%d ways=%s", model.name, self.batch, threads, json.dumps(self.ways))
 
     def separate_song(
         self,
@@ -165,7 +175,13 @@ class Separator:
             sample_rate=self.model.sample_rate,
             duration_seconds=seconds,
             gain=gain,
-            report={**met, "model": self.model.name, "device": str(self.device), "batch": self.batch},
+            report={
+                **met,
+                "model": self.model.name,
+                "device": str(self.device),
+                "batch": self.batch,
+                "engine": self.ways,
+            },
             timings=clock.seconds(),
         )
         log.info("separated stems=%d seconds=%.1f took=%.1f", len(paths), seconds, result.timings["total"])

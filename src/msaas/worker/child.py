@@ -53,8 +53,10 @@ class Bench:
         if self._separator is None or self._name != model:
             self._separator = None  # two models at once may be more than the memory holds
             loaded = load_model(model, repo=self.settings.model_repo)
-            self._separator, self._name = Separator(loaded, self.choice.device, batch=self.settings.batch), model
             log.info("loaded model=%s", json.dumps(loaded.describe()))
+            settings = self.settings
+            self._separator = Separator(loaded, self.choice.device, settings.batch, precision=settings.precision)
+            self._name = model
         return self._separator
 
     def describe(self, model: str) -> dict[str, Any]:

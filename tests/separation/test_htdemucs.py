@@ -1,0 +1,168 @@
+"""HTDemucs channels last says what the module says, whatever it is made of; and what is chosen was checked."""
+
+from __future__ import annotations
+
+import random
+from itertools import cycle
+
+import pytest
+import torch
+from demucs.hdemucs import HDemucs
+from demucs.htdemucs import HTDemucs
+
+from msaas.separation import precision
+from msaas.separation.engine import Lanes, TorchEngine, lanes_of
+from msaas.separation.htdemucs import ChannelsLast, Unsupported
+from msaas.separation.model import from_demucs
+from msaas.separation.precision import Way, choose_engine
+
+CPU = torch.device("cpu")
+SEGMENT = 44_100
+SOURCES = ["drums", "bass", "other", "vocals"]
+
+MAKES = {
+    "htdemucs, but smaller": {"t_layers": 5, "bottom_channels": 32, "dconv_mode": 3},
+    "magnitudes": {"cac": False, "wiener_iters": -1, "end_iters": -1},
+    "wide strides": {"depth": 3, "kernel_size": 16, "stride": 8},
+    "no transformer": {"t_layers": 0, "growth": 1.5},
+    "norms in convolutions": {"norm_starts": 1},
+    "group norms, on entry too": {"t_group_norm": 1, "t_norm_in_group": 1, "t_norm_in": False},
+    "no norm on leaving": {"t_norm_out": False, "t_layer_scale": False},
+    "crossing first": {"t_cross_first": True, "t_layers": 2},
+    "learnt positions": {"t_emb": "scaled", "t_max_positions": 4096},
+    "relative positions": {"t_emb": "cape"},
+    "rectified": {"t_gelu": False},
+    "no frequency embedding": {"freq_emb": 0},
+    "any length": {"use_train_segment": False},
+}
+NOT_MADE_AGAIN = {
+    "bands of their own": {"multi_freqs": [0.5], "multi_freqs_depth": 1},
+    "wiener filtering": {"cac": False, "wiener_iters": 1, "end_iters": 1},
+    "norms last": {"t_norm_first": False, "t_norm_out": False},
+    "random positions": {"t_sin_random_shift": 100},
+    "context on the way down": {"context_enc": 1},
+    "no gates": {"rewrite": False},
+}
+
+
+@pytest.fixture
+def network(kit):
+    def make(**how) -> HTDemucs:
+        kwargs = {"channels": 8, "t_layers": 3, "t_heads": 2, "segment": 1, **how}
+        return kit.seeded(lambda: HTDemucs(sources=SOURCES, **kwargs))
+
+    return make
+
+
+def noise(*shape: int) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.mark.parametrize("shape", [(1, 2, SEGMENT), (3, 2, 30_001)], ids=["one", "three, shorter"])
+@pytest.mark.parametrize("make", MAKES.values(), ids=MAKES)
+def test_it_says_what_the_module_says(make, shape, network) -> None:
+    module, mix = network(**make), noise(*shape)
+    with torch.inference_mode():
+        want = module(mix)
+    before = mix.clone()
+    got = ChannelsLast(module, CPU)(mix)
+    assert got.shape == want.shape
+    assert (got - want).abs().max() <= precision.FP32_TOLERANCE * want.abs().max()
+    assert torch.equal(mix, before)
+    assert torch.equal(ChannelsLast(module, CPU)(mix), got)  # nothing of the first call lives on
+
+
+@pytest.mark.parametrize("make", NOT_MADE_AGAIN.values(), ids=NOT_MADE_AGAIN)
+def test_what_is_not_made_again_runs_as_it_is(make, network) -> None:
+    part = from_demucs("odd", network(**make)).parts[0]
+    with pytest.raises(Unsupported):
+        ChannelsLast(part.module, CPU)
+    engine, way = choose_engine(part, CPU)
+    assert way == Way("module", "fp32", None)
+    mix = noise(1, 2, SEGMENT)
+    random.seed(0)  # of the random positions
+    got = engine.forward(mix)
+    random.seed(0)
+    with torch.inference_mode():
+        assert torch.equal(got, part.module(mix))
+
+
+def test_another_network_runs_as_it_is(kit) -> None:
+    module = kit.seeded(lambda: HDemucs(SOURCES, channels=4, depth=4, segment=2))
+    assert choose_engine(from_demucs("hybrid", module).parts[0], CPU)[1].layout == "module"
+
+
+def test_the_choice_says_how_near_it_came(network) -> None:
+    engine, way = choose_engine(from_demucs("tiny", network()).parts[0], CPU, "fp32")
+    assert (way.layout, way.precision) == ("channels_last", "fp32")
+    assert way.snr_db > 90
+
+
+def test_an_engine_that_strays_is_not_used(network, monkeypatch, caplog) -> None:
+    monkeypatch.setattr(precision, "ChannelsLast", astray(1e-2))
+    assert choose_engine(from_demucs("tiny", network()).parts[0], CPU)[1] == Way("module", "fp32", None)
+    assert "not used" in caplog.text
+
+
+@pytest.mark.parametrize(("error", "taken"), [(1e-3, "bf16"), (3e-1, "fp32")])
+def test_half_precision_is_used_where_it_is_near_enough_and_faster(error, taken, network, monkeypatch) -> None:
+    monkeypatch.setattr(precision, "_has_bf16", lambda: True)
+    monkeypatch.setattr(precision, "ChannelsLast", astray(error))
+    seconds = cycle([1.0, 2.0])
+    monkeypatch.setattr(precision, "_seconds", lambda *_: next(seconds))
+    part = from_demucs("tiny", network()).parts[0]
+    assert choose_engine(part, CPU, "auto")[1].precision == taken
+    assert choose_engine(part, CPU, "fp32")[1].precision == "fp32"
+
+
+def test_half_precision_that_is_slower_is_not_used(network, monkeypatch) -> None:
+    monkeypatch.setattr(precision, "_has_bf16", lambda: True)
+    seconds = cycle([2.0, 1.0])
+    monkeypatch.setattr(precision, "_seconds", lambda *_: next(seconds))
+    assert choose_engine(from_demucs("tiny", network()).parts[0], CPU)[1].precision == "fp32"
+
+
+@pytest.mark.parametrize("make", [MAKES["htdemucs, but smaller"], MAKES["magnitudes"]], ids=["complex", "magnitudes"])
+def test_in_half_precision_it_is_near(make, network) -> None:
+    """Layer scales drawn as large as these are here amplify each rounding; trained ones are smaller."""
+    module, mix = network(**make), noise(1, 2, SEGMENT)
+    with torch.inference_mode():
+        want = module(mix)
+    assert precision._snr_db(ChannelsLast(module, CPU, torch.bfloat16)(mix), want) > 30
+
+
+def astray(error: float):
+    """ChannelsLast that is wrong by so much: in float32 a thousandth of it, as a coarser type is coarser."""
+
+    class Astray(ChannelsLast):
+        def __init__(self, module, device, dtype=torch.float32) -> None:
+            super().__init__(module, device)
+            self.factor = 1 + error * (1 if error == 1e-2 or dtype != torch.float32 else 1e-6)
+
+        def __call__(self, mix):
+            return super().__call__(mix) * self.factor
+
+    return Astray
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3, 9])
+def test_segments_side_by_side_come_back_in_order(threads, network) -> None:
+    torch.set_num_threads(torch.get_num_threads())
+    engine, batch = TorchEngine(network(), CPU), noise(5, 2, SEGMENT)
+    lanes = Lanes(engine, threads)
+    for count in (1, 2, 5):
+        got = lanes.forward(batch[:count])
+        want = torch.cat([engine.forward(one[None]) for one in batch[:count]])
+        assert (got - want).abs().max() < 1e-5
+
+
+def test_lanes_are_few() -> None:
+    assert [lanes_of(threads) for threads in (1, 2, 4, 64)] == [1, 2, 4, 4]
+
+
+def test_an_error_in_a_lane_is_raised() -> None:
+    def fails(batch):
+        raise RuntimeError("out of memory")
+
+    with pytest.raises(RuntimeError, match="out of memory"):
+        Lanes(TorchEngine(fails, CPU), 2).forward(torch.zeros(2, 2, 10))

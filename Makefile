@@ -16,7 +16,7 @@ COMPILE := CUSTOM_COMPILE_COMMAND='make lock' $(BIN)/python -m piptools compile 
 	--no-emit-trusted-host --no-emit-options --generate-hashes --constraint .venv/torch.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test check lint types format bench-memory bench-load bench-growth chaos chaos-mutants \
+.PHONY: help demo serve test check lint types format bench bench-lengths bench-memory bench-load bench-growth chaos chaos-mutants \
 	images manifests container-smoke cluster-smoke lock audit sbom fuzz hostile bench-uploads \
 	mini-train mini-eval clean
 
@@ -25,6 +25,7 @@ help:
 	@echo 'make serve         run the whole service on this machine, on MSAAS_PORT (5000)'
 	@echo 'make test          run the tests          make check    lint, types and tests'
 	@echo 'make lint | types | format                make lock     pin rest/ and worker/ requirements anew'
+	@echo 'make bench         the full model: ours, Demucs, ONNX Runtime, OpenVINO    make bench-lengths  time against length'
 	@echo 'make bench-memory  peak memory of a short song and of a long one'
 	@echo 'make bench-load    posts, status and downloads a second      make bench-growth  with 100,000 jobs'
 	@echo 'make bench-uploads peak memory of the API under 20 large uploads'
@@ -57,6 +58,13 @@ types: .venv/stamp-dev
 format: .venv/stamp-dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+bench: .venv/stamp-bench
+	$(BIN)/python bench/speed.py
+	$(BIN)/python bench/speed.py --steps
+
+bench-lengths: .venv/stamp-bench
+	$(BIN)/python bench/speed.py --lengths 1 3 10 --only "demucs (API)" "MSaaS auto"
 
 bench-memory: .venv/stamp-dev
 	$(BIN)/python bench/memory.py
@@ -138,6 +146,11 @@ clean:
 	$(PIP) install --quiet $(TORCH)
 	$(PIP) install --quiet --editable '.[dev]'
 	@touch .venv/stamp-local $@
+
+.venv/stamp-bench: pyproject.toml | .venv/stamp-venv
+	$(PIP) install --quiet $(TORCH)
+	$(PIP) install --quiet --editable '.[bench]'
+	@touch $@
 
 .venv/stamp-training: pyproject.toml | .venv/stamp-venv
 	$(PIP) install --quiet $(TORCH)

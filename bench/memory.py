@@ -34,7 +34,7 @@ def main() -> int:
         print(json.dumps(_CHILDREN[options.child](options)))
         return 0
     with tempfile.TemporaryDirectory(prefix="msaas-memory-") as scratch:
-        songs = {minutes: _song(Path(scratch), minutes) for minutes in sorted(options.minutes)}
+        songs = {minutes: make_song(Path(scratch), minutes) for minutes in sorted(options.minutes)}
         rows = [_measured("msaas", minutes, song, options) for minutes, song in songs.items()]
         if not options.no_demucs:
             shortest = min(songs)
@@ -55,7 +55,7 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _song(folder: Path, minutes: float) -> Path:
+def make_song(folder: Path, minutes: float) -> Path:
     """A song of exactly so many minutes: half a minute of noise and beats, over and over, in 16-bit FLAC."""
     import numpy as np
     import soundfile

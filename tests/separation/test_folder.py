@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from msaas.errors import ModelUnavailable
 from msaas.separation.hub import Hub, repository_of
 from msaas.separation.mirror import MIRROR_URL, Mirror, torch_hub_folder
 from msaas.separation.weights import fetch, load_model, obtainable, why_unobtainable
+from tests import small_model
 
 
 @pytest.fixture
@@ -29,12 +31,12 @@ def test_a_model_is_found_flat_and_in_a_folder_of_its_name(folder) -> None:
         model = load_model("htdemucs_mini", repo=repo, places=[])
         assert model.name == "htdemucs_mini"
         assert model.sources == ("drums", "bass", "other", "vocals")
-        assert model.parameters == 1_427_584
+        assert model.parameters == small_model.PARAMETERS
         assert obtainable("htdemucs_mini", repo=repo, places=[])
 
 
 def test_one_network_is_found_by_its_signature(folder) -> None:
-    assert load_model("mini4s", repo=folder, places=[]).parameters == 1_427_584
+    assert load_model(small_model.SIGNATURE, repo=folder, places=[]).parameters == small_model.PARAMETERS
 
 
 def test_a_damaged_file_is_never_loaded(folder) -> None:
@@ -42,7 +44,7 @@ def test_a_damaged_file_is_never_loaded(folder) -> None:
     content = bytearray(weights.read_bytes())
     content[len(content) // 2] ^= 1
     weights.write_bytes(content)
-    with pytest.raises(ModelUnavailable, match=r"mini4s-fdbde307\.th is damaged"):
+    with pytest.raises(ModelUnavailable, match=f"{re.escape(small_model.WEIGHTS)} is damaged"):
         load_model("htdemucs_mini", repo=folder, places=[])
     assert weights.exists()  # it is the operator's
     assert not obtainable("htdemucs_mini", repo=folder, places=[])
@@ -51,7 +53,7 @@ def test_a_damaged_file_is_never_loaded(folder) -> None:
 def test_a_folder_that_lacks_a_network_is_named(folder) -> None:
     (weights,) = folder.glob("*.th")
     weights.unlink()
-    with pytest.raises(ModelUnavailable, match=r"htdemucs_mini has no mini4s\.th"):
+    with pytest.raises(ModelUnavailable, match=rf"htdemucs_mini has no {small_model.SIGNATURE}\.th"):
         load_model("htdemucs_mini", repo=folder, places=[])
 
 
@@ -80,7 +82,7 @@ def test_a_fetched_folder_serves_as_a_repository(folder, tmp_path) -> None:
     found = fetch("htdemucs_mini", tmp_path / "baked", repo=folder, places=[])
     assert {path.name for path in (tmp_path / "baked" / "htdemucs_mini").iterdir()} == {
         "htdemucs_mini.yaml",
-        "mini4s-fdbde307.th",
+        small_model.WEIGHTS,
     }
     assert found.files[0].parent == tmp_path / "baked" / "htdemucs_mini"
     fetch("htdemucs_mini", tmp_path / "baked", repo=folder, places=[])  # again: nothing doubles

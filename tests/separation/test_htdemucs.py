@@ -93,7 +93,7 @@ def test_another_network_runs_as_it_is(kit) -> None:
 
 
 def test_the_choice_says_how_near_it_came(network) -> None:
-    engine, way = choose_engine(from_demucs("tiny", network()).parts[0], CPU, "fp32")
+    _, way = choose_engine(from_demucs("tiny", network()).parts[0], CPU, "fp32")
     assert (way.layout, way.precision) == ("channels_last", "fp32")
     assert way.snr_db > 90
 

@@ -14,6 +14,7 @@ from demucs.pretrained import get_model
 from msaas.errors import ModelUnavailable
 from msaas.separation.hub import Hub
 from msaas.separation.weights import fetch, load_model, obtainable, why_unobtainable
+from tests import small_model
 
 COMMIT = "c0ffee" * 6 + "beef"
 REPOSITORY = "adefossez/HTDemucs"
@@ -88,7 +89,7 @@ def test_a_file_that_is_not_what_the_hub_says_is_refused_and_deleted(
     large = [path for path in (tmp_path / "cache").rglob("*") if path.is_file() and path.stat().st_size > 1e6]
     assert large == []
     publish(WEIGHTS, content)  # the hub is mended
-    assert load_model("htdemucs", repo=None, places=[hub]).parameters == 1_427_584
+    assert load_model("htdemucs", repo=None, places=[hub]).parameters == small_model.PARAMETERS
 
 
 def test_a_cache_that_went_bad_is_downloaded_again(hub, weights, tmp_path, server) -> None:
@@ -98,7 +99,7 @@ def test_a_cache_that_went_bad_is_downloaded_again(hub, weights, tmp_path, serve
         file.seek(1_500_000)
         file.write(b"\xff" * 64)
     server.asked.clear()
-    assert load_model("htdemucs", repo=None, places=[hub]).parameters == 1_427_584
+    assert load_model("htdemucs", repo=None, places=[hub]).parameters == small_model.PARAMETERS
     assert server.gets(WEIGHTS) >= 1
 
 
@@ -106,7 +107,7 @@ def test_a_cached_model_loads_without_a_hub(hub, weights, refusing_url, tmp_path
     load_model("htdemucs", repo=None, places=[hub])
     away = Hub(refusing_url, tmp_path / "cache")
     assert obtainable("htdemucs", repo=None, places=[away])
-    assert load_model("htdemucs", repo=None, places=[away]).parameters == 1_427_584
+    assert load_model("htdemucs", repo=None, places=[away]).parameters == small_model.PARAMETERS
 
 
 def test_a_hub_without_the_model_is_told_from_no_hub(hub, weights) -> None:
@@ -134,7 +135,7 @@ def test_a_model_from_the_hub_is_fetched_into_a_folder(hub, weights, server, tmp
         "htdemucs.yaml",
         f"955717e8-{digits}.safetensors",
     }
-    assert load_model("htdemucs", repo=tmp_path / "baked", places=[]).parameters == 1_427_584
+    assert load_model("htdemucs", repo=tmp_path / "baked", places=[]).parameters == small_model.PARAMETERS
 
 
 def test_hf_endpoint_counts_and_demucs_own_loading_gives_the_same(weights, server, tmp_path) -> None:

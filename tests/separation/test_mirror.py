@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from msaas.errors import ModelUnavailable
@@ -9,8 +11,9 @@ from msaas.separation import mirror as mirror_module
 from msaas.separation.hub import Hub
 from msaas.separation.mirror import Mirror
 from msaas.separation.weights import load_model, obtainable
+from tests import small_model
 
-WEIGHTS = "mini4s-fdbde307.th"
+WEIGHTS = small_model.WEIGHTS
 ADDRESS = f"/demucs/small/{WEIGHTS}"
 
 
@@ -20,23 +23,23 @@ def mirror(server, kit, tmp_path, monkeypatch) -> Mirror:
     listing = tmp_path / "remote"
     listing.mkdir()
     (listing / "files.txt").write_text(f"# Small models\nroot: small/\n{WEIGHTS}\n")
-    (listing / "htdemucs_mini.yaml").write_text("models: ['mini4s']\n")
+    (listing / "htdemucs_mini.yaml").write_text(f"models: ['{small_model.SIGNATURE}']\n")
     monkeypatch.setattr(mirror_module, "_package_folder", lambda: listing)
     monkeypatch.setattr(mirror_module.time, "sleep", lambda seconds: None)
     server.files[ADDRESS] = (kit.MODELS / "htdemucs_mini" / WEIGHTS).read_bytes()
     return Mirror(f"{server.url}/demucs", tmp_path / "torch")
 
 
-@pytest.mark.parametrize("name", ["htdemucs_mini", "mini4s"])
+@pytest.mark.parametrize("name", ["htdemucs_mini", small_model.SIGNATURE])
 def test_a_model_loads_from_the_mirror(name, mirror, tmp_path) -> None:
     assert obtainable(name, repo=None, places=[mirror])
-    assert load_model(name, repo=None, places=[mirror]).parameters == 1_427_584
+    assert load_model(name, repo=None, places=[mirror]).parameters == small_model.PARAMETERS
     assert [path.name for path in (tmp_path / "torch").iterdir()] == [WEIGHTS]
 
 
 def test_the_mirror_stands_in_where_there_is_no_hub(mirror, refusing_url, tmp_path) -> None:
     places = [Hub(refusing_url, tmp_path / "hub"), mirror]
-    assert load_model("htdemucs_mini", repo=None, places=places).parameters == 1_427_584
+    assert load_model("htdemucs_mini", repo=None, places=places).parameters == small_model.PARAMETERS
 
 
 def test_a_model_is_downloaded_once(mirror, server) -> None:
@@ -48,7 +51,7 @@ def test_a_model_is_downloaded_once(mirror, server) -> None:
 
 def test_an_interrupted_download_goes_on_where_it_stopped(mirror, server) -> None:
     server.break_after[ADDRESS] = [1_000_000, 500_000]
-    assert load_model("htdemucs_mini", repo=None, places=[mirror]).parameters == 1_427_584
+    assert load_model("htdemucs_mini", repo=None, places=[mirror]).parameters == small_model.PARAMETERS
     assert server.gets(WEIGHTS) == 4  # the probe's one byte and three parts
 
 
@@ -61,7 +64,7 @@ def test_a_download_that_never_ends_well_leaves_nothing(mirror, server, tmp_path
 
 def test_a_wrong_checksum_is_refused_and_the_file_deleted(mirror, server, tmp_path) -> None:
     server.files[ADDRESS] = server.files[ADDRESS][:-1] + b"!"
-    with pytest.raises(ModelUnavailable, match=r"mini4s-fdbde307\.th is damaged.*deleted"):
+    with pytest.raises(ModelUnavailable, match=f"{re.escape(WEIGHTS)} is damaged.*deleted"):
         load_model("htdemucs_mini", repo=None, places=[mirror])
     assert list((tmp_path / "torch").iterdir()) == []
 
@@ -69,7 +72,7 @@ def test_a_wrong_checksum_is_refused_and_the_file_deleted(mirror, server, tmp_pa
 def test_a_cached_model_loads_without_a_mirror(mirror, refusing_url, tmp_path) -> None:
     load_model("htdemucs_mini", repo=None, places=[mirror])
     away = Mirror(refusing_url, tmp_path / "torch")
-    assert load_model("htdemucs_mini", repo=None, places=[away]).parameters == 1_427_584
+    assert load_model("htdemucs_mini", repo=None, places=[away]).parameters == small_model.PARAMETERS
 
 
 def test_a_model_the_mirror_never_had_is_told(mirror) -> None:

@@ -175,9 +175,8 @@ class Decoder:
         plain = places.permute(3, 1, 0, 2).reshape(self.stride * outs, ins, self.taps)
         return plain[:, :, None] if self.along_time else plain[..., None]
 
-    def __call__(self, x: Tensor, skip: Tensor, length: int) -> Tensor:
-        """[B, F, T, C] ▸ [B, 4 F, T, C'], or along time, cut to `length`. Overwrites x."""
-        x += skip
+    def __call__(self, x: Tensor, length: int) -> Tensor:
+        """[B, F, T, C], the skip added, ▸ [B, 4 F, T, C'], or along time, cut to `length`."""
         z = self._cut(self.norm(self._upsampled(self._rewritten(x))), length)
         return z if self.last else torch.ops.aten.gelu_(z)
 
@@ -207,6 +206,7 @@ class Decoder:
     def _upsampled(self, x: Tensor) -> Tensor:
         padding = (0, self.taps - 1) if self.along_time else (self.taps - 1, 0)
         z = nhwc(F.conv2d(nchw(x), self.kernel, self.bias, padding=padding))
+        del x  # nobody else's by now, and in the way of the copy below
         if self.along_time:
             return z.reshape(z.shape[0], 1, z.shape[2] * self.stride, -1)
         return torch.unflatten(z, -1, (self.stride, -1)).transpose(2, 3).flatten(1, 2)

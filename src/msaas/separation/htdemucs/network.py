@@ -81,10 +81,13 @@ class ChannelsLast:
         if self._transformer is not None:
             x, xt = self._attended(x, xt)
         else:
-            x, xt = x.clone(), xt.clone()  # decoders overwrite what they get, and these are skips too
+            x, xt = x.clone(), xt.clone()  # skips are added to them in place, and these are skips too
         for decode, decode_t in self._decoders:
             skip, skip_t, length = skips.pop()
-            x, xt = decode(x, skip, 0), decode_t(xt, skip_t, length)
+            x += skip
+            xt += skip_t
+            del skip, skip_t  # as large as what is made next
+            x, xt = decode(x, 0), decode_t(xt, length)
         return x, xt
 
     def _attended(self, x: Tensor, xt: Tensor) -> tuple[Tensor, Tensor]:

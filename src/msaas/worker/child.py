@@ -119,8 +119,14 @@ def attempt(bench: Bench, task: Task, say: Say, stop: Callable[[], bool]) -> Non
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """torch tells of it by a RuntimeError; on a GPU that is its OutOfMemoryError."""
-    words = ("out of memory", "can't allocate memory", "bad_alloc", "could not execute a primitive")  # the last: oneDNN
+    """torch tells of it by a RuntimeError; on a GPU that is its OutOfMemoryError. Starting a thread takes memory, too."""
+    words = (
+        "out of memory",
+        "can't allocate memory",
+        "bad_alloc",
+        "could not execute a primitive",  # oneDNN
+        "can't start new thread",
+    )
     return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and any(w in str(error) for w in words))
 
 

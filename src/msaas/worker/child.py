@@ -119,7 +119,7 @@ def attempt(bench: Bench, task: Task, say: Say, stop: Callable[[], bool]) -> Non
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """torch tells of it by a RuntimeError; on a GPU that is its OutOfMemoryError. Starting a thread takes memory, too."""
+    """torch tells of it by a RuntimeError; on a GPU that is its OutOfMemoryError. A thread takes memory, too."""
     words = (
         "out of memory",
         "can't allocate memory",

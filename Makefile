@@ -60,11 +60,11 @@ format: .venv/stamp-dev
 	$(BIN)/ruff check --fix .
 
 bench: .venv/stamp-bench
-	$(BIN)/python bench/speed.py
-	$(BIN)/python bench/speed.py --steps
+	PYTHONPATH=. $(BIN)/python bench/speed.py
+	PYTHONPATH=. $(BIN)/python bench/speed.py --steps
 
 bench-lengths: .venv/stamp-bench
-	$(BIN)/python bench/speed.py --lengths 1 3 10 --only "demucs (API)" "MSaaS auto"
+	PYTHONPATH=. $(BIN)/python bench/speed.py --lengths 1 3 10 --only "demucs (API)" "MSaaS auto"
 
 bench-memory: .venv/stamp-dev
 	$(BIN)/python bench/memory.py

@@ -50,10 +50,6 @@ def demucs_api(job: Job) -> dict[str, Any]:
     return {"job_seconds": time.monotonic() - began, "first_seconds": first[0], **alone(network, 1, job)}
 
 
-def ours(job: Job, precision: str) -> dict[str, Any]:
-    return _through_our_pipeline(job, precision=precision)
-
-
 def onnxruntime(job: Job) -> dict[str, Any]:
     import onnxruntime as ort
 
@@ -62,7 +58,7 @@ def onnxruntime(job: Job) -> dict[str, Any]:
     def run(mix: Any, image: Any) -> Any:
         return session.run(None, {"mix": mix.numpy(), "image": image.numpy()})
 
-    return _through_our_pipeline(job, batch=1, choose=exported(run, "onnxruntime"))
+    return ours(job, batch=1, choose=exported(run, "onnxruntime"))
 
 
 def openvino(job: Job) -> dict[str, Any]:
@@ -74,7 +70,7 @@ def openvino(job: Job) -> dict[str, Any]:
         answer = compiled({"mix": mix.numpy(), "image": image.numpy()})
         return answer["wave"], answer["spectrum"]
 
-    return _through_our_pipeline(job, batch=1, choose=exported(run, "openvino"))
+    return ours(job, batch=1, choose=exported(run, "openvino"))
 
 
 def exported(run: Callable[..., Any], name: str) -> Callable[..., Any]:
@@ -98,7 +94,7 @@ def exported(run: Callable[..., Any], name: str) -> Callable[..., Any]:
     return choose
 
 
-def _through_our_pipeline(job: Job, batch: int = 0, **how: Any) -> dict[str, Any]:
+def ours(job: Job, batch: int = 0, **how: Any) -> dict[str, Any]:
     from msaas.separation.device import choose_device
     from msaas.separation.pipeline import SeparationRequest, Separator
     from msaas.separation.weights import load_model
@@ -167,8 +163,8 @@ CONTENDERS: dict[str, Callable[[Job], dict[str, Any]]] = {
     "demucs (API)": demucs_api,
     "ONNX Runtime": onnxruntime,
     "OpenVINO": openvino,
-    "MSaaS fp32": lambda job: ours(job, "fp32"),
-    "MSaaS auto": lambda job: ours(job, "auto"),
+    "MSaaS fp32": lambda job: ours(job, precision="fp32"),
+    "MSaaS auto": lambda job: ours(job, precision="auto"),
 }
 
 if __name__ == "__main__":

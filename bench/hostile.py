@@ -7,7 +7,6 @@ then what decoding made of it, its seconds, and the memory of the process that d
 from __future__ import annotations
 
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,10 +14,10 @@ from typing import TypeVar
 
 import psutil
 from redis import Redis
+from stores import stores
 from watching import Watch
 
 from msaas.audio import helper
-from msaas.local.servers import Keys, Valkey, Weed, running
 from msaas.settings import Settings
 from msaas.storage import Storage
 from tests.conftest import service_environ
@@ -57,29 +56,22 @@ def tell(row: Row, service: Service, storage: Storage, folder: Path) -> None:
 
 def main() -> int:
     print("| song | MB | answer | seconds | MiB | decoded | seconds | MiB |\n|---|---|---|---|---|---|---|---|")
-    with tempfile.TemporaryDirectory(prefix="msaas-hostile-") as name:
-        folder = Path(name)
-        for part in ("valkey", "s3", "scratch"):
-            (folder / part).mkdir()
-        with (
-            running(lambda: Valkey(folder / "valkey")) as valkey,
-            running(lambda: Weed(folder / "s3", Keys.new())) as weed,
-        ):
-            environ = service_environ(valkey, weed, folder / "scratch") | SETTINGS
-            service = Service(f"http://127.0.0.1:{environ['MSAAS_PORT']}", 0, folder)
-            process = start_api(environ, folder / "log")
-            try:
-                wait_alive(service.url, process, folder / "log")
-                service.pid = process.pid
-                storage = Storage.from_settings(Settings.from_env(environ))
-                service.post(ROWS[-1].make())  # the helper's start is not the first song's cost
-                Redis.from_url(f"redis://{valkey.address}").flushdb()
-                for row in ROWS:
-                    tell(row, service, storage, folder)
-            finally:
-                process.terminate()
-                process.wait(timeout=30)
-                helper.stop()
+    with stores() as (valkey, weed, folder):
+        environ = service_environ(valkey, weed, folder / "scratch") | SETTINGS
+        service = Service(f"http://127.0.0.1:{environ['MSAAS_PORT']}", 0, folder)
+        process = start_api(environ, folder / "log")
+        try:
+            wait_alive(service.url, process, folder / "log")
+            service.pid = process.pid
+            storage = Storage.from_settings(Settings.from_env(environ))
+            service.post(ROWS[-1].make())  # the helper's start is not the first song's cost
+            Redis.from_url(f"redis://{valkey.address}").flushdb()
+            for row in ROWS:
+                tell(row, service, storage, folder)
+        finally:
+            process.terminate()
+            process.wait(timeout=30)
+            helper.stop()
     return 0
 
 

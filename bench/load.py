@@ -15,7 +15,6 @@ import http.client
 import os
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 import uuid
@@ -28,10 +27,11 @@ from typing import Any
 
 import numpy as np
 import psutil
+from stores import stores
 
 from msaas.audio.mp3 import Mp3Writer
 from msaas.jobs import Options, songhash
-from msaas.local.servers import LOOPBACK, Keys, Valkey, Weed, free_port, running
+from msaas.local.servers import LOOPBACK, Valkey, Weed, free_port
 from msaas.metrics import CountedQueue
 from msaas.queue import Queue
 from msaas.settings import Settings
@@ -105,10 +105,8 @@ def peak_mib(pid: int) -> float:
 def service(*, api: bool = True) -> Iterator[Stack]:
     """Servers of this run's own, emptied and gone at its end."""
     with ExitStack() as ends:
-        folder = Path(ends.enter_context(tempfile.TemporaryDirectory(prefix="msaas-bench-")))
-        valkey = ends.enter_context(running(lambda: Valkey(folder / "valkey")))
-        weed = ends.enter_context(running(lambda: Weed(folder / "s3", Keys.new())))
-        environ = _environ(valkey, weed, folder)
+        valkey, weed, folder = ends.enter_context(stores())
+        environ = _environ(valkey, weed, folder / "scratch")
         settings = Settings.from_env(environ)
         queue, storage = Queue.from_settings(settings), Storage.from_settings(settings)
         stack = Stack(settings, queue, storage, folder=folder, filer_port=weed.ports[2])
@@ -118,7 +116,7 @@ def service(*, api: bool = True) -> Iterator[Stack]:
         yield stack
 
 
-def _environ(valkey: Valkey, weed: Weed, folder: Path) -> dict[str, str]:
+def _environ(valkey: Valkey, weed: Weed, scratch: Path) -> dict[str, str]:
     return {
         "REDIS_HOST": valkey.address,
         "MINIO_HOST": weed.address,
@@ -126,7 +124,7 @@ def _environ(valkey: Valkey, weed: Weed, folder: Path) -> dict[str, str]:
         "MINIO_SECRET_KEY": weed.keys.secret,
         "MSAAS_PORT": str(free_port()),
         "MSAAS_MODEL": MODEL,
-        "MSAAS_SCRATCH_DIR": str(folder),
+        "MSAAS_SCRATCH_DIR": str(scratch),
         "MSAAS_LOG_LEVEL": "warning",
     }
 

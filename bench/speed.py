@@ -1,8 +1,9 @@
 """How fast the full model separates: ours, Demucs' own, ONNX Runtime and OpenVINO, taking turns on one machine.
 
-    python bench/speed.py [--seconds 60] [--rounds 2] [--only "MSaaS fp32" …]
-    python bench/speed.py --steps             what each part of our engine adds, the model alone
-    python bench/speed.py --lengths 1 3 10    time against a song's length in minutes, ours and Demucs' own
+    PYTHONPATH=. python bench/speed.py [--seconds 60] [--rounds 2] [--only "MSaaS fp32" …]
+    PYTHONPATH=. python bench/speed.py --steps             what each part of our engine adds, the model alone
+    PYTHONPATH=. python bench/speed.py --halves            how near half precision comes, hardware for it or not
+    PYTHONPATH=. python bench/speed.py --lengths 1 3 10    time against a song's length in minutes, ours and Demucs' own
 
 The network is exactly htdemucs' (41,984,456 parameters) with seeded weights, layer scales of ordinary size so that
 errors show. Whole jobs go from FLAC to four MP3s of 320 kb/s; the model alone is one segment of 7.8 s. Signal to
@@ -20,7 +21,6 @@ import sys
 import tempfile
 import time
 import warnings
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +35,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from watching import Watch
 
 from msaas.separation import PROCESS_ENVIRONMENT
+from msaas.separation.htdemucs import ChannelsLast
+from tests.full_model import SEGMENT_SECONDS, htdemucs
 
-SEGMENT_SECONDS = Fraction(39, 5)
 STOCK = "demucs (API)"
 HERE = Path(__file__).resolve().parent
 
@@ -46,6 +47,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="msaas-speed-") as scratch:
         folder = Path(scratch)
         job, flop = _prepare(folder, options)
+        if options.halves:
+            _halves(torch.from_numpy(np.load(job["segment"])))
+            return
         if options.lengths:
             _lengths(job, folder, options)
             return
@@ -73,6 +77,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=2, help="the median of them counts")
     parser.add_argument("--only", nargs="+", choices=CONTENDERS, default=list(CONTENDERS), metavar="NAME")
     parser.add_argument("--steps", action="store_true")
+    parser.add_argument("--halves", action="store_true", help="takes minutes where torch has to imitate them")
     parser.add_argument("--lengths", type=float, nargs="+", help="minutes")
     return parser.parse_args()
 
@@ -95,7 +100,7 @@ def _prepare(folder: Path, options: argparse.Namespace) -> tuple[dict[str, str],
     np.save(folder / "segment.npy", segment)
     job = {"repo": str(repo), "song": str(song), "segment": str(folder / "segment.npy"), "onnx": ""}
     job["stems"] = str(folder / "stems.npy")
-    if {"ONNX Runtime", "OpenVINO"} & set(options.only) and not options.lengths and not options.steps:
+    if {"ONNX Runtime", "OpenVINO"} & set(options.only) and not (options.lengths or options.steps or options.halves):
         job["onnx"] = str(folder / "core.onnx")
         began = time.monotonic()
         _export(network, torch.from_numpy(segment), job["onnx"])
@@ -105,15 +110,7 @@ def _prepare(folder: Path, options: argparse.Namespace) -> tuple[dict[str, str],
 
 def seeded_htdemucs() -> HTDemucs:
     torch.manual_seed(0)
-    network = HTDemucs(
-        sources=["drums", "bass", "other", "vocals"],
-        channels=48,
-        depth=4,
-        bottom_channels=512,
-        t_layers=5,
-        dconv_mode=3,
-        segment=SEGMENT_SECONDS,
-    ).eval()
+    network = htdemucs().eval()
     for name, parameter in network.named_parameters():
         if name.endswith(".scale"):
             nn.init.uniform_(parameter, 0.1, 0.3)
@@ -239,6 +236,15 @@ def _tell_steps(rows: dict[str, dict[str, Any]]) -> None:
     for name, row in rows.items():
         alone = row["segment_seconds"]
         print(f"| {name} | {alone:.2f} | {first / alone:.2f} | {row['peak_mib']:.0f} |")
+
+
+def _halves(segment: torch.Tensor) -> None:
+    network, device = seeded_htdemucs(), torch.device("cpu")
+    with torch.inference_mode():
+        want = network(segment).numpy().astype(np.float64)
+    for dtype in (torch.bfloat16, torch.float16):
+        made = ChannelsLast(network, device, dtype)(segment).numpy()
+        print(f"{dtype}: {10 * np.log10((want**2).sum() / ((made - want) ** 2).sum()):.1f} dB", flush=True)
 
 
 def _lengths(job: dict[str, str], folder: Path, options: argparse.Namespace) -> None:

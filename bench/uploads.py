@@ -11,7 +11,6 @@ import os
 import struct
 import subprocess
 import sys
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -19,10 +18,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import requests
+from stores import stores
 from watching import Watch
 
 from msaas.audio.wav import wav_header
-from msaas.local.servers import Keys, Valkey, Weed, free_port, running
+from msaas.local.servers import Valkey, Weed, free_port
 
 PIECE_BYTES = 3 << 18  # whole groups of three, so that pieces' base64 joins without padding
 GIVE_UP_SECONDS = 900
@@ -99,15 +99,8 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=20)
     parser.add_argument("--megabytes", type=int, default=200)
     args = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="msaas-bench-") as name:
-        folder = Path(name)
-        for part in ("valkey", "s3", "scratch"):
-            (folder / part).mkdir()
-        with (
-            running(lambda: Valkey(folder / "valkey")) as valkey,
-            running(lambda: Weed(folder / "s3", Keys.new())) as weed,
-        ):
-            measure(valkey, weed, folder / "scratch", args.clients, args.megabytes * 1_000_000)
+    with stores() as (valkey, weed, folder):
+        measure(valkey, weed, folder / "scratch", args.clients, args.megabytes * 1_000_000)
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ from demucs.htdemucs import HTDemucs
 from msaas.audio.decode import measure
 from msaas.separation.model import LoadedModel, from_demucs
 from msaas.separation.pipeline import Separator
+from tests.full_model import htdemucs
 
 MODELS = Path(__file__).parents[2] / "models"
 CPU = torch.device("cpu")
@@ -120,18 +121,7 @@ def networks() -> dict[str, torch.nn.Module]:
 
 @pytest.fixture(scope="session")
 def exact_htdemucs() -> torch.nn.Module:
-    """The architecture of Demucs' htdemucs (its training configuration), seeded weights."""
-    return seeded(
-        lambda: HTDemucs(
-            sources=["drums", "bass", "other", "vocals"],
-            channels=48,
-            depth=4,
-            bottom_channels=512,
-            t_layers=5,
-            dconv_mode=3,
-            segment=Fraction(39, 5),
-        )
-    )
+    return seeded(htdemucs)
 
 
 @pytest.fixture(scope="session")

@@ -99,7 +99,7 @@ def test_the_choice_says_how_near_it_came(network) -> None:
 
 
 def test_an_engine_that_strays_is_not_used(network, monkeypatch, caplog) -> None:
-    monkeypatch.setattr(precision, "ChannelsLast", astray(1e-2))
+    monkeypatch.setattr(precision, "ChannelsLast", astray(fp32=1e-2))
     assert choose_engine(from_demucs("tiny", network()).parts[0], CPU)[1] == Way("module", "fp32", None)
     assert "not used" in caplog.text
 
@@ -107,7 +107,7 @@ def test_an_engine_that_strays_is_not_used(network, monkeypatch, caplog) -> None
 @pytest.mark.parametrize(("error", "taken"), [(1e-3, "bf16"), (3e-1, "fp32")])
 def test_half_precision_is_used_where_it_is_near_enough_and_faster(error, taken, network, monkeypatch) -> None:
     monkeypatch.setattr(precision, "_has_bf16", lambda: True)
-    monkeypatch.setattr(precision, "ChannelsLast", astray(error))
+    monkeypatch.setattr(precision, "ChannelsLast", astray(coarse=error))
     seconds = cycle([1.0, 2.0])
     monkeypatch.setattr(precision, "_seconds", lambda *_: next(seconds))
     part = from_demucs("tiny", network()).parts[0]
@@ -131,13 +131,13 @@ def test_in_half_precision_it_is_near(make, network) -> None:
     assert precision._snr_db(ChannelsLast(module, CPU, torch.bfloat16)(mix), want) > 30
 
 
-def astray(error: float):
-    """ChannelsLast that is wrong by so much: in float32 a thousandth of it, as a coarser type is coarser."""
+def astray(fp32: float = 0.0, coarse: float = 0.0):
+    """ChannelsLast that is wrong by so much."""
 
     class Astray(ChannelsLast):
         def __init__(self, module, device, dtype=torch.float32) -> None:
             super().__init__(module, device)
-            self.factor = 1 + error * (1 if error == 1e-2 or dtype != torch.float32 else 1e-6)
+            self.factor = 1 + (fp32 if dtype is torch.float32 else coarse)
 
         def __call__(self, mix):
             return super().__call__(mix) * self.factor
@@ -145,9 +145,16 @@ def astray(error: float):
     return Astray
 
 
+@pytest.fixture
+def torch_threads():
+    """Left as they were."""
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.mark.parametrize("threads", [1, 2, 3, 9])
-def test_segments_side_by_side_come_back_in_order(threads, network) -> None:
-    torch.set_num_threads(torch.get_num_threads())
+def test_segments_side_by_side_come_back_in_order(threads, network, torch_threads) -> None:
     engine, batch = TorchEngine(network(), CPU), noise(5, 2, SEGMENT)
     lanes = Lanes(engine, threads)
     for count in (1, 2, 5):

@@ -34,8 +34,7 @@ class Muon(torch.optim.Optimizer):
     """`rate` is for matrices, `adam_rate` for vectors: gains, biases, embeddings.
 
     `decay` takes `rate · decay` off the matrices at each step. Without it they only grow, since every update has the
-    same size however little the gradient has to say: after a thousand steps their spectral norms stood at six, gates
-    were shut or open for good, and nothing more was learnt.
+    same size however little the gradient has to say.
     """
 
     def __init__(

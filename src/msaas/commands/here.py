@@ -43,7 +43,7 @@ def outcomes(tasks: Sequence[Task], args: argparse.Namespace) -> Iterator[Outcom
 
 
 def load(settings: Settings) -> Separator:
-    for name, value in PROCESS_ENVIRONMENT.items():  # read as torch loads
+    for name, value in PROCESS_ENVIRONMENT.items():  # OpenMP's is read as torch loads, glibc's by our children alone
         os.environ.setdefault(name, value)
     from msaas.separation.device import choose_device
     from msaas.separation.pipeline import Separator

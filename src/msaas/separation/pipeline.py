@@ -65,7 +65,7 @@ class Separator:
         choose: Choose = choose_engine,
     ) -> None:
         """batch: segments a forward, 0 for the device's own. threads: torch's, process-wide; None leaves them be.
-        precision: one of precision.PRECISIONS.
+        precision: "fp32" or "auto" (precision.choose_engine).
         """
         if threads is not None:
             torch.set_num_threads(threads)
@@ -74,7 +74,7 @@ class Separator:
         threads = cpu_threads()
         self.batch = batch or default_batch(device, threads)
         chosen = [choose(part, device, precision) for part in model.parts]
-        self.ways = [way.to_json() for _, way in chosen]
+        self.ways = [way._asdict() for _, way in chosen]
         self._engines = [Lanes(engine, threads) if device.type == "cpu" else engine for engine, _ in chosen]
         log.info("engine model=%s batch=%d threads=%d ways=%s", model.name, self.batch, threads, json.dumps(self.ways))
 

@@ -34,9 +34,6 @@ class Way(NamedTuple):
     precision: str
     snr_db: float | None  # signal over difference from the network's own forward; None for that itself
 
-    def to_json(self) -> dict[str, object]:
-        return self._asdict()
-
 
 def choose_engine(part: Part, device: torch.device, precision: str = "auto") -> tuple[Engine, Way]:
     """The fastest engine for a network that passes its check, and what the check found.

@@ -218,8 +218,8 @@ class Decoder:
 
 
 def _chunks(x: Tensor, made: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-    """Rows [n, T, C] of both, few enough for the cache on a CPU, all of an item's at once elsewhere."""
-    if x.device.type == "cpu" or not made.is_contiguous():
+    """Rows [n, T, C] of both, few enough for the cache on a CPU, all at once elsewhere."""
+    if x.device.type == "cpu":
         for item, made_item in zip(x, made, strict=True):
             yield from _row_chunks(item, made_item)
     else:

@@ -64,7 +64,8 @@ bench: .venv/stamp-bench
 	PYTHONPATH=. $(BIN)/python bench/speed.py --steps
 
 bench-lengths: .venv/stamp-bench
-	PYTHONPATH=. $(BIN)/python bench/speed.py --lengths 1 3 10 --only "demucs (API)" "MSaaS auto"
+	PYTHONPATH=. $(BIN)/python bench/lengths.py
+	PYTHONPATH=. $(BIN)/python bench/lengths.py --small --minutes 1 3 10 30 60
 
 bench-memory: .venv/stamp-dev
 	$(BIN)/python bench/memory.py

@@ -14,7 +14,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-MODEL = "htdemucs_seeded"
 RATE = 44_100
 SEGMENTS = 4  # of the model alone, after one to warm up
 STARTED = time.monotonic()
@@ -27,7 +26,7 @@ def demucs_cli(job: Job) -> dict[str, Any]:
 
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as out:
-        main(["--repo", job["repo"], "-n", MODEL, "-d", "cpu", "--mp3", "-o", out, job["song"]])
+        main(["--repo", job["repo"], "-n", job["model"], "-d", "cpu", "--mp3", "-o", out, job["song"]])
     return {"job_seconds": time.monotonic() - began}
 
 
@@ -40,7 +39,7 @@ def demucs_api(job: Job) -> dict[str, Any]:
         if state["state"] == "end" and not first:
             first.append(time.monotonic() - STARTED)
 
-    separator = Separator(MODEL, repo=Path(job["repo"]), device="cpu", callback=heard)
+    separator = Separator(job["model"], repo=Path(job["repo"]), device="cpu", callback=heard)
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as out:
         _, stems = separator.separate_audio_file(Path(job["song"]))
@@ -105,7 +104,7 @@ def ours(job: Job, batch: int = 0, **how: Any) -> dict[str, Any]:
         if stage == "separating" and fraction > 0 and not first:
             first.append(time.monotonic() - STARTED)
 
-    model = load_model(MODEL, repo=Path(job["repo"]), places=[])
+    model = load_model(job["model"], repo=Path(job["repo"]), places=[])
     separator = Separator(model, choose_device("cpu").device, batch, **how)
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as out:
@@ -121,7 +120,9 @@ def ours(job: Job, batch: int = 0, **how: Any) -> dict[str, Any]:
 
 
 def alone(forward: Callable[..., Any], batch: int, job: Job) -> dict[str, Any]:
-    """Seconds a segment, the median of some, and the stems of the first."""
+    """Seconds a segment, the median of some, and the stems of the first. Nothing where the job names no segment."""
+    if not job["segment"]:
+        return {}
     import numpy as np
     import torch
 
@@ -144,7 +145,7 @@ def step(job: Job, *, channels_last: bool, side_by_side: bool) -> dict[str, Any]
     from msaas.separation.htdemucs import ChannelsLast
     from msaas.separation.weights import load_model
 
-    network, device = load_model(MODEL, repo=Path(job["repo"]), places=[]).parts[0].module, torch.device("cpu")
+    network, device = load_model(job["model"], repo=Path(job["repo"]), places=[]).parts[0].module, torch.device("cpu")
     engine = TorchEngine(ChannelsLast(network, device) if channels_last else network, device)
     if side_by_side:
         return alone(Lanes(engine, cpu_threads()).forward, lanes_of(cpu_threads()), job)

@@ -3,7 +3,6 @@
     PYTHONPATH=. python bench/speed.py [--seconds 60] [--rounds 2] [--only "MSaaS fp32" …]
     PYTHONPATH=. python bench/speed.py --steps             what each part of our engine adds, the model alone
     PYTHONPATH=. python bench/speed.py --halves            how near half precision comes, hardware for it or not
-    PYTHONPATH=. python bench/speed.py --lengths 1 3 10    time against a song's length in minutes, ours and Demucs' own
 
 The network is exactly htdemucs' (41,984,456 parameters) with seeded weights, layer scales of ordinary size so that
 errors show. Whole jobs go from FLAC to four MP3s of 320 kb/s; the model alone is one segment of 7.8 s. Signal to
@@ -21,12 +20,13 @@ import sys
 import tempfile
 import time
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from contenders import CONTENDERS, MODEL, RATE, STEPS
+from contenders import CONTENDERS, RATE, STEPS
 from demucs.htdemucs import HTDemucs
 from demucs.states import get_state, save_with_checksum
 from memory import make_song
@@ -36,9 +36,11 @@ from watching import Watch
 
 from msaas.separation import PROCESS_ENVIRONMENT
 from msaas.separation.htdemucs import ChannelsLast
+from msaas.separation.precision import CHECKED_PART
 from tests.full_model import SEGMENT_SECONDS, htdemucs
 
 STOCK = "demucs (API)"
+MODEL = "htdemucs_seeded"
 HERE = Path(__file__).resolve().parent
 
 
@@ -50,19 +52,14 @@ def main() -> None:
         if options.halves:
             _halves(torch.from_numpy(np.load(job["segment"])))
             return
-        if options.lengths:
-            _lengths(job, folder, options)
-            return
         if options.steps:
             options.only = list(STEPS)
         gemm = matrix_peak()
-        print(
-            f"{_machine()}; matrix products {gemm / 1e9:.0f} GFLOP/s; a segment is {flop / 1e9:.0f} GFLOP", flush=True
-        )
+        print(f"{machine()}; matrix products {gemm / 1e9:.0f} GFLOP/s; a segment is {flop / 1e9:.0f} GFLOP", flush=True)
         rows: dict[str, list[dict[str, Any]]] = {name: [] for name in options.only}
         for _ in range(options.rounds):
             for name in options.only:
-                rows[name].append(_run(name, job, folder))
+                rows[name].append(run(name, job, folder))
                 print(f"  {name}: {json.dumps(rows[name][-1])}", file=sys.stderr, flush=True)
     medians = {name: _median(found) for name, found in rows.items()}
     if options.steps:
@@ -78,7 +75,6 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--only", nargs="+", choices=CONTENDERS, default=list(CONTENDERS), metavar="NAME")
     parser.add_argument("--steps", action="store_true")
     parser.add_argument("--halves", action="store_true", help="takes minutes where torch has to imitate them")
-    parser.add_argument("--lengths", type=float, nargs="+", help="minutes")
     return parser.parse_args()
 
 
@@ -87,6 +83,22 @@ def _options() -> argparse.Namespace:
 
 def _prepare(folder: Path, options: argparse.Namespace) -> tuple[dict[str, str], float]:
     network = seeded_htdemucs()
+    song = make_song(folder, options.seconds / 60)
+    generator = np.random.default_rng(1)
+    segment = generator.standard_normal((1, 2, int(SEGMENT_SECONDS * RATE))).astype(np.float32)
+    np.save(folder / "segment.npy", segment)
+    job = {"repo": str(save(network, folder)), "model": MODEL, "song": str(song)}
+    job |= {"segment": str(folder / "segment.npy"), "stems": str(folder / "stems.npy"), "onnx": ""}
+    if {"ONNX Runtime", "OpenVINO"} & set(options.only) and not (options.steps or options.halves):
+        job["onnx"] = str(folder / "core.onnx")
+        began = time.monotonic()
+        _export(network, torch.from_numpy(segment), job["onnx"])
+        print(f"exported to ONNX in {time.monotonic() - began:.0f} s", flush=True)
+    return job, _flop(network, torch.from_numpy(segment))
+
+
+def save(network: HTDemucs, folder: Path) -> Path:
+    """A repository that holds the network as MODEL."""
     repo = folder / "repo"
     repo.mkdir()
     args, kwargs = network._init_args_kwargs
@@ -94,18 +106,7 @@ def _prepare(folder: Path, options: argparse.Namespace) -> tuple[dict[str, str],
     content = {"klass": HTDemucs, "args": args, "kwargs": kwargs, "state": state, "training_args": {}}
     save_with_checksum(content, repo / "seeded.th")
     (repo / f"{MODEL}.yaml").write_text("models: ['seeded']\n")
-    song = make_song(folder, options.seconds / 60)
-    generator = np.random.default_rng(1)
-    segment = generator.standard_normal((1, 2, int(SEGMENT_SECONDS * RATE))).astype(np.float32)
-    np.save(folder / "segment.npy", segment)
-    job = {"repo": str(repo), "song": str(song), "segment": str(folder / "segment.npy"), "onnx": ""}
-    job["stems"] = str(folder / "stems.npy")
-    if {"ONNX Runtime", "OpenVINO"} & set(options.only) and not (options.lengths or options.steps or options.halves):
-        job["onnx"] = str(folder / "core.onnx")
-        began = time.monotonic()
-        _export(network, torch.from_numpy(segment), job["onnx"])
-        print(f"exported to ONNX in {time.monotonic() - began:.0f} s", flush=True)
-    return job, _flop(network, torch.from_numpy(segment))
+    return repo
 
 
 def seeded_htdemucs() -> HTDemucs:
@@ -148,9 +149,17 @@ def _export(network: HTDemucs, mix: torch.Tensor, path: str) -> None:
 def _flop(network: HTDemucs, mix: torch.Tensor) -> float:
     """Of one segment, counted in every matrix product and convolution; two for a multiplication and its sum."""
     torch.backends.mha.set_fastpath_enabled(False)
-    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+    attention = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu  # torch's counter knows it by other names
+    count = FlopCounterMode(display=False, custom_mapping={attention: _attention_flop})
+    with torch.inference_mode(), count:
         network(mix)
-    return float(counter.get_total_flops())
+    return float(count.get_total_flops())
+
+
+def _attention_flop(query: Sequence[int], key: Sequence[int], value: Sequence[int], *_: Any, **__: Any) -> int:
+    """Shapes [B, heads, N, C] and [B, heads, M, C]: two products, of N × C × M and N × M × C."""
+    batch, heads, rows, channels = query
+    return 2 * batch * heads * rows * key[2] * (channels + value[3])
 
 
 def matrix_peak(size: int = 2048, tries: int = 8) -> float:
@@ -167,7 +176,8 @@ def matrix_peak(size: int = 2048, tries: int = 8) -> float:
 # --- running and telling
 
 
-def _run(name: str, job: dict[str, str], folder: Path) -> dict[str, Any]:
+def run(name: str, job: dict[str, str], folder: Path) -> dict[str, Any]:
+    """What a contender says of itself, and its memory."""
     job_file = folder / "job.json"
     job_file.write_text(json.dumps(job))
     environment = dict(os.environ) if name.startswith("demucs") else {**PROCESS_ENVIRONMENT, **os.environ}
@@ -197,8 +207,12 @@ def _snr_db(stems: np.ndarray, stock: Path, *, is_stock: bool) -> float | None:
         np.save(stock, stems)
     if is_stock or not stock.exists():
         return None
-    want = np.load(stock).astype(np.float64)
-    return round(float(10 * np.log10((want**2).sum() / ((stems - want) ** 2).sum())), 1)
+    return _snr_of(stems, np.load(stock))
+
+
+def _snr_of(made: np.ndarray, wanted: np.ndarray) -> float:
+    want = wanted.astype(np.float64)
+    return round(float(10 * np.log10((want**2).sum() / ((made - want) ** 2).sum())), 1)
 
 
 def _median(rows: list[dict[str, Any]]) -> dict[str, Any]:
@@ -238,27 +252,19 @@ def _tell_steps(rows: dict[str, dict[str, Any]]) -> None:
         print(f"| {name} | {alone:.2f} | {first / alone:.2f} | {row['peak_mib']:.0f} |")
 
 
+@torch.inference_mode()
 def _halves(segment: torch.Tensor) -> None:
+    """Of the whole segment, and of the part of it that a worker checks with as it loads."""
     network, device = seeded_htdemucs(), torch.device("cpu")
-    with torch.inference_mode():
-        want = network(segment).numpy().astype(np.float64)
-    for dtype in (torch.bfloat16, torch.float16):
-        made = ChannelsLast(network, device, dtype)(segment).numpy()
-        print(f"{dtype}: {10 * np.log10((want**2).sum() / ((made - want) ** 2).sum()):.1f} dB", flush=True)
+    network.use_train_segment = False
+    part = segment[..., : int(segment.shape[-1] * CHECKED_PART)]
+    for dtype in (torch.float32, torch.float16, torch.bfloat16):
+        engine = ChannelsLast(network, device, dtype)
+        near = [_snr_of(engine(sound).numpy(), network(sound).numpy()) for sound in (segment, part)]
+        print(f"{dtype}: {near[0]} dB, {near[1]} of the part that is checked", flush=True)
 
 
-def _lengths(job: dict[str, str], folder: Path, options: argparse.Namespace) -> None:
-    print("| minutes | " + " | ".join(f"{name}, s | MiB" for name in options.only) + " |")
-    print("|---|" + "---|---|" * len(options.only))
-    for minutes in options.lengths:
-        song = make_song(folder, minutes)
-        found = [_run(name, {**job, "song": str(song)}, folder) for name in options.only]
-        cells = [f"{row['job_seconds']:.1f} | {row['peak_mib']}" for row in found]
-        print(f"| {minutes:g} | {' | '.join(cells)} |", flush=True)
-        song.unlink()
-
-
-def _machine() -> str:
+def machine() -> str:
     lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
     model = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), "CPU")
     return f"{model}, {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}"

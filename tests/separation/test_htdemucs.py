@@ -98,6 +98,17 @@ def test_the_choice_says_how_near_it_came(network) -> None:
     assert way.snr_db > 90
 
 
+def test_the_check_takes_a_part_of_a_segment_and_leaves_the_network_as_it_was(network, monkeypatch) -> None:
+    seen = []
+    heard = ChannelsLast.__call__
+    monkeypatch.setattr(ChannelsLast, "__call__", lambda self, mix: seen.append(mix.shape[-1]) or heard(self, mix))
+    module = network()
+    engine, _ = choose_engine(from_demucs("tiny", module).parts[0], CPU, "fp32")
+    assert seen == [SEGMENT // 3]
+    assert module.use_train_segment
+    assert engine.forward(noise(1, 2, SEGMENT // 2)).shape == (1, 4, 2, SEGMENT // 2)
+
+
 def test_an_engine_that_strays_is_not_used(network, monkeypatch, caplog) -> None:
     monkeypatch.setattr(precision, "ChannelsLast", astray(fp32=1e-2))
     assert choose_engine(from_demucs("tiny", network()).parts[0], CPU)[1] == Way("module", "fp32", None)

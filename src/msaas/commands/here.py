@@ -19,7 +19,7 @@ from msaas.errors import MSaaSError
 from msaas.jobs import Options
 from msaas.local.model import choose_model
 from msaas.local.stream import framed
-from msaas.separation import PROCESS_ENVIRONMENT
+from msaas.separation import PROCESS_ENVIRONMENT, memory
 from msaas.settings import Settings
 
 if TYPE_CHECKING:
@@ -43,8 +43,9 @@ def outcomes(tasks: Sequence[Task], args: argparse.Namespace) -> Iterator[Outcom
 
 
 def load(settings: Settings) -> Separator:
-    for name, value in PROCESS_ENVIRONMENT.items():  # OpenMP's is read as torch loads, glibc's by our children alone
+    for name, value in PROCESS_ENVIRONMENT.items():  # OpenMP reads its own as torch loads; glibc was there before us
         os.environ.setdefault(name, value)
+    memory.keep()
     from msaas.separation.device import choose_device
     from msaas.separation.pipeline import Separator
     from msaas.separation.weights import load_model

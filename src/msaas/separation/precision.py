@@ -1,21 +1,21 @@
 """Which way through a network is taken: the fastest that still says what the network's own forward says.
 
-At load one segment goes through both. float32 is held to 1e-4 of full scale, anything coarser to 40 dB of signal over
-difference; what fails, or is no faster, is not used.
+At load a stretch of sound goes through both. float32 is held to 1e-4 of full scale, anything coarser to 40 dB of signal
+over difference; what fails, or is no faster, is not used.
 """
 
 from __future__ import annotations
 
-import ctypes
 import logging
-import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from msaas.separation import memory
 from msaas.separation.engine import Engine, TorchEngine
 from msaas.separation.htdemucs import ChannelsLast, Unsupported
 from msaas.separation.model import Part
@@ -24,6 +24,9 @@ log = logging.getLogger(__name__)
 
 LEAST_SNR_DB = 40.0
 FP32_TOLERANCE = 1e-4  # of full scale
+# Of a segment, for the check: whole ones would double the time until a worker is ready, and say the same
+# (`bench/speed.py --halves`).
+CHECKED_PART = 1 / 3
 _NAMES = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}
 
 
@@ -41,31 +44,42 @@ def choose_engine(part: Part, device: torch.device, precision: str = "auto") -> 
     precision: "fp32", or "auto" for half precision as well, where the device has it.
     """
     own = TorchEngine(part.module, device)
-    segment = _segment(part)
+    engines: dict[torch.dtype, Engine] = {}
+    try:
+        for dtype in _candidates(device, precision):
+            engines[dtype] = TorchEngine(ChannelsLast(part.module, device, dtype), device)
+    except Unsupported as reason:
+        log.info("the network's own forward is used reason=%s", reason)
+    checked = _fastest_checked(own, engines, part) if engines else None
+    memory.give_back()  # the check's own forward took more than the engine will
+    return checked or (own, Way("module", "fp32", None))
+
+
+def _fastest_checked(own: Engine, engines: Mapping[torch.dtype, Engine], part: Part) -> tuple[Engine, Way] | None:
     best: tuple[float, Engine, Way] | None = None
-    expected: Tensor | None = None
-    candidates = list(_candidates(device, precision))
-    for dtype in candidates:
-        try:
-            engine = TorchEngine(ChannelsLast(part.module, device, dtype), device)
-        except Unsupported as reason:
-            log.info("the network's own forward is used reason=%s", reason)
-            break
-        if expected is None:
-            expected = own.forward(segment)
-        made = engine.forward(segment)
-        way = Way("channels_last", _NAMES[dtype], round(_snr_db(made, expected), 1))
-        if not _agrees(made, expected, dtype):
-            log.warning("not used, it differs from the network's own forward precision=%s snr_db=%g", *way[1:])
-            continue
-        seconds = _seconds(engine, segment) if len(candidates) > 1 else 0.0
-        if best is None or seconds < best[0]:
-            best = seconds, engine, way
-    del expected
-    _give_memory_back()
-    if best is None:
-        return own, Way("module", "fp32", None)
-    return best[1], best[2]
+    with _of_any_length(part.module):
+        sound = _sound(part, int(part.segment_samples * CHECKED_PART))
+        expected = own.forward(sound)
+        for dtype, engine in engines.items():
+            made = engine.forward(sound)
+            way = Way("channels_last", _NAMES[dtype], round(_snr_db(made, expected), 1))
+            if not _agrees(made, expected, dtype):
+                log.warning("not used, it differs from the network's own forward precision=%s snr_db=%g", *way[1:])
+                continue
+            seconds = _seconds(engine, sound) if len(engines) > 1 else 0.0
+            if best is None or seconds < best[0]:
+                best = seconds, engine, way
+    return best[1:] if best else None
+
+
+@contextmanager
+def _of_any_length(network: Any) -> Iterator[None]:
+    """An HTDemucs that does not pad what is shorter than its training segment, for as long."""
+    pads, network.use_train_segment = network.use_train_segment, False
+    try:
+        yield
+    finally:
+        network.use_train_segment = pads
 
 
 def _candidates(device: torch.device, precision: str) -> Iterator[torch.dtype]:
@@ -84,10 +98,10 @@ def _has_bf16() -> bool:
     return any(ask() for ask in known if ask is not None)
 
 
-def _segment(part: Part) -> Tensor:
-    """Chords, a pulse and noise, [1, C, samples], of the length the network is made for, at level one."""
+def _sound(part: Part, samples: int) -> Tensor:
+    """Chords, a pulse and noise, [1, C, samples], at level one."""
     network: Any = part.module
-    samples, rate, channels = part.segment_samples, int(network.samplerate), int(network.audio_channels)
+    rate, channels = int(network.samplerate), int(network.audio_channels)
     random = torch.Generator().manual_seed(0)
     time_axis = torch.arange(samples) / rate
     pitches = 55 * 2 ** (torch.randint(0, 60, (channels, 12, 1), generator=random) / 12)
@@ -108,15 +122,7 @@ def _snr_db(made: Tensor, expected: Tensor) -> float:
     return float(10 * torch.log10(expected.double().pow(2).sum() / difference))
 
 
-def _give_memory_back() -> None:
-    """The check's own forward takes more memory than the engine will; glibc would keep it (PROCESS_ENVIRONMENT)."""
-    if sys.platform == "linux":
-        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-        if trim is not None:
-            trim(0)
-
-
-def _seconds(engine: Engine, segment: Tensor) -> float:
+def _seconds(engine: Engine, sound: Tensor) -> float:
     began = time.monotonic()
-    engine.forward(segment)
+    engine.forward(sound)
     return time.monotonic() - began

@@ -176,8 +176,8 @@ class Decoder:
         return plain[:, :, None] if self.along_time else plain[..., None]
 
     def __call__(self, x: Tensor, length: int) -> Tensor:
-        """[B, F, T, C], the skip added, ▸ [B, 4 F, T, C'], or along time, cut to `length`."""
-        z = self._cut(self.norm(self._upsampled(self._rewritten(x))), length)
+        """[B, F, T, C], the skip added, ▸ [B, 4 F, T, C'], or along time, cut to `length`; in the weights' type."""
+        z = self._cut(self.norm(self._upsampled(self._rewritten(x.to(self.kernel.dtype)))), length)
         return z if self.last else torch.ops.aten.gelu_(z)
 
     def _rewritten(self, x: Tensor) -> Tensor:

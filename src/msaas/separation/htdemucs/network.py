@@ -20,7 +20,11 @@ class ChannelsLast:
     """Computes what `module` computes. Shares its weights where their layout and type allow."""
 
     def __init__(self, module: nn.Module, device: torch.device, dtype: torch.dtype = torch.float32) -> None:
-        """dtype: of everything between the spectrograms, which stay in float32. Raises Unsupported."""
+        """dtype: of everything between the spectrograms, which stay in float32. Raises Unsupported.
+
+        Beside bfloat16 the outermost decoders stay in float32, too: what they round goes straight into the stems, and
+        costs as much fidelity as all the rest (docs/performance.md).
+        """
         require(type(module) is HTDemucs, f"network {type(module).__name__}")
         assert isinstance(module, HTDemucs)  # noqa: S101
         require(len(module.tencoder) == len(module.encoder), "branches of different depth")
@@ -29,7 +33,9 @@ class ChannelsLast:
         self._dtype = dtype
         weights = Weights(device, dtype)
         self._encoders = [(Encoder(f, weights), Encoder(t, weights)) for f, t in _zip(module.encoder, module.tencoder)]
-        self._decoders = [(Decoder(f, weights), Decoder(t, weights)) for f, t in _zip(module.decoder, module.tdecoder)]
+        outermost = weights.in_float32() if dtype is torch.bfloat16 else weights
+        ways = [weights] * (len(module.decoder) - 1) + [outermost]
+        self._decoders = [(Decoder(f, w), Decoder(t, w)) for f, t, w in _zip(module.decoder, module.tdecoder, ways)]
         self._bands: Tensor | None = None  # [F, 1, C], added after the first layer
         if module.freq_emb is not None:
             self._bands = weights(module.freq_emb_scale * module.freq_emb.weight)[:, None]

@@ -67,7 +67,7 @@ def make(order: Order) -> str:
 
 
 def _bank(folder: Path | None) -> voices.Bank | None:
-    """The voices that are there by now: a bank may still be growing. Songs repeat exactly only from the same bank."""
+    """The voices that could be made here. Songs repeat exactly only from the same ones."""
     if folder is None:
         return None
     return voices.Bank(folder, tuple(sorted(path.stem for path in folder.glob("*.npz") if ".part" not in path.name)))
@@ -101,7 +101,7 @@ def main() -> None:
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
     numbers = range(given.first, given.first + given.songs)
-    if given.voices and not any(given.voices.glob("*.npz")):
+    if given.voices:
         voices.open_bank(given.voices, given.cast, VOICE_SEED)
     orders = [Order(given.out, k, given.seed, given.cast, given.seconds, given.voices) for k in numbers]
     with multiprocessing.get_context("spawn").Pool(given.jobs) as pool:

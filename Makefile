@@ -65,7 +65,7 @@ bench: .venv/stamp-bench
 
 bench-lengths: .venv/stamp-bench
 	PYTHONPATH=. $(BIN)/python bench/lengths.py
-	PYTHONPATH=. $(BIN)/python bench/lengths.py --small --minutes 1 3 10 30 60
+	PYTHONPATH=. $(BIN)/python bench/lengths.py --small --minutes 1 10 60
 
 bench-memory: .venv/stamp-dev
 	$(BIN)/python bench/memory.py

@@ -50,9 +50,10 @@ def test_the_api_is_killed_in_mid_upload(service):
         head = f"POST /apiv1/separate HTTP/1.1\r\nHost: {host}\r\nContent-Type: audio/flac\r\n"
         upload.sendall(f"{head}Content-Length: {len(song)}\r\n\r\n".encode() + song[: len(song) // 2])
         time.sleep(0.5)
-        for process in psutil.Process(service.parts["api"].pid).children(recursive=True):
+        children = psutil.Process(service.parts["api"].pid).children(recursive=True)
+        service.kill("api")  # first: it would start others in place of its children, and they would hold the port
+        for process in children:
             process.kill()
-        service.kill("api")
     service.start("api")
     queue = requests.get(f"{service.url}/apiv1/queue", timeout=10).json()
     assert queue["queue"] == []

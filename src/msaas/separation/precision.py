@@ -24,8 +24,7 @@ log = logging.getLogger(__name__)
 
 LEAST_SNR_DB = 40.0
 FP32_TOLERANCE = 1e-4  # of full scale
-# Of a segment, for the check: whole ones would double the time until a worker is ready, and say the same
-# (`bench/speed.py --halves`).
+# Of a segment, for the check: a whole one takes longer and judges no otherwise (`bench/speed.py --halves`).
 CHECKED_PART = 1 / 3
 _NAMES = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}
 

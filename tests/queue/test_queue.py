@@ -105,6 +105,20 @@ def test_a_bare_uuid_pushed_by_hand_is_a_job(queue, redis):
     assert queue.get(songhash).stem_extensions == {"vocals": "mp3"}
 
 
+def test_a_uuid_pushed_by_hand_is_seen_even_while_it_is_being_claimed(queue, redis, monkeypatch):
+    read = queue.redis.hgetall
+
+    def read_then_claimed(key):
+        record = read(key)
+        queue.claim("w")
+        return record
+
+    songhash = new_hash()
+    redis.rpush(WAITING, songhash)
+    monkeypatch.setattr(queue.redis, "hgetall", read_then_claimed)
+    assert queue.get(songhash).state is State.RUNNING
+
+
 def test_an_upper_case_uuid_is_the_same_job(queue, redis):
     songhash = new_hash()
     redis.rpush(WAITING, songhash.upper())

@@ -169,12 +169,15 @@ class Queue:
         return None if found == "unknown" else State(found)
 
     def get(self, songhash: str) -> Job | None:
+        key = f"job:{songhash}"
         with redis_errors():
-            record = self.redis.hgetall(f"job:{songhash}")
-            if record:
-                return Job.from_hash(songhash, record)
-            waits = self.redis.lpos(WAITING, songhash)
-        return None if waits is None else Job(songhash, State.QUEUED)  # pushed by hand, not claimed yet
+            record, waits = self.redis.hgetall(key), None
+            if not record:  # again, in one step with the list: one pushed by hand may have been claimed just now
+                with self.redis.pipeline() as pipe:
+                    record, waits = pipe.hgetall(key).lpos(WAITING, songhash).execute()
+        if record:
+            return Job.from_hash(songhash, record)
+        return None if waits is None else Job(songhash, State.QUEUED)
 
     def tenant_of(self, songhash: str) -> str | None:
         """Whose job it is; empty where nobody's key posted it, None where there is no record."""

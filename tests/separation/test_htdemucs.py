@@ -12,7 +12,7 @@ from demucs.htdemucs import HTDemucs
 
 from msaas.separation import precision
 from msaas.separation.engine import Lanes, TorchEngine, lanes_of
-from msaas.separation.htdemucs import ChannelsLast, Unsupported
+from msaas.separation.htdemucs import ChannelsLast, Unsupported, layers
 from msaas.separation.model import from_demucs
 from msaas.separation.precision import Way, choose_engine
 
@@ -70,6 +70,18 @@ def test_it_says_what_the_module_says(make, shape, network) -> None:
     assert (got - want).abs().max() <= precision.FP32_TOLERANCE * want.abs().max()
     assert torch.equal(mix, before)
     assert torch.equal(ChannelsLast(module, CPU)(mix), got)  # nothing of the first call lives on
+
+
+@pytest.mark.parametrize("context", [0, 1, 2])
+@pytest.mark.parametrize("bands", [1, 3, 1000])
+def test_however_small_the_portions_it_says_the_same(bands, context, network, monkeypatch) -> None:
+    module, mix = network(context=context), noise(1, 2, SEGMENT)
+    with torch.inference_mode():
+        want = module(mix)
+    monkeypatch.setattr(layers, "CHUNK_BYTES", 10_000)
+    monkeypatch.setattr(layers, "CONVOLUTION_BYTES", bands * 16 * 44 * 4)  # of so many outermost bands
+    got = ChannelsLast(module, CPU)(mix)
+    assert (got - want).abs().max() <= precision.FP32_TOLERANCE * want.abs().max()
 
 
 @pytest.mark.parametrize("make", NOT_MADE_AGAIN.values(), ids=NOT_MADE_AGAIN)

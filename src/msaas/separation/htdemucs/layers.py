@@ -182,34 +182,27 @@ class Decoder:
 
     def _rewritten(self, x: Tensor) -> Tensor:
         """Convolution, gate and residual branches, some bands at a time: ungated, the widest is never whole."""
-        bands, reach = x.shape[1], self.rewrite.shape[2] // 2
-        portion = bands
-        if x.device.type == "cpu" and not self.norm_wide.groups:
-            portion = max(1, CONVOLUTION_BYTES // (2 * x[0, 0].numel() * x.element_size()))
+        padding = self.rewrite.shape[2] // 2, self.rewrite.shape[3] // 2
         made = torch.empty_like(x)
-        for first in range(0, bands, portion):
-            last = min(first + portion, bands)
-            wide = self.norm_wide(self._convolved(x, first, last, reach))
-            for rows, gated in _chunks(wide, made[:, first:last]):
-                torch.ops.aten.glu.out(rows, -1, out=gated)
-                self.branches.add_to(gated)
+        bands = x.shape[1]
+        for first, last in _portions(x, bands, 2 * x.shape[-1], whole=self.norm_wide.groups > 0):
+            wide = self.norm_wide(_convolved(x, self.rewrite, self.rewrite_bias, padding, first, last))
+            gated = torch.ops.aten.glu.out(wide, -1, out=made[:, first:last])
+            del wide  # twice as large as what is left of it
+            for (rows,) in _chunks(gated):
+                self.branches.add_to(rows)
         return made
 
-    def _convolved(self, x: Tensor, first: int, last: int, reach: int) -> Tensor:
-        """Bands [first, last) of the convolution, made from those and the `reach` bands around them."""
-        above, below = max(first - reach, 0), min(last + reach, x.shape[1])
-        inside = above == first - reach and below == last + reach
-        padding = (0 if inside else reach, self.rewrite.shape[3] // 2)
-        wide = nhwc(F.conv2d(nchw(x[:, above:below]), self.rewrite, self.rewrite_bias, padding=padding))
-        return wide if inside else wide[:, first - above : last - above]
-
     def _upsampled(self, x: Tensor) -> Tensor:
-        padding = (0, self.taps - 1) if self.along_time else (self.taps - 1, 0)
-        z = nhwc(F.conv2d(nchw(x), self.kernel, self.bias, padding=padding))
-        del x  # nobody else's by now, and in the way of the copy below
         if self.along_time:
+            z = nhwc(F.conv2d(nchw(x), self.kernel, self.bias, padding=(0, self.taps - 1)))
             return z.reshape(z.shape[0], 1, z.shape[2] * self.stride, -1)
-        return torch.unflatten(z, -1, (self.stride, -1)).transpose(2, 3).flatten(1, 2)
+        bands, channels = x.shape[1] + self.taps - 1, self.kernel.shape[0]
+        made = x.new_empty(x.shape[0], bands, self.stride, x.shape[2], channels // self.stride)
+        for first, last in _portions(x, bands, channels):
+            z = _convolved(x, self.kernel, self.bias, (self.taps - 1, 0), first, last)
+            made[:, first:last] = torch.unflatten(z, -1, (self.stride, -1)).transpose(2, 3)
+        return made.flatten(1, 2)
 
     def _cut(self, z: Tensor, length: int) -> Tensor:
         if self.along_time:
@@ -217,16 +210,32 @@ class Decoder:
         return z[:, self.crop : z.shape[1] - self.crop]
 
 
-def _chunks(x: Tensor, made: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-    """Rows [n, T, C] of both, few enough for the cache on a CPU, all at once elsewhere."""
-    if x.device.type == "cpu":
-        for item, made_item in zip(x, made, strict=True):
-            yield from _row_chunks(item, made_item)
+def _portions(x: Tensor, bands: int, channels: int, *, whole: bool = False) -> Iterator[tuple[int, int]]:
+    """[first, last) of a convolution's bands, few enough for the cache on a CPU, all at once elsewhere."""
+    portion = bands
+    if x.device.type == "cpu" and not whole:
+        portion = max(1, CONVOLUTION_BYTES // (x.shape[0] * x.shape[2] * channels * x.element_size()))
+    for first in range(0, bands, portion):
+        yield first, min(first + portion, bands)
+
+
+def _convolved(x: Tensor, kernel: Tensor, bias: Tensor, padding: tuple[int, int], first: int, last: int) -> Tensor:
+    """Bands [first, last) of a convolution, made from those that they see."""
+    above, below = first - padding[0], last - padding[0] + kernel.shape[2] - 1
+    inside = above >= 0 and below <= x.shape[1]
+    if inside:
+        padding = 0, padding[1]
+    seen = x[:, max(above, 0) : below]
+    made = nhwc(F.conv2d(nchw(seen), kernel, bias, padding=padding))
+    return made if inside else made[:, first - max(above, 0) : last - max(above, 0)]
+
+
+def _chunks(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """The same rows [n, T, C] of each, few enough of the first for the cache on a CPU, all at once elsewhere."""
+    if tensors[0].device.type == "cpu":
+        for items in zip(*tensors, strict=True):
+            portion = max(1, CHUNK_BYTES // (items[0][0].numel() * items[0].element_size()))
+            for start in range(0, len(items[0]), portion):
+                yield tuple(item[start : start + portion] for item in items)
     else:
-        yield x.flatten(0, 1), made.flatten(0, 1)
-
-
-def _row_chunks(rows: Tensor, made_rows: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-    portion = max(1, CHUNK_BYTES // (rows[0].numel() * rows.element_size()))
-    for start in range(0, len(rows), portion):
-        yield rows[start : start + portion], made_rows[start : start + portion]
+        yield tuple(tensor.flatten(0, 1) for tensor in tensors)

@@ -54,10 +54,7 @@ class ChannelsLast:
         if self._module.use_train_segment:
             mix = F.pad(mix, (0, self._module.valid_length(samples) - samples))
         spectrogram = self._module._spec(mix)
-        x, level = _levelled(self._image(spectrogram))
-        xt, level_t = _levelled(mix.transpose(1, 2)[:, None])
-        x, xt = self._through(x.to(self._dtype), xt.to(self._dtype))
-        x, xt = _put_back(x.float(), level), _put_back(xt.float(), level_t)
+        x, xt = self._through(spectrogram, mix)
         waves = torch.unflatten(xt[:, 0], -1, (len(self._module.sources), -1)).permute(0, 2, 3, 1).contiguous()
         for source, parts in enumerate(x.chunk(waves.shape[1], dim=-1)):  # all at once would take four times the memory
             waves[:, source] += self._module._ispec(self._spectrogram_of(spectrogram, parts), mix.shape[-1])
@@ -76,7 +73,10 @@ class ChannelsLast:
         masked: Tensor = self._module._mask(mixture, x.permute(0, 3, 1, 2)[:, None])
         return masked[:, 0]
 
-    def _through(self, x: Tensor, xt: Tensor) -> tuple[Tensor, Tensor]:
+    def _through(self, spectrogram: Tensor, mix: Tensor) -> tuple[Tensor, Tensor]:
+        """[B, C, F, T] complex, [B, C, samples] ▸ [B, F, T, S · C'], [B, 1, samples, S · C], both float32."""
+        x, level = _levelled(self._image(spectrogram), self._dtype)
+        xt, level_t = _levelled(mix.transpose(1, 2)[:, None], self._dtype)
         skips: list[tuple[Tensor, Tensor, int]] = []
         for index, (encode, encode_t) in enumerate(self._encoders):
             length = xt.shape[2]
@@ -93,8 +93,9 @@ class ChannelsLast:
             x += skip
             xt += skip_t
             del skip, skip_t  # as large as what is made next
-            x, xt = decode(x, 0), decode_t(xt, length)
-        return x, xt
+            xt = decode_t(xt, length)
+            x = decode(x, 0)
+        return _put_back(x.float(), level), _put_back(xt.float(), level_t)
 
     def _attended(self, x: Tensor, xt: Tensor) -> tuple[Tensor, Tensor]:
         assert self._transformer is not None  # noqa: S101
@@ -115,11 +116,11 @@ def _pointwise(conv: Any, weights: Weights) -> tuple[Tensor, Tensor]:
     return weights(conv.weight[:, :, 0]), weights(conv.bias)
 
 
-def _levelled(x: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-    """Mean and deviation of each item taken off, and both."""
+def _levelled(x: Tensor, dtype: torch.dtype) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    """Mean and deviation of each item taken off, and both; the former in `dtype`."""
     dims = tuple(range(1, x.ndim))
     std, mean = torch.std_mean(x, dims, keepdim=True)
-    return ((x - mean) / (1e-5 + std)).contiguous(), (std, mean)
+    return ((x - mean) / (1e-5 + std)).contiguous().to(dtype), (std, mean)
 
 
 def _put_back(x: Tensor, level: tuple[Tensor, Tensor]) -> Tensor:

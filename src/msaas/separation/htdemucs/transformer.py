@@ -6,6 +6,7 @@ fidelity. Matrix products are in the type that the weights have.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -62,6 +63,9 @@ class Transformer:
         return self._positions[key]
 
 
+_IN_PLACE: dict[Any, Callable[[Tensor], Tensor]] = {F.gelu: torch.ops.aten.gelu_, F.relu: torch.relu_}
+
+
 class _Layer:
     """One side's layer, on itself or on the other side: attention, then a feed-forward net, both norm-first."""
 
@@ -77,7 +81,8 @@ class _Layer:
         self.norm = _TokenNorm(layer.norm1, weights)
         self.norm_other = _TokenNorm(layer.norm2, weights) if self.crosses else self.norm
         self.norm_inner = _TokenNorm(layer.norm3 if self.crosses else layer.norm2, weights)
-        self.activation = layer.activation
+        require(layer.activation in _IN_PLACE, f"activation {layer.activation}")
+        self.activation_ = _IN_PLACE[layer.activation]
         self.wide = [weights(one) for one in (layer.linear1.weight, layer.linear1.bias)]
         self.narrow = [weights(one) for one in (layer.linear2.weight, layer.linear2.bias)]
         self.scales = [_scale_of(gamma, weights.in_float32()) for gamma in (layer.gamma_1, layer.gamma_2)]
@@ -88,7 +93,7 @@ class _Layer:
         normed = self.norm(x).to(self.dtype)
         looked_at = self.norm_other(other).to(self.dtype) if self.crosses else normed
         x = torch.addcmul(x, self.attention(normed, looked_at).float(), self.scales[0])
-        inner = self.activation(F.linear(self.norm_inner(x).to(self.dtype), *self.wide))
+        inner = self.activation_(F.linear(self.norm_inner(x).to(self.dtype), *self.wide))
         x.addcmul_(F.linear(inner, *self.narrow).float(), self.scales[1])
         return self.norm_out(x)
 

@@ -89,7 +89,7 @@ def test_once_redis_is_back_it_is_told_how_many_lines_were_dropped(logger):
         logger.info("line %d", number)
     dropped = shipper.dropped
     back.set()
-    assert wait_until(lambda: any("dropped" in line["message"] for line in sent), 5)
+    assert wait_until(lambda: any("dropped" in line["message"] for line in sent), 20)
     assert sent[0]["message"] == "line 0"
     assert f"log lines were dropped count={dropped}" in [line["message"] for line in sent]
 
@@ -142,7 +142,7 @@ def test_lines_go_to_redis_under_the_channel_that_is_listened_to(valkey, redis):
         try:
             logging.getLogger("msaas.test").warning("here")
             found = []
-            assert wait_until(lambda: found.append(pubsub.get_message(timeout=0.5)) or found[-1] is not None, 5)
+            assert wait_until(lambda: found.append(pubsub.get_message(timeout=0.5)) or found[-1] is not None, 20)
         finally:
             logging.getLogger().removeHandler(shipper)
             shipper.close()

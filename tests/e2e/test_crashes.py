@@ -38,7 +38,7 @@ def test_the_supervisor_is_killed_in_mid_song_and_its_process_ends_too(service):
     service.until_separating(songhash)
     child = service.separation_process()
     service.kill("worker")
-    assert wait_until(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE, 5)
+    assert wait_until(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE, 20)
     service.start("worker")
     assert comes_out_whole(service, songhash, 20)["attempts"] == 2
 

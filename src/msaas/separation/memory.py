@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 # <malloc.h>, and what PROCESS_ENVIRONMENT says by name. The largest threshold that mallopt's int holds is 2 GiB.
@@ -24,6 +26,15 @@ def give_back() -> None:
     trim = _of_glibc("malloc_trim")
     if trim is not None:
         trim(0)
+
+
+@contextmanager
+def given_back_after() -> Iterator[None]:
+    """What is kept for one song is not kept until the next, which may be hours away."""
+    try:
+        yield
+    finally:
+        give_back()
 
 
 def _of_glibc(name: str) -> Any:

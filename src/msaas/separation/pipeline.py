@@ -22,6 +22,7 @@ from msaas.audio.limits import Limits
 from msaas.audio.peaks import Outlines
 from msaas.audio.remote import IsolatedDecoder
 from msaas.errors import Cancelled, NotAudio
+from msaas.separation import memory
 from msaas.separation.engine import Engine, Lanes, cpu_threads, default_batch
 from msaas.separation.model import LoadedModel, Part
 from msaas.separation.outputs import Output, SeparationRequest, outputs_of, stem_of
@@ -112,7 +113,7 @@ class Separator:
         progress("decoding", 1.0)
         out_dir.mkdir(parents=True, exist_ok=True)
         paths = {output.name: out_dir / (output.name + FORMATS[request.format].extension) for output in outputs}
-        with StemWriters() as stems:
+        with memory.given_back_after(), StemWriters() as stems:
             for stem, path in paths.items():
                 stems.add(stem, self._open(path, request, stats))
             with closing(_Watched(decoder, stop).blocks()) as blocks:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,6 +13,7 @@ import soundfile
 from msaas.audio.decode import Decoder
 from msaas.audio.encode import Writer
 from msaas.errors import Cancelled, InvalidOption, NotAudio
+from msaas.separation import memory
 from msaas.separation.model import from_demucs
 from msaas.separation.pipeline import SeparationRequest, Separator
 from msaas.separation.precision import Way
@@ -193,6 +195,22 @@ def test_a_writer_that_fails_fails_the_song_and_leaves_nothing(
     with pytest.raises(OSError, match="the disk went away"):
         separator.separate_song(song, tmp_path / "out", SeparationRequest())
     assert not list((tmp_path / "out").glob("*"))
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_what_a_song_took_goes_back_to_the_kernel_when_it_ends(stopped, separator, song, tmp_path, monkeypatch) -> None:
+    given_back = []
+    monkeypatch.setattr(memory, "give_back", lambda: given_back.append(True))
+    stages = []
+    with pytest.raises(Cancelled) if stopped else nullcontext():
+        separator.separate_song(
+            song,
+            tmp_path,
+            WAV,
+            progress=lambda stage, _: stages.append(stage),
+            stop=lambda: stopped and "separating" in stages,
+        )
+    assert given_back == [True]
 
 
 def test_a_file_that_is_no_song_is_refused(separator, tmp_path) -> None:

@@ -61,6 +61,7 @@ format: .venv/stamp-dev
 
 bench: .venv/stamp-bench
 	PYTHONPATH=. $(BIN)/python bench/speed.py
+	PYTHONPATH=. $(BIN)/python bench/speed.py --profile
 	PYTHONPATH=. $(BIN)/python bench/speed.py --steps
 
 bench-lengths: .venv/stamp-bench

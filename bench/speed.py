@@ -3,6 +3,7 @@
     PYTHONPATH=. python bench/speed.py [--seconds 60] [--rounds 2] [--only "MSaaS fp32" …]
     PYTHONPATH=. python bench/speed.py --steps             what each part of our engine adds, the model alone
     PYTHONPATH=. python bench/speed.py --halves            how near half precision comes, hardware for it or not
+    PYTHONPATH=. python bench/speed.py --profile           where the time of a segment goes in our engine
 
 The network is exactly htdemucs' (41,984,456 parameters) with seeded weights, layer scales of ordinary size so that
 errors show. Whole jobs go from FLAC to four MP3s of 320 kb/s; the model alone is one segment of 7.8 s. Signal to
@@ -31,6 +32,7 @@ from demucs.htdemucs import HTDemucs
 from demucs.states import get_state, save_with_checksum
 from memory import make_song
 from torch import nn
+from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 from watching import Watch
 
@@ -51,6 +53,9 @@ def main() -> None:
         job, flop = _prepare(folder, options)
         if options.halves:
             _halves(torch.from_numpy(np.load(job["segment"])))
+            return
+        if options.profile:
+            _profile(torch.from_numpy(np.load(job["segment"])))
             return
         if options.steps:
             options.only = list(STEPS)
@@ -75,6 +80,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--only", nargs="+", choices=CONTENDERS, default=list(CONTENDERS), metavar="NAME")
     parser.add_argument("--steps", action="store_true")
     parser.add_argument("--halves", action="store_true", help="takes minutes where torch has to imitate them")
+    parser.add_argument("--profile", action="store_true", help="on one thread, as a segment runs beside others")
     return parser.parse_args()
 
 
@@ -89,7 +95,7 @@ def _prepare(folder: Path, options: argparse.Namespace) -> tuple[dict[str, str],
     np.save(folder / "segment.npy", segment)
     job = {"repo": str(save(network, folder)), "model": MODEL, "song": str(song)}
     job |= {"segment": str(folder / "segment.npy"), "stems": str(folder / "stems.npy"), "onnx": ""}
-    if {"ONNX Runtime", "OpenVINO"} & set(options.only) and not (options.steps or options.halves):
+    if {"ONNX Runtime", "OpenVINO"} & set(options.only) and not (options.steps or options.halves or options.profile):
         job["onnx"] = str(folder / "core.onnx")
         began = time.monotonic()
         _export(network, torch.from_numpy(segment), job["onnx"])
@@ -262,6 +268,22 @@ def _halves(segment: torch.Tensor) -> None:
         engine = ChannelsLast(network, device, dtype)
         near = [_snr_of(engine(sound).numpy(), network(sound).numpy()) for sound in (segment, part)]
         print(f"{dtype}: {near[0]} dB, {near[1]} of the part that is checked", flush=True)
+
+
+@torch.inference_mode()
+def _profile(segment: torch.Tensor) -> None:
+    """Seconds that torch's operations took themselves, those of 2 % and more."""
+    torch.set_num_threads(1)
+    engine = ChannelsLast(seeded_htdemucs(), torch.device("cpu"))
+    engine(segment)
+    with profile(activities=[ProfilerActivity.CPU]) as seen:
+        engine(segment)
+    microseconds = {found.key: found.self_cpu_time_total for found in seen.key_averages()}
+    total = sum(microseconds.values())
+    print(f"| {machine()} | s | part |\n|---|---|---|")
+    for name, took in sorted(microseconds.items(), key=lambda item: -item[1]):
+        if took >= 0.02 * total:
+            print(f"| `{name}` | {took / 1e6:.2f} | {took / total:.0%} |")
 
 
 def machine() -> str:

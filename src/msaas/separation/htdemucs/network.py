@@ -93,7 +93,7 @@ class ChannelsLast:
             x += skip
             xt += skip_t
             del skip, skip_t  # as large as what is made next
-            xt = decode_t(xt, length)
+            xt = decode_t(xt, length)  # first, for the memory: the other branch is the larger once it is decoded
             x = decode(x, 0)
         return _put_back(x.float(), level), _put_back(xt.float(), level_t)
 

@@ -8,7 +8,9 @@ import socket
 import struct
 import subprocess
 import sys
+import threading
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,7 @@ import pytest
 
 from msaas.audio import cage, helper
 from msaas.audio.decode import Decoder
+from msaas.audio.isolate import ask
 from msaas.audio.limits import Limits
 from msaas.audio.remote import IsolatedDecoder
 from msaas.errors import AudioTooLong, ChildDied, DecodedTooLarge, NotAudio
@@ -237,6 +240,26 @@ def test_helper_is_started_without_credentials(monkeypatch):
     environment = Path(f"/proc/{helper.mine().pid}/environ").read_bytes()
     assert b"a secret" not in environment
     assert b"PATH=" in environment
+
+
+def test_helper_forks_with_one_thread_whatever_it_has_loaded():
+    ask(SONG, Limits(), 60)
+    list(isolated(SONG).blocks())
+    assert len(list(Path(f"/proc/{helper.mine().pid}/task").iterdir())) == 1
+
+
+def test_fences_are_tried_out_in_a_process_of_their_own():
+    """Here threads run (NumPy's, at least this one), and behind the fences nothing could be started any more."""
+    done = threading.Event()
+    thread = threading.Thread(target=done.wait)
+    thread.start()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        stand = cage.try_out()
+    done.set()
+    thread.join()
+    told = subprocess.run([sys.executable, "-P", "-m", "msaas.audio.cage"], capture_output=True, text=True, check=True)
+    assert told.stdout.split() == ["limits", *stand]
 
 
 def test_credentials_are_known_by_their_names():

@@ -78,3 +78,23 @@ def test_client_needs_requests_and_our_errors_and_nothing_else():
         if not any(reaches(name, one) for one in allowed)
     ]
     assert not strange
+
+
+def test_no_process_with_threads_is_forked():
+    """Its fork can deadlock. The decoding helper has one thread; a test of its own holds that."""
+    forks = {"fork", "forkpty", "preexec_fn", "multiprocessing", "ProcessPoolExecutor"}
+    found = {str(path.relative_to(SRC)) for path in SRC.rglob("*.py") if forks & names_in(path)}
+    assert found == {"audio/helper.py"}
+
+
+def names_in(path: Path) -> set[str]:
+    """Attributes, keyword arguments and imports."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Attribute):
+            names.add(node.attr)
+        elif isinstance(node, ast.keyword) and node.arg:
+            names.add(node.arg)
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            names |= {part for alias in node.names for part in (getattr(node, "module", None), alias.name) if part}
+    return names

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import signal
 import subprocess
 import sys
 import threading
@@ -71,6 +72,21 @@ def test_children_are_started_from_the_main_thread_only(warden: Warden) -> None:
     thread.start()
     thread.join()
     assert "main thread" in errors[0]
+
+
+def test_child_keeps_its_number_and_python_s_signals_do_not_reach_it(warden: Warden) -> None:
+    child = Child([SHELL, "-c", "echo $$; grep SigIgn /proc/$$/status; exec sleep 600"], warden=warden)
+    assert wait_until(lambda: len(child.tail) == 2, 60)
+    assert child.tail[0] == str(child.pid)
+    assert int(child.tail[1].split()[1], 16) & (1 << signal.SIGPIPE - 1 | 1 << signal.SIGXFSZ - 1) == 0
+    child.kill()
+
+
+def test_program_that_is_missing_is_named(warden: Warden, tmp_path: Path) -> None:
+    child = Child([tmp_path / "missing"], warden=warden)
+    assert wait_until(lambda: not child.alive, 60)
+    child.kill()
+    assert child.tail[-1] == f"{tmp_path}/missing cannot be started: No such file or directory"
 
 
 def test_valkey_on_a_taken_port_moves_to_another(tmp_path: Path, warden: Warden, valkey: Valkey) -> None:

@@ -9,7 +9,6 @@ child itself (Linux), and a warden, one small process holding the other end of a
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import signal
 import subprocess
@@ -23,23 +22,11 @@ from pathlib import Path
 from msaas.errors import MSaaSError
 
 TAIL_LINES = 25
-_PR_SET_PDEATHSIG = 1
-_LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 # -I -S: 25 ms to start, 8 MB. It must be up before the first child, and needs nothing that is installed.
 _WARDEN = (sys.executable, "-I", "-S", str(Path(__file__).with_name("warden.py")))
-
-
-def _die_with(parent: int) -> Callable[[], None]:
-    """Runs in the child between fork and exec. The signal fires when the forking *thread* ends, hence: main thread."""
-
-    def prepare() -> None:
-        if _LIBC is not None:
-            _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:  # the parent died before the line above
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    return prepare
+# Becomes the child. Its parent-death signal comes when the *thread* that started it ends, hence: the main thread.
+_LAUNCHER = (sys.executable, "-I", "-S", str(Path(__file__).with_name("launcher.py")))
 
 
 class Interrupted(MSaaSError):
@@ -83,7 +70,7 @@ class Warden:
 
 
 class Child:
-    """A running child with its last lines of output. Start it from the main thread (see `_die_with`)."""
+    """A running child with its last lines of output. Start it from the main thread (see `_LAUNCHER`)."""
 
     def __init__(
         self,
@@ -99,7 +86,7 @@ class Child:
         self.tail: deque[str] = deque(maxlen=TAIL_LINES)
         self._warden, self._on_line = warden, on_line
         self.process = subprocess.Popen(
-            [str(part) for part in argv],
+            [*_LAUNCHER, str(os.getpid()), *map(str, argv)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -108,7 +95,6 @@ class Child:
             env=env,
             cwd=cwd,
             start_new_session=True,
-            preexec_fn=_die_with(os.getpid()),
         )
         warden.watch(self.pid)
         self._pump = threading.Thread(target=self._read, name=f"log-{self.pid}", daemon=True)

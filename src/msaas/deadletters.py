@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 
-from msaas.errors import Conflict, NotFound
+from msaas.errors import Conflict, MSaaSError, NotFound
 from msaas.jobs import Job, parse_songhash
 from msaas.queue import Queue
 from msaas.storage import Storage
@@ -24,7 +24,7 @@ class DeadLetter:
         if self.job is None:
             return "no songhash, or its record is gone"
         error = self.job.error or {}
-        return f"{error.get('code', 'unknown')}: {error.get('detail', 'no reason was noted')}"
+        return f"{error.get('code', MSaaSError.code)}: {error.get('detail', 'no reason was noted')}"
 
 
 def letters(queue: Queue, limit: int = 1000) -> Iterator[DeadLetter]:

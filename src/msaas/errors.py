@@ -1,4 +1,4 @@
-"""Every error MSaaS raises on purpose, in one tree. No I/O.
+"""Every error MSaaS raises on purpose, in one tree, and the one catalogue of their codes. No I/O.
 
 MSaaSError
 ├── RequestError            the caller can mend it
@@ -224,3 +224,98 @@ class ChildDied(SeparationError):
 
 class SettingsError(MSaaSError):
     code = "bad_settings"
+
+
+# --- the catalogue: every code that a program can meet, and what it means. A code never changes its meaning.
+
+# of a problem document, which is how the API answers an error
+PROBLEM_CODES: Mapping[str, str] = {
+    "bad_request": "the body cannot be read",
+    "bad_json": "the body is no JSON object, was cut short, or has more than 1 MB besides `mp3`",
+    "bad_base64": "`mp3` is no base64",
+    "bad_multipart": "the form cannot be read, or has more than one file",
+    "bad_chunks": "the body's chunked encoding is broken",
+    "missing_mp3": "the JSON has no `mp3`",
+    "missing_file": "the form has no file named `file`",
+    "empty_file": "the song has no bytes",
+    "upload_cut_short": "fewer bytes came than were announced",
+    "unsupported_body": "neither JSON, nor a form, nor audio; or compressed (Content-Encoding)",
+    "upload_too_large": "more bytes than MSAAS_MAX_UPLOAD_BYTES",
+    "invalid_option": "an option, stem, format, model or number that there is not",
+    "callback_refused": "a callback that leads where none may go",
+    "bad_audio": "the song is at fault",
+    "not_audio": "nothing in the song decodes to sound",
+    "audio_too_long": "more seconds than MSAAS_MAX_DURATION_SECONDS",
+    "decoded_too_large": "more decoded bytes than MSAAS_MAX_DECODED_BYTES",
+    "not_found": "no such call",
+    "method_not_allowed": "the call takes other methods; `Allow` names them",
+    "job_unknown": "no such job, or no songhash",
+    "job_not_done": "its stems are not there yet; `state` and `progress` tell how far it is",
+    "stem_unknown": "the job has no such stem; `stems` names those it has",
+    "track_removed": "the stem was removed; the song, posted again, brings it back",
+    "track_unknown": "no such track, or no track's name",
+    "waveforms_unknown": "nothing is drawn of the job, or not yet",
+    "object_missing": "it is in storage no longer",
+    "requested_range_not_satisfiable": "the Range lies outside of the track",
+    "conflict": "the job's state does not allow it",
+    "redirect_unavailable": "this service hands out no links to its store (MSAAS_S3_PUBLIC_URL)",
+    "key_in_url": "a key stands in the address, where logs keep it: it goes into `Authorization: Bearer`",
+    "key_missing": "the call needs a key: `Authorization: Bearer <key>`",
+    "key_unknown": "no such key, or it was taken away; of a link: it is over",
+    "scope_missing": "the key is known, and its scopes do not cover the call",
+    "rate_limited": "too many calls within a minute (MSAAS_RATE_LIMIT_PER_MINUTE)",
+    "audio_quota_exceeded": "too many minutes of audio within 24 hours (MSAAS_DAILY_AUDIO_MINUTES)",
+    "queue_full": "as many songs wait as may (MSAAS_MAX_QUEUE)",
+    "forbidden": "switched off here, or asked for by another site's page",
+    "unavailable": "passes by itself",
+    "queue_unavailable": "Redis is away",
+    "storage_unavailable": "the object store is away",
+    "storage_full": "the object store has no room left",
+    "scratch_full": "this server's disk is full of other uploads",
+    "busy": "this server has its hands full",
+    "not_ready": "Redis or the object store is out of reach",
+    "internal_error": "something went wrong here; the server's log has the details",
+}
+
+# of a failed job's `error`
+JOB_CODES: Mapping[str, str] = {
+    "invalid_option": "the model has no stem of that name, or there is no such option",
+    "bad_audio": "the song is damaged",
+    "not_audio": "nothing in the song decodes to sound",
+    "audio_too_long": "more seconds than MSAAS_MAX_DURATION_SECONDS",
+    "decoded_too_large": "more decoded bytes than MSAAS_MAX_DECODED_BYTES",
+    "object_missing": "the song is in storage no longer",
+    "storage_unavailable": "the object store refused the song or its stems",
+    "storage_full": "the object store has no room left for the stems",
+    "scratch_full": "the worker's disk has no room left for temporary files",
+    "model_unavailable": "the weights of the model cannot be had",
+    "device_unavailable": "the device that MSAAS_DEVICE names is not there",
+    "out_of_memory": "the worker's memory does not hold the run",
+    "separation_failed": "the model failed on this song; `detail` has the reason",
+    "worker_child_died": "the separation process ended in mid-run, or made no progress for MSAAS_STALL_SECONDS",
+    "worker_lost": "the worker was lost in mid-run (killed, out of memory, its machine gone) on every attempt",
+    "too_many_attempts": "the job used up its attempts (MSAAS_MAX_ATTEMPTS)",
+    "cancelled": "the run was stopped on request",
+    "internal_error": "something went wrong in the worker; its log has the details",
+}
+
+# of what the Python client raises, `msaas separate --json` prints and the local stack says; the page has `unreachable`
+CLIENT_CODES: Mapping[str, str] = {
+    "client_error": "the client cannot go on; the other codes here are narrower",
+    "unreachable": "no answer, however often it was asked for",
+    "not_the_service": "an answer, but not one of this API: the URL leads somewhere else",
+    "bad_address": "the URL is none",
+    "bad_key": "the key is none, or cannot be read",
+    "job_failed": "the job failed, and its record has no reason",
+    "job_cancelled": "the job was cancelled",
+    "wait_timeout": "the job goes on; the caller had no more time",
+    "file": "the song cannot be read, or its stems cannot be written, on this machine",
+    "callback_unknown": "no such callback",
+    "song_missing": "there is no such file",
+    "song_failed": "the song was not separated",
+    "bad_settings": "a setting is wrong: refused at start",
+    "port_taken": "the API's port is in use",
+    "start_failed": "a part of the local stack did not come up",
+    "stack_running": "a stack runs in this folder already",
+    "interrupted": "stopped by a signal while it was starting",
+}

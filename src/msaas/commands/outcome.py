@@ -42,8 +42,9 @@ class Outcome:
     def failed(cls, task: Task, error: Exception, songhash: str | None = None) -> Outcome:
         if isinstance(error, OSError):
             return cls(task, songhash, code="file", detail=error.strerror or str(error))
-        code = error.code if isinstance(error, MSaaSError) else type(error).__name__
-        return cls(task, songhash, code=code, detail=error.detail if isinstance(error, MSaaSError) else str(error))
+        if isinstance(error, MSaaSError):
+            return cls(task, songhash, code=error.code, detail=error.detail)
+        return cls(task, songhash, code=MSaaSError.code, detail=f"{type(error).__name__}: {error}")
 
     def to_json(self) -> str:
         error = {"code": self.code, "detail": self.detail} if self.code else None

@@ -17,8 +17,9 @@ from werkzeug.routing import Rule
 from msaas import __version__
 from msaas.access.gate import gate_of
 from msaas.access.needs import Need, need_of
+from msaas.errors import PROBLEM_CODES
 from msaas.web.problems import MEDIA_TYPE
-from msaas.web.schemas import CODES, SCHEMAS, ref
+from msaas.web.schemas import SCHEMAS, ref
 
 View = TypeVar("View", bound=Callable[..., Any])
 Spec = dict[str, Any]
@@ -199,8 +200,8 @@ PROBLEM_HEADERS = {
 
 
 def problem_spec(status: int, codes: Sequence[str]) -> Spec:
-    """Raises KeyError for a code that has no meaning in CODES."""
-    meanings = "\n".join(f"- `{code}`: {CODES[code]}" for code in codes)
+    """Raises KeyError for a code that is not in the catalogue."""
+    meanings = "\n".join(f"- `{code}`: {PROBLEM_CODES[code]}" for code in codes)
     narrowed = {"properties": {"status": {"const": status}, "code": {"enum": list(codes)}}}
     spec: Spec = {
         "description": f"{HTTPStatus(status).phrase}\n\n{meanings}",

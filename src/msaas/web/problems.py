@@ -10,7 +10,7 @@ from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
 from msaas.access.gate import note_refusal, shown_path
-from msaas.errors import MSaaSError, ScratchFull
+from msaas.errors import PROBLEM_CODES, BadRequest, MSaaSError, ScratchFull
 from msaas.web.body import linger
 
 log = logging.getLogger(__name__)
@@ -69,12 +69,19 @@ def from_werkzeug(error: HTTPException) -> Response:
     """Keeps what belongs to the status: Allow of a 405, Content-Range of a 416."""
     if error.code is None or error.response is not None:
         return error.get_response()  # type: ignore[return-value]
-    code = "internal_error" if error.code == 500 else error.name.lower().replace(" ", "_")
-    response = problem(error.code, code, error.description or error.name)
+    response = problem(error.code, _code_of(error), error.description or error.name)
     for name, value in error.get_headers():
         if name.lower() != "content-type":
             response.headers[name] = value
     return linger(request, response)
+
+
+def _code_of(error: HTTPException) -> str:
+    """The status' name where the catalogue has it."""
+    code = error.name.lower().replace(" ", "_")
+    if code in PROBLEM_CODES:
+        return code
+    return BadRequest.code if (error.code or 500) < 500 else MSaaSError.code
 
 
 def from_unexpected(error: Exception) -> Response:

@@ -4,59 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from msaas.errors import JOB_CODES, PROBLEM_CODES
 from msaas.jobs import EXTENSIONS, MP3_BITRATES, STEM_NAME, State
 from msaas.web.callback import LONGEST_URL
 
 Schema = dict[str, Any]
-
-# every code of a problem document, and what it means to a caller
-CODES = {
-    "bad_request": "the body cannot be read",
-    "bad_json": "the body is no JSON object, was cut short, or has more than 1 MB besides `mp3`",
-    "bad_base64": "`mp3` is no base64",
-    "bad_multipart": "the form cannot be read, or has more than one file",
-    "bad_chunks": "the body's chunked encoding is broken",
-    "missing_mp3": "the JSON has no `mp3`",
-    "missing_file": "the form has no file named `file`",
-    "empty_file": "the song has no bytes",
-    "upload_cut_short": "fewer bytes came than were announced",
-    "unsupported_body": "neither JSON, nor a form, nor audio; or compressed (Content-Encoding)",
-    "upload_too_large": "more bytes than MSAAS_MAX_UPLOAD_BYTES",
-    "invalid_option": "an option, stem, format, model or number that there is not",
-    "callback_refused": "a callback that leads where none may go",
-    "bad_audio": "the song is at fault",
-    "not_audio": "nothing in the song decodes to sound",
-    "audio_too_long": "more seconds than MSAAS_MAX_DURATION_SECONDS",
-    "decoded_too_large": "more decoded bytes than MSAAS_MAX_DECODED_BYTES",
-    "not_found": "no such call",
-    "method_not_allowed": "the call takes other methods; `Allow` names them",
-    "job_unknown": "no such job, or no songhash",
-    "job_not_done": "its stems are not there yet; `state` and `progress` tell how far it is",
-    "stem_unknown": "the job has no such stem; `stems` names those it has",
-    "track_removed": "the stem was removed; the song, posted again, brings it back",
-    "track_unknown": "no such track, or no track's name",
-    "waveforms_unknown": "nothing is drawn of the job, or not yet",
-    "object_missing": "it is in storage no longer",
-    "requested_range_not_satisfiable": "the Range lies outside of the track",
-    "conflict": "the job's state does not allow it",
-    "redirect_unavailable": "this service hands out no links to its store (MSAAS_S3_PUBLIC_URL)",
-    "key_in_url": "a key stands in the address, where logs keep it: it goes into `Authorization: Bearer`",
-    "key_missing": "the call needs a key: `Authorization: Bearer <key>`",
-    "key_unknown": "no such key, or it was taken away; of a link: it is over",
-    "scope_missing": "the key is known, and its scopes do not cover the call",
-    "rate_limited": "too many calls within a minute (MSAAS_RATE_LIMIT_PER_MINUTE)",
-    "audio_quota_exceeded": "too many minutes of audio within 24 hours (MSAAS_DAILY_AUDIO_MINUTES)",
-    "queue_full": "as many songs wait as may (MSAAS_MAX_QUEUE)",
-    "forbidden": "switched off here, or asked for by another site's page",
-    "unavailable": "passes by itself",
-    "queue_unavailable": "Redis is away",
-    "storage_unavailable": "the object store is away",
-    "storage_full": "the object store has no room left",
-    "scratch_full": "this server's disk is full of other uploads",
-    "busy": "this server has its hands full",
-    "not_ready": "Redis or the object store is out of reach",
-    "internal_error": "something went wrong here; the server's log has the details",
-}
 
 BODY_CODES = ("bad_json", "bad_base64", "bad_multipart", "bad_chunks", "missing_mp3", "missing_file", "empty_file")
 AUDIO_CODES = ("bad_audio", "not_audio", "audio_too_long", "decoded_too_large")
@@ -114,7 +66,7 @@ PROBLEM = an_object(
         "title": {"type": "string", "description": "the status' own phrase"},
         "status": {"type": "integer"},
         "detail": {"type": "string", "description": "for people: what, which, and the limit"},
-        "code": {"type": "string", "enum": list(CODES), "description": "for programs"},
+        "code": {"type": "string", "enum": list(PROBLEM_CODES), "description": "for programs"},
     },
     description="RFC 9457. Some codes bring further members.",
 )
@@ -162,7 +114,10 @@ SCHEMAS: dict[str, Schema] = {
     "State": STATE,
     "Problem": PROBLEM,
     "Job": JOB,
-    "JobError": an_object({"code": {"type": "string"}, "detail": {"type": "string"}}),
+    "JobError": an_object(
+        {"code": {"type": "string", "enum": list(JOB_CODES)}, "detail": {"type": "string"}},
+        description="\n".join(f"- `{code}`: {meaning}" for code, meaning in JOB_CODES.items()),
+    ),
     "Options": an_object(
         {
             "model": {"type": "string"},

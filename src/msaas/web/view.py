@@ -7,6 +7,7 @@ from typing import Any
 
 from msaas.callbacks.letters import view as callback_view
 from msaas.callbacks.outbox import Callback
+from msaas.errors import MSaaSError
 from msaas.jobs import Job, State, iso
 
 
@@ -58,7 +59,7 @@ def _error(job: Job) -> dict[str, str] | None:
 
 
 def _code_and_detail(error: Mapping[str, Any]) -> dict[str, str]:
-    return {"code": str(error.get("code", "unknown")), "detail": str(error.get("detail", ""))}
+    return {"code": str(error.get("code", MSaaSError.code)), "detail": str(error.get("detail", ""))}
 
 
 def _message(job: Job) -> str:

@@ -33,7 +33,7 @@ export async function ask(path, { headers = {}, ...options } = {}) {
     answer = await fetch(path, { ...options, headers: { ...headers, ...authorization() } });
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new Problem({ code: "no_connection" });
+    throw new Problem({ code: "unreachable" });
   }
   if (!answer.ok) throw refusal(answer.status, await answer.text());
   return answer;

@@ -225,7 +225,7 @@ export class Song {
       this.#lanes.clear();
       return this.#progress.removed();
     }
-    const reason = error instanceof Problem || error instanceof TypeError ? plainly({ code: "no_connection" }) : "This browser cannot decode the stems.";
+    const reason = error instanceof Problem || error instanceof TypeError ? plainly({ code: "unreachable" }) : "This browser cannot decode the stems.";
     write(find("#notice"), `${reason} Reload the page to try again; the downloads do not depend on it.`);
     show(find("#notice"), true);
   }

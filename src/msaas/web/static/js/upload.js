@@ -16,7 +16,7 @@ export function upload(file, options, { onProgress, signal }) {
     for (const [name, value] of Object.entries(authorization())) request.setRequestHeader(name, value);
     request.upload.onprogress = (event) => event.lengthComputable && onProgress(event.loaded / event.total);
     request.onload = () => settle(request, resolve, reject);
-    request.onerror = () => reject(new Problem({ code: "no_connection" }));
+    request.onerror = () => reject(new Problem({ code: "unreachable" }));
     request.onabort = () => reject(new DOMException("the upload was cancelled", "AbortError"));
     signal.addEventListener("abort", () => request.abort(), { once: true });
     request.send(form(file, options));

@@ -29,11 +29,16 @@ const PLAIN = {
   audio_quota_exceeded: "Your share of audio for 24 hours is used up.",
   queue_full: "Too many songs are waiting. Please try again later.",
   job_unknown: "This song is not known here. It may have been removed.",
+  object_missing: "This song is no longer stored. Please send it again.",
   model_unavailable: "The model could not be loaded.",
+  device_unavailable: "The service cannot use the device it was set up for.",
+  out_of_memory: "The service ran out of memory on this song.",
   separation_failed: "The separation failed.",
   worker_child_died: "The separation broke down several times, perhaps for want of memory.",
-  attempts_exhausted: "The separation broke down several times and was given up.",
-  no_connection: "The service cannot be reached. Is the network there?",
+  worker_lost: "The separation was cut off several times, perhaps for want of memory.",
+  too_many_attempts: "The separation broke down several times and was given up.",
+  cancelled: "The separation was stopped.",
+  unreachable: "The service cannot be reached. Is the network there?",
   internal_error: "Something went wrong on the server.",
 };
 

@@ -16,7 +16,7 @@ COMPILE := CUSTOM_COMPILE_COMMAND='make lock' $(BIN)/python -m piptools compile 
 	--no-emit-trusted-host --no-emit-options --generate-hashes --constraint .venv/torch.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test check lint types format bench bench-lengths bench-memory bench-load bench-growth chaos chaos-mutants \
+.PHONY: help demo serve test test-avx2 check lint types format bench bench-lengths bench-memory bench-load bench-growth chaos chaos-mutants \
 	images manifests container-smoke cluster-smoke lock audit sbom fuzz hostile bench-uploads \
 	mini-train mini-eval clean
 
@@ -24,6 +24,7 @@ help:
 	@echo 'make demo          separate the sample, or SONG=path, and leave the stems in stems/'
 	@echo 'make serve         run the whole service on this machine, on MSAAS_PORT (5000)'
 	@echo 'make test          run the tests          make check    lint, types and tests'
+	@echo 'make test-avx2     the separation tests as on a CPU with AVX2 and no more'
 	@echo 'make lint | types | format                make lock     pin rest/ and worker/ requirements anew'
 	@echo 'make bench         the full model: ours, Demucs, ONNX Runtime, OpenVINO    make bench-lengths  time against length'
 	@echo 'make bench-memory  peak memory of a short song and of a long one'
@@ -45,6 +46,10 @@ serve: .venv/stamp-local
 
 test: .venv/stamp-dev
 	$(BIN)/python -P -m pytest -n auto --dist loadfile
+
+# On a processor that has more, as on one that has no more than AVX2: no bfloat16, other kernels.
+test-avx2: .venv/stamp-dev
+	ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 $(BIN)/python -P -m pytest -n auto tests/separation
 
 check: lint types test
 

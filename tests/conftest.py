@@ -89,6 +89,8 @@ def service_environ(valkey: Valkey, s3: Weed, scratch: Path) -> dict[str, str]:
         "MSAAS_SCRATCH_DIR": str(scratch),
         "MSAAS_MODEL": "htdemucs_mini",
         "MSAAS_MODEL_REPO": str(REPOSITORY / "models"),
+        "MSAAS_DEVICE": "cpu",  # the same on each machine, whatever else it has
+        "MSAAS_PRECISION": "fp32",
         "MSAAS_DEBUG_ENDPOINTS": "true",
         "MSAAS_LEASE_SECONDS": str(LEASE_SECONDS),
         "MSAAS_HEARTBEAT_SECONDS": str(HEARTBEAT_SECONDS),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from itertools import cycle
 
 import pytest
 import torch
@@ -121,28 +120,102 @@ def test_the_check_takes_a_part_of_a_segment_and_leaves_the_network_as_it_was(ne
     assert engine.forward(noise(1, 2, SEGMENT // 2)).shape == (1, 4, 2, SEGMENT // 2)
 
 
-def test_an_engine_that_strays_is_not_used(network, monkeypatch, caplog) -> None:
-    monkeypatch.setattr(precision, "ChannelsLast", astray(fp32=1e-2))
-    assert choose_engine(from_demucs("tiny", network()).parts[0], CPU)[1] == Way("module", "fp32", None)
-    assert "not used" in caplog.text
+class Machine:
+    """Stands in for the hardware: it is told which precisions it has, how far each strays and how long it takes.
+
+    All of it is computed by this CPU in float32, whatever the device is called.
+    """
+
+    def __init__(self, *, bf16: bool = False) -> None:
+        self.bf16 = bf16
+        self.now = 0.0
+        self.error = {"fp32": 0.0, "bf16": 1e-3, "fp16": 1e-3}
+        self.seconds = {"fp32": 2.0, "bf16": 1.0, "fp16": 1.0}
+
+    def choose(self, module, wanted="auto", device="cpu") -> Way:
+        part = from_demucs("tiny", module).parts[0]
+        return choose_engine(part, torch.device(device), wanted, bf16=lambda: self.bf16, clock=lambda: self.now)[1]
+
+    def engine(self, module, _device, dtype=torch.float32):
+        exact, name = ChannelsLast(module, CPU), precision._NAMES[dtype]
+
+        def run(mix):
+            self.now += self.seconds[name]
+            return exact(mix) * (1 + self.error[name])
+
+        return run
 
 
-@pytest.mark.parametrize(("error", "taken"), [(1e-3, "bf16"), (3e-1, "fp32")])
-def test_half_precision_is_used_where_it_is_near_enough_and_faster(error, taken, network, monkeypatch) -> None:
-    monkeypatch.setattr(precision, "_has_bf16", lambda: True)
-    monkeypatch.setattr(precision, "ChannelsLast", astray(coarse=error))
-    seconds = cycle([1.0, 2.0])
-    monkeypatch.setattr(precision, "_seconds", lambda *_: next(seconds))
-    part = from_demucs("tiny", network()).parts[0]
-    assert choose_engine(part, CPU, "auto")[1].precision == taken
-    assert choose_engine(part, CPU, "fp32")[1].precision == "fp32"
+@pytest.fixture
+def machine(monkeypatch):
+    machine = Machine()
+    monkeypatch.setattr(precision, "ChannelsLast", machine.engine)
+    monkeypatch.setattr(precision, "TorchEngine", lambda network, _device: TorchEngine(network, CPU))
+    return machine
 
 
-def test_half_precision_that_is_slower_is_not_used(network, monkeypatch) -> None:
-    monkeypatch.setattr(precision, "_has_bf16", lambda: True)
-    seconds = cycle([2.0, 1.0])
-    monkeypatch.setattr(precision, "_seconds", lambda *_: next(seconds))
-    assert choose_engine(from_demucs("tiny", network()).parts[0], CPU)[1].precision == "fp32"
+@pytest.mark.parametrize(
+    ("device", "bf16", "wanted", "taken"),
+    [
+        ("cpu", True, "auto", ("channels_last", "bf16")),
+        ("cpu", True, "fp32", ("channels_last", "fp32")),
+        ("cpu", False, "auto", ("channels_last", "fp32")),
+        ("cpu", False, "fp32", ("channels_last", "fp32")),
+        ("cuda", False, "auto", ("channels_last", "fp16")),
+        ("cuda", True, "auto", ("channels_last", "fp16")),
+        ("cuda", True, "fp32", ("channels_last", "fp32")),
+        ("mps", True, "auto", ("module", "fp32")),
+    ],
+)
+def test_half_precision_is_used_where_the_device_has_it(device, bf16, wanted, taken, network, machine) -> None:
+    machine.bf16 = bf16
+    assert machine.choose(network(), wanted, device)[:2] == taken
+
+
+@pytest.mark.parametrize(("device", "half"), [("cpu", "bf16"), ("cuda", "fp16")])
+@pytest.mark.parametrize(
+    ("error", "seconds", "better"),
+    [(1e-3, 1.0, True), (9e-3, 1.0, True), (1.1e-2, 1.0, False), (3e-1, 1.0, False), (1e-3, 2.0, False), (0, 3, False)],
+)
+def test_half_precision_is_used_where_it_is_near_enough_and_faster_than_float32s_two_seconds(
+    error, seconds, better, device, half, network, machine
+) -> None:
+    machine.bf16 = True
+    machine.error[half], machine.seconds[half] = error, seconds
+    assert machine.choose(network(), device=device).precision == (half if better else "fp32")
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_an_engine_that_strays_is_not_used(device, network, machine, caplog) -> None:
+    machine.error = dict.fromkeys(machine.error, 2e-2)
+    machine.bf16 = True
+    assert machine.choose(network(), device=device) == Way("module", "fp32", None)
+    assert caplog.text.count("not used") == 2
+
+
+def test_where_float32_strays_half_precision_is_judged_by_itself(network, machine) -> None:
+    machine.error = {"fp32": 2e-4, "bf16": 5e-3}
+    machine.bf16 = True
+    assert machine.choose(network()).precision == "bf16"
+    machine.bf16 = False
+    assert machine.choose(network()).layout == "module"
+
+
+@pytest.mark.parametrize(
+    ("amx", "avx512", "has"), [(True, False, True), (False, True, True), (False, False, False), (None, None, False)]
+)
+def test_bfloat16_is_known_by_what_torch_says_of_the_cpu(amx, avx512, has, monkeypatch) -> None:
+    for name, answer in (("_is_amx_tile_supported", amx), ("_is_avx512_bf16_supported", avx512)):
+        monkeypatch.setattr(torch.cpu, name, lambda answer=answer: answer, raising=False)
+        if answer is None:  # a torch that has no such function
+            monkeypatch.delattr(torch.cpu, name)
+    assert precision.has_bf16() is has
+
+
+def test_the_real_clock_and_the_real_cpu_choose_something_that_was_checked(network) -> None:
+    _, way = choose_engine(from_demucs("tiny", network()).parts[0], CPU)
+    assert way.precision in ("fp32", "bf16")
+    assert way.snr_db is None or way.snr_db >= precision.LEAST_SNR_DB
 
 
 @pytest.mark.parametrize("make", [MAKES["htdemucs, but smaller"], MAKES["magnitudes"]], ids=["complex", "magnitudes"])
@@ -152,20 +225,6 @@ def test_in_half_precision_it_is_near(make, network) -> None:
     with torch.inference_mode():
         want = module(mix)
     assert precision._snr_db(ChannelsLast(module, CPU, torch.bfloat16)(mix), want) > 30
-
-
-def astray(fp32: float = 0.0, coarse: float = 0.0):
-    """ChannelsLast that is wrong by so much."""
-
-    class Astray(ChannelsLast):
-        def __init__(self, module, device, dtype=torch.float32) -> None:
-            super().__init__(module, device)
-            self.factor = 1 + (fp32 if dtype is torch.float32 else coarse)
-
-        def __call__(self, mix):
-            return super().__call__(mix) * self.factor
-
-    return Astray
 
 
 @pytest.fixture

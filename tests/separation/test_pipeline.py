@@ -115,7 +115,7 @@ def test_what_there_is_not_is_refused_by_name(request_, names, separator, song, 
 @pytest.mark.parametrize("name", ["two sources", "six sources", "bag"])
 def test_the_stems_are_the_models_own(name, networks, kit, song, tmp_path) -> None:
     model = from_demucs(name, networks[name])
-    result = Separator(model, kit.CPU).separate_song(song, tmp_path, WAV)
+    result = Separator(model, kit.CPU, precision="fp32").separate_song(song, tmp_path, WAV)
     assert tuple(result.stems) == model.sources
     decoded = np.concatenate(list(Decoder(song, sample_rate=kit.RATE, channels=2).blocks()), axis=-1)
     want = kit.demucs_says(networks[name], decoded)
@@ -220,13 +220,16 @@ def test_a_file_that_is_no_song_is_refused(separator, tmp_path) -> None:
         separator.separate_song(song, tmp_path / "out", WAV)
 
 
-def test_another_engine_takes_the_place_of_the_networks_own(model, song, kit, tmp_path) -> None:
+@pytest.mark.parametrize("wanted", ["fp32", "auto"])
+def test_another_engine_takes_the_place_of_the_networks_own(wanted, model, song, kit, tmp_path) -> None:
     def quarters(part, device, precision):
         count = len(model.sources)
         engine = SimpleNamespace(forward=lambda batch: batch[:, None].repeat(1, count, 1, 1) / count)
         return engine, Way("none", precision, None)
 
-    result = Separator(model, kit.CPU, choose=quarters).separate_song(song, tmp_path / "out", WAV)
+    separator = Separator(model, kit.CPU, precision=wanted, choose=quarters)
+    result = separator.separate_song(song, tmp_path / "out", WAV)
+    assert result.report["engine"] == [{"layout": "none", "precision": wanted, "snr_db": None}]
     for stem in stems_of(result).values():
         # A quarter of the song, but for its mean, which Demucs gives to each stem whole.
         centred = samples_of(song) - samples_of(song).mean()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -37,24 +37,40 @@ class Way(NamedTuple):
     snr_db: float | None  # signal over difference from the network's own forward; None for that itself
 
 
-def choose_engine(part: Part, device: torch.device, precision: str = "auto") -> tuple[Engine, Way]:
+def has_bf16() -> bool:
+    """Whether the CPU multiplies bfloat16 itself. Where torch only imitates it, it is many times slower."""
+    known = (getattr(torch.cpu, name, None) for name in ("_is_amx_tile_supported", "_is_avx512_bf16_supported"))
+    return any(ask() for ask in known if ask is not None)
+
+
+def choose_engine(
+    part: Part,
+    device: torch.device,
+    precision: str = "auto",
+    *,
+    bf16: Callable[[], bool] = has_bf16,
+    clock: Callable[[], float] = time.monotonic,
+) -> tuple[Engine, Way]:
     """The fastest engine for a network that passes its check, and what the check found.
 
-    precision: "fp32", or "auto" for half precision as well, where the device has it.
+    precision: "fp32", or "auto" for half precision as well, where the device has it. bf16: whether the CPU has it.
+    clock: seconds; read before and after a forward.
     """
     own = TorchEngine(part.module, device)
     engines: dict[torch.dtype, Engine] = {}
     try:
-        for dtype in _candidates(device, precision):
+        for dtype in _candidates(device, precision, bf16):
             engines[dtype] = TorchEngine(ChannelsLast(part.module, device, dtype), device)
     except Unsupported as reason:
         log.info("the network's own forward is used reason=%s", reason)
-    checked = _fastest_checked(own, engines, part) if engines else None
+    checked = _fastest_checked(own, engines, part, clock) if engines else None
     memory.give_back()  # the check's own forward took more than the engine will
     return checked or (own, Way("module", "fp32", None))
 
 
-def _fastest_checked(own: Engine, engines: Mapping[torch.dtype, Engine], part: Part) -> tuple[Engine, Way] | None:
+def _fastest_checked(
+    own: Engine, engines: Mapping[torch.dtype, Engine], part: Part, clock: Callable[[], float]
+) -> tuple[Engine, Way] | None:
     best: tuple[float, Engine, Way] | None = None
     with _of_any_length(part.module):
         sound = _sound(part, int(part.segment_samples * CHECKED_PART))
@@ -65,7 +81,7 @@ def _fastest_checked(own: Engine, engines: Mapping[torch.dtype, Engine], part: P
             if not _agrees(made, expected, dtype):
                 log.warning("not used, it differs from the network's own forward precision=%s snr_db=%g", *way[1:])
                 continue
-            seconds = _seconds(engine, sound) if len(engines) > 1 else 0.0
+            seconds = _seconds(engine, sound, clock) if len(engines) > 1 else 0.0
             if best is None or seconds < best[0]:
                 best = seconds, engine, way
     return best[1:] if best else None
@@ -81,20 +97,15 @@ def _of_any_length(network: Any) -> Iterator[None]:
         network.use_train_segment = pads
 
 
-def _candidates(device: torch.device, precision: str) -> Iterator[torch.dtype]:
+def _candidates(device: torch.device, precision: str, bf16: Callable[[], bool]) -> Iterator[torch.dtype]:
+    """float32 first: of two that take the same time, the first is used."""
     if device.type not in ("cpu", "cuda"):
         return
+    yield torch.float32
     if precision == "auto" and device.type == "cuda":
         yield torch.float16
-    if precision == "auto" and device.type == "cpu" and _has_bf16():
+    if precision == "auto" and device.type == "cpu" and bf16():
         yield torch.bfloat16
-    yield torch.float32
-
-
-def _has_bf16() -> bool:
-    """Whether the CPU multiplies bfloat16 itself. Where torch only imitates it, it is many times slower."""
-    known = (getattr(torch.cpu, name, None) for name in ("_is_amx_tile_supported", "_is_avx512_bf16_supported"))
-    return any(ask() for ask in known if ask is not None)
 
 
 def _sound(part: Part, samples: int) -> Tensor:
@@ -121,7 +132,7 @@ def _snr_db(made: Tensor, expected: Tensor) -> float:
     return float(10 * torch.log10(expected.double().pow(2).sum() / difference))
 
 
-def _seconds(engine: Engine, sound: Tensor) -> float:
-    began = time.monotonic()
+def _seconds(engine: Engine, sound: Tensor, clock: Callable[[], float]) -> float:
+    began = clock()
     engine.forward(sound)
-    return time.monotonic() - began
+    return clock() - began

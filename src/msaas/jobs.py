@@ -23,6 +23,7 @@ STEM_NAME = re.compile(r"[a-z0-9_]{1,32}")
 EXTENSIONS = ("mp3", "flac", "wav")
 # MPEG-1 layer III, ISO 11172-3 table 2.4.2.3
 MP3_BITRATES = (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _TRACK = re.compile(
     r"(?P<hash>[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})"
     r"-(?P<stem>[a-z0-9_]{1,32})(?:\.(?P<extension>mp3|flac|wav))?"
@@ -276,8 +277,12 @@ def iso(seconds: float | None) -> str | None:
 
 
 def canonical_json(value: Any) -> str:
-    """The one spelling of a value that hashes are taken of: sorted keys, no spaces, no NaN."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    """The one spelling of a value that hashes are taken of: sorted keys, no spaces, no NaN.
+
+    A lone surrogate, which JSON may hold and UTF-8 may not, is written as its escape.
+    """
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return _SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def record_json(value: Any) -> str:

@@ -30,6 +30,7 @@ def post(client, song):
         {"url": "https://example.org/hook", "data": {"mp3": "fileref", "n": [1, None]}},
         {"url": "http://localhost:5000/nowhere"},  # as the first version's own client asks for
         {"url": "http://no-such-host.invalid/"},
+        {"url": "https://example.org/hook", "data": {"file": "caf\udce9.mp3"}},  # a name that is not UTF-8
     ],
 )
 def test_a_callback_is_noted_and_no_host_is_a_reason_to_refuse(post, noted, callback):

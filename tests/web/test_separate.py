@@ -236,6 +236,15 @@ def test_forms_without_one_file_are_refused(client, scratch, form, status, code,
     assert not list(scratch.glob("msaas-*"))
 
 
+def test_a_form_whose_file_is_named_in_another_encoding_is_taken(client, song):
+    """curl sends the bytes of the name as they are."""
+    head = b'--b\r\nContent-Disposition: form-data; name="file"; filename="caf\xe9.mp3"\r\n\r\n'
+    form = head + song + b"\r\n--b--\r\n"
+    answer = client.post(URL, data=form, content_type="multipart/form-data; boundary=b")
+    assert answer.status_code == 202
+    assert answer.json["songhash"] == client.post(URL, data=song, **RAW).json["songhash"]
+
+
 def test_a_form_cut_short_or_without_its_boundary_is_refused(client, scratch):
     body = b'--b\r\nContent-Disposition: form-data; name="file"; filename="s"\r\n\r\nRIFF'
     problem(client.post(URL, data=body, content_type="multipart/form-data; boundary=b"), 400, "bad_multipart")

@@ -6,7 +6,7 @@ Nothing here holds a song in memory. Options are handed on as they came, uncheck
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -14,10 +14,10 @@ from typing import Any, NoReturn
 from flask import Request
 from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import RequestEntityTooLarge
-from werkzeug.formparser import FormDataParser
 
 from msaas.errors import BadRequest, InvalidOption, UnsupportedBody, UploadTooLarge
 from msaas.web.body import Body
+from msaas.web.form import Form, read_form
 from msaas.web.json_song import REST_LIMIT_BYTES, decode_song, take_apart
 from msaas.web.services import Services
 from msaas.web.spool import Scratch, Spool
@@ -116,27 +116,22 @@ def _receive_form(request: Request, services: Services, files: ExitStack) -> tup
     _refuse_query(request, "the form")
     limit = services.settings.max_upload_bytes
     body = Body(request, limit + FORM_FIELDS_BYTES, limit)
-    fields, parts = _parse_form(request, body, services, files)
-    for name in parts:
+    form = _read_form(request, body, lambda: _new_song(services, files))
+    for name in form.files:
         if name != "file":
             raise InvalidOption(f"the form has a file named {str(name)[:40]!r}; the song's is named file")
-    songs = parts.getlist("file")
+    songs = form.files.getlist("file")
     if len(songs) > 1:
         raise BadRequest(f"the form has {len(songs)} files; a request takes one song", code="bad_multipart")
     if not songs:
-        _refuse_fileless(fields)
-    return songs[0].stream, _with_callback(_flat(fields))
+        _refuse_fileless(form.fields)
+    return songs[0], _with_callback(_flat(form.fields))
 
 
-def _parse_form(request: Request, body: Body, services: Services, files: ExitStack) -> tuple[Any, Any]:
-    parser = FormDataParser(
-        stream_factory=lambda **_: _new_song(services, files),  # type: ignore[arg-type]
-        max_form_memory_size=FORM_FIELDS_BYTES,
-        max_form_parts=FORM_PARTS,
-        silent=False,
-    )
+def _read_form(request: Request, body: Body, new_song: Callable[[], Spool]) -> Form[Spool]:
+    boundary = request.mimetype_params.get("boundary", "")
     try:
-        _, fields, parts = parser.parse(body, request.mimetype, request.content_length, request.mimetype_params)  # type: ignore[arg-type]
+        return read_form(body.read, boundary, new_song, field_bytes=FORM_FIELDS_BYTES, parts=FORM_PARTS)
     except ValueError as error:
         raise BadRequest(f"the form cannot be read: {error}", code="bad_multipart") from error
     except RequestEntityTooLarge as error:
@@ -144,7 +139,6 @@ def _parse_form(request: Request, body: Body, services: Services, files: ExitSta
             f"the form has more than {FORM_PARTS} parts, or more than {FORM_FIELDS_BYTES} bytes in a field"
             " (a song goes in as -F file=@song.mp3, with @)"
         ) from error
-    return fields, parts
 
 
 def _refuse_fileless(fields: MultiDict[str, str]) -> NoReturn:

@@ -1,0 +1,95 @@
+"""A multipart form, read piece by piece: files go where the caller says, fields stay in memory within a limit.
+
+werkzeug's own parser refuses a form whose file name is not UTF-8, which is what curl sends of a file named in another
+encoding. Here undecodable bytes of a part's headers are replaced: what a file is called changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, Generic, Protocol, TypeVar
+
+from werkzeug.datastructures import Headers, MultiDict
+from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.formparser import MultiPartParser
+from werkzeug.sansio.multipart import Data, Epilogue, Event, Field, File, MultipartDecoder, NeedData
+
+READ_BYTES = 64 * 1024
+
+
+class Writable(Protocol):
+    def write(self, data: bytes) -> Any: ...
+
+    def seek(self, position: int) -> Any: ...
+
+
+F = TypeVar("F", bound=Writable)
+
+
+class _Decoder(MultipartDecoder):
+    def _parse_headers(self, data: bytes | bytearray) -> Headers:
+        return super()._parse_headers(bytes(data).decode("utf-8", "replace").encode())
+
+
+class Form(Generic[F]):
+    """`fields` hold text; `files` what `new_file` made of each, by the name of its field."""
+
+    def __init__(self, new_file: Callable[[], F], field_bytes: int) -> None:
+        self.fields: MultiDict[str, str] = MultiDict()
+        self.files: MultiDict[str, F] = MultiDict()
+        self._new_file, self._field_bytes = new_file, field_bytes
+        self._part: File | Field | None = None
+        self._file: F | None = None
+        self._text = bytearray()
+
+    def take(self, event: Event) -> None:
+        """Raises RequestEntityTooLarge where a field passes its limit."""
+        if isinstance(event, File | Field):
+            self._part, self._text = event, bytearray()
+            self._file = self._new_file() if isinstance(event, File) else None
+        elif isinstance(event, Data):
+            self._write(event.data)
+            if not event.more_data:
+                self._finish()
+
+    def _write(self, data: bytes) -> None:
+        if self._file is not None:
+            self._file.write(data)
+            return
+        self._text += data
+        if len(self._text) > self._field_bytes:
+            raise RequestEntityTooLarge
+
+    def _finish(self) -> None:
+        if self._part is None:
+            return
+        name = str(self._part.name)
+        if self._file is None:
+            charset = MultiPartParser().get_part_charset(self._part.headers)
+            self.fields.add(name, self._text.decode(charset, "replace"))
+        else:
+            self._file.seek(0)
+            self.files.add(name, self._file)
+
+
+def read_form(
+    read: Callable[[int], bytes], boundary: str, new_file: Callable[[], F], *, field_bytes: int, parts: int
+) -> Form[F]:
+    """The whole form. Raises ValueError where it is none, RequestEntityTooLarge past a limit, and what read raises."""
+    if not boundary:
+        raise ValueError("Missing boundary")
+    decoder = _Decoder(boundary.encode("ascii"), field_bytes, max_parts=parts)
+    form = Form(new_file, field_bytes)
+    for event in _events(decoder, read):
+        form.take(event)
+    return form
+
+
+def _events(decoder: MultipartDecoder, read: Callable[[int], bytes]) -> Iterator[Event]:
+    more = True
+    while more:
+        data = read(READ_BYTES)
+        decoder.receive_data(data or None)  # None: the end
+        more = bool(data)
+        while not isinstance(event := decoder.next_event(), NeedData | Epilogue):
+            yield event

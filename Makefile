@@ -11,8 +11,8 @@ FUZZ_SECONDS ?= 600
 FUZZ_SEED ?= 1
 
 BIN := .venv/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check
-COMPILE := CUSTOM_COMPILE_COMMAND='make lock' $(BIN)/python -m piptools compile --quiet --strip-extras --allow-unsafe --no-emit-index-url --no-emit-find-links \
+PIP := $(BIN)/python -P -m pip --disable-pip-version-check
+COMPILE := CUSTOM_COMPILE_COMMAND='make lock' $(BIN)/python -P -m piptools compile --quiet --strip-extras --allow-unsafe --no-emit-index-url --no-emit-find-links \
 	--no-emit-trusted-host --no-emit-options --generate-hashes --constraint .venv/torch.txt
 
 .DEFAULT_GOAL := help
@@ -39,10 +39,10 @@ help:
 	@echo 'make clean         remove .venv and caches; songs in .msaas/ and stems/ stay'
 
 demo: .venv/stamp-local
-	@exec $(BIN)/python -m msaas.cli demo -- $${SONG:+"$$SONG"}
+	@exec $(BIN)/python -P -m msaas.cli demo -- $${SONG:+"$$SONG"}
 
 serve: .venv/stamp-local
-	@exec $(BIN)/python -m msaas.cli up
+	@exec $(BIN)/python -P -m msaas.cli up
 
 test: .venv/stamp-dev
 	$(BIN)/python -P -m pytest -n auto --dist loadfile
@@ -127,10 +127,10 @@ sbom:
 	@deploy/tools/sbom.sh
 
 mini-train: .venv/stamp-training
-	PYTHONPATH=models/htdemucs_mini $(BIN)/python -m training all --minutes $(MINUTES)
+	PYTHONPATH=models/htdemucs_mini $(BIN)/python -P -m training all --minutes $(MINUTES)
 
 mini-eval: .venv/stamp-training
-	PYTHONPATH=models/htdemucs_mini $(BIN)/python -m training eval
+	PYTHONPATH=models/htdemucs_mini $(BIN)/python -P -m training eval
 
 clean:
 	rm -rf .venv build src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

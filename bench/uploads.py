@@ -77,7 +77,7 @@ def measure(valkey: Valkey, weed: Weed, folder: Path, clients: int, song_bytes: 
         "MSAAS_LOG_LEVEL": "error",
     }
     url = f"http://127.0.0.1:{port}"
-    server = subprocess.Popen([sys.executable, "-m", "msaas.web"], env=environ)
+    server = subprocess.Popen([sys.executable, "-P", "-m", "msaas.web"], env=environ)
     try:
         wait_alive(url)
         watch, answers, began = Watch(server.pid), Counter[str](), time.monotonic()

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import random
-import sys
 import time
 import wave
 from pathlib import Path
+
+from msaas.worker.process import COMMAND
 
 from .account import stems_in
 from .lab import MODEL, Lab, RowResult
 from .scale import Scale
 
-CHILD = f"{sys.executable} -m msaas.worker.child"
+CHILD = " ".join(COMMAND)
 RATE = 44_100
 
 

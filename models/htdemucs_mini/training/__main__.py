@@ -94,7 +94,7 @@ def _installed(package: str) -> bool:
 
 def _python(module: str, *arguments: str) -> None:
     path = os.pathsep.join((str(ROOT / "data"), str(MODEL)))
-    subprocess.run([sys.executable, "-m", module, *arguments], check=True, env=os.environ | {"PYTHONPATH": path})
+    subprocess.run([sys.executable, "-P", "-m", module, *arguments], check=True, env=os.environ | {"PYTHONPATH": path})
 
 
 def main() -> None:

@@ -17,11 +17,10 @@ import select
 import signal
 import socket
 import subprocess
-import sys
 import threading
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
+from msaas import interpreter
 from msaas.audio import wire
 from msaas.settings import without_credentials
 
@@ -86,15 +85,13 @@ class _Helper:
         if self._control is not None:
             return self._control
         self._control, theirs = socket.socketpair()
-        source = str(Path(__file__).parents[2])  # found again where msaas is run from a checkout
-        path = os.pathsep.join(filter(None, (source, os.environ.get("PYTHONPATH"))))
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-c", "from msaas.audio.helper import serve; serve()"],
+                interpreter.command("-c", "from msaas.audio.helper import serve; serve()"),
                 stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
                 start_new_session=True,  # Ctrl-C in the caller's terminal is the caller's affair
-                env=without_credentials(os.environ) | _ENVIRONMENT | {"PYTHONPATH": path},
+                env=interpreter.environment(without_credentials(os.environ)) | _ENVIRONMENT,
             )
         return self._control
 

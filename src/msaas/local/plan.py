@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from msaas import interpreter
 from msaas.errors import MSaaSError
 from msaas.local.folder import Folder
 from msaas.local.model import ModelChoice, choose_model
@@ -77,7 +78,7 @@ class Assembly:
 
 
 def assemble(plan: Plan, folder: Folder, api_port: int, model: ModelChoice) -> Assembly:
-    environ = dict(plan.environ)
+    environ = interpreter.environment(plan.environ)
     servers: list[Server] = []
     if not environ.get("REDIS_HOST"):
         servers.append(_valkey(folder, environ))

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 
+from msaas import interpreter
 from msaas.errors import DeviceUnavailable, ModelUnavailable
 from msaas.local.probe import ask
 from msaas.local.processes import Child, Warden
 from msaas.local.servers import LOOPBACK, OnLine, StartFailed
 
-REST_COMMAND = (sys.executable, "-m", "msaas.web")
-WORKER_COMMAND = (sys.executable, "-m", "msaas.worker")
+REST_COMMAND = interpreter.command("-m", "msaas.web")
+WORKER_COMMAND = interpreter.command("-m", "msaas.worker")
 EVERY_ADDRESS = {"0.0.0.0": LOOPBACK, "": LOOPBACK, "::": "::1"}  # noqa: S104 (told apart, not bound)
 # A worker that names one of these will name it again: waiting for it is no use.
 HOPELESS = (ModelUnavailable.code, DeviceUnavailable.code)

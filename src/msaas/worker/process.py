@@ -13,12 +13,12 @@ import os
 import queue
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import IO, Any
 
+from msaas import interpreter
 from msaas.errors import Cancelled, ChildDied, MSaaSError, OutOfMemory
 from msaas.separation import PROCESS_ENVIRONMENT
 from msaas.settings import without_credentials
@@ -26,7 +26,7 @@ from msaas.worker.protocol import Task, line
 
 log = logging.getLogger(__name__)
 
-COMMAND = (sys.executable, "-m", "msaas.worker.child")
+COMMAND = interpreter.command("-m", "msaas.worker.child")
 STOP_SECONDS = 0.5  # a run told to stop has this long before it is killed: cancelling takes two seconds at most
 POLL_SECONDS = 0.1
 
@@ -114,7 +114,7 @@ class SeparationProcess:
             stdout=subprocess.PIPE,
             text=True,
             encoding="utf-8",
-            env={**PROCESS_ENVIRONMENT, **without_credentials(os.environ)},
+            env={**PROCESS_ENVIRONMENT, **interpreter.environment(without_credentials(os.environ))},
         )
         assert self._process.stdout is not None  # noqa: S101 - asked for above
         threading.Thread(

@@ -40,16 +40,20 @@ from collections.abc import Mapping
 
 
 class MSaaSError(Exception):
-    """Root of the tree. `code` is for programs, the message for people."""
+    """Root of the tree. `code` is for programs, the message for people.
+
+    `public` replaces the message for callers where the message may name the service's own machines: logs have it.
+    """
 
     code = "internal_error"
     status = 500
+    public: str | None = None
     retry_after_seconds: int | None = None
     headers: Mapping[str, str] = {}  # that belong to the answer
 
     @property
     def detail(self) -> str:
-        return str(self)
+        return self.public or str(self)
 
 
 class RequestError(MSaaSError):
@@ -175,14 +179,17 @@ class Unavailable(MSaaSError):
 
 class QueueUnavailable(Unavailable):
     code = "queue_unavailable"
+    public: str | None = "the queue (Redis) does not answer as it should"
 
 
 class StorageUnavailable(Unavailable):
     code = "storage_unavailable"
+    public: str | None = "the object store does not answer as it should"
 
 
 class StorageFull(StorageUnavailable):
     code = "storage_full"
+    public = None
 
 
 class QueueFull(Unavailable):

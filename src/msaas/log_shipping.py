@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 
 from redis.exceptions import RedisError
 
+from msaas.logs import redacted
 from msaas.queue import connect
 from msaas.settings import Settings
 
@@ -67,7 +68,9 @@ class LogShipper(logging.Handler):
     def _line(self, record: logging.LogRecord) -> str:
         traceback = _FORMATTER.formatException(record.exc_info) if record.exc_info and record.exc_info[0] else None
         at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
-        return self._json(at, record.levelname.lower(), record.name, record.getMessage(), traceback)
+        return self._json(
+            at, record.levelname.lower(), record.name, redacted(record.getMessage()), traceback and redacted(traceback)
+        )
 
     def _json(self, at: str, level: str, logger: str, message: str, traceback: str | None = None) -> str:
         line = {"at": at, "part": self.part, "host": self.host, "level": level, "logger": logger, "message": message}

@@ -184,17 +184,27 @@ def test_the_scheme_is_read_in_any_case(client, held):
         "/apiv1/models?access_token={key}",
         "/apiv1/models?token={key}",
         "/apiv1/models?x={key}",
+        "/apiv1/models?x=Bearer {key}",
+        "/apiv1/models?x=Bearer%20{key}",
+        "/apiv1/models?x=%25256d{key}",
+        "/apiv1/models?{key}",
+        "/apiv1/models?{key}=1",
         "/apiv1/jobs/{key}",
+        "/apiv1/track/x-{key}",
+        "/apiv1/track/x-{key}.mp3",
+        "/apiv1/track/x-msaas%255F{tail}",
+        "/static/a,{key}/b",
         "/{key}",
     ],
 )
 @pytest.mark.parametrize(("who", "method"), [("nobody", "get"), ("anna", "get"), ("nobody", "options")])
 def test_a_key_in_an_address_is_refused_and_says_where_it_belongs(path, who, method, ask, held, caplog):
     caplog.set_level(logging.DEBUG)
-    answer = ask(who, method, path.format(key=held.texts["anna"]))
+    key = held.texts["anna"]
+    answer = ask(who, method, path.format(key=key, tail=key.removeprefix("msaas_")))
     assert (answer.status_code, answer.json["code"]) == (400, "key_in_url")
     assert "Authorization: Bearer" in answer.json["detail"]
-    assert held.texts["anna"] not in caplog.text + answer.text
+    assert key.removeprefix("msaas_") not in caplog.text + answer.text
 
 
 def test_a_key_made_elsewhere_is_known_in_an_address_too(make_app, held):
@@ -202,7 +212,18 @@ def test_a_key_made_elsewhere_is_known_in_an_address_too(make_app, held):
 
     own = "0123456789abcdefghijABCDEFGHIJ-own"
     client = make_app(api_keys=(hashed("own", ["use"], own),)).test_client()
-    assert client.get(f"/apiv1/models?name={own}").json["code"] == "key_in_url"
+    for path in (f"/apiv1/models?name={own}", f"/apiv1/models?x=Bearer+{own}", f"/apiv1/track/x-{own}.mp3", f"/{own}"):
+        assert client.get(path).json["code"] == "key_in_url", path
+    assert client.get("/apiv1/track/" + "-" * 5000 + own).status_code == 401  # the search for one is bounded
+
+
+def test_a_long_path_is_cut_in_the_log_and_answered_as_a_problem(client, caplog):
+    caplog.set_level(logging.DEBUG)
+    for length in (4096, 60_000):
+        answer = client.get("/apiv1/jobs/" + "a" * length)
+        assert (answer.status_code, answer.mimetype) == (401, "application/problem+json")
+        assert client.get("/" + "a" * length).json["code"] == "not_found"
+    assert max(len(record.getMessage()) for record in caplog.records) < 500
 
 
 def test_no_key_and_no_part_of_one_is_logged(ask, post, held, caplog, annas):

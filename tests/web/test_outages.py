@@ -80,6 +80,15 @@ def test_being_alive_asks_nobody_and_being_ready_names_who_is_away(client, witho
         assert answer.headers["Retry-After"]
 
 
+def test_no_answer_names_the_machines_behind_the_api(without_redis, without_s3, storage, song, caplog):
+    for one, address in ((without_redis, "127.0.0.1"), (without_s3, "127.0.0.1")):
+        answers = [one.get("/readyz"), *(call(one, method, path, song) for method, path, _ in CALLS)]
+        assert {answer.status_code for answer in answers} >= {503}
+        for answer in answers:
+            assert address not in answer.text
+    assert "127.0.0.1" in caplog.text  # the log is for whoever has to mend it
+
+
 def test_a_wrong_key_is_not_ready_and_shows_no_secret(settings, queue, s3):
     wrong = Settings.from_env({"MINIO_HOST": s3.address, "MINIO_ACCESS_KEY": "a", "MINIO_SECRET_KEY": "verysecret"})
     client = create_app(settings, queue=queue, storage=Storage.from_settings(wrong)).test_client()

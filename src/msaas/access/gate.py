@@ -13,7 +13,7 @@ from typing import Any
 
 from flask import Flask, Response, current_app, g, request
 
-from msaas.access.keys import ADMIN, USE, Key, find_key, looks_like_a_key
+from msaas.access.keys import ADMIN, USE, Key, find_key, holds_a_key
 from msaas.access.needs import Need, need_of
 from msaas.access.quotas import CALLS, POSTS, Quotas, Standing, address_account, rate_headers
 from msaas.access.tickets import PARAMETER, ticket_holder
@@ -32,6 +32,7 @@ KEY_PARAMETERS = frozenset(
 )
 PROXIED = ("X-Forwarded-For", "Forwarded")
 HINT = "send it as `Authorization: Bearer <key>`"
+LONGEST_SHOWN = 200  # characters of a path in a log line
 AUDITED = frozenset({401, 403, 429})
 
 
@@ -113,8 +114,8 @@ class Gate:
     def _refuse_key_in_url(self) -> None:
         """Addresses end up in histories, proxies' logs and Referers. The key itself is repeated nowhere."""
         names = KEY_PARAMETERS & {name.lower() for name in request.args}
-        texts = [text for _, text in request.args.items(multi=True)] + request.path.split("/")
-        if names or any(looks_like_a_key(text, self.keys) for text in texts):
+        query = request.query_string.decode("latin-1")
+        if names or any(holds_a_key(text, self.keys) for text in (request.path, *query.split("&"))):
             g.hide_path = True
             raise BadRequest(f"a key never belongs in an address, where logs keep it: {HINT}", code="key_in_url")
 
@@ -185,8 +186,10 @@ def note_refusal(error: MSaaSError) -> None:
 
 
 def shown_path() -> str:
-    """For logs: a path that had a key in it is left out."""
-    return "(hidden)" if g.get("hide_path") else request.path
+    """For logs: a path that had a key in it is left out, a long one is cut."""
+    if g.get("hide_path"):
+        return "(hidden)"
+    return request.path if len(request.path) <= LONGEST_SHOWN else request.path[:LONGEST_SHOWN] + "…"
 
 
 def _effective(need: Need, *, with_keys: bool) -> Need:

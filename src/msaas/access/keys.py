@@ -8,6 +8,7 @@ import re
 import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from urllib.parse import unquote_plus
 
 PREFIX = "msaas_"  # scanners for leaked secrets, and our own log, know one by it
 KEY_BYTES = 32
@@ -20,6 +21,10 @@ COVERS = {READ: frozenset({READ}), USE: frozenset({READ, USE}), ADMIN: frozenset
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _DIGEST = re.compile(r"sha256=([0-9a-f]{64})")
+_OURS = re.compile(PREFIX + r"[A-Za-z0-9_-]{8}", re.IGNORECASE)
+_MARK = re.compile(r"[^A-Za-z0-9]")
+DECODINGS = 4
+MOST_MARKS, MOST_MARKS_IN_A_KEY = 200, 16  # all that a log line shows of a path (gate.LONGEST_SHOWN)
 _PRINTABLE = re.compile(r"[\x21-\x7e]+")
 FORM = "name:scope+scope:sha256=<64 hex digits>"
 
@@ -108,6 +113,28 @@ def hashed(name: str, scopes: Iterable[str], text: str) -> Key:
     return Key(name, parse_scopes("+".join(scopes)), digest_of(text))
 
 
-def looks_like_a_key(text: str, held: Sequence[Key]) -> bool:
-    """One of ours by its prefix, or one that is known here."""
-    return text.startswith(PREFIX) or (len(text) >= SHORTEST_KEY and find_key(held, text) is not None)
+def holds_a_key(text: str, held: Sequence[Key]) -> bool:
+    """Is a key anywhere in the text: one of ours by its prefix, or one that is known here? Also behind %-encoding."""
+    for _ in range(DECODINGS):
+        if _OURS.search(text) or _holds_known_key(text, frozenset(key.digest for key in held)):
+            return True
+        decoded = unquote_plus(text)
+        if decoded == text:
+            return False
+        text = decoded
+    return False
+
+
+def _holds_known_key(text: str, digests: frozenset[str]) -> bool:
+    """Looks at each stretch between two characters that are neither letters nor digits, since a key may stand beside
+    others (`x-<key>`) and have such characters itself. Bounded, as each look is a hash."""
+    if not digests or len(text) < SHORTEST_KEY:
+        return False
+    marks = [match.start() for match in _MARK.finditer(text)][:MOST_MARKS]
+    starts, ends = [0, *(mark + 1 for mark in marks)], [*marks, len(text)]
+    return any(
+        digest_of(text[start:end]) in digests
+        for place, start in enumerate(starts)
+        for end in ends[place : place + MOST_MARKS_IN_A_KEY]
+        if end - start >= SHORTEST_KEY
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 
 from flask import Blueprint, Response, jsonify
@@ -11,6 +12,7 @@ from msaas.web.openapi import Answer, as_json, documented
 from msaas.web.problems import problem
 from msaas.web.services import services
 
+log = logging.getLogger(__name__)
 calls = Blueprint("health", __name__)
 
 RETRY_AFTER_SECONDS = 5
@@ -67,8 +69,10 @@ def ready() -> Response:
 
 
 def _check(ping: Callable[[], object]) -> str:
+    """`ok`, or what is wrong: anybody may ask, so that hosts and ports are for the log alone."""
     try:
         ping()
     except Unavailable as error:
+        log.warning("not ready code=%s reason=%s", error.code, error)
         return error.detail
     return "ok"

@@ -179,7 +179,7 @@ class Supervisor:
             self._tidy_up(claim)
 
     def _fail(self, claim: Claim, error: MSaaSError) -> None:
-        outcome = self.queue.fail(claim, {"code": error.code, "detail": str(error)}, retry=_worth_another_run(error))
+        outcome = self.queue.fail(claim, {"code": error.code, "detail": error.detail}, retry=_worth_another_run(error))
         log.warning("failed job=%s code=%s outcome=%s detail=%s", claim.songhash, error.code, outcome or "lost", error)
         if outcome != "queued":
             self._tidy_up(claim)

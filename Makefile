@@ -12,18 +12,20 @@ FUZZ_SEED ?= 1
 
 BIN := .venv/bin
 PIP := $(BIN)/python -P -m pip --disable-pip-version-check
+PYTEST := $(BIN)/python -P -m pytest -n auto --dist loadfile --no-loadscope-reorder
 COMPILE := CUSTOM_COMPILE_COMMAND='make lock' $(BIN)/python -P -m piptools compile --quiet --strip-extras --allow-unsafe --no-emit-index-url --no-emit-find-links \
 	--no-emit-trusted-host --no-emit-options --generate-hashes --constraint .venv/torch.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test test-avx2 check lint types format bench bench-lengths bench-memory bench-load bench-growth chaos chaos-mutants \
+.PHONY: help demo serve test test-all test-avx2 check lint types format bench bench-lengths bench-memory bench-load bench-growth chaos chaos-mutants \
 	images manifests container-smoke cluster-smoke lock audit sbom fuzz hostile bench-uploads \
 	mini-train mini-eval clean
 
 help:
 	@echo 'make demo          separate the sample, or SONG=path, and leave the stems in stems/'
 	@echo 'make serve         run the whole service on this machine, on MSAAS_PORT (5000)'
-	@echo 'make test          run the tests          make check    lint, types and tests'
+	@echo 'make test          run the tests but the slow ones: under five minutes on two cores'
+	@echo 'make test-all      run every test         make check    lint, types and every test'
 	@echo 'make test-avx2     the separation tests as on a CPU with AVX2 and no more'
 	@echo 'make lint | types | format                make lock     pin rest/ and worker/ requirements anew'
 	@echo 'make bench         the full model: ours, Demucs, ONNX Runtime, OpenVINO    make bench-lengths  time against length'
@@ -45,13 +47,16 @@ serve: .venv/stamp-local
 	@exec $(BIN)/python -P -m msaas.cli up
 
 test: .venv/stamp-dev
-	$(BIN)/python -P -m pytest -n auto --dist loadfile
+	$(PYTEST) -m 'not slow'
+
+test-all: .venv/stamp-dev
+	$(PYTEST)
 
 # On a processor that has more, as on one that has no more than AVX2: no bfloat16, other kernels.
 test-avx2: .venv/stamp-dev
-	ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 $(BIN)/python -P -m pytest -n auto tests/separation
+	ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 $(PYTEST) tests/separation
 
-check: lint types test
+check: lint types test-all
 
 lint: .venv/stamp-dev
 	$(BIN)/ruff check .

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +28,50 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 REPOSITORY = Path(__file__).resolve().parent.parent
 LEASE_SECONDS = 2.0
 HEARTBEAT_SECONDS = 0.2
-LEFT_OUT = "left out:"  # begins the reason of a skip that a run is to name at its end
+LEFT_OUT = "left out:"  # begins the reason of a skip that a run names at its end
+
+# Files are handed to the processes of pytest-xdist in this order: the longest first, so that none is left at the end.
+LONGEST_FIRST = ("chaos", "e2e", "page", "local", "access", "deploy", "separation", "worker", "client")
+DESELECTED = pytest.StashKey[list[str]]()
 
 
-def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """Tests that this machine cannot run are named, not passed over."""
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[DESELECTED] = []
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """One process more than cores: tests wait for servers half of their time. Each takes up to 1.5 GB."""
+    return min(6, len(os.sched_getaffinity(0)) + 1) if hasattr(os, "sched_getaffinity") else 3
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    def rank(item: pytest.Item) -> int:
+        folder = item.path.parent.name
+        return LONGEST_FIRST.index(folder) if folder in LONGEST_FIRST else len(LONGEST_FIRST)
+
+    items.sort(key=rank)
+
+
+def pytest_deselected(items: Sequence[pytest.Item]) -> None:
+    for item in items:
+        item.config.stash[DESELECTED].append(item.nodeid)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Under pytest-xdist each process collects for itself; the first one's list goes to the one that reports."""
+    output = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        output["deselected"] = session.config.stash[DESELECTED]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    node.config.stash[DESELECTED] = getattr(node, "workeroutput", {}).get("deselected", [])
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """Names what did not run: what this machine cannot, and what was deselected."""
     skipped = terminalreporter.stats.get("skipped", [])
     found = sorted((report.nodeid, str(report.longrepr)) for report in skipped if LEFT_OUT in str(report.longrepr))
     if found:
@@ -38,6 +79,13 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
         terminalreporter.line(found[0][1].partition(LEFT_OUT)[2].strip().removesuffix("')"))
         for name, _ in found:
             terminalreporter.line(f"  {name}")
+    deselected = config.stash[DESELECTED]
+    if deselected and config.option.markexpr:
+        terminalreporter.section(f"{len(deselected)} tests left out by -m '{config.option.markexpr}'", bold=True)
+        counts = Counter(nodeid.partition("::")[0] for nodeid in deselected)
+        for name, count in sorted(counts.items()):
+            terminalreporter.line(f"  {name}: {count}")
+        terminalreporter.line("`make test-all` runs them as well")
 
 
 @pytest.fixture(scope="session")

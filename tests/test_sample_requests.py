@@ -125,6 +125,7 @@ def test_the_walk_makes_every_call_and_leaves_the_stems(url, worker, storage, tm
     assert len(list(storage.names("output-tracks"))) == 3  # one removed, the buckets not emptied
 
 
+@pytest.mark.slow
 def test_the_walk_survives_connections_that_drop(url, worker, tmp_path):
     with dropping(url, drops=12, after_bytes=100_000) as flaky:
         done = run(flaky, tmp_path, "--keep")
@@ -133,6 +134,7 @@ def test_the_walk_survives_connections_that_drop(url, worker, tmp_path):
     assert stems_are_whole(tmp_path / "stems")
 
 
+@pytest.mark.slow
 def test_the_walk_survives_answers_that_never_come(url, worker, tmp_path):
     with dropping(url, drops=5, after_bytes=0) as flaky:
         done = run(flaky, tmp_path, "--keep", "--empty-buckets")

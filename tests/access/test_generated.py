@@ -10,6 +10,8 @@ from schemathesis.checks import load_all_checks, negative_data_rejection, positi
 
 from tests.web.conftest import as_base64, song_bytes
 
+pytestmark = pytest.mark.slow
+
 load_all_checks()
 # what a JSON schema cannot say: base64 that is no song, options that exclude each other, names of stems and models
 NOT_DECIDABLE = [positive_data_acceptance]

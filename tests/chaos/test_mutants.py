@@ -18,6 +18,7 @@ def test_each_mutant_still_applies(mutant):
     assert set(mutant.rows.split(",")) <= set(ROWS)
 
 
+@pytest.mark.slow
 def test_a_claim_without_a_lease_is_caught(tmp_path: Path):
     mutant = next(mutant for mutant in MUTANTS if mutant.name == "claim without a lease")
     assert try_mutant(mutant, tmp_path).row == "8"

@@ -9,6 +9,8 @@ import pytest
 
 from .lanes import Lanes
 
+pytestmark = pytest.mark.slow
+
 Test = Callable[[dict[str, Any]], None]
 
 

@@ -10,6 +10,8 @@ import requests
 from msaas.local.processes import wait_until
 from tests.sounds import decode_with_soundfile, flac, tune
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def service(service):

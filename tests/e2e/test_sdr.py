@@ -41,7 +41,7 @@ def sdr(estimate: np.ndarray, reference: np.ndarray) -> float:
     return float(10 * np.log10((reference**2).sum() / ((reference - estimate) ** 2).sum()))
 
 
-@pytest.mark.parametrize("encode", [as_wav, as_mp3])
+@pytest.mark.parametrize("encode", [pytest.param(as_wav, marks=pytest.mark.slow), as_mp3])
 @pytest.mark.parametrize("song", RECORDED)
 def test_the_service_separates_as_well_as_the_model(live, song, encode, tmp_path):
     stems = stems_of(song)

@@ -15,6 +15,8 @@ from msaas.local.processes import wait_until
 from msaas.local.servers import free_port
 from tests.sounds import decode_with_soundfile, flac, tune
 
+pytestmark = pytest.mark.slow
+
 SONGS = 12
 SECONDS = 2
 

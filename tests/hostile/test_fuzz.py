@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.hostile.fuzz import run
+
+pytestmark = pytest.mark.slow
 
 
 def test_ten_seconds_of_damaged_songs_end_as_songs_may():

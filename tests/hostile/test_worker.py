@@ -15,6 +15,8 @@ from tests.hostile.table import MAX_DECODED_BYTES, MAX_DURATION_SECONDS, PLAYLIS
 from tests.sounds import flac, tune
 from tests.worker.conftest import Bench
 
+pytestmark = pytest.mark.slow
+
 SONGS = {
     "ten hours in 36 MB": (lambda: f.silent_mp3(10), "audio_too_long"),
     "fifty channels": (lambda: f.wav(bytes(30_000_000), channels=50, kind=1, bits=8), "decoded_too_large"),

@@ -18,8 +18,6 @@ from msaas.queue import Queue, connect
 from msaas.settings import Settings
 from msaas.storage import INPUTS, Storage
 
-pytestmark = pytest.mark.slow
-
 
 def settings_of(stack: Any) -> Settings:
     """How to reach the servers of a stack that runs."""
@@ -74,6 +72,7 @@ def test_taken_port_is_a_clear_error_before_anything_starts(start_stack: Any) ->
     assert stack.events() == []
 
 
+@pytest.mark.slow
 def test_second_stack_in_the_folder_is_refused_and_the_first_goes_on(start_stack: Any) -> None:
     first = start_stack().wait_ready()
     second = start_stack()
@@ -85,6 +84,7 @@ def test_second_stack_in_the_folder_is_refused_and_the_first_goes_on(start_stack
     assert first.live.pid == first.process.pid
 
 
+@pytest.mark.slow
 def test_redis_that_runs_already_is_used_and_left_running(start_stack: Any, valkey: Valkey, redis: Any) -> None:
     stack = start_stack(REDIS_HOST=valkey.address).wait_ready()
     assert any(f"redis={valkey.address}" in event for event in stack.events())
@@ -93,6 +93,7 @@ def test_redis_that_runs_already_is_used_and_left_running(start_stack: Any, valk
     assert redis.ping()
 
 
+@pytest.mark.slow
 def test_store_that_runs_already_is_used_and_left_running(start_stack: Any, s3: Weed, storage: Storage) -> None:
     keys = {"MINIO_ACCESS_KEY": s3.keys.access, "MINIO_SECRET_KEY": s3.keys.secret}
     stack = start_stack(MINIO_HOST=s3.address, **keys).wait_ready()
@@ -101,6 +102,7 @@ def test_store_that_runs_already_is_used_and_left_running(start_stack: Any, s3: 
     storage.ping()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGKILL])
 def test_restart_keeps_objects_and_queue(start_stack: Any, ending: signal.Signals) -> None:
     first = start_stack().wait_ready()
@@ -121,6 +123,7 @@ def test_restart_keeps_objects_and_queue(start_stack: Any, ending: signal.Signal
     assert client.get_object(INPUTS, "another.mp3").data == song
 
 
+@pytest.mark.slow
 def test_append_only_file_cut_short_costs_only_its_last_command(start_stack: Any) -> None:
     first = start_stack().wait_ready()
     connect(settings_of(first)).rpush("toWorkers", "a", "b")
@@ -144,6 +147,7 @@ def test_part_that_dies_is_brought_back_and_leaves_nothing_behind(start_stack: A
     assert "rest ended (killed by SIGKILL); starting again in 0.5 seconds" in said
 
 
+@pytest.mark.slow
 def test_valkey_that_dies_comes_back_with_what_it_held(start_stack: Any) -> None:
     stack = start_stack().wait_ready()
     settings = settings_of(stack)
@@ -159,6 +163,7 @@ def test_valkey_that_dies_comes_back_with_what_it_held(start_stack: Any) -> None
     assert stack.until(holds)
 
 
+@pytest.mark.slow
 def test_everything_listens_on_loopback_only_and_the_keys_are_private(start_stack: Any) -> None:
     stack = start_stack().wait_ready()
     listening = [
@@ -181,6 +186,7 @@ def test_redis_that_does_not_answer_is_a_clear_error(start_stack: Any, tmp_path:
     assert f"REDIS_HOST={away} is not usable" in said
 
 
+@pytest.mark.slow
 def test_part_that_ends_while_starting_is_shown_with_its_last_lines(start_stack: Any) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         stack = start_stack(MSAAS_WORKER_HTTP_PORT=str(listener.getsockname()[1]))

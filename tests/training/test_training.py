@@ -66,6 +66,7 @@ def test_the_rate_rises_stays_and_falls_to_nothing():
     assert all(np.diff([rate_at(recipe, share) for share in shares]) < 0)
 
 
+@pytest.mark.slow
 def test_the_optimiser_learns_one_example_by_heart(songs):
     model = build_model(SMALL).train()
     optimiser = Muon(model, SMALL.muon_rate, SMALL.learning_rate)
@@ -86,6 +87,7 @@ def trained(songs, folder, seconds):
     return trainer
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_where_it_was_stopped(songs, tmp_path):
     first = trained(songs, tmp_path / "run", 1)
     second = Trainer(SMALL, songs, Run(tmp_path / "run"), 0, 1, 60)
@@ -97,6 +99,7 @@ def test_a_run_goes_on_where_it_was_stopped(songs, tmp_path):
     assert second._one_step()[0] == pytest.approx(first._one_step()[0])
 
 
+@pytest.mark.slow
 def test_a_run_becomes_files_that_demucs_loads(songs, tmp_path):
     trainer = trained(songs, tmp_path / "run", 1)
     out = tmp_path / "model"

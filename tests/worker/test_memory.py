@@ -41,6 +41,7 @@ def separate(process, folder):
     return process.separate(Task(song, folder / "stems", options), lambda: False, lambda _stage, _fraction: None)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(cpu_threads() < 2, reason="on one core the lesser limit may do for a song")
 def test_song_that_needs_too_much_memory_fails_with_that_reason_and_the_next_one_works(tmp_path, process, monkeypatch):
     monkeypatch.setenv("MSAAS_CHILD_MEMORY_BYTES", TOO_LITTLE)

@@ -18,7 +18,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import count
@@ -102,11 +102,11 @@ def peak_mib(pid: int) -> float:
 
 
 @contextmanager
-def service(*, api: bool = True) -> Iterator[Stack]:
-    """Servers of this run's own, emptied and gone at its end."""
+def service(*, api: bool = True, more: Mapping[str, str] | None = None) -> Iterator[Stack]:
+    """Servers of this run's own, emptied and gone at its end. `more` settings than these."""
     with ExitStack() as ends:
         valkey, weed, folder = ends.enter_context(stores())
-        environ = _environ(valkey, weed, folder / "scratch")
+        environ = _environ(valkey, weed, folder / "scratch") | dict(more or {})
         settings = Settings.from_env(environ)
         queue, storage = Queue.from_settings(settings), Storage.from_settings(settings)
         stack = Stack(settings, queue, storage, folder=folder, filer_port=weed.ports[2])

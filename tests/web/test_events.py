@@ -114,5 +114,22 @@ def test_streams_beyond_half_the_threads_are_refused_and_every_place_comes_free(
         client.head(url).close()
 
 
+def test_another_caller_gets_a_place_of_the_one_that_holds_them_all(make_app):
+    app = make_app(threads=8)
+    url = f"/apiv1/jobs/{post(app.test_client())}/events"
+
+    def open_stream(address):
+        return app.test_client().get(url, buffered=False, environ_base={"REMOTE_ADDR": address})
+
+    greedy = [open_stream("192.0.2.1") for _ in range(4)]
+    problem(open_stream("192.0.2.1"), 503, "busy")
+    modest = open_stream("192.0.2.2")
+    assert modest.status_code == 200
+    next(modest.iter_encoded())
+    assert list(greedy[0].iter_encoded())  # ends though its job has not: its place went to the other
+    for one in (*greedy, modest):
+        one.close()
+
+
 def test_an_unknown_job_is_a_404_before_any_stream(client):
     problem(client.get(f"/apiv1/jobs/{NOBODY}/events"), 404, "job_unknown")

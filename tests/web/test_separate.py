@@ -316,7 +316,7 @@ def test_base64_bodies_beyond_two_wait_and_are_then_told_to_come_again(make_app,
     gate = app.extensions["msaas"].base64_gate
     assert gate.places == 2
     gate.wait_seconds = 0.05
-    with gate, gate:
+    with gate.place("somebody"), gate.place("somebody else"):
         answer = app.test_client().post(URL, json={"mp3": as_base64(song)})
         problem(answer, 503, "busy")
         assert answer.headers["Retry-After"]

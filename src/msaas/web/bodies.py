@@ -15,6 +15,7 @@ from flask import Request
 from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import RequestEntityTooLarge
 
+from msaas.access.gate import caller
 from msaas.errors import BadRequest, InvalidOption, UnsupportedBody, UploadTooLarge
 from msaas.web.body import Body
 from msaas.web.form import Form, read_form
@@ -104,7 +105,7 @@ def _receive_json(request: Request, services: Services, files: ExitStack) -> tup
         text.seek(0)
         given, where = take_apart(text.file)
         song = _new_song(services, files)
-        with services.base64_gate:
+        with services.base64_gate.place(caller().account):
             decode_song(text.file, where, song.write)
     return song, given
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Iterator
 from typing import Any
 
 from flask import Blueprint, Response, request
 
+from msaas.access.gate import caller
 from msaas.errors import QueueUnavailable
 from msaas.jobs import Job
 from msaas.web.jobs_api import current_view, known_job
@@ -32,7 +34,8 @@ _UNEVENTFUL = frozenset({"eta_seconds"})
     "Follow a song",
     "jobs",
     description="Server-sent events. `event: job` has the job as its data: as it stands at once, then at each change, "
-    "until it has ended. `event: gone`: its record was deleted. A broken stream is opened again: nothing is missed.",
+    "until it has ended. `event: gone`: its record was deleted. A broken stream is opened again: nothing is missed. "
+    "With every place taken, a stream of the caller that has the most of them ends for one that has fewer.",
     parameters=[header("Last-Event-ID", "of the last event seen; browsers send it")],
     answers={
         200: Answer("The events", {"text/event-stream": {"description": "events, as the HTML standard has them"}}),
@@ -45,9 +48,10 @@ def get_events(songhash: str) -> Response:
     job = known_job(parts, songhash)
     if job.state.ended and request.headers.get("Last-Event-ID", "").startswith(f"{job.state}-"):
         return Response(status=204)  # it has seen the end: browsers reconnect for ever unless told so
-    parts.events_gate.enter()
-    response = Response(job_events(parts, job), mimetype="text/event-stream", headers=HEADERS)
-    response.call_on_close(parts.events_gate.leave)  # unlike the generator's end, this is always reached
+    place = parts.events_gate.enter(caller().account)
+    stream = job_events(parts, job, revoked=place.revoked)
+    response = Response(stream, mimetype="text/event-stream", headers=HEADERS)
+    response.call_on_close(lambda: parts.events_gate.leave(place))  # unlike the generator's end, always reached
     return response
 
 
@@ -57,8 +61,10 @@ def job_events(
     *,
     poll_seconds: float = POLL_SECONDS,
     keep_alive_seconds: float = KEEP_ALIVE_SECONDS,
+    revoked: threading.Event | None = None,
 ) -> Iterator[str]:
-    """The stream's text. It ends after an end state, where the record is deleted, and when the server stops."""
+    """The stream's text. It ends after an end state, where the record is deleted, when the server stops, and when
+    `revoked` is set, because another caller needs its place."""
     yield f"retry: {RETRY_MS}\n\n"
     songhash = job.songhash if job else ""
     told: dict[str, Any] = {}
@@ -74,7 +80,7 @@ def job_events(
         if text:
             spoke_at = time.monotonic()
             yield text
-        if (view and job.state.ended) or parts.stopping.wait(poll_seconds):
+        if (view and job.state.ended) or parts.stopping.wait(poll_seconds) or (revoked and revoked.is_set()):
             return
         job = _again(parts, songhash, job)
     yield "event: gone\ndata: {}\n\n"

@@ -3,29 +3,110 @@
 from __future__ import annotations
 
 import threading
-from types import TracebackType
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 from msaas.errors import Busy
 
 
-class Gate:
-    """A counted gate: `with gate:` holds one of its places. Raises Busy after `wait_seconds` without one."""
+@dataclass(eq=False)
+class _Waiting:
+    caller: str
+    admitted: bool = False
 
-    def __init__(self, places: int, *, wait_seconds: float, what: str) -> None:
-        self.places, self.wait_seconds, self.what = places, wait_seconds, what
-        self._free = threading.BoundedSemaphore(places)
 
-    def enter(self) -> None:
-        if not self._free.acquire(timeout=self.wait_seconds):
+class SharedGate:
+    """A gate whose places are shared between callers: `share` each at most, and of those that wait, the caller that
+    holds the fewest goes first. More than `waiting` of one caller do not wait: each holds a thread.
+
+    For work that is soon over; StreamGate is for what lasts.
+    """
+
+    def __init__(self, places: int, *, share: int, waiting: int, wait_seconds: float, what: str) -> None:
+        self.places, self.share, self.waiting = places, share, waiting
+        self.wait_seconds, self.what = wait_seconds, what
+        self._held: Counter[str] = Counter()
+        self._queue: list[_Waiting] = []
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def place(self, caller: str) -> Iterator[None]:
+        """Raises Busy after `wait_seconds` without a place, and at once where too many of the caller wait already."""
+        self._enter(caller)
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._held[caller] -= 1
+                self._held += Counter()  # drops those at zero
+                self._admit()
+
+    def _enter(self, caller: str) -> None:
+        one = _Waiting(caller)
+        with self._changed:
+            if sum(other.caller == caller for other in self._queue) >= self.waiting:
+                raise Busy(f"{self.waiting} of your requests wait for {self.what} already; try again in a few seconds")
+            self._queue.append(one)
+            self._admit()
+            if not self._changed.wait_for(lambda: one.admitted, self.wait_seconds):
+                self._queue.remove(one)
+                raise Busy(f"{self.places} {self.what} at once is the limit here; try again in a few seconds")
+
+    def _admit(self) -> None:
+        """Called with the lock held."""
+        while self._held.total() < self.places:
+            fitting = [one for one in self._queue if self._held[one.caller] < self.share]
+            if not fitting:
+                return
+            first = min(fitting, key=lambda one: self._held[one.caller])  # the longest waiting, of equals
+            self._queue.remove(first)
+            first.admitted = True
+            self._held[first.caller] += 1
+            self._changed.notify_all()
+
+
+@dataclass(eq=False)
+class Place:
+    """One place of a StreamGate. `revoked` is set when another caller needs it: its holder ends soon."""
+
+    caller: str
+    revoked: threading.Event = field(default_factory=threading.Event)
+
+
+class StreamGate:
+    """Places for what lasts, without a share set beforehand: one caller may hold all of them until others come.
+
+    With every place taken, a caller that holds at least two fewer than the one that holds the most gets that one's
+    oldest place. So each caller ends up with an equal share of what it asks for, and nobody's is cut for nobody.
+    """
+
+    def __init__(self, places: int, *, what: str) -> None:
+        self.places, self.what = places, what
+        self._held: list[Place] = []  # the oldest first
+        self._lock = threading.Lock()
+
+    def enter(self, caller: str) -> Place:
+        """Raises Busy where all places are taken, and nobody holds much more than this caller."""
+        with self._lock:
+            if len(self._held) >= self.places:
+                self._make_room(caller)
+            place = Place(caller)
+            self._held.append(place)
+            return place
+
+    def leave(self, place: Place) -> None:
+        """Also of a place that was revoked; twice changes nothing."""
+        with self._lock:
+            if place in self._held:
+                self._held.remove(place)
+
+    def _make_room(self, caller: str) -> None:
+        count = Counter(one.caller for one in self._held)
+        greediest, most = count.most_common(1)[0]
+        if most < count[caller] + 2:
             raise Busy(f"{self.places} {self.what} at once is the limit here; try again in a few seconds")
-
-    def leave(self) -> None:
-        self._free.release()
-
-    def __enter__(self) -> None:
-        self.enter()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.leave()
+        oldest = next(one for one in self._held if one.caller == greediest)
+        self._held.remove(oldest)
+        oldest.revoked.set()

@@ -145,7 +145,7 @@ def _is_waiting(parts: Services, job: Job | None) -> bool:
 
 def _record(parts: Services, upload: Upload, options: Options) -> dict[str, str]:
     """The new job's fields. Raises AudioError where the song is none, which is why this comes before storing it."""
-    with parts.probe_gate:
+    with parts.probe_gate.place(caller().account):
         found = parts.probe(upload.song.path)
     about = {
         "bytes": upload.song.size,

@@ -17,12 +17,13 @@ from msaas.callbacks.outbox import Outbox
 from msaas.queue import Queue
 from msaas.settings import Settings
 from msaas.storage import Storage
-from msaas.web.gates import Gate
+from msaas.web.gates import SharedGate, StreamGate
 from msaas.web.store_links import StoreLinks
 
 EXTENSION = "msaas"
 PROBE_TIMEOUT_SECONDS = 30
-BASE64_WAIT_SECONDS = 10
+BASE64_BODIES, BASE64_WAIT_SECONDS = 2, 10
+PROBES, PROBES_A_CALLER = 4, 2
 
 
 @dataclass
@@ -33,9 +34,9 @@ class Services:
     queue: Queue
     storage: Storage
     probe: Callable[[Path], Any]
-    base64_gate: Gate
-    probe_gate: Gate
-    events_gate: Gate
+    base64_gate: SharedGate
+    probe_gate: SharedGate
+    events_gate: StreamGate
     stopping: threading.Event = field(default_factory=threading.Event)  # set on SIGTERM: event streams end
     callbacks: Outbox = field(init=False)  # of the same Redis
     store_links: StoreLinks = field(init=False)
@@ -57,11 +58,23 @@ class Services:
             queue=queue or Queue.from_settings(settings, timeout_seconds=3),
             storage=storage or Storage.from_settings(settings, timeout_seconds=10),
             probe=probe or partial(probe_isolated, limits=_limits(settings), timeout_seconds=PROBE_TIMEOUT_SECONDS),
-            base64_gate=Gate(2, wait_seconds=BASE64_WAIT_SECONDS, what="base64 bodies being decoded"),
+            base64_gate=SharedGate(
+                BASE64_BODIES,
+                share=BASE64_BODIES,
+                waiting=settings.threads // 2,  # the other half stays free for other calls
+                wait_seconds=BASE64_WAIT_SECONDS,
+                what="base64 bodies being decoded",
+            ),
             # a probe is a process of its own: a burst of uploads must not become a burst of processes
-            probe_gate=Gate(4, wait_seconds=PROBE_TIMEOUT_SECONDS, what="songs being looked at"),
+            probe_gate=SharedGate(
+                PROBES,
+                share=PROBES_A_CALLER,
+                waiting=settings.threads // 2,
+                wait_seconds=PROBE_TIMEOUT_SECONDS,
+                what="songs being looked at",
+            ),
             # a stream holds a thread as long as it lasts; half of them stay free for everything else
-            events_gate=Gate(settings.threads // 2, wait_seconds=0, what="event streams"),
+            events_gate=StreamGate(settings.threads // 2, what="event streams"),
         )
 
 

@@ -17,7 +17,7 @@ COMPILE := CUSTOM_COMPILE_COMMAND='make lock' $(BIN)/python -P -m piptools compi
 	--no-emit-trusted-host --no-emit-options --generate-hashes --constraint .venv/torch.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test test-all test-avx2 check lint types format bench bench-lengths bench-memory bench-load bench-growth chaos chaos-mutants \
+.PHONY: help demo serve test test-all test-avx2 check lint types format bench bench-lengths bench-memory bench-load bench-growth bench-neighbours chaos chaos-mutants \
 	images manifests container-smoke cluster-smoke lock audit sbom fuzz hostile bench-uploads \
 	mini-train mini-eval clean
 
@@ -31,6 +31,7 @@ help:
 	@echo 'make bench         the full model: ours, Demucs, ONNX Runtime, OpenVINO    make bench-lengths  time against length'
 	@echo 'make bench-memory  peak memory of a short song and of a long one'
 	@echo 'make bench-load    posts, status and downloads a second      make bench-growth  with 100,000 jobs'
+	@echo 'make bench-neighbours  what one greedy caller does to another'
 	@echo 'make bench-uploads peak memory of the API under 20 large uploads'
 	@echo 'make fuzz          damaged songs for ten minutes (FUZZ_SECONDS, FUZZ_SEED)      make hostile   what each hostile song costs'
 	@echo 'make audit         known weaknesses of what the images hold      make sbom   what that is'
@@ -86,6 +87,9 @@ bench-load: .venv/stamp-dev
 
 bench-growth: .venv/stamp-dev
 	$(BIN)/python bench/growth.py
+
+bench-neighbours: .venv/stamp-dev
+	PYTHONPATH=. $(BIN)/python bench/neighbours.py
 
 hostile: .venv/stamp-dev
 	PYTHONPATH=. $(BIN)/python bench/hostile.py

@@ -34,6 +34,7 @@ from msaas.access.keys import new_key
 from msaas.callbacks.outbox import Posting
 from msaas.callbacks.targets import Target
 from msaas.local.servers import LOOPBACK
+from tests.hostile.files import m4a_of_edits
 
 GREEDY, MODEST = "greedy", "modest"
 HANGING_RECEIVERS = 160
@@ -196,7 +197,7 @@ def _owner(who: str) -> dict[str, str]:
 
 def _probes() -> Iterator[str]:
     with _callers() as callers, ThreadPoolExecutor(PROBING_CLIENTS) as crowd:
-        song = many_edits(callers.stack.folder, EDITS)
+        song = m4a_of_edits(EDITS)
         alone = _seconds(lambda: callers.post(MODEST))
         codes: Counter[object] = Counter()
 
@@ -233,40 +234,6 @@ def _seconds(step: Callable[[], object]) -> float:
     began = time.monotonic()
     step()
     return time.monotonic() - began
-
-
-def many_edits(folder: Path, count: int) -> bytes:
-    """An M4A of a second whose edit list has so many entries: FFmpeg goes through its index for each."""
-    path = folder / "edits.m4a"
-    with av.open(str(path), "w", format="ipod") as container:
-        stream = container.add_stream("aac", rate=8000)
-        stream.layout = "mono"
-        for _ in range(8):
-            frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
-            frame.sample_rate = 8000
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
-    edits = struct.pack(">II", 0, count) + struct.pack(">IiI", 0, 1_000_000, 0x10000) * count
-    return _with_edits(path.read_bytes(), _box(b"edts", _box(b"elst", edits)))
-
-
-def _box(kind: bytes, body: bytes) -> bytes:
-    return struct.pack(">I4s", len(body) + 8, kind) + body
-
-
-def _with_edits(song: bytes, edts: bytes) -> bytes:
-    """The first track's edit list exchanged. `moov` lies behind the sound, so that no offset changes."""
-    moov_at = song.index(b"moov") - 4
-    moov = song[moov_at:]
-    trak_at = moov.index(b"trak") - 4
-    (trak_size,) = struct.unpack_from(">I", moov, trak_at)
-    trak, rest = moov[trak_at : trak_at + trak_size], moov[trak_at + trak_size :]
-    if (old := trak.find(b"edts") - 4) > 0:
-        (size,) = struct.unpack_from(">I", trak, old)
-        trak = trak[:old] + trak[old + size :]
-    media = trak.index(b"mdia") - 4
-    trak = _box(b"trak", trak[8:media] + edts + trak[media:])
-    return song[:moov_at] + _box(b"moov", moov[8:trak_at] + trak + rest)
 
 
 # --- audio

@@ -155,8 +155,11 @@ class QuotaExceeded(RequestError):
 
 
 class AudioError(RequestError):
+    """`cpu_seconds`: processor time that it took to find out, 0 where nobody measured it."""
+
     code = "bad_audio"
     status = 422
+    cpu_seconds = 0.0
 
 
 class NotAudio(AudioError):

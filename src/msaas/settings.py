@@ -159,6 +159,13 @@ class Settings:
         "bytes",
         "most PCM a song may decode to",
     )
+    probe_cpu_seconds: int = _setting(
+        "MSAAS_PROBE_CPU_SECONDS",
+        "2",
+        _number(int, 1, 3600),
+        "seconds",
+        "processor time that looking at an uploaded song may take",
+    )
     debug_endpoints: bool = _setting(
         "MSAAS_DEBUG_ENDPOINTS", "false", _flag, "bool", "allow the calls that empty the buckets"
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from types import SimpleNamespace
+from dataclasses import replace
 
 import pytest
 
@@ -18,7 +18,8 @@ from msaas.access.quotas import (
     rate_headers,
     seconds_to_charge,
 )
-from msaas.errors import QueueFull, QuotaExceeded
+from msaas.audio.probe import Probe
+from msaas.errors import NotAudio, QueueFull, QuotaExceeded
 from msaas.queue import Admission
 from tests.web.conftest import URL, song_bytes
 
@@ -37,7 +38,7 @@ def quotas(redis, **limits):
 
 def lasting(seconds):
     def probe(path):
-        return SimpleNamespace(container="w", codec="p", sample_rate=8000, channels=1, duration_seconds=seconds)
+        return Probe(container="w", codec="p", sample_rate=8000, channels=1, duration_seconds=seconds)
 
     return probe
 
@@ -75,10 +76,21 @@ def test_accounts_and_kinds_of_calls_are_counted_apart_and_forgotten(redis):
     assert 0 < redis.pttl(f"quota:{ACCOUNT}:{POSTS}") <= 61_000
 
 
+def test_a_song_that_took_long_to_look_at_costs_further_posts(redis):
+    counted = quotas(redis, posts_a_minute=10)
+    counted.take(ACCOUNT, POSTS)
+    counted.charge_computing(ACCOUNT, 0.2)  # within its one post
+    assert counted.take(ACCOUNT, POSTS).left == 8
+    counted.charge_computing(ACCOUNT, 2.1)  # eight more
+    assert counted.take(ACCOUNT, POSTS).refusal
+    assert not counted.take("key ben", POSTS).refusal
+
+
 def test_without_limits_nothing_is_asked(redis):
     counted = quotas(redis)
     assert counted.take(ACCOUNT, POSTS) is None
     assert counted.audio_room(ACCOUNT, 99) is None
+    counted.charge_computing(ACCOUNT, 99)
     assert not redis.keys("quota:*")
 
 
@@ -166,6 +178,20 @@ def test_posts_past_the_limit_are_told_when_to_come_again(make_app, held):
     assert answers[0].headers["RateLimit"].startswith('"posts";r=1;t=')
     assert post(client, 300, headers=held.headers("ben")).status_code == 202
     assert client.get("/apiv1/models", headers=held.headers("anna")).headers["X-RateLimit-Limit"] == "600"
+
+
+@pytest.mark.parametrize("refused", [True, False])
+def test_what_looking_at_a_song_took_is_charged_whether_it_is_one_or_not(make_app, refused):
+    def probe(path):
+        if refused:
+            error = NotAudio("no song")
+            error.cpu_seconds = 1.0
+            raise error
+        return replace(lasting(1)(path), cpu_seconds=1.0)
+
+    client = make_app(rate_limit_per_minute=6, probe=probe).test_client()
+    found = [post(client, hertz).status_code for hertz in (100, 200, 300)]
+    assert found == [422 if refused else 202] * 2 + [429]  # five posts each
 
 
 def test_rotated_keys_share_their_tenants_quota(make_app, held):

@@ -18,6 +18,7 @@ from msaas.audio.limits import Limits
 from msaas.audio.probe import Probe, probe, probe_isolated
 from msaas.audio.wav import wav_header
 from msaas.errors import AudioTooLong, NotAudio
+from tests.hostile.files import m4a_of_edits
 
 ROOT = Path(__file__).parents[2]
 
@@ -125,6 +126,21 @@ def test_probe_that_dies_is_not_audio_and_the_next_one_works(song, endless):
         with pytest.raises(NotAudio, match="broke the decoder"):
             answer.result(5)
     assert probe_isolated(song, Limits()).codec == "mp3"
+
+
+def test_probe_that_computes_too_long_is_stopped_and_says_what_it_took(tmp_path):
+    (tmp_path / "a").write_bytes(m4a_of_edits(2_000_000))
+    with pytest.raises(NotAudio, match="more than 1 seconds of computing") as refused:
+        probe_isolated(tmp_path / "a", Limits(), timeout_seconds=120, cpu_seconds=1)
+    assert refused.value.cpu_seconds == 1
+
+
+def test_probe_tells_what_it_took_whether_it_found_a_song_or_none(tmp_path, song):
+    assert 0 < probe_isolated(song, Limits()).cpu_seconds < 10
+    (tmp_path / "a").write_bytes(b"hello" * 1000)
+    with pytest.raises(NotAudio) as refused:
+        probe_isolated(tmp_path / "a", Limits())
+    assert 0 < refused.value.cpu_seconds < 10
 
 
 def test_header_that_asks_for_much_memory_gets_none(tmp_path, monkeypatch):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from types import SimpleNamespace
 
 from flask import Flask
 
 from msaas import logs
+from msaas.audio.probe import Probe
 from msaas.settings import Settings
 from msaas.web.app import create_app
 from msaas.web.server import Server, listen
@@ -17,8 +17,8 @@ from .arms import Arms, parse_plan
 from .history import History
 
 
-def stub_probe(_path: Path) -> SimpleNamespace:
-    return SimpleNamespace(container="stub", codec="stub", sample_rate=44100, channels=2, duration_seconds=2.0)
+def stub_probe(_path: Path) -> Probe:
+    return Probe(container="stub", codec="stub", sample_rate=44100, channels=2, duration_seconds=2.0)
 
 
 class StubServer(Server):

@@ -176,6 +176,25 @@ def mp4_of_a_billion_samples() -> bytes:
     return box(b"ftyp", b"M4A \0\0\0\0M4A ") + box(b"moov", track) + bytes(500)
 
 
+def m4a_of_edits(count: int) -> bytes:
+    """An edit list of so many entries, 12 bytes each: FFmpeg goes through the song's index once for each of them."""
+    song = m4a()
+    edits = struct.pack(">II", 0, count) + struct.pack(">IiI", 0, 1_000_000, 0x10000) * count
+    moov_at = song.rindex(b"moov") - 4  # behind the sound, so that no offset changes
+    before, trak, behind = _parted(song[moov_at:], b"trak")
+    head, _old, tail = _parted(trak, b"edts")
+    return song[:moov_at] + box(
+        b"moov", before[8:], box(b"trak", head[8:], box(b"edts", box(b"elst", edits)), tail), behind
+    )
+
+
+def _parted(data: bytes, kind: bytes) -> tuple[bytes, bytes, bytes]:
+    """What is ahead of the first box of that kind, the box, and what is behind it."""
+    at = data.index(kind) - 4
+    end = at + int.from_bytes(data[at : at + 4], "big")
+    return data[:at], data[at:end], data[end:]
+
+
 def nested_boxes(depth: int) -> bytes:
     inner = b""
     for _ in range(depth):

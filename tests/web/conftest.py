@@ -14,7 +14,6 @@ import wave
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -22,6 +21,7 @@ import requests
 from flask import Flask
 from flask.testing import FlaskClient
 
+from msaas.audio.probe import Probe
 from msaas.local.servers import Valkey, Weed, free_port
 from msaas.queue import Claim, Queue
 from msaas.settings import Settings
@@ -46,10 +46,10 @@ def as_base64(data: bytes) -> str:
     return base64.b64encode(data).decode()
 
 
-def fake_probe(path: Path) -> SimpleNamespace:
+def fake_probe(path: Path) -> Probe:
     """The real one starts a process; what it refuses has tests of its own."""
     assert path.stat().st_size
-    return SimpleNamespace(container="wav", codec="pcm_s16le", sample_rate=8000, channels=1, duration_seconds=0.2)
+    return Probe(container="wav", codec="pcm_s16le", sample_rate=8000, channels=1, duration_seconds=0.2)
 
 
 @pytest.fixture

@@ -20,6 +20,8 @@ POSTS, CALLS, AUDIO = "posts", "calls", "audio-seconds"
 MINUTE_SLICES, SLICE_MS = 60, 1000
 MINUTE_SECONDS, DAY_SECONDS = 60, 86_400
 GUESSED_BYTES_A_SECOND = 16_000  # 128 kb/s
+# Ten times what an honest song takes: it pays for its post alone, one that takes two seconds for eight more.
+CPU_SECONDS_A_POST = 0.25
 # A post is followed by questions: the page asks for progress, outlines and stems, clients poll once a second.
 CALLS_A_POST, FEWEST_CALLS = 60, 600
 
@@ -43,7 +45,8 @@ class Quotas:
         self.posts_a_minute = posts_a_minute
         self.audio_limit_seconds = ceil(audio_minutes * 60)
         self.most_waiting = most_waiting
-        self._take, self._room = (redis.register_script(_source(name)) for name in ("take", "room"))
+        names = ("take", "charge", "room")
+        self._take, self._charge, self._room = (redis.register_script(_source(name)) for name in names)
 
     def take(self, account: str, what: str) -> Standing | None:
         """Counts a call, but for one that is refused. None where there is no limit."""
@@ -55,6 +58,13 @@ class Quotas:
         message = f"{limit} {what} a minute are the limit here; try again in {wait} s"
         refusal = None if allowed else QuotaExceeded(message, "rate_limited", wait)
         return Standing(what, limit, left, wait, MINUTE_SECONDS, refusal)
+
+    def charge_computing(self, account: str, cpu_seconds: float) -> None:
+        """What looking at a post's song took, as further posts: past the limit too, so that the next ones wait."""
+        posts = int(cpu_seconds / CPU_SECONDS_A_POST)
+        if self.posts_a_minute and posts:
+            with redis_errors():
+                self._charge(keys=[f"quota:{account}:{POSTS}"], args=[posts, MINUTE_SLICES, SLICE_MS])
 
     def audio_room(self, account: str, seconds: int) -> Standing | None:
         """Is there room for so much audio? Charges nothing: submitting does. None where there is no limit."""

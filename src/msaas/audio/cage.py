@@ -61,7 +61,7 @@ def limit(allowance: Allowance) -> None:
     if allowance.seconds:
         set_alarm(allowance.seconds)
     # At the lower limit SIGXCPU, which says why; at the upper one SIGKILL, which does not.
-    _lower(resource.RLIMIT_CPU, ceil(allowance.cpu_seconds) + 1, more=5)
+    _lower(resource.RLIMIT_CPU, max(ceil(allowance.cpu_seconds), 1), more=5)
     _lower(resource.RLIMIT_CORE, 0)
     _lower(resource.RLIMIT_FSIZE, 0)
     with contextlib.suppress(OSError):  # macOS has no /proc, and no such limit

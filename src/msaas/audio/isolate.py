@@ -25,9 +25,9 @@ _OF_THE_FILE = frozenset(
 )
 
 
-def ask(path: Path, limits: Limits, timeout_seconds: float) -> dict[str, Any]:
-    """The fields of a Probe. Raises AudioError as the probe did, or where the file broke it or took too long; Busy
-    where the process was killed from outside."""
+def ask(path: Path, limits: Limits, timeout_seconds: float, cpu_seconds: float) -> dict[str, Any]:
+    """The fields of a Probe. Raises AudioError as the probe did, or where the file broke it or took too long, with the
+    processor time that it took; Busy where the process was killed from outside."""
     request = Request(
         work="probe",
         path=str(path.absolute()),
@@ -35,12 +35,12 @@ def ask(path: Path, limits: Limits, timeout_seconds: float) -> dict[str, Any]:
         max_decoded_bytes=limits.max_decoded_bytes,
         seconds=timeout_seconds,
         memory_bytes=PROBE_MEMORY_BYTES,
-        cpu_seconds=timeout_seconds,
+        cpu_seconds=cpu_seconds,
     )
     started = time.monotonic()
     message = _first_message(request, timeout_seconds + _START_SECONDS)
     if message is None and time.monotonic() - started >= timeout_seconds:
-        raise _too_slow(timeout_seconds)
+        raise _too_slow(request)
     try:
         return read_answer(request, message)
     except ChildDied as error:
@@ -66,22 +66,28 @@ def read_answer(request: Request, message: tuple[wire.Kind, bytearray] | None) -
     if kind is wire.Kind.REFUSAL:
         if "errno" in fields:
             raise OSError(fields["errno"], fields["detail"])
-        raise _ERRORS.get(fields["code"], NotAudio)(fields["detail"])
+        raise _taking(fields.get("cpu_seconds", 0.0), _ERRORS.get(fields["code"], NotAudio)(fields["detail"]))
     return dict(fields)
 
 
 def _died(request: Request, number: int) -> MSaaSError:
     if number == signal.SIGALRM:
-        return _too_slow(request.seconds)
+        return _too_slow(request)
     if number == signal.SIGXCPU:
-        return NotAudio(f"reading the file takes more than {request.cpu_seconds:g} seconds of computing")
-    if number in _OF_THE_FILE:
-        return NotAudio("the file broke the decoder")
+        reason = f"reading the file takes more than {request.cpu_seconds:g} seconds of computing"
+        return _taking(request.cpu_seconds, NotAudio(reason))
+    if number in _OF_THE_FILE:  # what it took until then nobody measured
+        return _taking(request.cpu_seconds, NotAudio("the file broke the decoder"))
     return ChildDied(f"the process that read the song was killed by {signal.Signals(number).name}")
 
 
-def _too_slow(seconds: float) -> NotAudio:
-    return NotAudio(f"the file could not be read within {seconds:g} seconds")
+def _too_slow(request: Request) -> AudioError:
+    return _taking(request.cpu_seconds, NotAudio(f"the file could not be read within {request.seconds:g} seconds"))
+
+
+def _taking(cpu_seconds: float, error: AudioError) -> AudioError:
+    error.cpu_seconds = cpu_seconds
+    return error
 
 
 # --- the child's side
@@ -101,7 +107,7 @@ def answer(sock: socket.socket, request: Request) -> None:
         else:
             allowance = cage.Allowance(request.memory_bytes, request.cpu_seconds, request.seconds)
             cage.enter(Path(request.path), allowance)
-            fields = asdict(probe(Path(request.path), limits))
+            fields = asdict(probe(Path(request.path), limits)) | {"cpu_seconds": time.process_time()}
         kind = wire.Kind.ANSWER
     except Exception as error:
         kind, fields = wire.Kind.REFUSAL, _refusal(error, request)
@@ -111,7 +117,7 @@ def answer(sock: socket.socket, request: Request) -> None:
 
 def _refusal(error: Exception, request: Request) -> dict[str, Any]:
     if isinstance(error, AudioError):
-        return {"code": error.code, "detail": error.detail}
+        return {"code": error.code, "detail": error.detail, "cpu_seconds": time.process_time()}
     if isinstance(error, MemoryError):
         detail = f"reading the file takes more than {request.memory_bytes} bytes of memory, the limit"
         return {"code": DecodedTooLarge.code, "detail": detail}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
@@ -25,13 +25,17 @@ _UNITS_PER_SECOND = av.time_base  # of a container's duration
 
 @dataclass(frozen=True)
 class Probe:
-    """As the header declares, rate and channels as the first frame has them. None: the header does not say."""
+    """As the header declares, rate and channels as the first frame has them. None: the header does not say.
+
+    `cpu_seconds`: processor time that looking took; 0 where nobody measured it.
+    """
 
     container: str
     codec: str
     sample_rate: int
     channels: int
     duration_seconds: float | None
+    cpu_seconds: float = field(default=0.0, compare=False)
 
 
 def probe(path: Path, limits: Limits) -> Probe:
@@ -50,14 +54,14 @@ def probe(path: Path, limits: Limits) -> Probe:
         )
 
 
-def probe_isolated(path: Path, limits: Limits, timeout_seconds: float = 10) -> Probe:
+def probe_isolated(path: Path, limits: Limits, timeout_seconds: float = 10, cpu_seconds: float = 10) -> Probe:
     """`probe` in a process of its own, bounded in time and memory: a file that breaks the decoder breaks nothing else.
 
     Raises as `probe` does, AudioError too where the process ran out of time or memory or the file broke it, Busy
-    where it was killed from outside. Thread-safe.
+    where it was killed from outside. An AudioError has the processor time it took as `cpu_seconds`. Thread-safe.
     """
     path.stat()  # a missing file is the caller's fault, not the song's
-    return Probe(**isolate.ask(path, limits, timeout_seconds))
+    return Probe(**isolate.ask(path, limits, timeout_seconds, cpu_seconds))
 
 
 def _first_frame(song: OpenSong) -> AudioFrame:

@@ -11,7 +11,7 @@ from flask import Blueprint, Response, jsonify, request
 from msaas.access.gate import caller, gate, note_standing
 from msaas.access.quotas import seconds_to_charge
 from msaas.callbacks.outbox import Posting
-from msaas.errors import InvalidOption, NotFound, QueueFull
+from msaas.errors import AudioError, InvalidOption, NotFound, QueueFull
 from msaas.jobs import OPTION_NAMES, Job, Options, State, record_json, songhash
 from msaas.queue import NO_CALLBACK
 from msaas.settings import Settings
@@ -145,8 +145,7 @@ def _is_waiting(parts: Services, job: Job | None) -> bool:
 
 def _record(parts: Services, upload: Upload, options: Options) -> dict[str, str]:
     """The new job's fields. Raises AudioError where the song is none, which is why this comes before storing it."""
-    with parts.probe_gate.place(caller().account):
-        found = parts.probe(upload.song.path)
+    found = _looked_at(parts, upload)
     about = {
         "bytes": upload.song.size,
         "container": found.container,
@@ -156,6 +155,19 @@ def _record(parts: Services, upload: Upload, options: Options) -> dict[str, str]
         "duration_seconds": found.duration_seconds,
     }
     return {"model": options.model, "options": options.to_json(), "upload": record_json(about)}
+
+
+def _looked_at(parts: Services, upload: Upload) -> Any:
+    """What the probe found. A song that takes long to look at costs its caller further posts, refused or not."""
+    account, quotas = caller().account, gate().quotas
+    with parts.probe_gate.place(account):
+        try:
+            found = parts.probe(upload.song.path)
+        except AudioError as error:
+            quotas.charge_computing(account, error.cpu_seconds)
+            raise
+    quotas.charge_computing(account, found.cpu_seconds)
+    return found
 
 
 def _store(parts: Services, name: str, upload: Upload) -> None:

@@ -28,7 +28,7 @@ PROBES, PROBES_A_CALLER = 4, 2
 
 @dataclass
 class Services:
-    """`probe` takes a file and returns an object with container, codec, sample_rate, channels, duration_seconds."""
+    """`probe` takes a file and returns what msaas.audio.probe.Probe has."""
 
     settings: Settings
     queue: Queue
@@ -57,7 +57,13 @@ class Services:
             settings=settings,
             queue=queue or Queue.from_settings(settings, timeout_seconds=3),
             storage=storage or Storage.from_settings(settings, timeout_seconds=10),
-            probe=probe or partial(probe_isolated, limits=_limits(settings), timeout_seconds=PROBE_TIMEOUT_SECONDS),
+            probe=probe
+            or partial(
+                probe_isolated,
+                limits=_limits(settings),
+                timeout_seconds=PROBE_TIMEOUT_SECONDS,
+                cpu_seconds=settings.probe_cpu_seconds,
+            ),
             base64_gate=SharedGate(
                 BASE64_BODIES,
                 share=BASE64_BODIES,

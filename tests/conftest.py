@@ -28,6 +28,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 REPOSITORY = Path(__file__).resolve().parent.parent
 LEASE_SECONDS = 2.0
 HEARTBEAT_SECONDS = 0.2
+BUSY_SECONDS = 30.0  # what takes a moment ends within this on any machine; what hangs, in these tests, does not
 LEFT_OUT = "left out:"  # begins the reason of a skip that a run names at its end
 
 # Files are handed to the processes of pytest-xdist in this order: the longest first, so that none is left at the end.

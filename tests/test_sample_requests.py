@@ -30,7 +30,7 @@ def url(environ, queue, storage, tmp_path) -> Iterator[str]:
         yield f"http://127.0.0.1:{port}"
     finally:
         process.terminate()
-        process.wait(timeout=30)
+        process.wait(timeout=60)
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def worker(queue, storage, tmp_path) -> Iterator[None]:
     thread.start()
     yield
     stopped.set()
-    thread.join(timeout=10)
+    thread.join(timeout=60)
 
 
 @contextmanager
@@ -155,7 +155,7 @@ def test_a_job_that_fails_is_told_and_is_an_error(url, queue, tmp_path):
     thread.start()
     done = run(url, tmp_path)
     stopped.set()
-    thread.join(timeout=10)
+    thread.join(timeout=60)
     assert done.returncode == 1
     assert "nothing decodes" in done.stderr
 

@@ -70,6 +70,6 @@ def test_a_listed_origin_cannot_empty_the_buckets(make_app):
 
 def test_no_answer_says_what_serves_it(live):
     for path in PATHS:
-        headers = requests.get(live.url + path, timeout=10).headers
+        headers = requests.get(live.url + path, timeout=60).headers
         assert headers["Server"] == "msaas"
         assert "gunicorn" not in str(headers).lower() and "python" not in str(headers).lower()

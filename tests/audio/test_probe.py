@@ -18,6 +18,7 @@ from msaas.audio.limits import Limits
 from msaas.audio.probe import Probe, probe, probe_isolated
 from msaas.audio.wav import wav_header
 from msaas.errors import AudioTooLong, NotAudio
+from tests.conftest import BUSY_SECONDS
 from tests.hostile.files import m4a_of_edits
 
 ROOT = Path(__file__).parents[2]
@@ -109,7 +110,7 @@ def test_probe_that_hangs_is_stopped_in_time_and_leaves_no_process(song, endless
     started = time.monotonic()
     with pytest.raises(NotAudio, match=r"within 0\.5 seconds"):
         probe_isolated(endless, Limits(), timeout_seconds=0.5)
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < BUSY_SECONDS
     assert emptied(helper)
     assert probe_isolated(song, Limits()).codec == "mp3"
 
@@ -173,7 +174,7 @@ for take in (lambda: bytearray(1 << 30), lambda: scratch.write(bytes(1 << 20))):
 while True:
     pass
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.stdout.split() == ["MemoryError", "OSError"]
     assert done.returncode == -signal.SIGALRM
 

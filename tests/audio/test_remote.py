@@ -44,7 +44,7 @@ def child_of_helper():
     return [int(pid) for pid in tasks.read_text().split()]
 
 
-def gone(seconds=5.0):
+def gone(seconds=60):
     deadline = time.monotonic() + seconds
     while child_of_helper() and time.monotonic() < deadline:
         time.sleep(0.01)

@@ -42,7 +42,7 @@ class Receiver:
         with suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
-        self._thread.join(timeout=5)
+        self._thread.join(timeout=60)
 
     @property
     def url(self):
@@ -59,7 +59,7 @@ class Receiver:
 
     def _serve(self, connection):
         with suppress(OSError), connection:
-            connection.settimeout(10)
+            connection.settimeout(60)
             if self.context:
                 try:
                     connection = self.context.wrap_socket(connection, server_side=True)
@@ -70,7 +70,7 @@ class Receiver:
                 self.requests.append(read_request(connection))
                 self.behave(connection)
 
-    def wait_for(self, count, seconds=10):
+    def wait_for(self, count, seconds=60):
         deadline = time.monotonic() + seconds
         while len(self.requests) < count:
             assert time.monotonic() < deadline, f"{len(self.requests)} requests after {seconds} s, not {count}"

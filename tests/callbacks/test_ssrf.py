@@ -175,7 +175,7 @@ def attempt(counting):
 
     def tried(url: str, found: Sequence[str] = (PUBLIC,), **guard):
         before, bent = counting.accepted, Bent(counting.port)
-        how = {"resolve": lambda *_: found, "connect": bent, "attempt_seconds": 2, "context": TLS}
+        how = {"resolve": lambda *_: found, "connect": bent, "attempt_seconds": 60, "context": TLS}
         outcome = Post(Guard(**guard), **how)(a_callback(url))
         return outcome, bent.meant, counting.accepted - before
 
@@ -253,7 +253,7 @@ def test_a_rebinding_name_is_asked_once_an_attempt_and_dialled_where_it_was_chec
         calls.append(host)
         return next(asked)
 
-    post = Post(Guard(), resolve=rebinding, connect=bent, attempt_seconds=2)
+    post = Post(Guard(), resolve=rebinding, connect=bent, attempt_seconds=60)
     assert post(a_callback("http://rebind.example/")).delivered
     assert (calls, bent.meant) == (["rebind.example"], [(PUBLIC, 80)])
     assert post(a_callback("http://rebind.example/")).refused  # the second answer is the inner one

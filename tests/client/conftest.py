@@ -53,7 +53,7 @@ def real_api(valkey: Valkey, s3: Weed, tmp_path_factory: pytest.TempPathFactory)
         yield url
     finally:
         process.terminate()
-        process.wait(timeout=30)
+        process.wait(timeout=60)
 
 
 @pytest.fixture
@@ -79,7 +79,7 @@ def worker(queue: Queue, storage: Storage, tmp_path: Path) -> Iterator[None]:
     thread.start()
     yield
     stopped.set()
-    thread.join(timeout=10)
+    thread.join(timeout=60)
 
 
 def extension_of(queue: Queue, songhash: str) -> str:

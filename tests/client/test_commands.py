@@ -83,7 +83,7 @@ def test_the_songs_are_in_the_queue_together_before_the_first_is_done(
             time.sleep(0.05)
         assert len(queue.waiting()) == 3
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=20)
+        _, said = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "the same command goes on with them" in said
     assert len(queue.waiting()) == 3

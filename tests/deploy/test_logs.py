@@ -19,6 +19,7 @@ from redis.exceptions import ConnectionError as RedisAway
 from msaas.local.processes import wait_until
 from msaas.log_shipping import CHANNEL, LogShipper, ship_logs
 from msaas.settings import Settings
+from tests.conftest import BUSY_SECONDS
 from tests.deploy.conftest import OURS, REPOSITORY
 
 PRINTER = REPOSITORY / "logs" / "logs.py"
@@ -52,7 +53,7 @@ def test_a_line_arrives_with_its_part_level_and_traceback(logger):
         raise ValueError("of no use")
     except ValueError:
         logger.exception("failed job=%s", "x")
-    line = json.loads(sent.get(timeout=5))
+    line = json.loads(sent.get(timeout=60))
     assert (line["part"], line["level"], line["logger"], line["message"]) == (
         "worker",
         "error",
@@ -66,12 +67,12 @@ def test_with_redis_away_logging_takes_no_time_and_drops_are_counted(logger):
     def away(_line: str) -> None:
         raise RedisAway("away")
 
-    shipper = LogShipper(away, "worker", capacity_lines=10, retry_seconds=0.01)
+    shipper = LogShipper(away, "worker", capacity_lines=10, retry_seconds=0.1)
     logger.addHandler(shipper)
     began = time.monotonic()
     for number in range(5000):
         logger.info("line %d", number)
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < BUSY_SECONDS  # a wait for each line would take minutes
     assert 4980 <= shipper.dropped < 5000
 
 
@@ -89,18 +90,18 @@ def test_once_redis_is_back_it_is_told_how_many_lines_were_dropped(logger):
         logger.info("line %d", number)
     dropped = shipper.dropped
     back.set()
-    assert wait_until(lambda: any("dropped" in line["message"] for line in sent), 20)
+    assert wait_until(lambda: any("dropped" in line["message"] for line in sent), 60)
     assert sent[0]["message"] == "line 0"
     assert f"log lines were dropped count={dropped}" in [line["message"] for line in sent]
 
 
 def test_a_publisher_that_hangs_holds_up_nobody(logger):
     hold = threading.Event()
-    logger.addHandler(LogShipper(lambda _line: hold.wait(30), "worker"))
+    logger.addHandler(LogShipper(lambda _line: hold.wait(), "worker"))
     began = time.monotonic()
     for _ in range(100):
         logger.info("line")
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < BUSY_SECONDS
     hold.set()
 
 
@@ -137,12 +138,12 @@ def test_a_line_whose_arguments_do_not_fit_is_dropped_not_raised():
 def test_lines_go_to_redis_under_the_channel_that_is_listened_to(valkey, redis):
     with redis.pubsub(ignore_subscribe_messages=True) as pubsub:
         pubsub.subscribe(CHANNEL)
-        pubsub.get_message(timeout=5)
+        pubsub.get_message(timeout=60)
         shipper = ship_logs(Settings.from_env({"REDIS_HOST": valkey.address}), "rest")
         try:
             logging.getLogger("msaas.test").warning("here")
             found = []
-            assert wait_until(lambda: found.append(pubsub.get_message(timeout=0.5)) or found[-1] is not None, 20)
+            assert wait_until(lambda: found.append(pubsub.get_message(timeout=0.5)) or found[-1] is not None, 60)
         finally:
             logging.getLogger().removeHandler(shipper)
             shipper.close()
@@ -227,17 +228,17 @@ def printing(tmp_path):
 
 def test_it_prints_what_is_published_until_sigterm(printing, valkey, redis):
     printed = printing(valkey.address, "--json")
-    assert wait_until(lambda: "listening on" in printed.text(), 10), printed.text()
+    assert wait_until(lambda: "listening on" in printed.text(), 60), printed.text()
     redis.publish("logs", json.dumps({"message": "hello"}))
-    assert wait_until(lambda: '"message": "hello"' in printed.text(), 10), printed.text()
+    assert wait_until(lambda: '"message": "hello"' in printed.text(), 60), printed.text()
     assert printed.check() == 0
     printed.process.terminate()
-    assert printed.process.wait(timeout=10) == 0
+    assert printed.process.wait(timeout=60) == 0
 
 
 def test_with_redis_away_it_is_alive_and_goes_on_trying(printing):
     printed = printing("127.0.0.1:1")
-    assert wait_until(lambda: printed.text().count("is away") >= 2, 15), printed.text()
+    assert wait_until(lambda: printed.text().count("is away") >= 2, 60), printed.text()
     assert printed.check() == 0
     assert printed.process.poll() is None
 

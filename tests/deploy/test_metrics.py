@@ -150,7 +150,7 @@ def test_a_worker_has_its_own_page():
         0, alive=lambda: (True, {}), ready=lambda: (True, {}), metrics=meters.render, host="127.0.0.1"
     )
     try:
-        page = requests.get(f"http://127.0.0.1:{server.server_address[1]}/metrics", timeout=5)
+        page = requests.get(f"http://127.0.0.1:{server.server_address[1]}/metrics", timeout=60)
         assert "msaas_worker_ready 1.0" in page.text
         assert page.headers["Content-Type"].startswith("text/plain")
     finally:

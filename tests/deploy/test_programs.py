@@ -168,7 +168,7 @@ def _answered_by_a_worker(paths):
     server = serve_health(0, alive=lambda: (True, {}), ready=lambda: (True, {}), host="127.0.0.1")
     try:
         url = f"http://127.0.0.1:{server.server_address[1]}"
-        return {path for path in paths if requests.get(url + path, timeout=5).status_code == 200}
+        return {path for path in paths if requests.get(url + path, timeout=60).status_code == 200}
     finally:
         server.shutdown()
         server.server_close()

@@ -297,7 +297,7 @@ class Session:
     def interrupt(self) -> str:
         """Ctrl-C: the whole group gets the signal."""
         os.killpg(self.process.pid, signal.SIGINT)
-        self.process.wait(timeout=20)
+        self.process.wait(timeout=60)
         return self.output.read_text(encoding="utf-8")
 
 

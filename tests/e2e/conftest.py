@@ -37,7 +37,7 @@ class Service:
 
     def answers(self, url: str) -> bool:
         try:
-            return requests.get(url, timeout=5).status_code == 200
+            return requests.get(url, timeout=60).status_code == 200
         except requests.RequestException:
             return False
 
@@ -59,7 +59,7 @@ class Service:
         return str(answer.json()["songhash"])
 
     def job(self, songhash: str) -> dict:
-        return requests.get(f"{self.url}/apiv1/jobs/{songhash}", timeout=10).json()
+        return requests.get(f"{self.url}/apiv1/jobs/{songhash}", timeout=60).json()
 
     def until(self, songhash: str, *states: str, seconds: float = 120) -> dict:
         job: dict = {}

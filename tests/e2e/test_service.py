@@ -90,7 +90,7 @@ def test_a_song_whose_stem_was_removed_is_separated_again(service):
     song = flac(tune(2))
     songhash = service.submit(song)
     service.until(songhash, "done")
-    assert requests.delete(f"{service.url}/apiv1/remove/{songhash}-drums", timeout=10).status_code == 200
+    assert requests.delete(f"{service.url}/apiv1/remove/{songhash}-drums", timeout=60).status_code == 200
     assert service.post(song).status_code == 202
     service.until(songhash, "done")
     assert service.stem(songhash, "drums")

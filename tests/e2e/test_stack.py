@@ -57,7 +57,7 @@ class ServedStack:
         assert self.process is not None
         self.process.send_signal(number)
         self.process.wait(timeout=40)
-        assert wait_until(lambda: not self.answers(), 20)
+        assert wait_until(lambda: not self.answers(), 60)
         self.log.write_text("")
 
 
@@ -70,7 +70,7 @@ def stack(tmp_path):
 
 
 def job(stack, songhash):
-    return requests.get(f"{stack.url}/apiv1/jobs/{songhash}", timeout=10).json()
+    return requests.get(f"{stack.url}/apiv1/jobs/{songhash}", timeout=60).json()
 
 
 def test_twelve_waiting_songs_survive_a_killed_stack_and_old_stems_are_still_served(stack):
@@ -84,10 +84,10 @@ def test_twelve_waiting_songs_survive_a_killed_stack_and_old_stems_are_still_ser
         hashes.append(answer.json()["songhash"])
     assert len(set(hashes)) == SONGS
     assert wait_until(lambda: job(stack, hashes[0])["state"] == "done", 60)
-    early = requests.get(f"{stack.url}/apiv1/track/{hashes[0]}-vocals", timeout=10).content
+    early = requests.get(f"{stack.url}/apiv1/track/{hashes[0]}-vocals", timeout=60).content
     stack.end(signal.SIGKILL)
     stack.start()
-    assert requests.get(f"{stack.url}/apiv1/track/{hashes[0]}-vocals", timeout=10).content == early
+    assert requests.get(f"{stack.url}/apiv1/track/{hashes[0]}-vocals", timeout=60).content == early
     deadline = time.monotonic() + 150
     for songhash in hashes:
         assert wait_until(lambda: job(stack, songhash)["state"] == "done", deadline - time.monotonic()), job(  # noqa: B023
@@ -95,5 +95,5 @@ def test_twelve_waiting_songs_survive_a_killed_stack_and_old_stems_are_still_ser
         )
     for songhash in hashes:
         for stem in job(stack, songhash)["stems"]:
-            data = requests.get(f"{stack.url}/apiv1/track/{songhash}-{stem}", timeout=10).content
+            data = requests.get(f"{stack.url}/apiv1/track/{songhash}-{stem}", timeout=60).content
             assert decode_with_soundfile(data).shape == (2, SECONDS * 44_100)

@@ -40,7 +40,7 @@ class Service:
         return Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text()
 
     def alive(self) -> bool:
-        return requests.get(f"{self.url}/healthz", timeout=30).status_code == 200
+        return requests.get(f"{self.url}/healthz", timeout=60).status_code == 200
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +56,7 @@ def service(valkey: Valkey, s3: Weed, tmp_path_factory: pytest.TempPathFactory) 
         yield Service(url, process.pid, scratch)
     finally:
         process.terminate()
-        process.wait(timeout=30)
+        process.wait(timeout=60)
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -82,11 +82,11 @@ class StackProcess:
         return time.monotonic() - began, said
 
     @staticmethod
-    def until(check: Callable[[], bool], limit_seconds: float = 20) -> bool:
+    def until(check: Callable[[], bool], limit_seconds: float = 60) -> bool:
         return wait_until(check, limit_seconds)
 
     @staticmethod
-    def gone(processes: list[psutil.Process], limit_seconds: float = 5) -> bool:
+    def gone(processes: list[psutil.Process], limit_seconds: float = 60) -> bool:
         return wait_until(lambda: all(map(ended, processes)), limit_seconds)
 
 

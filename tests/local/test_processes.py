@@ -40,21 +40,21 @@ def test_killed_parent_takes_its_servers_with_it(tmp_path: Path) -> None:
         family = psutil.Process(parent.pid).children(recursive=True)
         parent.kill()
     assert "valkey-server" in {process.name() for process in family}
-    assert wait_until(lambda: all(map(ended, family)), 20)
+    assert wait_until(lambda: all(map(ended, family)), 60)
 
 
 def test_stopping_a_child_leaves_nothing_of_its_group(warden: Warden) -> None:
     child = Child([SHELL, "-c", "sleep 600 & echo up; wait"], warden=warden)
-    assert wait_until(lambda: "up" in child.tail, 20)
+    assert wait_until(lambda: "up" in child.tail, 60)
     below = psutil.Process(child.pid).children()
     child.stop(grace_seconds=1)
     assert not child.alive
-    assert wait_until(lambda: all(map(ended, below)), 20)
+    assert wait_until(lambda: all(map(ended, below)), 60)
 
 
 def test_child_that_ignores_sigterm_is_killed_after_its_grace(warden: Warden) -> None:
     child = Child([SHELL, "-c", "trap '' TERM; echo up; while :; do sleep 0.1; done"], warden=warden)
-    assert wait_until(lambda: "up" in child.tail, 20)
+    assert wait_until(lambda: "up" in child.tail, 60)
     child.stop(grace_seconds=0.3)
     assert child.process.returncode == -9
 

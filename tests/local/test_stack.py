@@ -64,7 +64,7 @@ def test_taken_port_is_a_clear_error_before_anything_starts(start_stack: Any) ->
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
         stack = start_stack(MSAAS_PORT=str(port))
-        said, _ = stack.process.communicate(timeout=20)
+        said, _ = stack.process.communicate(timeout=60)
     assert stack.process.returncode == 1
     assert f"port {port} on 127.0.0.1 is taken" in said
     assert "MSAAS_PORT=" in said
@@ -76,7 +76,7 @@ def test_taken_port_is_a_clear_error_before_anything_starts(start_stack: Any) ->
 def test_second_stack_in_the_folder_is_refused_and_the_first_goes_on(start_stack: Any) -> None:
     first = start_stack().wait_ready()
     second = start_stack()
-    said, _ = second.process.communicate(timeout=20)
+    said, _ = second.process.communicate(timeout=60)
     assert second.process.returncode == 1
     assert f"runs in {first.folder} already" in said
     assert str(first.process.pid) in said

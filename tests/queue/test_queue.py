@@ -346,12 +346,12 @@ def test_many_workers_share_the_songs_without_sharing_one(settings, redis, queue
 def test_every_move_is_published(queue, redis):
     listener = redis.pubsub(ignore_subscribe_messages=True)
     listener.subscribe("events")
-    listener.get_message(timeout=5)
+    listener.get_message(timeout=60)
     submit(queue)
     claim = claimed(queue)
     queue.renew(claim, {"stage": "separating", "progress": "0.25"})
     queue.finish(claim, {"stems": {}}, 1)
-    events = [json.loads(listener.get_message(timeout=5)["data"]) for _ in range(4)]
+    events = [json.loads(listener.get_message(timeout=60)["data"]) for _ in range(4)]
     assert [event["state"] for event in events] == ["queued", "running", "running", "done"]
     assert (events[2]["stage"], events[2]["progress"]) == ("separating", 0.25)
     listener.close()

@@ -18,6 +18,7 @@ from msaas.separation.hub import Hub, repository_of
 from msaas.separation.mirror import MIRROR_URL, Mirror, torch_hub_folder
 from msaas.separation.weights import fetch, load_model, obtainable, why_unobtainable
 from tests import small_model
+from tests.conftest import BUSY_SECONDS
 
 
 @pytest.fixture
@@ -96,7 +97,7 @@ def test_without_hub_and_mirror_the_error_comes_within_seconds_and_says_all(sile
     start = time.monotonic()
     with pytest.raises(ModelUnavailable) as error:
         load_model("htdemucs", repo=tmp_path, places=places)
-    assert time.monotonic() - start < 10
+    assert time.monotonic() - start < BUSY_SECONDS
     message = str(error.value)
     for named in (str(tmp_path), "Hugging Face cache", "torch's cache", f"the hub {silent_url}", "the mirror"):
         assert named in message
@@ -108,7 +109,7 @@ def test_a_machine_without_network_knows_at_once(refusing_url, tmp_path) -> None
     places = [Hub(refusing_url, tmp_path / "hub"), Mirror(refusing_url, tmp_path / "torch")]
     start = time.monotonic()
     assert len(why_unobtainable("htdemucs", repo=None, places=places)) == 4
-    assert time.monotonic() - start < 3
+    assert time.monotonic() - start < BUSY_SECONDS
 
 
 def test_asking_what_is_obtainable_loads_no_torch(folder) -> None:

@@ -152,7 +152,7 @@ def wait_alive(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline and process.poll() is None:
         try:
-            requests.get(f"{url}/healthz", timeout=5)
+            requests.get(f"{url}/healthz", timeout=60)
             return
         except requests.ConnectionError:
             time.sleep(0.05)
@@ -185,4 +185,4 @@ def live(live_environ: dict[str, str], tmp_path_factory: pytest.TempPathFactory)
         yield Live(url, process.pid, log, Path(live_environ["MSAAS_SCRATCH_DIR"]))
     finally:
         process.terminate()
-        assert process.wait(timeout=30) == 0, log.read_text()
+        assert process.wait(timeout=60) == 0, log.read_text()

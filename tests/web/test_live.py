@@ -16,6 +16,8 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
+from tests.conftest import BUSY_SECONDS
+
 from .conftest import URL, Live, song_bytes, start_api, wait_alive
 
 pytestmark = pytest.mark.usefixtures("queue", "storage")
@@ -25,7 +27,7 @@ MEGABYTE = 1 << 20
 
 def raw_connection(live: Live) -> socket.socket:
     parts = urlsplit(live.url)
-    return socket.create_connection((parts.hostname, parts.port), timeout=10)
+    return socket.create_connection((parts.hostname, parts.port), timeout=60)
 
 
 def wait_until(condition: Any, seconds: float = 10) -> None:
@@ -98,7 +100,7 @@ def test_chunks_that_are_none_are_a_problem_not_a_crash(live):
 
 
 def test_no_header_tells_the_servers_version(live):
-    headers = requests.get(f"{live.url}/healthz", timeout=10).headers
+    headers = requests.get(f"{live.url}/healthz", timeout=60).headers
     assert not any(c.isdigit() for c in headers["Server"])
 
 
@@ -120,7 +122,7 @@ def events(response: requests.Response) -> list[dict[str, Any]]:
 
 def test_events_tell_each_change_until_the_job_is_done(live, queue, player):
     posted = requests.post(live.url + URL, data=song_bytes(hertz=320), timeout=60).json()
-    stream = requests.get(live.url + posted["links"]["events"], stream=True, timeout=30)
+    stream = requests.get(live.url + posted["links"]["events"], stream=True, timeout=60)
     assert stream.headers["Content-Type"].startswith("text/event-stream")
     assert stream.headers["Cache-Control"] == "no-store"
     lines = stream.iter_lines(decode_unicode=True)
@@ -134,19 +136,19 @@ def test_events_tell_each_change_until_the_job_is_done(live, queue, player):
 def test_event_streams_are_capped_and_their_places_come_free(live, queue):
     posted = requests.post(live.url + URL, data=song_bytes(hertz=330), timeout=60).json()
     url = live.url + posted["links"]["events"]
-    streams = [requests.get(url, stream=True, timeout=30) for _ in range(4)]
-    beyond = requests.get(url, stream=True, timeout=30)
+    streams = [requests.get(url, stream=True, timeout=60) for _ in range(4)]
+    beyond = requests.get(url, stream=True, timeout=60)
     assert [stream.status_code for stream in streams] == [200] * 4
     assert beyond.status_code == 503
     assert beyond.json()["code"] == "busy"
     assert int(beyond.headers["Retry-After"]) > 0
-    assert requests.get(f"{live.url}/healthz", timeout=10).ok
+    assert requests.get(f"{live.url}/healthz", timeout=60).ok
     for stream in streams:
         stream.close()
-    requests.delete(live.url + posted["links"]["job"], timeout=10)  # the next write finds the clients gone
+    requests.delete(live.url + posted["links"]["job"], timeout=60)  # the next write finds the clients gone
 
     def free() -> bool:
-        with requests.get(url, stream=True, timeout=30) as again:
+        with requests.get(url, stream=True, timeout=60) as again:
             return again.status_code == 200
 
     wait_until(free)
@@ -157,7 +159,7 @@ def test_event_streams_are_capped_and_their_places_come_free(live, queue):
 
 def test_a_taken_port_is_a_clear_error(live, live_environ, tmp_path):
     process = start_api(live_environ, tmp_path / "log")
-    assert process.wait(timeout=30) == 2
+    assert process.wait(timeout=60) == 2
     assert "MSAAS_PORT" in (tmp_path / "log").read_text()
 
 
@@ -167,17 +169,17 @@ def test_it_starts_without_s3_and_stops_at_once_with_a_stream_open(live_environ,
     url = f"http://127.0.0.1:{port}"
     try:
         wait_alive(url, process, log)
-        ready = requests.get(f"{url}/readyz", timeout=20)
+        ready = requests.get(f"{url}/readyz", timeout=60)
         assert ready.status_code == 503
         assert (ready.json()["redis"], ready.json()["s3"] == "ok") == ("ok", False)
         queue.submit("00000000-0000-0000-0000-000000000001", {})
-        stream = requests.get(f"{url}/apiv1/jobs/00000000-0000-0000-0000-000000000001/events", stream=True, timeout=30)
+        stream = requests.get(f"{url}/apiv1/jobs/00000000-0000-0000-0000-000000000001/events", stream=True, timeout=60)
         assert stream.status_code == 200
         began = time.monotonic()
     finally:
         process.terminate()
-    assert process.wait(timeout=30) == 0
-    assert time.monotonic() - began < 10
+    assert process.wait(timeout=60) == 0
+    assert time.monotonic() - began < BUSY_SECONDS
 
 
 def test_what_a_killed_server_left_in_scratch_is_swept_at_the_next_start(live_environ, tmp_path):
@@ -189,13 +191,13 @@ def test_what_a_killed_server_left_in_scratch_is_swept_at_the_next_start(live_en
     upload.start()
     wait_until(lambda: scratch.exists() and list(scratch.iterdir()))
     _kill_family(process)
-    upload.join(timeout=10)
+    upload.join(timeout=60)
     (left,) = scratch.iterdir()
     os.utime(left, (1, 1))
     process = start_api(environ, tmp_path / "log")
     wait_alive(f"http://127.0.0.1:{port}", process, tmp_path / "log")
     process.terminate()
-    process.wait(timeout=30)
+    process.wait(timeout=60)
     assert not list(scratch.iterdir())
 
 
@@ -211,7 +213,7 @@ def _upload_without_end(url: str) -> None:
             time.sleep(0.1)
 
     with pytest.raises(requests.ConnectionError):
-        requests.post(url + URL, data=trickle(), timeout=30)
+        requests.post(url + URL, data=trickle(), timeout=60)
 
 
 def _kill_family(process: subprocess.Popen[bytes]) -> None:

@@ -200,14 +200,14 @@ def live_environ(live_environ):
 
 def test_a_download_under_gunicorn_outlasts_the_sweep(live, player, storage, queue, redis, sweep, tmp_path):
     base = live.url
-    songhash = requests.post(f"{base}/apiv1/separate", data=song_bytes(), timeout=10).json()["songhash"]
+    songhash = requests.post(f"{base}/apiv1/separate", data=song_bytes(), timeout=60).json()["songhash"]
     claim = queue.claim("w")
     player.finish(claim)
     (tmp_path / "big").write_bytes(bytes(range(256)) * (BIG // 256))
     storage.put_stem(f"{songhash}-vocals.mp3", tmp_path / "big")
     redis.hincrby(f"job:{songhash}", "finished_ms", -48 * 3600 * 1000)
     redis.delete(f"held:{songhash}")
-    with requests.get(f"{base}/apiv1/track/{songhash}-vocals", stream=True, timeout=10) as answer:
+    with requests.get(f"{base}/apiv1/track/{songhash}-vocals", stream=True, timeout=60) as answer:
         chunks = answer.iter_content(1 << 16)
         read = len(next(chunks))
         assert sweep() == []

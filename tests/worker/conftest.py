@@ -46,7 +46,7 @@ class Bench:
         path.write_text(json.dumps(wish))
         self.storage.put_input(songhash, path)
 
-    def until(self, songhash, *states, seconds=20):
+    def until(self, songhash, *states, seconds=60):
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             job = self.queue.get(songhash)
@@ -64,14 +64,14 @@ class Bench:
     def ended(self, worker):
         """Waits until a worker that stops by itself has stopped."""
         (thread,) = (thread for one, thread in self.workers if one is worker)
-        thread.join(timeout=15)
+        thread.join(timeout=60)
         assert not thread.is_alive()
 
     def close(self):
         for worker, _ in self.workers:
             worker.stop()
         for _, thread in self.workers:
-            thread.join(timeout=15)
+            thread.join(timeout=60)
 
 
 @pytest.fixture

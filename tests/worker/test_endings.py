@@ -17,7 +17,7 @@ def _disarmed():
     failpoints.disarm()
 
 
-def stems_gone(bench, songhash, seconds=5):
+def stems_gone(bench, songhash, seconds=60):
     deadline = time.monotonic() + seconds
     while bench.storage.stems_of(songhash) and time.monotonic() < deadline:
         time.sleep(0.05)

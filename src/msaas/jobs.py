@@ -16,7 +16,7 @@ import jsonpickle
 from msaas.errors import InvalidOption, NotFound
 
 # Raised when the same request would give other bytes: new weights under an old name, another encoder.
-RESULT_VERSION = 3
+RESULT_VERSION = 4
 NAMESPACE = uuid.UUID("6d736161-732e-5073-9e6f-6e6768617368")
 
 STEM_NAME = re.compile(r"[a-z0-9_]{1,32}")

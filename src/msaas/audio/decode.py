@@ -14,6 +14,7 @@ from msaas.audio.container import frames, nothing_decodes, open_song
 from msaas.audio.limits import Limits
 from msaas.audio.mix import matrix
 from msaas.audio.resample import Block, Resampler
+from msaas.audio.source.findings import Findings
 from msaas.audio.stats import TrackStats, measure
 from msaas.errors import AudioTooLong, DecodedTooLarge
 
@@ -24,17 +25,13 @@ SLICE_SAMPLES = 1 << 16  # and large ones are cut, so that copies stay small
 
 
 @dataclass
-class DecodeReport:
+class DecodeReport(Findings):
     """What one pass over a song met. Filled while iterating; rate and channels are the first frame's."""
 
     samples_in: int = 0
     sample_rate_in: int = 0
     channels_in: int = 0
-    skipped_packets: int = 0
     non_finite_samples: int = 0
-
-    def count_skipped(self) -> None:
-        self.skipped_packets += 1
 
 
 class Decoder:
@@ -62,10 +59,10 @@ class Decoder:
         """Slices of [self.channels, n] at the song's own rate, finite and within the limits."""
         meter, convert = _Meter(self.limits, report), _ToFloat()
         with open_song(self.path) as song:
-            for frame in frames(song, report.count_skipped):
+            for frame in frames(song, report):
                 samples = convert(frame)
                 if samples is None:
-                    report.count_skipped()
+                    report.skip(frame.samples / frame.sample_rate)
                     continue
                 meter.count(frame)
                 weights = matrix(tuple(channel.name for channel in frame.layout.channels), self.channels)

@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from fractions import Fraction
 from pathlib import Path
 
-import av
 from av.audio.frame import AudioFrame
 
 from msaas.audio import isolate
 from msaas.audio.container import OpenSong, frames, nothing_decodes, open_song
 from msaas.audio.limits import Limits
+from msaas.audio.source.account import GUESSED_DURATIONS, declared_seconds
+from msaas.audio.source.findings import Findings
 from msaas.errors import AudioTooLong
 
 MAX_SKIPPED_PACKETS = 5_000  # two minutes of undecodable MP3: more garbage than that ahead of a song is no song
-
-# Their durations are FFmpeg's guess from the first bit rate met, many times too long for a quiet VBR opening.
-_GUESSED_DURATIONS = frozenset(
-    ("mp3", "aac", "ac3", "eac3", "dts", "dtshd", "loas", "mlp", "truehd", "amr", "mpeg", "mpegts")
-)
-_UNITS_PER_SECOND = av.time_base  # of a container's duration
 
 
 @dataclass(frozen=True)
@@ -42,12 +36,13 @@ def probe(path: Path, limits: Limits) -> Probe:
     """Raises NotAudio; AudioTooLong where a header worth believing says so; OSError where the file cannot be read."""
     with open_song(path) as song:
         frame = _first_frame(song)
-        duration = _declared_seconds(song)
+        part = song.part
+        duration = declared_seconds(part) if song.is_whole else None  # that of a chain's first link is not the song's
         if duration is not None and duration > limits.max_duration_seconds and _believable(song, duration, path):
             raise AudioTooLong(f"{duration:.0f} seconds; the limit is {limits.max_duration_seconds:g}")
         return Probe(
-            container=song.container.format.name,
-            codec=song.stream.codec_context.codec.canonical_name,
+            container=part.container.format.name,
+            codec=part.stream.codec_context.codec.canonical_name,
             sample_rate=frame.sample_rate,
             channels=frame.layout.nb_channels,
             duration_seconds=duration,
@@ -65,33 +60,29 @@ def probe_isolated(path: Path, limits: Limits, timeout_seconds: float = 10, cpu_
 
 
 def _first_frame(song: OpenSong) -> AudioFrame:
-    skipped = 0
-
-    def count() -> None:
-        nonlocal skipped
-        skipped += 1
-        if skipped >= MAX_SKIPPED_PACKETS:
-            raise nothing_decodes(song)
-
-    for frame in frames(song, count):
+    for frame in frames(song, _Patience(song)):
         return frame
     raise nothing_decodes(song)
 
 
-def _declared_seconds(song: OpenSong) -> float | None:
-    stream, container = song.stream, song.container
-    if stream.duration and stream.time_base and stream.duration > 0:
-        return float(stream.duration * stream.time_base)
-    if container.duration and container.duration > 0:
-        return float(Fraction(container.duration, _UNITS_PER_SECOND))
-    return None
+class _Patience(Findings):
+    """Ends where too much does not decode."""
+
+    def __init__(self, song: OpenSong) -> None:
+        super().__init__()
+        self._song = song
+
+    def skip(self, seconds: float = 0.0) -> None:
+        super().skip(seconds)
+        if self.skipped_packets >= MAX_SKIPPED_PACKETS:
+            raise nothing_decodes(self._song)
 
 
 def _believable(song: OpenSong, seconds: float, path: Path) -> bool:
     """A header is no ground to refuse a song that is short: recorders leave 0xFFFFFFFF where they were cut off."""
-    if not _GUESSED_DURATIONS.isdisjoint(song.container.format.name.split(",")):
+    if not GUESSED_DURATIONS.isdisjoint(song.part.container.format.name.split(",")):
         return False
-    codec = song.stream.codec_context
+    codec = song.part.stream.codec_context
     if not codec.name.startswith("pcm_"):
         return True
     bytes_per_second = codec.sample_rate * codec.channels * codec.format.bytes

@@ -174,6 +174,7 @@ def events(api, songhash):
 def show(bar, job):
     bar.n = round(100 * job["progress"])
     place = "" if job["queue_position"] is None else f", {job['queue_position']} songs ahead"
+    place += f", {job['waiting_for']['detail']}" if job.get("waiting_for") else ""
     left = "" if job["eta_seconds"] is None else f", about {job['eta_seconds']:.0f} s left"
     bar.set_description_str(f"{job['state']} {job['stage']}{place}{left}")
 

@@ -309,6 +309,12 @@ JOB_CODES: Mapping[str, str] = {
     "internal_error": "something went wrong in the worker; its log has the details",
 }
 
+# of a queued job's `waiting_for`: what has to come before anybody can run it
+WAIT_CODES: Mapping[str, str] = {
+    "no_worker": "no worker is ready: none runs, or those that run are still loading their model",
+    "model_not_offered": "workers are ready, and none of them offers the model (MSAAS_MODEL, MSAAS_MODELS)",
+}
+
 # of what the Python client raises, `msaas separate --json` prints and the local stack says; the page has `unreachable`
 CLIENT_CODES: Mapping[str, str] = {
     "client_error": "the client cannot go on; the other codes here are narrower",

@@ -18,6 +18,7 @@ from msaas.commands import there
 from msaas.commands.outcome import plan
 from msaas.commands.progress import Progress
 from msaas.queue import Queue
+from msaas.queue.offers import Worker
 from tests.client.standin import DONE, FAILED, HASH, QUEUED, RUNNING, Answer, Api
 from tests.test_sample_requests import dropping
 from tests.web.conftest import STEMS, song_bytes
@@ -231,6 +232,21 @@ def test_jobs_tells_of_one_song_and_of_all(
     assert "state     separating, 50%" in said or "state     separating, about" in said
     assert cli.main(["jobs", waiting, "--url", url, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["state"] == "queued"
+
+
+def test_jobs_and_progress_say_what_a_song_waits_for(
+    url: str, two_jobs: tuple[str, str], queue: Queue, capsys: pytest.CaptureFixture[str]
+) -> None:
+    waiting = two_jobs[1]
+    assert cli.main(["jobs", waiting, "--url", url]) == 0
+    said = capsys.readouterr().out
+    assert "state     queued, waits for a worker\n" in said
+    assert "waiting   no worker is ready yet" in said
+    queue.announce(Worker("another", ("htdemucs",)))
+    assert cli.main(["jobs", waiting, "--url", url]) == 0
+    said = capsys.readouterr().out
+    assert "state     queued, waits for a worker that offers its model\n" in said
+    assert "waiting   no worker that is up now offers htdemucs_mini (they offer htdemucs)" in said
 
 
 def test_jobs_of_a_song_that_is_unknown_is_one_line_and_status_1(url: str, capsys: pytest.CaptureFixture[str]) -> None:

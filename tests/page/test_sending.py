@@ -80,6 +80,24 @@ def test_lanes_fill_while_the_song_is_being_separated(page):
         assert left > 2 * right > 0, stem  # a thin line where nothing is yet
 
 
+def test_a_song_that_nobody_can_run_says_what_it_waits_for(page):
+    job = {"songhash": NOBODY, "state": "queued", "stage": "", "progress": 0, "queue_position": 0, "options": None}
+    job |= {"model": "htdemucs", "stems": {}, "eta_seconds": None, "duration_seconds": 180, "error": None}
+    words = {
+        "no_worker": "Waiting for a worker to start",
+        "model_not_offered": "Waiting for a worker that has this model",
+        None: "Next in line",
+    }
+    page.route("**/events", lambda route: route.abort())
+    for code, text in words.items():
+        waiting_for = code and {"code": code, "detail": "for programs"}
+        page.route(f"**/jobs/{NOBODY}", lambda route, body=job | {"waiting_for": waiting_for}: route.fulfill(json=body))
+        page.goto(f"/#/job/{NOBODY}")
+        page.reload()
+        expect(page.locator("#stage")).to_have_text(text)
+        page.unroute(f"**/jobs/{NOBODY}")
+
+
 def test_cancel_stops_the_song(page, service):
     pick(page, ("Long.flac", flac(tune(120, seed=706))))
     expect(page).to_have_url(JOB_ADDRESS)

@@ -12,6 +12,7 @@ from datetime import datetime
 import pytest
 
 from msaas.jobs import State
+from msaas.queue.offers import Worker
 from msaas.web.archive import ZIP64_BYTES, Member, zip_chunks
 
 from .conftest import STEMS, URL, Player, song_bytes
@@ -19,8 +20,8 @@ from .test_separate import RAW, problem
 from .test_tracks import NOBODY
 
 FIELDS = {
-    "songhash", "state", "stage", "progress", "queue_position", "eta_seconds", "attempts", "error", "model", "options",
-    "duration_seconds", "stems", "timings", "created_at", "started_at", "finished_at",
+    "songhash", "state", "stage", "progress", "queue_position", "eta_seconds", "waiting_for", "attempts", "error",
+    "model", "options", "duration_seconds", "stems", "timings", "created_at", "started_at", "finished_at",
 }  # fmt: skip
 
 
@@ -64,6 +65,39 @@ def test_a_job_reads_as_the_contract_says_in_every_state(client, queue, player):
     assert all(client.get(link).status_code == 200 for link in ended["stems"].values())
 
 
+def test_a_song_that_no_live_worker_runs_says_what_it_waits_for(client, queue, player):
+    other = post(client, 300)
+    assert queue.finish(queue.claim("w"), {"stems": {}}, 6.0)  # so that there is a pace
+    first, second = post(client, 400), post(client, 500)
+    seen = view(client, second)
+    assert (seen["state"], seen["eta_seconds"], seen["waiting_for"]["code"]) == ("queued", None, "no_worker")
+
+    queue.announce(Worker("another", ("htdemucs",)))
+    seen = view(client, second)
+    assert (seen["queue_position"], seen["waiting_for"]["code"]) == (1, "model_not_offered")
+    assert "htdemucs_mini" in seen["waiting_for"]["detail"]
+
+    queue.announce(Worker("ours", ("htdemucs_mini",)))
+    seen = view(client, second)
+    assert (seen["waiting_for"], seen["queue_position"]) == (None, 1)
+    assert seen["eta_seconds"] is not None
+    assert queue.claim("ours").songhash == first
+    assert view(client, first)["waiting_for"] is None
+    assert view(client, other)["waiting_for"] is None
+
+
+def test_readiness_and_models_tell_what_live_workers_offer(make_app, queue):
+    client = make_app(models=("htdemucs",)).test_client()
+    queue.announce(Worker("one", ("htdemucs_mini",)))
+    queue.announce(Worker("two", ("htdemucs_mini", "not_asked_for")))
+    queue.announce(Worker("loading"))
+    ready = client.get("/readyz")
+    assert (ready.status_code, ready.json["workers"]) == (200, 2)
+    assert ready.json["models"] == {"htdemucs_mini": 2, "htdemucs": 0}
+    offered = {model["name"]: model["workers"] for model in client.get("/apiv1/models").json["models"]}
+    assert offered == ready.json["models"]
+
+
 def test_times_are_iso_8601_in_utc(client, done):
     seen = view(client, done)
     for name in ("created_at", "started_at", "finished_at"):
@@ -95,7 +129,8 @@ def test_a_uuid_pushed_by_hand_is_a_job_that_can_be_seen(client, redis, queue):
     assert view(client, NOBODY)["state"] == "running"
 
 
-def test_a_queued_job_has_an_eta_once_a_song_was_done(client, player):
+def test_a_queued_job_has_an_eta_once_a_song_was_done(client, player, queue):
+    queue.announce(Worker("player", ("htdemucs_mini",)))
     first, second = post(client, 400), post(client, 500)
     assert view(client, second)["eta_seconds"] is None
     assert player.work() == first

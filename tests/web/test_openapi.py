@@ -160,7 +160,7 @@ def test_real_jobs_fit_the_schema_in_every_state_and_have_no_member_that_it_does
         ("/apiv1/models", "Offer"),
         ("/apiv1", "Index"),
         ("/healthz", "Status"),
-        ("/readyz", "Status"),
+        ("/readyz", "Readiness"),
     ],
 )
 def test_real_lists_fit_their_schemas_and_have_no_member_that_they_do_not_name(path, schema, spec, client, done):

@@ -70,7 +70,8 @@ def test_every_call_that_needs_s3_is_a_503_while_it_is_away(without_s3, queue, s
 
 
 def test_being_alive_asks_nobody_and_being_ready_names_who_is_away(client, without_redis, without_s3):
-    assert client.get("/readyz").json == {"status": "ok", "redis": "ok", "s3": "ok"}
+    ready = {"status": "ok", "redis": "ok", "s3": "ok", "workers": 0, "models": {"htdemucs_mini": 0}}
+    assert client.get("/readyz").json == ready
     for one, away, there in ((without_redis, "redis", "s3"), (without_s3, "s3", "redis")):
         assert one.get("/healthz").json == {"status": "ok"}
         answer = one.get("/readyz")

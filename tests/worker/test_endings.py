@@ -8,6 +8,7 @@ import pytest
 
 from msaas import failpoints
 from msaas.errors import StorageFull
+from msaas.local.processes import wait_until
 from msaas.worker import scratch, supervisor
 
 
@@ -98,3 +99,20 @@ def test_scratch_of_a_killed_worker_is_swept_and_that_of_a_live_one_is_not(tmp_p
 def test_a_folder_that_is_only_just_made_is_left_alone(tmp_path):
     (tmp_path / f"{scratch.PREFIX}new").mkdir()
     assert scratch.sweep(tmp_path) == 0
+
+
+def test_a_worker_says_what_it_offers_from_its_readiness_to_its_end(bench):
+    worker = bench.worker(models=("htdemucs",))
+    assert wait_until(lambda: bench.queue.workers().offering("htdemucs") == 1, 20)
+    assert bench.queue.workers().offering("htdemucs_mini") == 1
+    assert worker.ready()[1]["offers"] == ("htdemucs_mini", "htdemucs")
+    worker.stop()
+    bench.ended(worker)
+    assert not bench.queue.workers().live
+
+
+def test_a_worker_without_its_weights_lives_and_offers_nothing(bench, monkeypatch):
+    monkeypatch.setenv("STUB_NOT_READY", "1")
+    bench.worker()
+    assert wait_until(lambda: any("model_unavailable" in one.trouble for one in bench.queue.workers().live), 20)
+    assert bench.queue.workers().ready == 0

@@ -19,6 +19,14 @@ class JobError:
 
 
 @dataclass(frozen=True)
+class WaitingFor:
+    """What has to come before anybody can run a queued job: `code` for programs, `detail` for people."""
+
+    code: str
+    detail: str
+
+
+@dataclass(frozen=True)
 class Job:
     """One song's way through the service, as it stood when it was asked about."""
 
@@ -28,6 +36,7 @@ class Job:
     progress: float = 0.0  # 0 to 1
     queue_position: int | None = None  # songs ahead; None once it is in work
     eta_seconds: float | None = None
+    waiting_for: WaitingFor | None = None  # of a queued job that nobody can run just now
     attempts: int = 0
     error: JobError | None = None
     message: str = ""
@@ -57,7 +66,7 @@ class Job:
     @classmethod
     def from_view(cls, view: Mapping[str, Any]) -> Job:
         """Raises KeyError where it is no job's view."""
-        error = view.get("error")
+        error, awaited = view.get("error"), view.get("waiting_for")
         return cls(
             songhash=str(view["songhash"]),
             state=str(view["state"]),
@@ -65,6 +74,7 @@ class Job:
             progress=float(view.get("progress") or 0),
             queue_position=view.get("queue_position"),
             eta_seconds=view.get("eta_seconds"),
+            waiting_for=WaitingFor(str(awaited["code"]), str(awaited["detail"])) if awaited else None,
             attempts=int(view.get("attempts") or 0),
             error=JobError(str(error["code"]), str(error["detail"])) if error else None,
             message=str(view.get("message") or ""),

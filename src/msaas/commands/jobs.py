@@ -38,6 +38,7 @@ def job_lines(job: Job) -> Iterator[str]:
         "songhash": job.songhash,
         "state": doing(job) + percent,
         "reason": f"{job.error.detail} ({job.error.code})" if job.error else "",
+        "waiting": job.waiting_for.detail if job.waiting_for else "",
         "model": job.model or "",
         "options": ", ".join(f"{name} {_shown(value)}" for name, value in (job.options or {}).items() if value),
         "attempts": str(job.attempts),

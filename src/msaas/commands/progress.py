@@ -13,6 +13,7 @@ from msaas.client.models import Job
 
 # A log shows that a long song is alive, and is not filled by it.
 LINE_SECONDS = 30.0
+WAITS = {"no_worker": "waits for a worker", "model_not_offered": "waits for a worker that offers its model"}
 
 
 class Progress:
@@ -51,11 +52,11 @@ class _Bar:
 class _Lines:
     def __init__(self, title: str, out: TextIO) -> None:
         self._title, self._out = title, out
-        self._told = ("", "")
+        self._told = ("", "", "")
         self._told_at = 0.0
 
     def show(self, job: Job) -> None:
-        now, news = time.monotonic(), (job.state, job.stage)
+        now, news = time.monotonic(), (job.state, job.stage, job.waiting_for.code if job.waiting_for else "")
         if news == self._told and now - self._told_at < LINE_SECONDS:
             return
         self._told, self._told_at = news, now
@@ -68,10 +69,12 @@ class _Lines:
 
 
 def doing(job: Job) -> str:
-    """`queued, 2 songs ahead`; `separating, about 40 s left`."""
+    """`queued, 2 songs ahead`; `queued, waits for a worker`; `separating, about 40 s left`."""
     what = job.stage if job.state == "running" and job.stage else job.state
     if job.queue_position:
         what += f", {job.queue_position} song{'s' if job.queue_position > 1 else ''} ahead"
+    if job.waiting_for:
+        what += f", {WAITS.get(job.waiting_for.code, job.waiting_for.detail)}"
     if job.eta_seconds is not None and not job.ended:
         what += f", about {job.eta_seconds:.0f} s left"
     return what

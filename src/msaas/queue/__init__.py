@@ -21,6 +21,9 @@ from redis.retry import Retry
 from msaas import failpoints
 from msaas.errors import Conflict, QueueFull, QueueUnavailable, QuotaExceeded
 from msaas.jobs import Job, State, record_json
+from msaas.queue.line import Line, look
+from msaas.queue.offers import Offers, Worker, Workers
+from msaas.queue.pace import weight_of
 from msaas.settings import Settings
 
 WAITING = "toWorkers"
@@ -120,6 +123,7 @@ class Queue:
         self.redis: Any = redis  # its stubs speak of bytes; decode_responses gives str
         self.lease_ms = int(lease_seconds * 1000)
         self.max_attempts = max_attempts
+        self._offers = Offers(redis)
         self._scripts = {name: redis.register_script(_source(name)) for name in SCRIPTS}
 
     @classmethod
@@ -210,9 +214,17 @@ class Queue:
             return Counts(*pipe.execute())
 
     def pace(self) -> dict[str, float]:
-        """Moving averages: `seconds_per_job`, `seconds_per_audio_second`. Empty before the first job is done."""
+        """Moving averages: `seconds_per_job`, and `seconds_per_audio_second`, which weighs songs by their length.
+
+        Empty before the first job is done. `run_seconds` and `audio_seconds` are the sums that the latter is made of.
+        """
         with redis_errors():
             return {name: float(value) for name, value in self.redis.hgetall(PACE).items()}
+
+    def line(self, position: int) -> Line:
+        """What is in work, and ahead of a song at this position."""
+        with redis_errors():
+            return look(self.redis, position)
 
     # --- the worker's moves
 
@@ -237,7 +249,7 @@ class Queue:
 
     def finish(self, claim: Claim, result: Mapping[str, Any], audio_seconds: float) -> bool:
         """False where the job was no longer this claim's: nothing has changed."""
-        return bool(self._run("finish", claim.songhash, claim.fence, record_json(result), audio_seconds))
+        return bool(self._run("finish", claim.songhash, claim.fence, record_json(result), weight_of(audio_seconds)))
 
     def fail(self, claim: Claim, error: Mapping[str, Any], *, retry: bool) -> str:
         """`queued` (another run follows), `failed`, or `` where the job was no longer this claim's."""
@@ -253,7 +265,21 @@ class Queue:
         mine = (job for job in jobs if job is not None and job.worker == worker and job.state is State.RUNNING)
         return [Claim(job.songhash, str(job.fence), job) for job in mine]
 
+    def announce(self, worker: Worker) -> None:
+        """A worker's word that it lives and what it runs; good for OFFER_SECONDS."""
+        with redis_errors():
+            self._offers.announce(worker)
+
+    def withdraw(self, name: str) -> None:
+        with redis_errors():
+            self._offers.withdraw(name)
+
     # --- anyone's moves
+
+    def workers(self) -> Workers:
+        """Those that live, and what they offer."""
+        with redis_errors():
+            return self._offers.workers()
 
     def reap(self) -> dict[str, str]:
         """Requeues or buries what lost its worker; songhash ▸ `queued` or `failed`."""

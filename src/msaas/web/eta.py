@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import heapq
+from collections.abc import Mapping, Sequence
 
 from msaas.jobs import Job, State
+from msaas.queue.line import NOBODY, Line
+from msaas.queue.pace import weight_of
 
 # Before this much is done, a run's own speed says less than the average of those before it.
 TRUSTED_PROGRESS = 0.05
 
 
 def eta_seconds(
-    job: Job, *, position: int | None = None, in_work: int = 0, pace: Mapping[str, float], now: float
+    job: Job, *, line: Line = NOBODY, workers: int = 0, pace: Mapping[str, float], now: float
 ) -> float | None:
     """Seconds until the stems are there: 0 when done, None where there is nothing to go by.
 
-    `position` counts the songs ahead, `in_work` the songs being separated, `pace` is Queue.pace(), `now` is seconds
-    since 1970.
+    `line` is what is in work and ahead of a queued job, `workers` how many may run it, `pace` is Queue.pace(), `now`
+    is seconds since 1970.
     """
     if job.state is State.DONE:
         return 0.0
     if job.state is State.RUNNING:
         return _of_running(job, pace, now)
     if job.state is State.QUEUED:
-        return _of_queued(job, position, in_work, pace)
+        return _of_queued(job, line, workers, pace, now)
     return None
 
 
@@ -35,17 +38,30 @@ def _of_running(job: Job, pace: Mapping[str, float], now: float) -> float | None
     return None if expected is None else max(0.0, expected - elapsed)
 
 
-def _of_queued(job: Job, position: int | None, in_work: int, pace: Mapping[str, float]) -> float | None:
-    """Those ahead, those in work (half done each, on average), then its own run; as many at once as are now."""
+def _of_queued(job: Job, line: Line, workers: int, pace: Mapping[str, float], now: float) -> float | None:
+    """Its own run, once a worker is free for it: those ahead go, in their order, to whoever is free first."""
     own, per_job = _run_seconds(job, pace), pace.get("seconds_per_job")
     if own is None or per_job is None:
         return None
-    ahead = ((position or 0) + in_work / 2) * per_job
-    return ahead / max(in_work, 1) + own
+    free_in = _free_in(line, workers, per_job, pace, now)
+    for one in line.ahead:
+        seconds = _run_seconds(one, pace)
+        heapq.heapreplace(free_in, free_in[0] + (per_job if seconds is None else seconds))
+    return free_in[0] + line.more_ahead * per_job / len(free_in) + own
+
+
+def _free_in(line: Line, workers: int, per_job: float, pace: Mapping[str, float], now: float) -> list[float]:
+    """Seconds until each worker has done what it is at, as a heap; at least one. Beyond the look a run is half done."""
+    left = [_of_running(one, pace, now) for one in line.in_work]
+    busy = [per_job if seconds is None else seconds for seconds in left] + [per_job / 2] * line.more_in_work
+    idle: Sequence[float] = [0.0] * max(workers - len(busy), 0 if busy else 1)
+    free_in = [*busy, *idle]
+    heapq.heapify(free_in)
+    return free_in
 
 
 def _run_seconds(job: Job, pace: Mapping[str, float]) -> float | None:
     duration, per_second = job.upload.get("duration_seconds"), pace.get("seconds_per_audio_second")
     if duration and per_second:
-        return float(duration) * per_second
+        return weight_of(float(duration)) * per_second
     return pace.get("seconds_per_job")

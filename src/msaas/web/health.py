@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from typing import Any
 
 from flask import Blueprint, Response, jsonify
 
-from msaas.errors import Unavailable
+from msaas.errors import QueueUnavailable, Unavailable
 from msaas.web.openapi import Answer, as_json, documented
 from msaas.web.problems import problem
-from msaas.web.services import services
+from msaas.web.services import Services, services
 
 log = logging.getLogger(__name__)
 calls = Blueprint("health", __name__)
@@ -54,7 +55,8 @@ def alive() -> Response:
 @documented(
     "Can it reach Redis and the object store?",
     "service",
-    answers={200: Answer("Yes", as_json("Status"))},
+    description="`workers` and `models` say what lives: none is no reason not to be ready, since songs wait for them.",
+    answers={200: Answer("Yes", as_json("Readiness"))},
     problems={503: ["not_ready"]},
 )
 def ready() -> Response:
@@ -62,10 +64,22 @@ def ready() -> Response:
     found = {"redis": _check(parts.queue.ping), "s3": _check(parts.storage.ping)}
     away = [f"{name}: {answer}" for name, answer in found.items() if answer != "ok"]
     if not away:
-        return jsonify(status="ok", **found)
+        return jsonify(status="ok", **found, **_workers(parts))
     response = problem(503, "not_ready", "; ".join(away), **found)
     response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
     return response
+
+
+def _workers(parts: Services) -> dict[str, Any]:
+    """How many workers are ready, and how many offer each model that a request may name."""
+    try:
+        workers = parts.queue.workers()
+    except QueueUnavailable:  # gone since it was asked a moment ago; the next probe says so
+        return {"workers": 0, "models": {}}
+    return {
+        "workers": workers.ready,
+        "models": {name: workers.offering(name) for name in parts.settings.allowed_models},
+    }
 
 
 def _check(ping: Callable[[], object]) -> str:

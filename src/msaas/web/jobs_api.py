@@ -35,14 +35,22 @@ def known_job(parts: Services, songhash: str) -> Job:
 
 
 def current_view(parts: Services, job: Job) -> dict[str, Any]:
-    """With what only Redis knows around the record: position and pace."""
-    if job.state is State.QUEUED:
-        position, in_work = parts.queue.position(job.songhash), parts.queue.counts().in_work
-    else:
-        position, in_work = None, 0
+    """With what only Redis knows around the record: position, pace, those ahead, and who could run it."""
+    around = _queued(parts, job) if job.state is State.QUEUED else {"eta": _eta(parts, job)}
+    return job_view(job, callbacks=parts.callbacks.of(job.songhash), **around)
+
+
+def _queued(parts: Services, job: Job) -> dict[str, Any]:
+    position, workers = parts.queue.position(job.songhash), parts.queue.workers()
+    if waiting_for := workers.why_waiting(job.model):
+        return {"position": position, "waiting_for": waiting_for}  # nobody can tell how long
+    line = workers.served(parts.queue.line(position or 0))
+    return {"position": position, "eta": _eta(parts, job, line=line, workers=workers.offering(job.model))}
+
+
+def _eta(parts: Services, job: Job, **known: Any) -> float | None:
     pace = {} if job.state.ended else parts.queue.pace()
-    eta = eta_seconds(job, position=position, in_work=in_work, pace=pace, now=time.time())
-    return job_view(job, position=position, eta=eta, callbacks=parts.callbacks.of(job.songhash))
+    return eta_seconds(job, pace=pace, now=time.time(), **known)
 
 
 @calls.get("/apiv1/jobs/<songhash>")

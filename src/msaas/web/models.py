@@ -22,10 +22,13 @@ calls = Blueprint("models", __name__)
 def get_models() -> Response:
     """`sources` is null until a worker has loaded that model."""
     parts = services()
-    settings = parts.settings
+    settings, workers = parts.settings, parts.queue.workers()
     return jsonify(
         default=settings.model,
-        models=[{"name": name, "sources": parts.queue.model_sources(name)} for name in settings.allowed_models],
+        models=[
+            {"name": name, "sources": parts.queue.model_sources(name), "workers": workers.offering(name)}
+            for name in settings.allowed_models
+        ],
         formats=EXTENSIONS,
         bitrates=MP3_BITRATES,
         limits={"upload_bytes": settings.max_upload_bytes, "duration_seconds": settings.max_duration_seconds},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from msaas.errors import JOB_CODES, PROBLEM_CODES
+from msaas.errors import JOB_CODES, PROBLEM_CODES, WAIT_CODES
 from msaas.jobs import EXTENSIONS, MP3_BITRATES, STEM_NAME, State
 from msaas.web.callback import LONGEST_URL
 
@@ -79,6 +79,10 @@ JOB = an_object(
         "progress": {"type": "number", "minimum": 0, "maximum": 1},
         "queue_position": nullable("integer", minimum=0, description="songs ahead; null unless queued"),
         "eta_seconds": nullable("number", minimum=0, description="until it is done; null where nobody can tell"),
+        "waiting_for": {
+            "oneOf": [ref("WaitingFor"), {"type": "null"}],
+            "description": "of a queued job that nobody can run just now: what has to come first",
+        },
         "attempts": {"type": "integer", "minimum": 0, "description": "runs so far"},
         "error": {"oneOf": [ref("JobError"), {"type": "null"}], "description": "of a failed job only"},
         "model": nullable("string", description="the one that ran; before that the one asked for"),
@@ -117,6 +121,10 @@ SCHEMAS: dict[str, Schema] = {
     "JobError": an_object(
         {"code": {"type": "string", "enum": list(JOB_CODES)}, "detail": {"type": "string"}},
         description="\n".join(f"- `{code}`: {meaning}" for code, meaning in JOB_CODES.items()),
+    ),
+    "WaitingFor": an_object(
+        {"code": {"type": "string", "enum": list(WAIT_CODES)}, "detail": {"type": "string"}},
+        description="\n".join(f"- `{code}`: {meaning}" for code, meaning in WAIT_CODES.items()),
     ),
     "Options": an_object(
         {
@@ -200,6 +208,19 @@ SCHEMAS: dict[str, Schema] = {
     "Removed": an_object({"message": {"type": "string"}, "removed": NAMES}),
     "Emptied": an_object({"message": {"type": "string"}, "deleted": {"type": "integer"}}),
     "Status": an_object({"status": {"const": "ok"}}),
+    "Readiness": an_object(
+        {
+            "status": {"const": "ok"},
+            "redis": {"const": "ok"},
+            "s3": {"const": "ok"},
+            "workers": {"type": "integer", "minimum": 0, "description": "that are ready"},
+            "models": {
+                "type": "object",
+                "additionalProperties": {"type": "integer", "minimum": 0},
+                "description": "model that a request may name ▸ how many workers offer it",
+            },
+        }
+    ),
     "Index": an_object({"name": {"type": "string"}, "calls": {"type": "object"}}),
     "Offer": an_object(
         {
@@ -217,6 +238,7 @@ SCHEMAS: dict[str, Schema] = {
                 "oneOf": [NAMES, {"type": "null"}],
                 "description": "what it separates; null until a worker has loaded it",
             },
+            "workers": {"type": "integer", "minimum": 0, "description": "how many offer it now"},
         }
     ),
 }

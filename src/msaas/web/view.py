@@ -25,6 +25,7 @@ def job_view(
     *,
     position: int | None = None,
     eta: float | None = None,
+    waiting_for: Mapping[str, str] | None = None,
     callbacks: Iterable[Callback] = (),
 ) -> dict[str, Any]:
     """The contract's fields; `callbacks` and `message` are there only where there are any."""
@@ -35,6 +36,7 @@ def job_view(
         "progress": job.progress,
         "queue_position": position if job.state is State.QUEUED else None,
         "eta_seconds": None if eta is None else round(eta, 1),
+        "waiting_for": waiting_for,
         "attempts": job.attempts,
         "error": _error(job),
         "model": job.model_ran,

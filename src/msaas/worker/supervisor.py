@@ -30,7 +30,9 @@ from msaas.errors import (
     StorageUnavailable,
 )
 from msaas.jobs import Options, State
+from msaas.loops import Loop
 from msaas.queue import Backoff, Claim, Queue
+from msaas.queue.offers import ANNOUNCE_SECONDS, Worker
 from msaas.settings import Settings
 from msaas.storage import Storage
 from msaas.worker.heartbeat import Heartbeat
@@ -62,6 +64,8 @@ class Supervisor:
         self._deadline = float("inf")
         self._turned = time.monotonic()
         self._claim_in_doubt = False
+        self._prepared = False
+        self._announcing = Loop("announcing", self._announce, ANNOUNCE_SECONDS)
 
     # --- called from elsewhere
 
@@ -79,13 +83,19 @@ class Supervisor:
     def ready(self) -> tuple[bool, dict[str, Any]]:
         if self.process.ready is None or not self.process.alive:
             return False, {"ready": False, "reason": self.process.trouble or "the separation process restarts"}
-        return True, {"ready": True, **self.process.ready}
+        return True, {"ready": True, "offers": self.offers, **self.process.ready}
+
+    @property
+    def offers(self) -> tuple[str, ...]:
+        """The models it runs: none until it is ready. A process that is started anew in mid-job changes nothing."""
+        return self.settings.allowed_models if self._prepared else ()
 
     # --- the loop
 
     def run(self) -> None:
         log.info("worker started name=%s lease_seconds=%g", self.name, self.settings.lease_seconds)
         self._sweep_scratch()
+        self._announcing.start()
         backoff = Backoff(self.stopping)
         while not self.stopping.is_set():
             self._turned = time.monotonic()
@@ -96,9 +106,30 @@ class Supervisor:
             except (QueueUnavailable, StorageUnavailable) as error:
                 log.warning("worker waits reason=%s", error)
                 backoff.wait()
+        self._announcing.stop()
         self._release_doubtful()
         self.process.kill()
+        self._withdraw()
         log.info("worker stopped name=%s", self.name)
+
+    def _announce(self) -> None:
+        """Stopping, it offers nothing: the job in hand needs no word of it."""
+        if not self.stopping.is_set():
+            trouble = "" if self.offers else self.process.trouble
+            self.queue.announce(Worker(self.name, self.offers, trouble))
+
+    def _withdraw(self) -> None:
+        self._announcing.join(ANNOUNCE_SECONDS)  # its last word must not come after
+        try:
+            self.queue.withdraw(self.name)
+        except QueueUnavailable as error:
+            log.warning("what this worker offers is left to run out reason=%s", error)
+
+    def _note_prepared(self, prepared: bool) -> None:
+        """At once where it changes: songs wait for it."""
+        if prepared != self._prepared or not prepared:
+            self._prepared = prepared
+            self._announcing.wake()
 
     def _sweep_scratch(self) -> None:
         if swept := sweep(self.settings.scratch_dir):
@@ -107,8 +138,11 @@ class Supervisor:
     def _prepare(self) -> bool:
         """A worker whose weights are not there claims nothing: others may have them."""
         if self.process.alive and self.process.ready:
+            self._note_prepared(True)
             return True
-        if self.process.ensure_ready(self.stopping.is_set):
+        able = self.process.ensure_ready(self.stopping.is_set)
+        self._note_prepared(able)
+        if able:
             assert self.process.ready is not None  # noqa: S101 - what ensure_ready says
             self.queue.publish_model(self.settings.model, self.process.ready["model"])
             log.info("ready model=%s device=%s", self.settings.model, self.process.ready["device"])

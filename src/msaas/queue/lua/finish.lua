@@ -1,5 +1,5 @@
 -- Ends a job well. Its stems are in storage already, so whoever reads `done` can read them.
--- ARGV: songhash, fence, result JSON, seconds of audio
+-- ARGV: songhash, fence, result JSON, seconds of audio that the run counts as
 -- Returns 1, or 0 where the fence is old: nothing was changed.
 local songhash, fence = ARGV[1], ARGV[2]
 if not owns(songhash, fence) then
@@ -14,8 +14,17 @@ local function average(field, value)
   redis.call('HSET', pace, field, string.format('%.4f', before + (value - before) / 5))
 end
 average('seconds_per_job', seconds)
+
+-- Seconds of work over seconds of audio, both summed up with what came before fading at the same rate. So a long song
+-- weighs as much as it is long: an average of the ratios would let a clip, all overhead, count as much as an album.
+local function faded_sum(field, value)
+  local sum = (tonumber(redis.call('HGET', pace, field) or 0) or 0) * 4 / 5 + value
+  redis.call('HSET', pace, field, string.format('%.4f', sum))
+  return sum
+end
 if audio_seconds > 0 then
-  average('seconds_per_audio_second', seconds / audio_seconds)
+  local rate = faded_sum('run_seconds', seconds) / faded_sum('audio_seconds', audio_seconds)
+  redis.call('HSET', pace, 'seconds_per_audio_second', string.format('%.6f', rate))
 end
 
 redis.call('HDEL', job_key(songhash), 'error')

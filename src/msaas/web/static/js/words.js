@@ -48,6 +48,12 @@ export function plainly({ code = "", detail = "" }) {
   return detail ? detail[0].toUpperCase() + detail.slice(1) + (/[.!?]$/.test(detail) ? "" : ".") : "Something went wrong.";
 }
 
+/** code of what a queued song waits for ▸ what to tell a person */
+const WAITS = {
+  no_worker: "Waiting for a worker to start",
+  model_not_offered: "Waiting for a worker that has this model",
+};
+
 /** `75.2` ▸ `1:15` */
 export function clock(seconds) {
   const whole = Math.max(0, Math.floor(seconds + 1e-6));
@@ -76,7 +82,7 @@ export function bytes(count) {
 
 /** What a job is doing. @param {any} job as the API shows it */
 export function stageOf(job) {
-  if (job.state === "queued") return waitingWords(job.queue_position);
+  if (job.state === "queued") return WAITS[job.waiting_for?.code] ?? waitingWords(job.queue_position);
   if (job.state === "running") return STAGES[job.stage] ?? "Getting ready";
   return { done: "Done", failed: "It did not work", cancelled: "Cancelled" }[job.state] ?? job.state;
 }

@@ -1,0 +1,49 @@
+"""What stands between a waiting song and its turn: a bounded look at those in work and those ahead. Changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from msaas.jobs import Job
+
+WAITING = "toWorkers"
+PROCESSING = "toWorkers:processing"
+LOOK = 50  # songs in work, and as many ahead; a view is asked for twice a second by each event stream
+FIELDS = ("state", "model", "upload", "progress", "started_ms")
+
+
+@dataclass(frozen=True)
+class Line:
+    """Records as far as looked at, and how many there are beyond."""
+
+    in_work: Sequence[Job] = ()
+    ahead: Sequence[Job] = ()
+    more_in_work: int = 0
+    more_ahead: int = 0
+
+
+NOBODY = Line()
+
+
+def look(redis: Any, position: int) -> Line:
+    """`position`: songs ahead. Raises RedisError."""
+    with redis.pipeline(transaction=False) as pipe:
+        pipe.lrange(PROCESSING, 0, LOOK - 1).llen(PROCESSING).lrange(WAITING, 0, LOOK - 1)
+        in_work, all_in_work, waiting = pipe.execute()
+    ahead = waiting[:position]
+    found = _records(redis, [*in_work, *ahead])
+    return Line(found[: len(in_work)], found[len(in_work) :], all_in_work - len(in_work), max(0, position - len(ahead)))
+
+
+def _records(redis: Any, songhashes: Sequence[str]) -> tuple[Job, ...]:
+    with redis.pipeline(transaction=False) as pipe:
+        for songhash in songhashes:
+            pipe.hmget(f"job:{songhash}", FIELDS)
+        return tuple(_job(songhash, values) for songhash, values in zip(songhashes, pipe.execute(), strict=True))
+
+
+def _job(songhash: str, values: Sequence[str | None]) -> Job:
+    """One pushed by hand has no record yet."""
+    return Job.from_hash(songhash, {name: value for name, value in zip(FIELDS, values, strict=True) if value})

@@ -1,0 +1,106 @@
+"""What ETAs are made of: the pace of finished runs, and the line ahead of a song, both by the songs' own lengths.
+
+Runs take hundreds of seconds here, so that the seconds a busy machine takes between two lines of a test are nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from typing import Any
+
+import pytest
+
+from msaas.queue import Claim, Queue
+from msaas.queue.line import LOOK, NOBODY
+from msaas.web.eta import eta_seconds
+
+
+def submit(queue: Queue, seconds: float) -> str:
+    songhash = str(uuid.uuid4())
+    queue.submit(songhash, {"model": "m", "upload": json.dumps({"duration_seconds": seconds})})
+    return songhash
+
+
+def claimed(queue: Queue) -> Claim:
+    claim = queue.claim("w")
+    assert claim
+    return claim
+
+
+def ran(queue: Queue, redis: Any, audio_seconds: float, run_seconds: float) -> None:
+    """A job that took so long, as the record and Redis' clock have it."""
+    submit(queue, audio_seconds)
+    claim = claimed(queue)
+    seconds, microseconds = redis.time()
+    redis.hset(f"job:{claim.songhash}", "started_ms", int((seconds + microseconds / 1e6 - run_seconds) * 1000))
+    assert queue.finish(claim, {"stems": {}}, audio_seconds)
+
+
+def eta(queue: Queue, songhash: str, workers: int = 1) -> float:
+    job, position = queue.get(songhash), queue.position(songhash)
+    assert job is not None and position is not None
+    found = eta_seconds(job, line=queue.line(position), workers=workers, pace=queue.pace(), now=time.time())
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize("clip_seconds", [0.02, 1 / 44100])
+def test_three_clips_do_not_make_a_song_of_six_seconds_take_a_minute(queue, redis, clip_seconds):
+    for _ in range(3):
+        ran(queue, redis, clip_seconds, run_seconds=150)
+    assert eta(queue, submit(queue, 6)) == pytest.approx(150, rel=0.1)
+    # a longer song is foretold at a segment's pace, not at a clip's
+    queue.cancel(queue.waiting()[0])
+    assert eta(queue, submit(queue, 240)) == pytest.approx(4500, rel=0.1)
+
+
+def test_a_song_weighs_as_much_as_it_is_long(queue, redis):
+    ran(queue, redis, 240, run_seconds=6000)
+    for _ in range(3):
+        ran(queue, redis, 0.02, run_seconds=400)
+    assert eta(queue, submit(queue, 240)) == pytest.approx(6636, rel=0.1)
+
+
+def test_the_pace_follows_a_change_of_machine_within_a_few_songs(queue, redis):
+    for run_seconds in [6000] * 3 + [600] * 8:
+        ran(queue, redis, 240, run_seconds)
+    assert eta(queue, submit(queue, 240)) == pytest.approx(1084, rel=0.1)
+
+
+def test_behind_a_song_of_eight_minutes_its_minutes_are_told(queue, redis):
+    ran(queue, redis, 6, run_seconds=300)
+    ran(queue, redis, 60, run_seconds=2400)
+    rate = queue.pace()["seconds_per_audio_second"]
+    long, short, last = submit(queue, 480), submit(queue, 6), submit(queue, 6)
+    assert eta(queue, short) == pytest.approx(488 * rate, rel=0.01)
+    assert claimed(queue).songhash == long
+    assert eta(queue, short) == pytest.approx(488 * rate, rel=0.05)
+    assert eta(queue, last) == pytest.approx(496 * rate, rel=0.05)
+    assert eta(queue, short, workers=2) == pytest.approx(8 * rate, rel=0.01)
+
+
+def test_a_damaged_or_older_pace_starts_afresh(queue, redis):
+    redis.hset("toWorkers:pace", mapping={"seconds_per_job": "4", "seconds_per_audio_second": "75"})
+    ran(queue, redis, 8, run_seconds=200)
+    assert queue.pace()["seconds_per_audio_second"] == pytest.approx(25, rel=0.1)
+
+
+def test_the_line_is_looked_at_to_a_bound_and_counted_beyond(queue):
+    assert queue.line(0) == NOBODY
+    running = [submit(queue, 1) for _ in range(2)]
+    for _ in running:
+        claimed(queue)
+    waiting = [submit(queue, seconds) for seconds in range(LOOK + 5)]
+    line = queue.line(LOOK + 3)
+    assert [job.songhash for job in line.in_work] == running
+    assert [job.songhash for job in line.ahead] == waiting[:LOOK]
+    assert (line.more_in_work, line.more_ahead) == (0, 3)
+    assert [job.duration_seconds for job in line.ahead[:3]] == [0, 1, 2]
+    assert queue.line(1).more_ahead == 0
+
+
+def test_a_song_pushed_by_hand_has_its_place_in_the_line(queue, redis):
+    redis.rpush("toWorkers", str(uuid.uuid4()), "no songhash")
+    assert [job.upload for job in queue.line(2).ahead] == [{}, {}]

@@ -193,7 +193,7 @@ def fetch_stems(api, job, folder):
 
 
 def download(api, path, target):
-    """Goes on where a broken download stopped, with Range, where the API can (stems); else from the beginning (zip)."""
+    """Resumes a broken download with Range; If-Range starts again where the file has changed meanwhile."""
     part, etag = target.with_name(target.name + ".part"), None
     part.unlink(missing_ok=True)
     for pause in (*PAUSES_SECONDS, None):

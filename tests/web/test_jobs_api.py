@@ -13,7 +13,7 @@ import pytest
 
 from msaas.jobs import State
 from msaas.queue.offers import Worker
-from msaas.web.archive import ZIP64_BYTES, Member, zip_chunks
+from msaas.web.archive import Member, zip_chunks, zip_size
 
 from .conftest import STEMS, URL, Player, song_bytes
 from .test_separate import RAW, problem
@@ -210,6 +210,7 @@ def test_the_zip_holds_every_stem_whole_under_a_plain_name(client, done, tmp_pat
 def test_head_of_the_zip_reads_no_stem(client, done, monkeypatch):
     answer = client.head(f"/apiv1/jobs/{done}/stems.zip")
     assert (answer.status_code, answer.content_type, answer.data) == (200, "application/zip", b"")
+    assert answer.headers["Content-Length"] == client.get(f"/apiv1/jobs/{done}/stems.zip").headers["Content-Length"]
 
 
 def test_no_zip_of_a_job_that_is_not_done(client):
@@ -219,10 +220,6 @@ def test_no_zip_of_a_job_that_is_not_done(client):
 def test_no_zip_where_a_stem_was_removed(client, done):
     client.delete(f"/apiv1/remove/{done}-bass")
     assert "bass" in problem(client.get(f"/apiv1/jobs/{done}/stems.zip"), 404, "track_removed")
-
-
-def member(name, pieces, size=None):
-    return Member(name, sum(map(len, pieces)) if size is None else size, None, iter(pieces))
 
 
 def test_a_zip_is_made_in_the_memory_of_one_chunk():
@@ -235,11 +232,60 @@ def test_a_zip_is_made_in_the_memory_of_one_chunk():
     assert peak < 8 << 20
 
 
-def test_a_member_past_two_gigabytes_gets_zip64_sizes():
-    data = b"".join(zip_chunks([member("a.wav", [b"abc"], size=ZIP64_BYTES), member("b.wav", [b"def"])]))
-    archive = zipfile.ZipFile(io.BytesIO(data))
-    assert (archive.read("a.wav"), archive.read("b.wav")) == (b"abc", b"def")
-    assert archive.testzip() is None
+def large_chunks(size):
+    chunk = bytes(1 << 24)
+    yield from (chunk for _ in range(size // len(chunk)))
+    yield bytes(size % len(chunk))
+
+
+@pytest.mark.slow
+def test_past_four_gigabytes_the_size_is_still_known_and_the_zip_sound(tmp_path):
+    sizes = [("a.wav", 3), ("b.wav", 2_200_000_000), ("c.wav", 2_050_000_000), ("d.wav", 5)]
+    path = tmp_path / "stems.zip"
+    written = 0
+    with path.open("wb") as file:
+        for chunk in zip_chunks([Member(name, size, None, large_chunks(size)) for name, size in sizes]):
+            written += len(chunk)
+            if chunk.count(0) == len(chunk):
+                file.truncate(written)  # a hole: the disk need not hold it
+                file.seek(written)
+            else:
+                file.write(chunk)
+    assert zip_size(sizes) == written == path.stat().st_size
+    with zipfile.ZipFile(path) as archive:
+        assert [(info.filename, info.file_size) for info in archive.infolist()] == sizes
+        assert archive.testzip() is None
+
+
+@pytest.mark.parametrize(
+    "sizes", [[], [("a", 0)], [("vocals.wav", 5), ("größe-ø.mp3", 100_000)], [(f"x{n}", 7) for n in range(32)]]
+)
+def test_the_size_of_a_zip_is_known_ahead(sizes):
+    chunks = zip_chunks([Member(name, size, None, iter([bytes(size)])) for name, size in sizes])
+    assert zip_size(sizes) == sum(map(len, chunks))
+
+
+def test_a_zip_download_resumes_at_any_byte(client, done):
+    url = f"/apiv1/jobs/{done}/stems.zip"
+    whole = client.get(url)
+    size = int(whole.headers["Content-Length"])
+    assert len(whole.data) == size and whole.headers["Accept-Ranges"] == "bytes"
+    for start in (0, 1, 57, size // 2, size - 1):
+        headers = {"Range": f"bytes={start}-", "If-Range": whole.headers["ETag"]}
+        rest = client.get(url, headers=headers)
+        assert (rest.status_code, rest.headers["Content-Range"]) == (206, f"bytes {start}-{size - 1}/{size}")
+        assert rest.data == whole.data[start:]
+    assert client.get(url, headers={"Range": "bytes=10-19"}).data == whole.data[10:20]
+    problem(client.get(url, headers={"Range": f"bytes={size}-"}), 416, "requested_range_not_satisfiable")
+    assert client.get(url, headers={"If-None-Match": whole.headers["ETag"]}).status_code == 304
+
+
+def test_a_zip_of_other_stems_has_another_etag(client, done, storage, player):
+    url = f"/apiv1/jobs/{done}/stems.zip"
+    before = client.head(url)
+    player.put(f"{done}-bass.mp3", b"another bass")
+    changed = client.get(url, headers={"Range": "bytes=5-", "If-Range": before.headers["ETag"]})
+    assert changed.status_code == 200 and changed.headers["ETag"] != before.headers["ETag"]
 
 
 def test_a_zip_abandoned_halfway_closes_what_it_reads():

@@ -1,5 +1,8 @@
-"""Stems as one zip, made while it is sent: memory holds one chunk, whatever the stems weigh. Stored, not deflated:
-audio does not shrink."""
+"""Stems as one zip, made while it is sent, in the memory of one chunk. Stored, not deflated: audio does not shrink.
+
+The same members give the same bytes each time, and their number is known before the first is read, so that a download
+can show its progress and can be resumed.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-# members past this get Zip64 sizes; zipfile has to know before it sees the bytes
-ZIP64_BYTES = 1 << 31
+# Members of this size or more get Zip64 sizes; zipfile has to know before it sees the bytes.
+ZIP64_BYTES = 2_000_000_000
+# What zipfile writes around stored members that it cannot seek back to (PKWARE's APPNOTE.TXT, 4.3), in bytes.
+_LOCAL_HEADER, _LOCAL_ZIP64, _DESCRIPTOR, _DESCRIPTOR_ZIP64 = 30, 20, 16, 24
+_CENTRAL_HEADER, _CENTRAL_ZIP64, _CENTRAL_ZIP64_FIELD, _END, _END_ZIP64 = 46, 4, 8, 22, 76
 EPOCH = datetime(1980, 1, 1, tzinfo=UTC)  # the earliest date that a zip can hold
 
 
@@ -41,6 +47,30 @@ class _Outlet(io.RawIOBase):
         taken = b"".join(self._written)
         self._written.clear()
         return taken
+
+
+def zip_size(names_and_sizes: Iterable[tuple[str, int]]) -> int:
+    """Bytes of the archive that zip_chunks makes of members of these names and sizes."""
+    offset = directory = 0
+    for name, size in names_and_sizes:
+        large, name_bytes = size >= ZIP64_BYTES, len(name.encode())
+        fields = 2 * (size > zipfile.ZIP64_LIMIT) + (offset > zipfile.ZIP64_LIMIT)
+        directory += _CENTRAL_HEADER + name_bytes + (_CENTRAL_ZIP64 + _CENTRAL_ZIP64_FIELD * fields if fields else 0)
+        offset += _LOCAL_HEADER + name_bytes + (_LOCAL_ZIP64 if large else 0)
+        offset += size + (_DESCRIPTOR_ZIP64 if large else _DESCRIPTOR)
+    return offset + directory + (_END_ZIP64 if offset > zipfile.ZIP64_LIMIT else 0) + _END
+
+
+def part_of(chunks: Iterator[bytes], start: int, stop: int) -> Iterator[bytes]:
+    """The bytes from `start` up to `stop`. What lies before is read too: the directory at the end has its checksums."""
+    position = 0
+    for chunk in chunks:
+        piece = chunk[max(0, start - position) : max(0, stop - position)]
+        position += len(chunk)
+        if piece:
+            yield piece
+        if position >= stop:
+            return
 
 
 def zip_chunks(members: Iterable[Member]) -> Iterator[bytes]:

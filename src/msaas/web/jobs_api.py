@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import time
 from collections.abc import Iterator
 from typing import Any
 
-from flask import Blueprint, Response, jsonify, request
+from flask import Blueprint, Response, jsonify
 
 from msaas.errors import Conflict, NotFound
 from msaas.jobs import Job, State, Track, parse_songhash
 from msaas.storage import Stored
-from msaas.web.archive import Member, zip_chunks
+from msaas.web.archive import Member, part_of, zip_chunks, zip_size
 from msaas.web.eta import eta_seconds
 from msaas.web.holds import held
 from msaas.web.openapi import Answer, as_json, documented
 from msaas.web.schemas import EITHER_AWAY, QUEUE_AWAY
 from msaas.web.services import Services, services
-from msaas.web.tracks import ATTACHMENT, find, refuse_unless_done, stream
+from msaas.web.tracks import CONTENT_RANGE, RANGE_PARAMETERS, TRACK_HEADERS, answer, find, refuse_unless_done
 from msaas.web.view import job_view
 
 log = logging.getLogger(__name__)
 calls = Blueprint("jobs", __name__)
+
+ZIP = {"application/zip": {"type": "string", "contentMediaType": "application/zip"}}
 
 
 def known_job(parts: Services, songhash: str) -> Job:
@@ -91,13 +94,18 @@ def cancel_job(songhash: str) -> Response:
 @documented(
     "All stems of a song",
     "songs",
-    description="Streamed, so without a length.",
+    description="Made while it is sent. The same stems give the same bytes, so that a download can be resumed.",
+    parameters=RANGE_PARAMETERS,
     answers={
-        200: Answer(
-            "The stems", {"application/zip": {"type": "string", "contentMediaType": "application/zip"}}, ATTACHMENT
-        )
+        200: Answer("The stems", ZIP, TRACK_HEADERS),
+        206: Answer("The range of the archive", ZIP, TRACK_HEADERS | CONTENT_RANGE),
+        304: Answer("Unchanged", headers=TRACK_HEADERS),
     },
-    problems={404: ["job_unknown", "job_not_done", "track_removed"], 503: EITHER_AWAY},
+    problems={
+        404: ["job_unknown", "job_not_done", "track_removed"],
+        416: ["requested_range_not_satisfiable"],
+        503: EITHER_AWAY,
+    },
     head=True,
 )
 def get_stems(songhash: str) -> Response:
@@ -105,15 +113,29 @@ def get_stems(songhash: str) -> Response:
     job = known_job(parts, songhash)
     refuse_unless_done(job)
     stems = [find(parts, Track(job.songhash, stem, None)) for stem in job.stem_extensions]
-    response = Response(mimetype="application/zip")
-    response.headers["Content-Disposition"] = f'attachment; filename="{job.songhash}.zip"'
-    response.headers["Cache-Control"] = "private, no-cache"
-    if request.method != "HEAD":
-        stream(response, held(parts, job.songhash, zip_chunks(_members(parts, job, stems))))
+    archive = _archive(job, stems)
+
+    def read(start: int, stop: int) -> Iterator[bytes]:
+        chunks = zip_chunks(_members(parts, job, stems))
+        return held(parts, job.songhash, part_of(chunks, start, stop))
+
+    response = answer(archive, read, what="archive")
+    response.content_type = "application/zip"
     return response
+
+
+def _archive(job: Job, stems: list[Stored]) -> Stored:
+    """The zip as if it were stored: its size, and an ETag that changes where a stem does."""
+    names = [(_name_in_zip(job, stored), stored.size) for stored in stems]
+    etag = hashlib.sha256(repr([(stored.name, stored.size, stored.etag) for stored in stems]).encode()).hexdigest()
+    modified = max((stored.modified for stored in stems if stored.modified), default=None)
+    return Stored(f"{job.songhash}.zip", zip_size(names), etag, modified)
 
 
 def _members(parts: Services, job: Job, stems: list[Stored]) -> Iterator[Member]:
     for stored in stems:
-        name = stored.name.removeprefix(f"{job.songhash}-")
-        yield Member(name, stored.size, stored.modified, parts.storage.read_stem(stored.name))
+        yield Member(_name_in_zip(job, stored), stored.size, stored.modified, parts.storage.read_stem(stored.name))
+
+
+def _name_in_zip(job: Job, stored: Stored) -> str:
+    return stored.name.removeprefix(f"{job.songhash}-")

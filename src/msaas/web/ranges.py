@@ -16,7 +16,7 @@ def is_unchanged(request: Request, stored: Stored) -> bool:
     return not is_resource_modified(request.environ, etag=stored.etag or None, last_modified=stored.modified)
 
 
-def wanted_range(request: Request, stored: Stored) -> tuple[int, int] | None:
+def wanted_range(request: Request, stored: Stored, what: str = "track") -> tuple[int, int] | None:
     """First byte and the one past the last, or None for the whole object.
 
     What is no byte range, or several, is answered with the whole (RFC 9110, 14.2 allows it). Raises
@@ -31,7 +31,7 @@ def wanted_range(request: Request, stored: Stored) -> tuple[int, int] | None:
     stop = min(stored.size, stop if stop is not None else stored.size)
     if start >= stop:
         raise RequestedRangeNotSatisfiable(
-            stored.size, description=f"{asked.to_header()} lies outside of the track's {stored.size} bytes"
+            stored.size, description=f"{asked.to_header()} lies outside of the {what}'s {stored.size} bytes"
         )
     return start, stop
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import chain
 from typing import NoReturn
 
@@ -23,10 +23,17 @@ calls = Blueprint("tracks", __name__)
 
 ATTACHMENT = {"Content-Disposition": "the file's name"}
 TRACK_HEADERS = ATTACHMENT | {
-    "ETag": "of the stem's bytes",
+    "ETag": "of the bytes",
     "Last-Modified": "when they were stored",
     "Accept-Ranges": "bytes",
 }
+CONTENT_RANGE = {"Content-Range": "which bytes of how many"}
+RANGE_PARAMETERS = [
+    header("Range", "`bytes=<first>-<last>`; what is no such range, or several, is answered with the whole"),
+    header("If-Range", "the ETag that the range is wanted of; the whole is sent where it has changed"),
+    header("If-None-Match", "an ETag; 304 where it is unchanged"),
+    header("If-Modified-Since", "a date; 304 where it has not changed since"),
+]
 SOUND = {kind: {"type": "string", "contentMediaType": kind} for kind in CONTENT_TYPES.values()}
 
 
@@ -38,14 +45,11 @@ SOUND = {kind: {"type": "string", "contentMediaType": kind} for kind in CONTENT_
     "needs no key and soon runs out. Ask for it anew each time.",
     parameters=[
         query("redirect", {"enum": ["0", "1"]}, "1: a link to the store rather than the stem; HEAD gets one for HEAD"),
-        header("Range", "`bytes=<first>-<last>`; what is no such range, or several, is answered with the whole"),
-        header("If-Range", "the ETag that the range is wanted of; the whole comes where the stem is another"),
-        header("If-None-Match", "an ETag; 304 where the stem is the same"),
-        header("If-Modified-Since", "a date; 304 where the stem is no younger"),
+        *RANGE_PARAMETERS,
     ],
     answers={
         200: Answer("The stem", SOUND, TRACK_HEADERS),
-        206: Answer("The range of it", SOUND, TRACK_HEADERS | {"Content-Range": "which bytes of how many"}),
+        206: Answer("The range of it", SOUND, TRACK_HEADERS | CONTENT_RANGE),
         304: Answer("Unchanged", headers=TRACK_HEADERS),
         307: Answer("The stem is at `Location`, for MSAAS_S3_LINK_SECONDS", headers={"Location": "the link"}),
     },
@@ -64,17 +68,29 @@ def get_track(name: str) -> Response:
     if wants_redirect():
         hold_for_reading(parts, Track.parse(name).songhash, parts.store_links.seconds)
         return redirect(parts.store_links.to(stored.name, method=request.method), 307, Response)  # type: ignore[return-value]
+    response = answer(stored, lambda start, stop: _held_bytes(parts, stored, start, stop))
+    response.content_type = CONTENT_TYPES[stored.name.rpartition(".")[2]]
+    return response
+
+
+def _held_bytes(parts: Services, stored: Stored, start: int, stop: int) -> Iterator[bytes]:
+    chunks = parts.storage.read_stem(stored.name, start, stop - start)
+    return held(parts, Track.parse(stored.name).songhash, chunks)
+
+
+def answer(stored: Stored, read: Callable[[int, int], Iterator[bytes]], *, what: str = "track") -> Response:
+    """The whole of it, a range of it, or 304: what the request's headers ask for. `read` gives the bytes from one
+    place up to another. Raises RequestedRangeNotSatisfiable."""
     if is_unchanged(request, stored):
         return described(Response(status=304), stored)
-    piece = wanted_range(request, stored)
+    piece = wanted_range(request, stored, what)
     start, stop = piece or (0, stored.size)
     response = described(Response(status=206 if piece else 200), stored)
     response.headers["Content-Length"] = str(stop - start)
     if piece:
         response.headers["Content-Range"] = f"bytes {start}-{stop - 1}/{stored.size}"
     if request.method != "HEAD" and stop > start:
-        chunks = parts.storage.read_stem(stored.name, start, stop - start)
-        stream(response, held(parts, Track.parse(name).songhash, chunks))
+        stream(response, read(start, stop))
     return response
 
 
@@ -109,7 +125,6 @@ def stream(response: Response, chunks: Iterator[bytes]) -> None:
 
 def described(response: Response, stored: Stored) -> Response:
     """With the headers that belong to the object, whether or not its bytes follow."""
-    response.content_type = CONTENT_TYPES[stored.name.rpartition(".")[2]]
     response.headers["Accept-Ranges"] = "bytes"
     response.headers["Cache-Control"] = "private, no-cache"  # kept, but asked about: a track can be removed
     response.headers["Content-Disposition"] = f'attachment; filename="{stored.name}"'

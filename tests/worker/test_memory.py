@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import pytest
 
 from msaas.jobs import Options
+from msaas.worker.child import is_out_of_memory
 from msaas.worker.process import SeparationProcess, TaskFailed
 from msaas.worker.protocol import Task
 from tests.conftest import REPOSITORY
@@ -70,6 +72,29 @@ def test_model_that_does_not_fit_is_said_to_be_the_reason_why_the_worker_is_not_
     monkeypatch.setenv("MSAAS_CHILD_MEMORY_BYTES", "50000000")
     assert not process.ensure_ready(lambda: False)
     assert "out_of_memory" in process.trouble or "ended in mid-run" in process.trouble
+
+
+@pytest.mark.parametrize(
+    ("error", "is_it"),
+    [
+        (MemoryError(), True),
+        (
+            RuntimeError("[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory: you tried"),
+            True,
+        ),
+        (RuntimeError("could not create a primitive"), True),
+        (RuntimeError("could not execute a primitive"), True),
+        (RuntimeError("could not create a primitive descriptor for a convolution"), False),
+        (RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB"), True),
+        (RuntimeError("can't start new thread"), True),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), True),
+        (OSError(errno.ENOSPC, "out of memory"), False),
+        (RuntimeError("shapes do not match"), False),
+        (ValueError("out of memory"), False),
+    ],
+)
+def test_what_runs_out_of_memory_is_known_whoever_says_so(error, is_it):
+    assert is_out_of_memory(error) is is_it
 
 
 def test_separation_process_holds_no_credentials(process):

@@ -6,10 +6,12 @@ never outlives the supervisor.
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
 import queue
+import re
 import resource
 import signal
 import sys
@@ -118,16 +120,19 @@ def attempt(bench: Bench, task: Task, say: Say, stop: Callable[[], bool]) -> Non
         say(failure(code, f"{type(error).__name__}: {error}", retry=True))
 
 
+# torch's allocator, C++, oneDNN (whose "primitive descriptor" fails for other reasons), Python's threads.
+_NO_MEMORY = re.compile(
+    "out of memory|can't allocate memory|bad_alloc|could not (create|execute) a primitive(?! descriptor)"
+    "|could not create a memory|can't start new thread"
+)
+
+
 def is_out_of_memory(error: Exception) -> bool:
-    """torch tells of it by a RuntimeError; on a GPU that is its OutOfMemoryError. A thread takes memory, too."""
-    words = (
-        "out of memory",
-        "can't allocate memory",
-        "bad_alloc",
-        "could not execute a primitive",  # oneDNN
-        "can't start new thread",
-    )
-    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and any(w in str(error) for w in words))
+    """torch tells of it by a RuntimeError; on a GPU that is its OutOfMemoryError. A thread or a process takes memory,
+    too."""
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and bool(_NO_MEMORY.search(str(error))))
 
 
 @contextmanager
@@ -204,7 +209,7 @@ def main() -> int:
     except MSaaSError as error:
         say(failure(error.code, str(error), retry=True))
         return 3
-    except (MemoryError, RuntimeError) as error:
+    except (MemoryError, RuntimeError, OSError) as error:
         if not is_out_of_memory(error):
             raise
         detail = f"the model does not fit into MSAAS_CHILD_MEMORY_BYTES={settings.child_memory_bytes}: {error}"

@@ -27,7 +27,7 @@ LINES = [
 HIDDEN = (KEY.removeprefix("msaas_"), SECRET.removeprefix("whsec_"))
 
 
-@pytest.mark.parametrize("line", LINES)
+@pytest.mark.parametrize("line", LINES, ids=range(len(LINES)))  # the keys are drawn: no names for tests
 def test_a_secret_is_cut_out_of_a_line(line):
     assert "(hidden)" in redacted(line)
     assert not any(secret in redacted(line) for secret in HIDDEN)

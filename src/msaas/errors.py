@@ -18,6 +18,7 @@ MSaaSError
 │       ├── NotAudio             nothing in the file decodes to sound
 │       ├── AudioTooLong         more seconds than the limit
 │       └── DecodedTooLarge      more decoded bytes than the limit
+├── SandboxError            500  the process that reads songs failed, and no song is to blame
 ├── Unavailable             503  passes by itself: worth another try
 │   ├── QueueUnavailable         Redis is away
 │   ├── StorageUnavailable       the object store is away
@@ -172,6 +173,10 @@ class AudioTooLong(AudioError):
 
 class DecodedTooLarge(AudioError):
     code = "decoded_too_large"
+
+
+class SandboxError(MSaaSError):
+    """Its code is `internal_error`. The traceback, where there is one, is in the log."""
 
 
 class Unavailable(MSaaSError):

@@ -1,8 +1,8 @@
 """Fences around a process that reads strangers' files, for Linux; elsewhere, and in old kernels, fewer of them stand.
 
 What a decoder that was taken over could still do: read the one song, compute within its limits, and answer. Not: open
-another file (but for Python's own, which are imported late), speak to any network, start a program, look into or
-signal another process, hold much memory, run long.
+another file (but for code: the standard library, PyAV, NumPy and MSaaS), speak to any network, start a program, look
+into or signal another process, hold much memory, run long.
 `python -m msaas.audio.cage` tells which fences this machine allows.
 """
 
@@ -18,6 +18,7 @@ import stat
 import struct
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import ceil
@@ -108,7 +109,7 @@ def _restrict(version: int, song: int) -> bool:
         return False
     try:
         _allow(ruleset, song)
-        for folder in _pythons_own():
+        for folder in code_folders():
             with contextlib.suppress(OSError), _opened(folder, os.O_RDONLY | os.O_DIRECTORY) as file:
                 _allow(ruleset, file)
         return int(_libc.syscall(_RESTRICT_SELF, ruleset, 0)) == 0
@@ -121,8 +122,21 @@ def _allow(ruleset: int, file: int) -> None:
     _libc.syscall(_ADD_RULE, ruleset, _PATH_BENEATH, struct.pack("=Qi", rights, file), 0)
 
 
-def _pythons_own() -> list[Path]:
-    return [*(Path(prefix) / "lib" for prefix in {sys.prefix, sys.base_prefix}), Path(__file__).parents[1]]
+_PACKAGES = ("av", "numpy")
+
+
+def code_folders() -> list[Path]:
+    """The standard library, MSaaS and the packages that decode, each where this process found it.
+
+    All that decoding needs is imported before the fences close (helper.serve); this is for what a later release of
+    Python or PyAV may import late. Not the folders that sys.path names: a home or a folder of songs may be among them.
+    """
+    folders = [Path(sysconfig.get_path("stdlib")), Path(__file__).parents[1]]
+    folders += [Path(entry) for entry in sys.path if Path(entry).name == "lib-dynload"]
+    for name in _PACKAGES:
+        for place in getattr(sys.modules.get(name), "__path__", ()):
+            folders += [Path(place), Path(place).with_name(f"{name}.libs")]  # beside it: libraries that wheels bring
+    return folders
 
 
 @contextlib.contextmanager

@@ -162,6 +162,8 @@ class _Reader:
                         self._account.packet(packet)
                         yield packet
                 return
+            except IndexError:
+                continue  # a packet of a stream that began in mid-file: PyAV does not know it, and it is not ours
             except av.FFmpegError:
                 errors = errors + 1 if part.window.furthest == furthest else 1
                 furthest = part.window.furthest

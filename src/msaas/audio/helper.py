@@ -11,13 +11,16 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import importlib
 import json
 import os
+import pkgutil
 import select
 import signal
 import socket
 import subprocess
 import threading
+import traceback
 from dataclasses import asdict, dataclass
 
 from msaas import interpreter
@@ -26,6 +29,8 @@ from msaas.settings import without_credentials
 
 PROBE, DECODE = b"p", b"d"
 _REQUEST_BYTES = 1 << 16
+_ENDING_SECONDS = 0.5  # from the end of a process' sockets to its own
+_NOT_OF_DECODING = ("__main__", "datasets")  # modules of PyAV: its command, and a downloader
 # NumPy's threads would outnumber the one that forks, and each takes address space.
 _ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 
@@ -80,6 +85,13 @@ class _Helper:
     @property
     def pid(self) -> int | None:
         return self._process.pid if self._process is not None else None
+
+    def exit_status(self) -> int:
+        """Where the process ended by itself: not where it runs, nor where a signal ended it."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            if self._process is not None:
+                return max(0, self._process.wait(_ENDING_SECONDS))
+        return 0
 
     def _start(self) -> socket.socket:
         if self._control is not None:
@@ -145,6 +157,8 @@ def serve() -> None:
     """The helper's whole life: forks a child for each socket it is sent, until the caller's end closes."""
     from msaas.audio import probe  # noqa: F401 – loaded here once, so that the children need not
 
+    import_all_of_pyav()
+
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGCHLD, lambda _number, _frame: None)  # for the byte in the pipe alone
     wake, woken = os.pipe()
@@ -161,6 +175,16 @@ def serve() -> None:
             _reap(children)
         if control.fileno() in ready and not _fork(control, children):
             return
+
+
+def import_all_of_pyav() -> None:
+    """PyAV imports some of its modules as it first meets what they are for; behind the fences no file may be there."""
+    import av
+
+    for module in pkgutil.walk_packages(av.__path__, "av."):
+        if module.name.rpartition(".")[2] not in _NOT_OF_DECODING:
+            with contextlib.suppress(ImportError):  # what is missing here is missed where it is used
+                importlib.import_module(module.name)
 
 
 def _fork(control: socket.socket, children: dict[int, socket.socket]) -> bool:
@@ -206,6 +230,8 @@ def _child(fd: int) -> None:
             from msaas.audio.isolate import answer
 
             answer(sock, Request(**json.loads(_read_all(sock))))
+    except Exception:
+        traceback.print_exc()
     finally:
         os._exit(0)
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import logging
 import signal
 import socket
 import time
+import traceback
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,7 +16,18 @@ from typing import Any
 from msaas.audio import cage, helper, wire
 from msaas.audio.helper import Request
 from msaas.audio.limits import Limits
-from msaas.errors import AudioError, AudioTooLong, Busy, ChildDied, DecodedTooLarge, MSaaSError, NotAudio
+from msaas.errors import (
+    AudioError,
+    AudioTooLong,
+    Busy,
+    ChildDied,
+    DecodedTooLarge,
+    MSaaSError,
+    NotAudio,
+    SandboxError,
+)
+
+log = logging.getLogger(__name__)
 
 PROBE_MEMORY_BYTES = 512 << 20
 _START_SECONDS = 20.0  # for the helper itself, on a machine that is busy with songs
@@ -27,7 +41,8 @@ _OF_THE_FILE = frozenset(
 
 def ask(path: Path, limits: Limits, timeout_seconds: float, cpu_seconds: float) -> dict[str, Any]:
     """The fields of a Probe. Raises AudioError as the probe did, or where the file broke it or took too long, with the
-    processor time that it took; Busy where the process was killed from outside."""
+    processor time that it took; Busy where the process was killed from outside; SandboxError where it failed twice by
+    no fault of the file."""
     request = Request(
         work="probe",
         path=str(path.absolute()),
@@ -37,9 +52,16 @@ def ask(path: Path, limits: Limits, timeout_seconds: float, cpu_seconds: float) 
         memory_bytes=PROBE_MEMORY_BYTES,
         cpu_seconds=cpu_seconds,
     )
+    try:
+        return _probed(request)
+    except SandboxError:
+        return _probed(request)
+
+
+def _probed(request: Request) -> dict[str, Any]:
     started = time.monotonic()
-    message = _first_message(request, timeout_seconds + _START_SECONDS)
-    if message is None and time.monotonic() - started >= timeout_seconds:
+    message = _first_message(request, request.seconds + _START_SECONDS)
+    if message is None and time.monotonic() - started >= request.seconds:
         raise _too_slow(request)
     try:
         return read_answer(request, message)
@@ -66,8 +88,16 @@ def read_answer(request: Request, message: tuple[wire.Kind, bytearray] | None) -
     if kind is wire.Kind.REFUSAL:
         if "errno" in fields:
             raise OSError(fields["errno"], fields["detail"])
-        raise _taking(fields.get("cpu_seconds", 0.0), _ERRORS.get(fields["code"], NotAudio)(fields["detail"]))
+        raise _refused(request, fields)
     return dict(fields)
+
+
+def _refused(request: Request, fields: dict[str, Any]) -> MSaaSError:
+    kind = _ERRORS.get(fields["code"])
+    if kind is not None:
+        return _taking(fields.get("cpu_seconds", 0.0), kind(fields["detail"]))
+    log.error("unforeseen error in the process that reads songs work=%s\n%s", request.work, fields["traceback"])
+    return SandboxError(f"the process that reads songs failed: {fields['detail']}")
 
 
 def _died(request: Request, number: int) -> MSaaSError:
@@ -95,9 +125,9 @@ def _taking(cpu_seconds: float, error: AudioError) -> AudioError:
 
 def answer(sock: socket.socket, request: Request) -> None:
     """Does the work behind the fences and sends what came of it."""
-    from msaas.audio.probe import probe  # before the fences: nothing can be imported behind them
-
     try:
+        from msaas.audio.probe import probe  # before the fences: behind them it may not be found
+
         limits = Limits(request.max_duration_seconds, request.max_decoded_bytes)
         if request.work == "decode":
             from msaas.audio import remote
@@ -112,7 +142,8 @@ def answer(sock: socket.socket, request: Request) -> None:
     except Exception as error:
         kind, fields = wire.Kind.REFUSAL, _refusal(error, request)
     cage.set_alarm(0)
-    wire.send(sock, kind, json.dumps(fields).encode())
+    with contextlib.suppress(OSError):  # the caller has gone
+        wire.send(sock, kind, json.dumps(fields).encode())
 
 
 def _refusal(error: Exception, request: Request) -> dict[str, Any]:
@@ -123,5 +154,5 @@ def _refusal(error: Exception, request: Request) -> dict[str, Any]:
         return {"code": DecodedTooLarge.code, "detail": detail}
     if isinstance(error, OSError) and error.errno and error.filename == request.path:
         return {"errno": error.errno, "detail": error.strerror}
-    # an unforeseen one is the file's doing too: it must not look like a server fault
-    return {"code": NotAudio.code, "detail": f"the file cannot be read: {type(error).__name__}"}
+    lines = "".join(traceback.format_exception(error))
+    return {"code": SandboxError.code, "detail": f"{type(error).__name__}: {error}", "traceback": lines}

@@ -35,7 +35,8 @@ class IsolatedDecoder:
 
     def blocks(self) -> Iterator[Block]:
         """As Decoder.blocks. Raises what that raises, NotAudio too where the file broke the process or stalled it,
-        DecodedTooLarge where it took too much memory, ChildDied where the process was killed from outside."""
+        DecodedTooLarge where it took too much memory, ChildDied where the process was killed from outside,
+        SandboxError where it failed by no fault of the song's."""
         self.path.stat()  # a missing file is the caller's fault, not the song's
         request = self._request()
         try:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def outcomes(tasks: Sequence[Task], args: argparse.Namespace) -> Iterator[Outcome]:
-    """Raises InvalidOption, SettingsError, ModelUnavailable, DeviceUnavailable before the first song."""
+    """Raises InvalidOption, SettingsError, ModelUnavailable, DeviceUnavailable, SandboxError before the first song."""
     environ = dict(os.environ) | ({"MSAAS_MODEL": args.model} if args.model else {})
     Settings.from_env(environ)
     choice = choose_model(environ)
@@ -36,6 +36,7 @@ def outcomes(tasks: Sequence[Task], args: argparse.Namespace) -> Iterator[Outcom
     settings = Settings.from_env(environ | dict(choice.environ))
     given = {name: getattr(args, name) for name in ("stems", "two_stems", "format", "bitrate")}
     options = Options.parse(given, default_model=choice.name, allowed=(choice.name,))
+    check_sandbox(settings)
     separator = load(settings)
     options.outputs(separator.model.sources)
     for task in tasks:
@@ -54,6 +55,13 @@ def load(settings: Settings) -> Separator:
     device = choose_device(settings.device).device
     threads = settings.cpu_threads or None
     return Separator(model, device, settings.batch, threads=threads, precision=settings.precision)
+
+
+def check_sandbox(settings: Settings) -> None:
+    from msaas.audio import selfcheck
+    from msaas.audio.limits import Limits
+
+    selfcheck.check_decoder(settings.scratch_dir, Limits())
 
 
 def separate(separator: Separator, task: Task, options: Options, settings: Settings) -> Outcome:

@@ -16,8 +16,9 @@ from gunicorn.glogging import Logger
 from gunicorn.http import wsgi
 
 from msaas import logs
+from msaas.audio import helper, selfcheck
 from msaas.callbacks.sender import Sender
-from msaas.errors import SettingsError
+from msaas.errors import SandboxError, SettingsError
 from msaas.housekeeping import Housekeeper
 from msaas.log_shipping import ship_logs
 from msaas.settings import Settings
@@ -42,6 +43,13 @@ def main() -> int:
         sys.stderr.write(f"msaas.web: {error}\n")
         return 2
     logs.set_up(settings.log_level)
+    try:
+        selfcheck.check_probe(settings.scratch_dir)
+    except SandboxError as error:
+        sys.stderr.write(f"msaas.web: {error}\n")
+        return 2
+    finally:
+        helper.stop()  # gunicorn's worker process starts its own
     Server(settings, listener).run()
     return 0
 

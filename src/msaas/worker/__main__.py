@@ -52,7 +52,7 @@ def main() -> int:
     housekeeper.start()
     worker.run()
     housekeeper.stop()
-    return 0
+    return 2 if worker.failed else 0
 
 
 if __name__ == "__main__":

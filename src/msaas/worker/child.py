@@ -21,9 +21,9 @@ from contextlib import contextmanager
 from typing import Any, TextIO
 
 from msaas import logs
-from msaas.audio import helper
+from msaas.audio import helper, selfcheck
 from msaas.audio.limits import Limits
-from msaas.errors import AudioError, Cancelled, InvalidOption, MSaaSError, OutOfMemory
+from msaas.errors import AudioError, Cancelled, InvalidOption, MSaaSError, OutOfMemory, SandboxError
 from msaas.separation.device import choose_device
 from msaas.separation.pipeline import SeparationRequest, SeparationResult, Separator
 from msaas.separation.weights import load_model
@@ -73,14 +73,14 @@ class Bench:
             task.song,
             task.out_dir,
             SeparationRequest(options.stems, options.two_stems, options.format, options.bitrate or 320),
-            limits=self._limits(),
+            limits=self.limits(),
             progress=lambda stage, fraction: say({"progress": {"stage": stage, "fraction": overall(stage, fraction)}}),
             stop=stop,
             outlines=WaveformFile(task.waveforms),
         )
         return _report(result) | self.describe(options.model)
 
-    def _limits(self) -> Limits:
+    def limits(self) -> Limits:
         settings = self.settings
         return Limits(settings.max_duration_seconds, settings.max_decoded_bytes, settings.decoder_memory_bytes)
 
@@ -205,7 +205,11 @@ def main() -> int:
         bench = Bench(settings)
         with telling(say):
             description = bench.describe(settings.model)
+            selfcheck.check_decoder(settings.scratch_dir, bench.limits())
         say({"ready": description})
+    except SandboxError as error:  # another try would end the same way
+        say(failure(error.code, str(error), retry=False))
+        return 3
     except MSaaSError as error:
         say(failure(error.code, str(error), retry=True))
         return 3

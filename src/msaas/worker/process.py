@@ -46,6 +46,7 @@ class SeparationProcess:
         self.command, self.stall_seconds = tuple(command), stall_seconds
         self.ready: dict[str, Any] | None = None
         self.trouble = "the separation process has not started yet"
+        self.hopeless = False  # the process says that no other start would go better
         self._process: subprocess.Popen[str] | None = None
         self._messages: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
 
@@ -67,6 +68,7 @@ class SeparationProcess:
             self.trouble = ""
         except MSaaSError as error:
             self.trouble = f"{error.code}: {error}"
+            self.hopeless = isinstance(error, TaskFailed) and not error.retry
             self.kill()
         return self.ready is not None
 

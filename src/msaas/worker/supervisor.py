@@ -55,7 +55,8 @@ class Stopping(MSaaSError):
 
 
 class Supervisor:
-    """One worker. `run()` returns once `stop()` was called and the job in hand is finished or given back."""
+    """One worker. `run()` returns once `stop()` was called and the job in hand is finished or given back, and where no
+    separation process can run here."""
 
     def __init__(self, settings: Settings, queue: Queue, storage: Storage, process: SeparationProcess) -> None:
         self.settings, self.queue, self.storage, self.process = settings, queue, storage, process
@@ -66,6 +67,7 @@ class Supervisor:
         self._claim_in_doubt = False
         self._prepared = False
         self._announcing = Loop("announcing", self._announce, ANNOUNCE_SECONDS)
+        self.failed = False  # it stopped by itself, since it cannot run here
 
     # --- called from elsewhere
 
@@ -147,6 +149,11 @@ class Supervisor:
             self.queue.publish_model(self.settings.model, self.process.ready["model"])
             log.info("ready model=%s device=%s", self.settings.model, self.process.ready["device"])
             return True
+        if self.process.hopeless:
+            log.error("worker cannot run reason=%s", self.process.trouble)
+            self.failed = True
+            self.stop()
+            return False
         log.error("not ready reason=%s next_try_seconds=%d", self.process.trouble, MODEL_RETRY_SECONDS)
         self.stopping.wait(MODEL_RETRY_SECONDS)
         return False

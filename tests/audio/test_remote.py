@@ -243,7 +243,7 @@ def test_helper_is_started_without_credentials(monkeypatch):
 
 
 def test_helper_forks_with_one_thread_whatever_it_has_loaded():
-    ask(SONG, Limits(), 60)
+    ask(SONG, Limits(), 60, 60)
     list(isolated(SONG).blocks())
     assert len(list(Path(f"/proc/{helper.mine().pid}/task").iterdir())) == 1
 

@@ -6,9 +6,11 @@ import base64
 import hashlib
 import json
 import re
+import shlex
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from html import unescape
 from typing import Any
 
 import numpy as np
@@ -29,7 +31,7 @@ from msaas.callbacks.payload import payload
 from msaas.errors import PROBLEM_CODES
 from msaas.jobs import Job
 from msaas.web.openapi import document
-from msaas.web.reference import as_text, prose
+from msaas.web.reference import as_text, error_table, prose, shared_codes
 from tests.conftest import REPOSITORY
 
 from .conftest import STEMS, URL, as_base64, song_bytes
@@ -293,7 +295,7 @@ def test_the_reference_names_every_call_and_every_schema_and_loads_nothing(clien
             assert f'id="{call["operationId"]}"' in page.text
             assert path in page.text
     assert all(f'id="schema-{name}"' in page.text for name in spec["components"]["schemas"])
-    assert not re.search(r"<script|<img|<link|https?://", page.text)
+    assert not re.search(r"<script|<img|<link|https?://(?!localhost:5000/)", page.text)
     assert set(re.findall(r'href="#([^"]+)"', page.text)) <= set(re.findall(r'id="([^"]+)"', page.text))
 
 
@@ -309,4 +311,27 @@ def test_the_reference_allows_its_own_style_and_nothing_else(client):
 
 def test_what_is_told_of_a_schema_cannot_become_markup():
     assert as_text({"description": "<script>"}) == escape('{\n  "description": "<script>"\n}')
-    assert prose("`a` <b>") == "<code>a</code> &lt;b&gt;"
+    assert prose("`a` <b>") == "<p><code>a</code> &lt;b&gt;</p>"
+
+
+def test_lines_that_begin_with_a_dash_are_a_list():
+    assert prose("First.\n\n- `a`: one\n- <b>") == (
+        "<p>First.</p><ul><li><code>a</code>: one</li><li>&lt;b&gt;</li></ul>"
+    )
+
+
+def test_each_call_has_an_example_that_curl_takes(client):
+    page = client.get("/apiv1/docs").text
+    examples = [unescape(text) for text in re.findall(r'<pre class="curl"[^>]*>(.*?)</pre>', page, re.DOTALL)]
+    assert any("-F file=@song.mp3" in example for example in examples)
+    assert any("-X DELETE http://localhost:5000/apiv1/remove/$SONGHASH-vocals" in example for example in examples)
+    for example in examples:
+        shlex.split(example)  # quotes are closed
+        assert "{" not in re.sub(r"'\{\"mp3.*?'", "", example)
+
+
+def test_a_code_of_most_calls_is_explained_once(client, spec):
+    page = client.get("/apiv1/docs").text
+    assert "internal_error" in shared_codes(spec)
+    assert page.count('id="code-internal_error"') == 1 and 'href="#code-internal_error"' not in page
+    assert len(re.findall(r'id="code-[a-z0-9_]+"', page)) == len({error.code for error in error_table(spec)})

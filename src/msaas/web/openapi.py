@@ -27,20 +27,20 @@ Spec = dict[str, Any]
 _NOTE = "documented_as"
 _ARGUMENT = re.compile(r"<(?:\w+:)?(\w+)>")
 TAGS = {
-    "songs": "A song goes in, its stems come out.",
-    "jobs": "How a song stands.",
-    "store": "What waits and what is kept.",
+    "songs": "Send a song and fetch its stems.",
+    "jobs": "Follow a song, or cancel it.",
+    "store": "What is queued and what is stored.",
     "service": "The service itself.",
 }
 ABOUT = (
     "A song goes in over HTTP; its vocals, drums, bass and the rest come out as aligned tracks.\n\n"
-    "Every call may be made again: the same song with the same options is the same job.\n\n"
-    "Errors are `application/problem+json` (RFC 9457) with a `code` for programs and a `detail` for people; 503 comes "
-    "with `Retry-After`. A method that a call does not take gets 405 `method_not_allowed`, an unknown path 404 "
-    "`not_found`. What answers GET answers HEAD.\n\n"
-    "Where the service has keys, each call but the open ones takes one as `Authorization: Bearer <key>`, never in its "
-    "address; a key sees its own songs only. Limits are told by `RateLimit` and `RateLimit-Policy`.\n\n"
-    "An answer may have members that this document does not name: ignore them."
+    "Every call may be repeated: the same song with the same options is the same job.\n\n"
+    "Errors are `application/problem+json` (RFC 9457) with a `code` for programs and a `detail` for people; 503 has a "
+    "`Retry-After` header. An unsupported method gets 405 `method_not_allowed`, an unknown path 404 `not_found`. HEAD "
+    "is supported wherever GET is.\n\n"
+    "Where the service has keys, all calls but the open ones require one as `Authorization: Bearer <key>`, never in "
+    "the URL; a key has access to its own songs only. `RateLimit` and `RateLimit-Policy` headers report the limits.\n\n"
+    "Responses may have members that this document does not describe: ignore them."
 )
 
 PATH_PARAMETERS: dict[str, Spec] = {

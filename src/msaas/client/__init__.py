@@ -16,7 +16,9 @@ from msaas.client.errors import (
     JobFailed,
     NotTheService,
     ServiceError,
+    SongTooLarge,
     Unreachable,
+    UnsafeName,
     WaitTimeout,
 )
 from msaas.client.models import Job, JobError, Queue
@@ -33,6 +35,8 @@ __all__ = [
     "NotTheService",
     "Queue",
     "ServiceError",
+    "SongTooLarge",
     "Unreachable",
+    "UnsafeName",
     "WaitTimeout",
 ]

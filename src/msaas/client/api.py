@@ -9,8 +9,10 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from os import PathLike
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -19,7 +21,7 @@ from msaas.client.download import OnDownload, fetch, stem_path
 from msaas.client.errors import JobFailed, NotTheService, WaitTimeout
 from msaas.client.models import Job, Queue
 from msaas.client.transport import Transport
-from msaas.client.upload import OnUpload, Source, opened
+from msaas.client.upload import OnUpload, Song, Source, opened
 
 DEFAULT_URL = "http://localhost:5000"
 RETRIES = 8  # some 40 seconds, or as long as the API says: a restart of it is over by then
@@ -70,8 +72,9 @@ class Client:
     ) -> Job:
         """Sends a song: a path, its bytes, or a binary file (from where it stands). The same song is the same job.
 
-        on_upload(sent, size) in bytes; starts over where the connection broke. callback: {"url": …, "data": …}.
-        Raises ServiceError where the song or an option is refused, OSError where the file cannot be read.
+        A pipe, also one that has a path, is read to its end first. on_upload(sent, size) in bytes; starts over where
+        the connection broke. callback: {"url": …, "data": …}. Raises ServiceError where the song or an option is
+        refused, OSError where the file cannot be read, SongTooLarge for a pipe with more than the service takes.
         """
         options = {
             "model": model,
@@ -81,7 +84,7 @@ class Client:
             "bitrate": bitrate,
             "callback": json.dumps(callback) if callback else None,
         }
-        with opened(song) as source:
+        with self.opened(song) as source:
             accepted = self._transport.ask(
                 "POST",
                 "/apiv1/separate",
@@ -90,6 +93,14 @@ class Client:
                 body=lambda: source.body(on_upload),
             )
         return self.job(str(accepted.get("songhash")))
+
+    def opened(self, song: Source, name: str = "") -> AbstractContextManager[Song]:
+        """The song as `submit` sends it, for who wants to know its size or its hash before."""
+        return opened(song, name, limit_bytes=self._upload_bytes)
+
+    def _upload_bytes(self) -> int | None:
+        limit = (self.models().get("limits") or {}).get("upload_bytes")
+        return int(limit) if limit else None
 
     def wait(self, songhash: str | Job, *, on_progress: OnJob | None = None, timeout: float | None = None) -> Job:
         """The job once it has ended, however it ended. on_progress sees each answer, the last one too.
@@ -120,17 +131,20 @@ class Client:
     ) -> dict[str, Path]:
         """Writes `<folder>/<stem>.<format>` for each stem of a job that is done, or for those named.
 
+        All are fetched before the first is put in its place, over an older file of that name.
         on_progress(have, total) in bytes, of one stem after the other; total is None where the API does not tell.
-        Raises JobFailed where there is nothing to download, and what `track` raises.
+        Raises JobFailed where there is nothing to download, UnsafeName, OSError, and what `track` raises.
         """
         if not job.done:
             raise JobFailed(job)
         folder = Path(folder)
-        wanted = list(job.stems if stems is None else stems)
-        paths = {stem: stem_path(folder, stem, job.format) for stem in wanted}
-        for stem, path in paths.items():
-            self.track(job.songhash, stem, path, on_progress=on_progress)
-        return paths
+        paths = {stem: stem_path(folder, stem, job.format) for stem in (job.stems if stems is None else stems)}
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(prefix=".part-", dir=folder) as part:
+            fetched = {stem: Path(part) / path.name for stem, path in paths.items()}
+            for stem, path in fetched.items():
+                self.track(job.songhash, stem, path, on_progress=on_progress)
+            return {stem: path.replace(paths[stem]) for stem, path in fetched.items()}
 
     def separate(
         self,

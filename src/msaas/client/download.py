@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import secrets
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
 import requests
 
+from msaas.client.errors import UnsafeName
 from msaas.client.transport import LOST, Transport, refuse_problem
 
 CHUNK_BYTES = 64 * 1024  # what a broken connection loses at most
@@ -19,10 +21,10 @@ OnDownload = Callable[[int, int | None], None]
 
 
 def stem_path(folder: Path, stem: str, extension: str) -> Path:
-    """Raises ValueError where a name that came over the network would lead out of the folder."""
+    """Raises UnsafeName where a name that came over the network would lead out of the folder."""
     for part in (stem, extension):
-        if not NAME.fullmatch(part):
-            raise ValueError(f"{part[:80]!r} is no stem's name")
+        if not isinstance(part, str) or not NAME.fullmatch(part):
+            raise UnsafeName(f"{str(part)[:80]!r} is no stem's name")
     return folder / f"{stem}.{extension}"
 
 
@@ -31,9 +33,9 @@ def fetch(transport: Transport, path: str, target: Path, on_progress: OnDownload
 
     Raises ServiceError, Unreachable, NotTheService, OSError; no part of a file is left behind then.
     """
-    part = target.with_name(f".{target.name}.part")
+    part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")  # another process may fetch the same
     try:
-        with part.open("wb") as file:
+        with part.open("xb") as file:
             size = _Fetch(transport, path, file, on_progress or (lambda _have, _total: None)).to_the_end()
         part.replace(target)
     finally:

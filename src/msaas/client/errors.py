@@ -6,6 +6,8 @@ ClientError
 ├── NotTheService       an answer, but not one of this API: the URL leads somewhere else
 ├── BadAddress          the URL is none (a ValueError too)
 ├── BadKey              the key is none, or cannot be read (a ValueError too)
+├── SongTooLarge        a pipe held more than the service takes
+├── UnsafeName          a stem's name would lead out of its folder (a ValueError too)
 ├── JobFailed           the song was accepted and brought out no stems: `job` tells why
 └── WaitTimeout         the job goes on; the caller had no more time
 """
@@ -53,6 +55,14 @@ class BadAddress(ClientError, ValueError):
 
 class BadKey(ClientError, ValueError):
     code = "bad_key"
+
+
+class SongTooLarge(ClientError):
+    code = "upload_too_large"
+
+
+class UnsafeName(ClientError, ValueError):
+    code = "unsafe_name"
 
 
 class JobFailed(ClientError):

@@ -65,29 +65,41 @@ class Job:
 
     @classmethod
     def from_view(cls, view: Mapping[str, Any]) -> Job:
-        """Raises KeyError where it is no job's view."""
+        """Raises KeyError, TypeError or ValueError where it is no job's view."""
         error, awaited = view.get("error"), view.get("waiting_for")
         return cls(
             songhash=str(view["songhash"]),
             state=str(view["state"]),
             stage=str(view.get("stage") or ""),
             progress=float(view.get("progress") or 0),
-            queue_position=view.get("queue_position"),
-            eta_seconds=view.get("eta_seconds"),
+            queue_position=None if view.get("queue_position") is None else int(view["queue_position"]),
+            eta_seconds=_seconds(view, "eta_seconds"),
             waiting_for=WaitingFor(str(awaited["code"]), str(awaited["detail"])) if awaited else None,
             attempts=int(view.get("attempts") or 0),
             error=JobError(str(error["code"]), str(error["detail"])) if error else None,
             message=str(view.get("message") or ""),
             model=view.get("model"),
-            options=view.get("options"),
-            duration_seconds=view.get("duration_seconds"),
-            stems=view.get("stems") or {},
-            timings=view.get("timings") or {},
+            options=_mapping(view, "options") or None,
+            duration_seconds=_seconds(view, "duration_seconds"),
+            stems=_mapping(view, "stems"),
+            timings=_mapping(view, "timings"),
             created_at=_time(view, "created_at"),
             started_at=_time(view, "started_at"),
             finished_at=_time(view, "finished_at"),
             view=view,
         )
+
+
+def _mapping(view: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    found = view.get(name) or {}
+    if not isinstance(found, Mapping):
+        raise TypeError(f"{name} is no object")
+    return found
+
+
+def _seconds(view: Mapping[str, Any], name: str) -> float | None:
+    found = view.get(name)
+    return None if found is None else float(found)
 
 
 def _time(view: Mapping[str, Any], name: str) -> datetime | None:

@@ -17,6 +17,11 @@ def printable(text: str | PathLike[str]) -> str:
     return "".join(_printable(character) for character in os.fspath(text))
 
 
+def printable_lines(text: str) -> str:
+    """Of a message of several lines, as `printable` has each."""
+    return "\n".join(map(printable, text.split("\n")))
+
+
 def _printable(character: str) -> str:
     if "\udc80" <= character <= "\udcff":
         return f"%{ord(character) - 0xDC00:02X}"
@@ -26,16 +31,16 @@ def _printable(character: str) -> str:
 
 
 def folder_name(song: str) -> str:
-    """A folder's name for the song of this file name: without its extension, never empty, `.` or `..`.
+    """A folder's name for a song's file name: that without its extension."""
+    stem, dot, _ = song.rpartition(".")
+    return path_part(stem if dot and stem.strip(".") else song)
+
+
+def path_part(name: str) -> str:
+    """As one part of a path: never empty, `.` or `..`, without separators, and not too long.
 
     It can be written in any encoding of Unicode, so that programs in other languages can open what lies inside.
     """
-    name = os.path.basename(song.rstrip("/"))  # noqa: PTH119 (pathlib splits `..mp3` in another way in each version)
-    stem, dot, _ = name.rpartition(".")
-    chosen = stem if dot and stem.strip(".") else name
-    shortened = _shortened(printable(chosen.replace("/", "_").replace("\0", "_")))
-    return shortened if shortened.strip(". ") else f"song {shortened}".rstrip(". ") or "song"
-
-
-def _shortened(name: str) -> str:
-    return name.encode("utf-8", "replace")[:LONGEST_BYTES].decode("utf-8", "ignore")
+    safe = printable(name.replace("/", "_").replace("\0", "_"))
+    shortened = safe.encode("utf-8", "replace")[:LONGEST_BYTES].decode("utf-8", "ignore")
+    return shortened if shortened.strip(". ") else f"_{shortened}"

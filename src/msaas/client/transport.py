@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import requests
 
 from msaas.client.errors import BadAddress, BadKey, ClientError, NotTheService, ServiceError, Unreachable
+from msaas.client.names import printable
 
 TIMEOUT_SECONDS = (5, 120)  # to connect; between two bytes of the answer
 FIRST_PAUSE_SECONDS = 0.25
@@ -23,6 +24,7 @@ LONGEST_RETRY_AFTER_SECONDS = 120.0
 TOO_MANY_REQUESTS = 429
 PASSING = frozenset({TOO_MANY_REQUESTS, 502, 503, 504})
 LOST = (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError)
+_API_PATH = re.compile(r"/apiv1(/.*)?$")
 _KEY = re.compile(r"[\x21-\x7e]+")
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
@@ -42,10 +44,8 @@ class Transport:
     """`retries` further tries after the first; `sleep` waits between them, and may raise to give up sooner."""
 
     def __init__(self, url: str, *, key: str = "", retries: int, sleep: Callable[[float], None]) -> None:
-        self.url = url.rstrip("/")
+        self.url = base_url(url)
         parts = urlsplit(self.url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise BadAddress(f"{url!r} is no http or https URL")
         self.retries, self.sleep = retries, sleep
         self._session = requests.Session()
         if key := key.strip():
@@ -98,6 +98,25 @@ class Transport:
 
     def unreachable(self, error: Exception) -> Unreachable:
         return Unreachable(f"{self.url} does not answer (tried {self.retries + 1} times): {_reason(error)}")
+
+
+def base_url(url: str) -> str:
+    """The address that the API's paths are put behind: one that leads to a call (`…/apiv1`) is cut before it.
+
+    Raises BadAddress.
+    """
+    text = url.strip()
+    try:
+        parts = urlsplit(text)
+        usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:  # the port, or brackets that are no IPv6 address
+        usable = False
+    if not usable:
+        hint = "" if "//" in text else f"; try http://{text}"
+        raise BadAddress(f"{printable(url)!r} is no http or https URL{hint}")
+    if parts.query or parts.fragment:
+        raise BadAddress(f"{printable(url)!r} has a query or a fragment; give http(s)://host[:port][/path]")
+    return _API_PATH.sub("", text).rstrip("/")
 
 
 def _retry_after(response: requests.Response) -> float | None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import mimetypes
-import shutil
+import os
+import stat
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,11 +15,13 @@ from os import PathLike
 from pathlib import Path
 from typing import IO
 
-Source = str | PathLike[str] | bytes | IO[bytes]
+from msaas.client.errors import SongTooLarge
+
 OnUpload = Callable[[int, int], None]
 
 CHUNK_BYTES = 256 * 1024
 SPOOL_BYTES = 1 << 20
+LONG_BYTES = 32 << 20  # of a pipe: past this, it matters whether it has an end
 
 
 class Song:
@@ -32,6 +37,14 @@ class Song:
         """From the beginning."""
         self.file.seek(self._start)
         return Body(self.file, self.size, on_progress)
+
+    def sha256(self) -> str:
+        """Of all its bytes."""
+        self.file.seek(self._start)
+        return hashlib.file_digest(self.file, "sha256").hexdigest()  # type: ignore[arg-type]
+
+
+Source = str | PathLike[str] | bytes | IO[bytes] | Song
 
 
 class Body:
@@ -58,20 +71,47 @@ class Body:
 
 
 @contextmanager
-def opened(source: Source) -> Iterator[Song]:
-    """The song of a path, of bytes, or of a binary file. Raises OSError where the file cannot be read."""
-    if isinstance(source, bytes | bytearray | memoryview):
+def opened(source: Source, name: str = "", *, limit_bytes: Callable[[], int | None] = lambda: None) -> Iterator[Song]:
+    """The song of a path, of bytes, or of a binary file. Pipes and devices are read to their end, onto disk.
+
+    limit_bytes: asked where a pipe is long, since it may have no end. Raises OSError where the file cannot be read,
+    SongTooLarge.
+    """
+    if isinstance(source, Song):
+        yield source
+    elif isinstance(source, bytes | bytearray | memoryview):
         yield Song(io.BytesIO(source))
     elif isinstance(source, str | PathLike):
-        with Path(source).open("rb") as file:
-            yield Song(file, Path(source).name)
-    elif source.seekable():
-        yield Song(source, str(getattr(source, "name", "")))
-    else:  # a pipe: kept on disk, since a second try starts from the beginning
-        with tempfile.SpooledTemporaryFile(SPOOL_BYTES) as spool:
-            shutil.copyfileobj(source, spool, CHUNK_BYTES)
+        with Path(source).open("rb") as file, opened(file, Path(source).name, limit_bytes=limit_bytes) as song:
+            yield song
+    elif _can_be_read_again(source):
+        yield Song(source, name or str(getattr(source, "name", "")))
+    else:
+        with tempfile.SpooledTemporaryFile(SPOOL_BYTES) as spool:  # a second try starts from the beginning
+            _copy(source, spool, limit_bytes)
             spool.seek(0)
-            yield Song(spool)
+            yield Song(spool, name)
+
+
+def _can_be_read_again(file: IO[bytes]) -> bool:
+    """A device such as /dev/zero can seek, and has no end all the same."""
+    if not file.seekable():
+        return False
+    try:
+        return stat.S_ISREG(os.fstat(file.fileno()).st_mode)
+    except (OSError, AttributeError):  # no file of the system's: it lies in memory
+        return True
+
+
+def _copy(source: IO[bytes], target: IO[bytes], limit_bytes: Callable[[], int | None]) -> None:
+    size, limit = 0, None
+    while chunk := source.read(CHUNK_BYTES):
+        size += len(chunk)
+        if size > LONG_BYTES and limit is None:
+            limit = limit_bytes() or sys.maxsize
+        if limit is not None and size > limit:
+            raise SongTooLarge(f"the song has more than {limit} bytes, the limit of the service")
+        target.write(chunk)
 
 
 def content_type(name: str) -> str:

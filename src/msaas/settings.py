@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from msaas.access.keys import Key, parse_keys
 from msaas.access.origins import parse_origins
@@ -43,13 +43,23 @@ def _flag(value: str) -> bool:
 
 
 def _number(kind: type[int] | type[float], low: float, high: float) -> Callable[[str], Any]:
+    what = "a whole number" if kind is int else "a number"
+
     def parse(value: str) -> int | float:
-        number = kind(value)
+        try:
+            number = kind(value)
+        except ValueError:
+            raise ValueError(f"give {what} between {_plain(low)} and {_plain(high)}") from None
         if not low <= number <= high:  # also refuses nan
-            raise ValueError(f"must lie between {low:g} and {high:g}")
+            raise ValueError(f"must lie between {_plain(low)} and {_plain(high)}")
         return number
 
     return parse
+
+
+def _plain(number: float) -> str:
+    """Without an exponent, which nobody would type."""
+    return f"{number:.0f}" if number == int(number) else f"{number:g}"
 
 
 def _choice(options: Iterable[str]) -> Callable[[str], str]:
@@ -86,13 +96,23 @@ def _address(default_port: int) -> Callable[[str], str]:
     def parse(value: str) -> str:
         if "/" in value or not value.strip():
             raise ValueError("give host or host:port, no scheme and no path")
-        parts = urlsplit(f"//{value.strip()}")
-        if not parts.hostname or parts.port == 0:  # .port raises ValueError past 65535
+        parts, port = _split(f"//{value.strip()}", "give host or host:port")
+        if not parts.hostname or port == 0:
             raise ValueError("give host or host:port")
         host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-        return f"{host}:{parts.port or default_port}"
+        return f"{host}:{port or default_port}"
 
     return parse
+
+
+def _split(url: str, wanted: str) -> tuple[SplitResult, int | None]:
+    """The parts of a URL, and its port. Raises ValueError, which says what is wanted, for a port or a host that is
+    none: urlsplit's own messages speak of casting and of netloc."""
+    try:
+        parts = urlsplit(url)
+        return parts, parts.port
+    except ValueError:
+        raise ValueError(f"{wanted}; a port is a number from 1 to 65535") from None
 
 
 def _ports(value: str) -> frozenset[int]:
@@ -103,9 +123,10 @@ def _ports(value: str) -> frozenset[int]:
 def _base_url(value: str) -> str:
     """Without a slash at its end, since paths that begin with one are put behind it."""
     text = value.strip().rstrip("/")
-    parts = urlsplit(text)
+    wanted = "give http(s)://host[:port][/path]"
+    parts, _ = _split(text, wanted)
     if text and (parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment):
-        raise ValueError("give http(s)://host[:port][/path]")
+        raise ValueError(wanted)
     return text
 
 

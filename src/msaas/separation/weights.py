@@ -10,11 +10,13 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import yaml
 
+from msaas.command import typed
 from msaas.errors import ModelUnavailable
 from msaas.separation.places import Damaged, Found, NotHere, Place, in_folder, sha256_of, valid_name
 
@@ -61,17 +63,35 @@ def obtainable(name: str, *, repo: Path | None, places: Sequence[Place] | None =
 
 def why_unobtainable(name: str, *, repo: Path | None, places: Sequence[Place] | None = None) -> list[str]:
     """What stands in the way, one reason for each place that was asked; empty where the model can be had."""
+    return list(whereabouts(name, repo=repo, places=places).reasons)
+
+
+@dataclass(frozen=True)
+class Whereabouts:
+    """Where a model's weights are. `where` is empty unless they are on this machine; `reasons` where they are to be
+    had nowhere, one for each place that was asked."""
+
+    where: str = ""
+    reasons: tuple[str, ...] = ()
+
+    @property
+    def obtainable(self) -> bool:
+        return not self.reasons
+
+
+def whereabouts(name: str, *, repo: Path | None, places: Sequence[Place] | None = None) -> Whereabouts:
+    """In seconds, without loading the model or torch."""
     reasons: list[str] = []
     for attempt in _attempts(name, repo, places, download=False):
         try:
-            attempt()
+            found = attempt()
         except NotHere as reason:
             reasons.append(str(reason))
         except (Damaged, ModelUnavailable) as reason:
-            return [*reasons, str(reason)]
+            return Whereabouts(reasons=(*reasons, str(reason)))
         else:
-            return []
-    return reasons
+            return Whereabouts(found.where if found else "")
+    return Whereabouts(reasons=tuple(reasons))
 
 
 def _find(name: str, repo: Path | None, places: Sequence[Place] | None) -> Found:
@@ -89,7 +109,7 @@ def _find(name: str, repo: Path | None, places: Sequence[Place] | None) -> Found
     raise ModelUnavailable(
         f"model {name!r} cannot be had. Tried: {'; '.join(reasons)}. "
         "To mend it, set MSAAS_MODEL_REPO to a folder that has the model, or run "
-        f"`msaas models fetch {name}` where there is a network"
+        f"`{typed(f'models fetch {name}')}` where there is a network"
     )
 
 
@@ -100,6 +120,8 @@ def _attempts(
     if not valid_name(name):
         raise ModelUnavailable(f"{name!r} cannot be a model's name")
     if repo is not None:
+        if not repo.is_dir():  # mistyped: another place's weights are not what was asked for
+            raise ModelUnavailable(f"MSAAS_MODEL_REPO={repo} is no folder")
         yield lambda: in_folder(name, repo)
     asked = _default_places() if places is None else places
     for place in asked:

@@ -1,0 +1,26 @@
+"""How the `msaas` command is typed on this machine, for messages that name it: a clone's is rarely on PATH."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import sysconfig
+from pathlib import Path
+
+from msaas import interpreter
+
+
+def typed(arguments: str) -> str:
+    """`msaas models list`, with a program that a shell in the working folder finds."""
+    ours = Path(sysconfig.get_path("scripts")) / "msaas"
+    return f"{_program(ours, shutil.which('msaas'))} {arguments}"
+
+
+def _program(ours: Path, on_path: str | None) -> str:
+    """ours: the command beside this Python. Another installation's on PATH is not meant."""
+    if not ours.is_file():
+        return "msaas" if on_path else shlex.join(interpreter.command("-m", "msaas.cli"))
+    if on_path and ours.samefile(on_path):
+        return "msaas"
+    here = Path.cwd()
+    return shlex.quote(str(ours.relative_to(here) if ours.is_relative_to(here) else ours))

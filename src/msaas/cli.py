@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import json
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -11,23 +11,40 @@ from importlib import metadata
 from pathlib import Path
 
 from msaas import settings
-from msaas.commands import callbacks, cancel, dead, jobs, keys, separate
+from msaas.client.names import printable, printable_lines
+from msaas.commands import callbacks, cancel, dead, jobs, keys, models, separate
+from msaas.commands.paths import path_argument
 from msaas.errors import MSaaSError, SettingsError
 
 USAGE_STATUS = 2
-ASKED_WRONGLY = frozenset({"song_missing", "invalid_option", "bad_address", "bad_key"})
+ASKED_WRONGLY = frozenset({"song_missing", "invalid_option", "bad_address", "bad_key", "unusable_path"})
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit status: 0 done, 1 it went wrong, 2 it was asked wrongly (a setting, a file, an argument)."""
+    _print_any_name()
     args = _parser().parse_args(argv)
     try:
         return int(args.run(args))
     except MSaaSError as error:
-        print(f"msaas: {error}", file=sys.stderr)
+        print(f"msaas: {printable_lines(str(error))}", file=sys.stderr)
         return USAGE_STATUS if isinstance(error, SettingsError) or error.code in ASKED_WRONGLY else 1
+    except BrokenPipeError:  # `msaas models list | head -n 1`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 1
+    except OSError as error:
+        where = f"{printable(str(error.filename))}: " if error.filename is not None else ""
+        print(f"msaas: {where}{error.strerror or error}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         return 130
+
+
+def _print_any_name() -> None:
+    """File names need not be of the terminal's encoding: what it cannot write is shown as an escape."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -36,13 +53,17 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     up = commands.add_parser("up", help="run everything on this machine until Ctrl-C")
-    up.add_argument("--folder", type=Path, default=Path(".msaas"), help="where its state is kept (%(default)s)")
+    up.add_argument(
+        "--folder", type=path_argument, default=Path(".msaas"), help="where its state is kept (%(default)s)"
+    )
     up.set_defaults(run=_up)
 
     demo = commands.add_parser("demo", help="separate one song with everything on this machine")
     demo.add_argument("song", nargs="?", help="any audio file; the sample in data/ if not given")
-    demo.add_argument("--folder", type=Path, default=Path(".msaas"), help="where its state is kept (%(default)s)")
-    demo.add_argument("--stems", type=Path, default=Path("stems"), help="where the stems go (%(default)s)")
+    demo.add_argument(
+        "--folder", type=path_argument, default=Path(".msaas"), help="where its state is kept (%(default)s)"
+    )
+    demo.add_argument("--stems", type=path_argument, default=Path("stems"), help="where the stems go (%(default)s)")
     demo.set_defaults(run=_demo)
 
     commands.add_parser("rest", help="run the API").set_defaults(run=_rest)
@@ -52,26 +73,15 @@ def _parser() -> argparse.ArgumentParser:
     table.add_argument("--markdown", action="store_true", help="as the README's table")
     table.set_defaults(run=_settings)
 
-    for command in (separate, jobs, cancel, dead, callbacks, keys):
+    for command in (separate, jobs, cancel, dead, callbacks, keys, models):
         command.add(commands)
-    _add_models(commands.add_parser("models", help="what models there are, and their weights"))
     return parser
 
 
-def _add_models(models: argparse.ArgumentParser) -> None:
-    commands = models.add_subparsers(required=True, metavar="COMMAND")
-    fetch = commands.add_parser("fetch", help="fetch a model's weights, for an image or an offline machine")
-    fetch.add_argument("name")
-    fetch.add_argument("--into", type=Path, metavar="DIR", help="a folder for MSAAS_MODEL_REPO; else the caches")
-    fetch.set_defaults(run=_models_fetch)
-    commands.add_parser("list", help="the models a request may name").set_defaults(run=_models_list)
-    show = commands.add_parser("show", help="what a model separates, and how")
-    show.add_argument("name", nargs="?", help="MSAAS_MODEL if not given")
-    show.set_defaults(run=_models_show)
-
-
-def _read_settings() -> settings.Settings:
-    return settings.Settings.from_env(os.environ)
+def _add_folder(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--folder", type=path_argument, default=Path(".msaas"), help="where its state is kept (%(default)s)"
+    )
 
 
 def _up(args: argparse.Namespace) -> int:
@@ -118,34 +128,6 @@ def markdown_table(rows: Sequence[dict[str, str]]) -> str:
         default = f"`{row['default']}`" if row["default"] else ""
         lines.append(f"| `{row['name']}` | {default} | {row['unit']} | {row['help']} |")
     return "\n".join(lines)
-
-
-def _models_fetch(args: argparse.Namespace) -> int:
-    from msaas.separation import weights
-
-    found = weights.fetch(args.name, args.into, repo=_read_settings().model_repo)
-    print(f"{args.name} is here: {found.where}")
-    return 0
-
-
-def _models_list(_args: argparse.Namespace) -> int:
-    from msaas.separation import weights
-
-    chosen = _read_settings()
-    for name in chosen.allowed_models:
-        missing = weights.why_unobtainable(name, repo=chosen.model_repo)
-        default = " (default)" if name == chosen.model else ""
-        print(f"{name}{default}: {'cannot be had: ' + '; '.join(missing) if missing else 'can be had'}")
-    return 0
-
-
-def _models_show(args: argparse.Namespace) -> int:
-    from msaas.separation import weights
-
-    chosen = _read_settings()
-    model = weights.load_model(args.name or chosen.model, repo=chosen.model_repo)
-    print(json.dumps(model.describe(), indent=2))
-    return 0
 
 
 if __name__ == "__main__":

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
+import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from tqdm import tqdm
+from tqdm.utils import disp_len
 
-from msaas import cli
+from msaas import cli, interpreter
 from msaas.client import Client, Job
-from msaas.commands import there
-from msaas.commands.outcome import plan
-from msaas.commands.progress import Progress
+from msaas.commands import here, there
+from msaas.commands.progress import Progress, bar_format, doing
 from msaas.queue import Queue
 from msaas.queue.offers import Worker
 from tests.client.standin import DONE, FAILED, HASH, QUEUED, RUNNING, Answer, Api
@@ -37,7 +43,8 @@ def separate(*arguments: object) -> int:
 
 
 def written(folder: Path) -> dict[str, list[str]]:
-    return {one.name: sorted(path.name for path in one.iterdir()) for one in sorted(folder.iterdir())}
+    """Without the hidden file that says whose stems they are."""
+    return {one.name: sorted(path.name for path in one.glob("[!.]*")) for one in sorted(folder.iterdir())}
 
 
 # --- separate, by a service
@@ -145,15 +152,153 @@ def test_an_option_that_the_service_refuses_is_status_2(
 
 def test_an_address_that_is_no_url_is_status_2(songs: list[Path], capsys: pytest.CaptureFixture[str]) -> None:
     assert separate(songs[0], "--url", "localhost:5000") == 2
-    assert capsys.readouterr().err == "msaas: 'localhost:5000' is no http or https URL\n"
+    assert capsys.readouterr().err == "msaas: 'localhost:5000' is no http or https URL; try http://localhost:5000\n"
 
 
-def test_songs_of_one_name_get_folders_of_their_own() -> None:
-    tasks = plan([Path("a/x.mp3"), Path("b/X.flac"), Path("y"), Path("b/x.mp3")], Path("out"))
-    assert [str(task.folder) for task in tasks] == ["out/x", "out/X (2)", "out/y", "out/x (3)"]
+def test_every_name_and_every_kind_of_song_ends_in_a_folder_below_out(
+    url: str, worker: None, songs: list[Path], tmp_path: Path
+) -> None:
+    """With an output that takes UTF-8 only, as in a UTF-8 locale, and standard input as a pipe."""
+    names = (b"...mp3", b"..mp3", b"caf\xe9.mp3", b"two\nlines.mp3", "日本.mp3".encode())
+    for name, song in zip(names, itertools.cycle(songs)):
+        shutil.copy(song, tmp_path / os.fsdecode(name))
+    album = tmp_path / "album"
+    album.mkdir()
+    shutil.copy(songs[0], album / "one.mp3")
+    (album / "cover.jpg").write_bytes(b"x")
+    arguments = [*map(os.fsdecode, names), "album", "-", "-o", "out", "--url", url, "--json"]
+    ran = subprocess.run(
+        [*interpreter.command("-m", "msaas.cli"), "separate", *arguments],
+        input=songs[1].read_bytes(),
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONIOENCODING": "utf-8:strict"},
+        capture_output=True,
+        timeout=120,
+    )
+    assert ran.returncode == 0, ran.stderr
+    found = [json.loads(line) for line in ran.stdout.decode().splitlines()]
+    assert [one["error"] for one in found] == [None] * 7
+    expected = ["...mp3", "..mp3", "caf%E9", "two\\nlines", "日本", "album/one", "stdin"]
+    assert [Path(one["stems"]["bass"]).parent.relative_to("out").as_posix() for one in found] == expected
+    for one in found:
+        assert (tmp_path / one["stems"]["bass"]).read_bytes() == b"bass" * 60_000
+    assert "cover.jpg" in ran.stderr.decode()
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {path.split("/")[0] for path in expected}
+
+
+def test_another_song_of_a_name_gets_a_folder_of_its_own_and_that_is_said(
+    url: str, worker: None, songs: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, other = tmp_path / "out", tmp_path / "other"
+    other.mkdir()
+    shutil.copy(songs[1], other / songs[0].name)
+    assert separate(songs[0], "-o", out, "--url", url) == 0
+    assert separate(other / songs[0].name, "--format", "wav", "-o", out, "--url", url) == 0
+    assert separate(songs[0], "--format", "flac", "-o", out, "--url", url + "/apiv1/") == 0
+    first = sorted(f"{stem}.{extension}" for stem in STEMS for extension in ("mp3", "flac"))
+    assert written(out) == {"song 1": first, "song 1 (2)": sorted(f"{stem}.wav" for stem in STEMS)}
+    assert f"  {out / 'song 1'}/ holds something else, such as another song's stems" in capsys.readouterr().out
+
+
+def test_json_has_the_jobs_timings(api: Api, songs: list[Path], tmp_path: Path, capsys: Any) -> None:
+    api.answers["/apiv1/models"] = [Answer(body={"default": "htdemucs_mini"})]
+    api.answers[f"/apiv1/jobs/{HASH}"] = [Answer(body=DONE | {"timings": {"ran_seconds": 1.5, "model": 1.0}})]
+    assert separate(songs[0], "-o", tmp_path / "out", "--url", api.url, "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["timings"], found["duration_seconds"]) == ({"ran_seconds": 1.5, "model": 1.0}, 12.5)
+
+
+@pytest.mark.parametrize("out", ["file", "file/below", "/proc/x"])
+def test_folder_that_cannot_be_written_is_noticed_before_anything_is_sent(
+    api: Api, songs: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any, out: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("file").write_text("x")
+    assert separate(songs[0], "-o", out, "--url", api.url) == 2
+    assert separate(songs[0], "-o", out, "--local") == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 2
+    assert all(line.startswith(f"msaas: nothing can be written to {out}: ") for line in lines)
+    assert not api.asked
+
+
+def test_song_that_is_not_there_is_status_2_and_leaves_no_folder(
+    api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    api.answers["/apiv1/models"] = [Answer(body={"default": "htdemucs_mini"})]
+    assert separate("missing.mp3", "--url", api.url) == 2
+    assert not list(tmp_path.iterdir())
+
+
+# --- as Demucs' command line has it
+
+
+@pytest.mark.parametrize(
+    ("given", "asked"),
+    [
+        (
+            ["-n", "htdemucs_ft", "--mp3", "--mp3-bitrate", "192"],
+            {"model": "htdemucs_ft", "format": "mp3", "bitrate": "192"},
+        ),
+        (["--name", "mdx", "--flac", "--int24"], {"model": "mdx", "format": "flac"}),
+        (["--float32", "--two-stems", "vocals"], {"two_stems": "vocals", "format": "wav"}),
+        (["--shifts", "0", "--overlap", "0.25", "--other-method", "minus"], {"format": "mp3"}),
+    ],
+)
+def test_options_of_demucs_with_a_meaning_here_are_taken(
+    api: Api, songs: list[Path], tmp_path: Path, given: list[str], asked: dict[str, str]
+) -> None:
+    api.answers["/apiv1/models"] = [Answer(body={"default": "htdemucs_mini"})]
+    assert separate(*given, songs[0], "-o", tmp_path / "out", "--url", api.url) == 0
+    assert next(one.query for one in api.asked if one.path == "/apiv1/separate") == asked
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["-s", "x"], "-n"),
+        (["-j", "4"], "workers"),
+        (["--shifts", "2"], "--shifts 0"),
+        (["--overlap", "0.5"], "--overlap 0.25"),
+        (["--segment", "7"], "leave it out"),
+        (["--no-split"], "leave it out"),
+        (["--filename", "{track}-{stem}.{ext}"], "-o"),
+        (["--clip-mode", "clamp"], "leave it out"),
+        (["--mp3-preset", "2"], "--bitrate"),
+        (["--other-method", "add"], "mix minus STEM"),
+        (["--int24"], "--flac"),
+        (["-d", "cuda"], "MSAAS_DEVICE"),
+        (["--repo", "models"], "MSAAS_MODEL_REPO"),
+        (["--list-models"], "msaas models list"),
+        (["-v"], "--json"),
+    ],
+)
+def test_other_options_of_demucs_are_answered_with_what_to_use(given: list[str], said: str, capsys: Any) -> None:
+    with pytest.raises(SystemExit) as ended:
+        separate(*given, "song.mp3")
+    assert ended.value.code == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith("msaas: -")
+    assert said in line
 
 
 # --- separate, here
+
+
+def test_local_separation_that_is_stopped_leaves_nothing(
+    songs: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(*_arguments: object) -> None:
+        (part,) = (tmp_path / "out" / "deep").iterdir()
+        (part / "half.wav").write_bytes(b"x")
+        raise KeyboardInterrupt
+
+    monkeypatch.setenv("MSAAS_MODEL", "htdemucs_mini")
+    monkeypatch.setattr(here, "load", lambda _settings: SimpleNamespace(model=SimpleNamespace(sources=STEMS)))
+    monkeypatch.setattr(here.Work, "_separate", stopped)
+    assert separate("--local", songs[0], "-o", tmp_path / "out" / "deep") == 130
+    assert not (tmp_path / "out").exists()
 
 
 def test_songs_are_separated_with_no_service_at_all(
@@ -173,7 +318,7 @@ def test_songs_are_separated_with_no_service_at_all(
     assert f"{songs[0]}: {out / 'song 1'}/ has bass.wav, vocals.wav, made by htdemucs_mini" in said.out
     assert "song 1.wav: separating" in said.err
     assert "(not_audio)" in said.err
-    assert "missing.mp3: not there (file)" in said.err
+    assert "missing.mp3: No such file or directory (file)" in said.err
     assert separate("--local", songs[0], "-o", out, "--two-stems", "kazoo") == 2
     assert "htdemucs_mini has no stem 'kazoo'" in capsys.readouterr().err
 
@@ -204,6 +349,25 @@ def test_progress_on_a_terminal_is_a_bar_that_leaves_nothing_behind() -> None:
     assert "a song:  40%" in out.getvalue()
     assert "separating, about 40 s left" in out.getvalue()
     assert out.getvalue().split("\r")[-2].strip() == ""
+
+
+@pytest.mark.parametrize("columns", [20, 30, 40, 60, 80, 120])
+@pytest.mark.parametrize(
+    "title", ["a.mp3", "a song with quite a long name, live at {the} hall (2019).mp3", "日本" * 30]
+)
+def test_bar_keeps_stage_and_time_left_in_terminals_of_any_width(columns: int, title: str) -> None:
+    layout = bar_format(title, "separating, about 58 min left" if columns > 35 else "queued", columns)
+    shown = tqdm.format_meter(42, 100, 61, bar_format=layout, ncols=columns)
+    assert ("separating, about 58 min left" if columns > 35 else "queued") in shown
+    assert disp_len(shown) <= columns
+    assert " 42%" in shown
+    assert columns < 60 or title[:3] in shown
+    assert columns < 80 or "|" in shown
+
+
+def test_time_left_is_told_in_seconds_minutes_or_hours() -> None:
+    told = [doing(Job("", "running", stage="separating", eta_seconds=left)) for left in (8.3, 1234, 7500)]
+    assert [text.partition("about ")[2] for text in told] == ["8 s left", "21 min left", "2 h 05 min left"]
 
 
 # --- jobs, cancel, dead

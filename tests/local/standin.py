@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 ROLE, NOTES = sys.argv[1], Path(sys.argv[2])
+if os.environ.get("STANDIN_ENDS") == ROLE:
+    sys.exit("it has no reason to go on")
 PORT = int(os.environ["MSAAS_PORT" if ROLE == "rest" else "MSAAS_WORKER_HTTP_PORT"])
 
 

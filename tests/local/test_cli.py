@@ -13,6 +13,7 @@ import pytest
 from msaas import cli
 from msaas.queue import Queue
 from msaas.settings import Settings
+from tests.conftest import REPOSITORY
 
 NAMES = [field.metadata["name"] for field in fields(Settings)]
 
@@ -97,4 +98,5 @@ def test_small_model_is_shown_with_what_it_separates(
     assert cli.main(["models", "show"]) == 0
     assert sorted(json.loads(capsys.readouterr().out)["sources"]) == ["bass", "drums", "other", "vocals"]
     assert cli.main(["models", "list"]) == 0
-    assert "htdemucs_mini (default): can be had" in capsys.readouterr().out
+    [line] = capsys.readouterr().out.splitlines()
+    assert line == f"htdemucs_mini (default)  here: the folder {REPOSITORY / 'models' / 'htdemucs_mini'}"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from msaas.errors import MSaaSError
+from msaas.errors import MSaaSError, SettingsError
 from msaas.local.model import choose_model, models_folder
 
 
@@ -30,10 +30,16 @@ def test_real_model_is_taken_where_it_can_be_had() -> None:
     assert not choice.warning
 
 
-def test_folder_of_the_operator_is_asked_for_it() -> None:
+def test_folder_of_the_operator_is_asked_for_it(tmp_path: Path) -> None:
     asked: list[Path | None] = []
-    choose_model({"MSAAS_MODEL_REPO": "/weights"}, can_have=lambda _name, repo: not asked.append(repo))
-    assert asked == [Path("/weights")]
+    choose_model({"MSAAS_MODEL_REPO": str(tmp_path)}, can_have=lambda _name, repo: not asked.append(repo))
+    assert asked == [tmp_path]
+
+
+@pytest.mark.parametrize("model", [{}, {"MSAAS_MODEL": "mdx"}])
+def test_folder_that_is_not_there_is_refused_rather_than_passed_over(tmp_path: Path, model: dict[str, str]) -> None:
+    with pytest.raises(SettingsError, match=r"MSAAS_MODEL_REPO=.*no such folder"):
+        choose_model(model | {"MSAAS_MODEL_REPO": str(tmp_path / "wieghts")}, can_have=always)
 
 
 def test_small_model_stands_in_with_a_warning_that_says_how_to_mend_it(tmp_path: Path) -> None:

@@ -188,9 +188,27 @@ def test_redis_that_does_not_answer_is_a_clear_error(start_stack: Any, tmp_path:
 
 @pytest.mark.slow
 def test_part_that_ends_while_starting_is_shown_with_its_last_lines(start_stack: Any) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        stack = start_stack(MSAAS_WORKER_HTTP_PORT=str(listener.getsockname()[1]))
-        said, _ = stack.process.communicate(timeout=40)
+    stack = start_stack(STANDIN_ENDS="worker")
+    said, _ = stack.process.communicate(timeout=40)
     assert stack.process.returncode == 1
     assert "worker ended while starting (exit status 1); it said last:" in said
-    assert "Address already in use" in said
+    assert "it has no reason to go on" in said
+
+
+@pytest.mark.parametrize("setting", ["MSAAS_PORT", "MSAAS_WORKER_HTTP_PORT"])
+def test_taken_port_is_refused_before_anything_is_started(start_stack: Any, setting: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        stack = start_stack(**{setting: str(port)})
+        said, _ = stack.process.communicate(timeout=40)
+    assert stack.process.returncode == 1
+    assert said.startswith(f"msaas: port {port} on 127.0.0.1 is taken; end what listens there, or choose another")
+    assert not stack.events()
+
+
+def test_address_that_is_none_of_this_machine_is_said_to_be(start_stack: Any) -> None:
+    stack = start_stack(MSAAS_HOST="192.0.2.1")  # TEST-NET-1
+    said, _ = stack.process.communicate(timeout=40)
+    assert stack.process.returncode == 1
+    assert "192.0.2.1 cannot be listened at: " in said
+    assert "taken" not in said

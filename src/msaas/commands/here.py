@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import os
-import shutil
 import sys
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from msaas.client.models import Job
-from msaas.commands.outcome import Outcome, Task
+from msaas.commands.outcome import Outcome
 from msaas.commands.progress import Progress
-from msaas.errors import MSaaSError
+from msaas.commands.songs.folders import StemFolders, scratch
+from msaas.commands.songs.given import STANDARD_INPUT, Task, is_stream, open_song
+from msaas.errors import MSaaSError, UploadTooLarge
 from msaas.jobs import Options
 from msaas.local.model import choose_model
 from msaas.local.stream import framed
@@ -23,12 +23,14 @@ from msaas.separation import PROCESS_ENVIRONMENT, memory
 from msaas.settings import Settings
 
 if TYPE_CHECKING:
-    from msaas.separation.pipeline import Separator
+    from msaas.separation.pipeline import SeparationResult, Separator
+
+COPY_BYTES = 1 << 20
 
 
 def outcomes(tasks: Sequence[Task], args: argparse.Namespace) -> Iterator[Outcome]:
     """Raises InvalidOption, SettingsError, ModelUnavailable, DeviceUnavailable, SandboxError before the first song."""
-    environ = dict(os.environ) | ({"MSAAS_MODEL": args.model} if args.model else {})
+    environ = dict(os.environ) | _chosen(args)
     Settings.from_env(environ)
     choice = choose_model(environ)
     if choice.warning:
@@ -39,8 +41,14 @@ def outcomes(tasks: Sequence[Task], args: argparse.Namespace) -> Iterator[Outcom
     check_sandbox(settings)
     separator = load(settings)
     options.outputs(separator.model.sources)
+    work = Work(separator, options, settings, args.out)
     for task in tasks:
-        yield separate(separator, task, options, settings)
+        yield work.separate(task)
+
+
+def _chosen(args: argparse.Namespace) -> dict[str, str]:
+    given = {"MSAAS_MODEL": args.model, "MSAAS_DEVICE": args.device, "MSAAS_MODEL_REPO": args.repo}
+    return {name: value for name, value in given.items() if value}
 
 
 def load(settings: Settings) -> Separator:
@@ -64,39 +72,59 @@ def check_sandbox(settings: Settings) -> None:
     selfcheck.check_decoder(settings.scratch_dir, Limits())
 
 
-def separate(separator: Separator, task: Task, options: Options, settings: Settings) -> Outcome:
-    try:
-        if not task.song.is_file():
-            raise FileNotFoundError(0, "no file" if task.song.exists() else "not there", str(task.song))
-        with Progress(task.song.name) as progress:
-            stems = _separate(separator, task, options, settings, progress)
-        return Outcome(task, model=options.model, stems=stems)
-    except (MSaaSError, OSError, RuntimeError) as error:  # torch tells of a full memory by a RuntimeError
-        with suppress(OSError):
-            task.folder.rmdir()  # where it holds no stems of an earlier run
-        return Outcome.failed(task, error)
+class Work:
+    """One song after the other; the stems of each are put in their folder once all are whole."""
 
+    def __init__(self, separator: Separator, options: Options, settings: Settings, out: Path) -> None:
+        self._separator, self._options, self._settings = separator, options, settings
+        self._out, self._folders = out, StemFolders()
 
-def _separate(
-    separator: Separator, task: Task, options: Options, settings: Settings, progress: Progress
-) -> dict[str, Path]:
-    """Stems of an earlier run are replaced once all of this one's are whole."""
-    from msaas.audio.limits import Limits
-    from msaas.separation.pipeline import SeparationRequest
-    from msaas.worker.child import overall
+    def separate(self, task: Task) -> Outcome:
+        try:
+            with scratch(self._out) as part:
+                song = _on_disk(task.song, part, self._settings.max_upload_bytes)
+                with Progress(task.song.name) as progress:
+                    result = self._separate(song, part / "stems", progress)
+                stems = self._folders.put(result.stems, task.folder, song=task.song.name, sha256=_sha256(song))
+        except (MSaaSError, OSError, RuntimeError) as error:  # torch tells of a full memory by a RuntimeError
+            return Outcome.failed(task, error)
+        took = {"duration_seconds": result.duration_seconds, "timings": rounded(result.timings)}
+        return Outcome(task, model=self._options.model, stems=stems, **took)  # type: ignore[arg-type]
 
-    task.folder.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=".part-", dir=task.folder))
-    try:
-        result = separator.separate_song(
-            task.song,
-            scratch,
+    def _separate(self, song: Path, out: Path, progress: Progress) -> SeparationResult:
+        from msaas.audio.limits import Limits
+        from msaas.separation.pipeline import SeparationRequest
+        from msaas.worker.child import overall
+
+        options, settings = self._options, self._settings
+        return self._separator.separate_song(
+            song,
+            out,
             SeparationRequest(options.stems, options.two_stems, options.format, options.bitrate or 320),
             limits=Limits(settings.max_duration_seconds, settings.max_decoded_bytes),
             progress=lambda stage, fraction: progress.show(
                 Job("", "running", stage=stage, progress=overall(stage, fraction))
             ),
         )
-        return {stem: path.replace(task.folder / path.name) for stem, path in result.stems.items()}
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _on_disk(song: Path, folder: Path, limit_bytes: int) -> Path:
+    """The song's file; what comes by a pipe is read to its end. Raises OSError, UploadTooLarge."""
+    if song != STANDARD_INPUT and not is_stream(song):
+        return song
+    copy = folder / "song"
+    with open_song(song) as source, copy.open("xb") as target:
+        while chunk := source.read(COPY_BYTES):
+            if target.tell() + len(chunk) > limit_bytes:
+                raise UploadTooLarge(f"the song has more than {limit_bytes} bytes (MSAAS_MAX_UPLOAD_BYTES)")
+            target.write(chunk)
+    return copy
+
+
+def _sha256(song: Path) -> str:
+    with song.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def rounded(timings: Mapping[str, float]) -> dict[str, float]:
+    return {name: round(seconds, 3) for name, seconds in timings.items()}

@@ -4,27 +4,23 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from msaas.client.models import Job
+from msaas.client.names import printable
+from msaas.commands.songs.given import Task
 from msaas.errors import MSaaSError
 
 DONE, FAILED, ASKED_WRONGLY = 0, 1, 2
-
-
-@dataclass(frozen=True)
-class Task:
-    """A song and the folder for its stems."""
-
-    song: Path
-    folder: Path
+WRONGLY = frozenset({"invalid_option", "file"})
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """`stems` is empty where it failed; `code` and `detail` are then the reason."""
+    """`stems` is empty where it failed; `code` and `detail` are then the reason. `timings` are seconds by what took
+    them, as the job has them."""
 
     task: Task
     songhash: str | None = None
@@ -33,37 +29,47 @@ class Outcome:
     message: str = ""
     code: str = ""
     detail: str = ""
+    duration_seconds: float | None = None
+    timings: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
     def done(cls, task: Task, job: Job, stems: Mapping[str, Path]) -> Outcome:
-        return cls(task, job.songhash or None, job.model, stems, job.message)
+        took = {"duration_seconds": job.duration_seconds, "timings": job.timings}
+        return cls(task, job.songhash or None, job.model, stems, job.message, **took)  # type: ignore[arg-type]
 
     @classmethod
     def failed(cls, task: Task, error: Exception, songhash: str | None = None) -> Outcome:
         if isinstance(error, OSError):
-            return cls(task, songhash, code="file", detail=error.strerror or str(error))
-        if isinstance(error, MSaaSError):
-            return cls(task, songhash, code=error.code, detail=error.detail)
-        return cls(task, songhash, code=MSaaSError.code, detail=f"{type(error).__name__}: {error}")
+            return cls(task, songhash, code="file", detail=_of_file(task, error))
+        code = error.code if isinstance(error, MSaaSError) else type(error).__name__
+        return cls(task, songhash, code=code, detail=error.detail if isinstance(error, MSaaSError) else str(error))
+
+    @property
+    def folder(self) -> Path:
+        """Where its stems are."""
+        return next((path.parent for path in self.stems.values()), self.task.folder)
 
     def to_json(self) -> str:
+        """Names that are not UTF-8 are written as `printable` has them: a JSON text of them would be none."""
         error = {"code": self.code, "detail": self.detail} if self.code else None
-        stems = {stem: str(path) for stem, path in self.stems.items()}
-        found = {"song": str(self.task.song), "songhash": self.songhash, "model": self.model, "stems": stems}
-        return json.dumps(found | {"message": self.message or None, "error": error})
+        found = {
+            "song": printable(self.task.song),
+            "songhash": self.songhash,
+            "model": self.model,
+            "stems": {stem: printable(path) for stem, path in self.stems.items()},
+            "duration_seconds": self.duration_seconds,
+            "timings": dict(self.timings),
+            "message": self.message or None,
+            "error": error,
+        }
+        return json.dumps(found)
 
 
-def plan(songs: Sequence[Path], out: Path) -> list[Task]:
-    """`<out>/<song name>` each; a second song of a name gets ` (2)`. Case is no difference: some disks have none."""
-    taken: set[str] = set()
-    tasks = []
-    for song in songs:
-        name, count = song.stem or song.name, 1
-        while (folder := name if count == 1 else f"{name} ({count})").casefold() in taken:
-            count += 1
-        taken.add(folder.casefold())
-        tasks.append(Task(song, out / folder))
-    return tasks
+def _of_file(task: Task, error: OSError) -> str:
+    """Names the file where it is another than the song."""
+    reason = error.strerror or str(error)
+    other = error.filename is not None and str(error.filename) != str(task.song)
+    return f"{printable(str(error.filename))}: {reason}" if other else reason
 
 
 def report(outcomes: Iterable[Outcome], *, as_json: bool) -> int:
@@ -78,7 +84,7 @@ def report(outcomes: Iterable[Outcome], *, as_json: bool) -> int:
         _conclude(failed, count)
     if not failed:
         return DONE
-    return ASKED_WRONGLY if all(outcome.code == "invalid_option" for outcome in failed) else FAILED
+    return ASKED_WRONGLY if all(outcome.code in WRONGLY for outcome in failed) else FAILED
 
 
 def _tell(outcome: Outcome, as_json: bool) -> None:
@@ -87,11 +93,17 @@ def _tell(outcome: Outcome, as_json: bool) -> None:
     elif outcome.code:
         print(_reason(outcome), file=sys.stderr, flush=True)
     else:
-        made = f" by {outcome.model}" if outcome.model else ""
-        stems = ", ".join(path.name for path in outcome.stems.values())
-        print(f"{outcome.task.song}: {outcome.task.folder}/ has {stems}, made{made}", flush=True)
-        if outcome.message:
-            print(f"  {outcome.message}", flush=True)
+        print("\n".join(map(printable, _told(outcome))), flush=True)
+
+
+def _told(outcome: Outcome) -> Iterator[str]:
+    made = f" by {outcome.model}" if outcome.model else ""
+    stems = ", ".join(path.name for path in outcome.stems.values())
+    yield f"{outcome.task.song}: {outcome.folder}/ has {stems}, made{made}"
+    if outcome.folder != outcome.task.folder:
+        yield f"  {outcome.task.folder}/ holds something else, such as another song's stems"
+    if outcome.message:
+        yield f"  {outcome.message}"
 
 
 def _conclude(failed: Sequence[Outcome], count: int) -> None:
@@ -101,4 +113,4 @@ def _conclude(failed: Sequence[Outcome], count: int) -> None:
 
 
 def _reason(outcome: Outcome) -> str:
-    return f"{outcome.task.song}: {outcome.detail} ({outcome.code})"
+    return printable(f"{outcome.task.song}: {outcome.detail} ({outcome.code})")

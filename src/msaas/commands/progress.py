@@ -5,15 +5,19 @@ from __future__ import annotations
 import sys
 import time
 from types import TracebackType
-from typing import TextIO
+from typing import NoReturn, TextIO
 
 from tqdm import tqdm
+from tqdm.utils import disp_len, disp_trim
 
 from msaas.client.models import Job
+from msaas.client.names import printable
 
 # A log shows that a long song is alive, and is not filled by it.
 LINE_SECONDS = 30.0
 WAITS = {"no_worker": "waits for a worker", "model_not_offered": "waits for a worker that offers its model"}
+COLUMNS = 80  # of a terminal that does not tell
+SHORTEST_TITLE, SHORTEST_BAR = 8, 5
 
 
 class Progress:
@@ -37,21 +41,45 @@ class Progress:
 
 class _Bar:
     def __init__(self, title: str, out: TextIO) -> None:
-        layout = "{desc}: {percentage:3.0f}%|{bar:30}| {postfix}[{elapsed}]"
-        self._bar = tqdm(total=100, desc=title, bar_format=layout, leave=False, file=out)
+        self._title = printable(title)
+        self._bar = tqdm(total=100, leave=False, file=out, dynamic_ncols=True)
 
     def show(self, job: Job) -> None:
         self._bar.n = 100 if job.done else round(100 * job.progress)
-        self._bar.set_postfix_str(doing(job) + " ", refresh=False)
+        self._bar.bar_format = bar_format(self._title, doing(job), _columns(self._bar))
         self._bar.refresh()
 
     def close(self) -> None:
         self._bar.close()
 
 
+def _columns(bar: tqdm[NoReturn]) -> int:
+    return int(bar.format_dict["ncols"] or COLUMNS)
+
+
+def bar_format(title: str, doing: str, columns: int) -> str:
+    """tqdm's for one line of `columns` cells: stage and time left always, title and bar as far as there is room.
+
+    `{bar}` takes the cells that are left over.
+    """
+    room = columns - 1 - disp_len(doing) - len(" 100% ")  # the last cell stays free: some terminals wrap there
+    doing = doing.replace("{", "{{").replace("}", "}}")
+    if room < SHORTEST_TITLE + len(":"):
+        return f"{{percentage:3.0f}}% {doing}"
+    with_bar = room - SHORTEST_BAR - len(":|| [00:00]")
+    if with_bar < SHORTEST_TITLE:
+        return f"{_cut(title, room - 1)}: {{percentage:3.0f}}% {doing}"
+    return f"{_cut(title, min(with_bar, columns // 3))}: {{percentage:3.0f}}%|{{bar}}| {doing} [{{elapsed}}]"
+
+
+def _cut(title: str, cells: int) -> str:
+    shown = title if disp_len(title) <= cells else disp_trim(title, cells - 1) + "…"
+    return shown.replace("{", "{{").replace("}", "}}")
+
+
 class _Lines:
     def __init__(self, title: str, out: TextIO) -> None:
-        self._title, self._out = title, out
+        self._title, self._out = printable(title), out
         self._told = ("", "", "")
         self._told_at = 0.0
 
@@ -76,5 +104,12 @@ def doing(job: Job) -> str:
     if job.waiting_for:
         what += f", {WAITS.get(job.waiting_for.code, job.waiting_for.detail)}"
     if job.eta_seconds is not None and not job.ended:
-        what += f", about {job.eta_seconds:.0f} s left"
-    return what
+        what += f", about {_span(job.eta_seconds)} left"
+    return printable(what)
+
+
+def _span(seconds: float) -> str:
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60:02d} min"

@@ -5,15 +5,17 @@ from __future__ import annotations
 import argparse
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent import futures
 from pathlib import Path
 from typing import Any
 
-from msaas.client import Job, Unreachable
-from msaas.commands.outcome import Outcome, Task
+from msaas.client import Client, Job, Unreachable
+from msaas.commands.outcome import Outcome
 from msaas.commands.progress import Progress
 from msaas.commands.service import client_of
+from msaas.commands.songs.folders import StemFolders, scratch
+from msaas.commands.songs.given import Task, open_song
 from msaas.errors import MSaaSError
 
 # Some five minutes: a service that is being replaced, a laptop between two networks.
@@ -39,7 +41,7 @@ class Batch:
     """One thread sends, this one waits and downloads; each with a client of its own."""
 
     def __init__(self, args: argparse.Namespace, options: dict[str, Any]) -> None:
-        self._options = options
+        self._options, self._out, self._folders = options, args.out, StemFolders()
         self._stopping = threading.Event()
         self._sender = client_of(args, retries=RETRIES, sleep=self._sleep)
         self._client = client_of(args, retries=RETRIES, sleep=self._sleep)
@@ -66,7 +68,7 @@ class Batch:
                 if self._gone:
                     raise self._gone
                 self._check()
-                sending.job.set_result(self._sender.submit(sending.song, on_upload=sending.show, **self._options))
+                sending.send(self._sender, self._options)
             except BaseException as error:  # carried over to the thread that waits
                 sending.job.set_exception(error)
 
@@ -76,12 +78,18 @@ class Batch:
             with Progress(task.song.name) as progress:
                 songhash = sending.wait(progress).songhash
                 job = self._client.wait(songhash, on_progress=progress.show)
-            return Outcome.done(task, job, self._client.download(job, task.folder))
+            return Outcome.done(task, job, self._download(task, job, sending.sha256))
         except Unreachable as error:
             self._gone = error  # the songs after this one need not find out anew
             return Outcome.failed(task, error, songhash)
         except (MSaaSError, OSError, ValueError) as error:
             return Outcome.failed(task, error, songhash)
+
+    def _download(self, task: Task, job: Job, sha256: str) -> dict[str, Path]:
+        """All stems or none: a connection that breaks between two leaves an earlier run's as they are."""
+        with scratch(self._out) as part:
+            stems = self._client.download(job, part)
+            return self._folders.put(stems, task.folder, song=task.song.name, sha256=sha256)
 
     def _sleep(self, seconds: float) -> None:
         if self._stopping.wait(seconds):
@@ -97,8 +105,15 @@ class Sending:
 
     def __init__(self, song: Path, check: Callable[[], None]) -> None:
         self.song, self._check = song, check
+        self.sha256 = ""  # of its bytes, once it is sent
         self.job: futures.Future[Job] = futures.Future()
         self._view = Job("", "waiting to be sent")
+
+    def send(self, client: Client, options: Mapping[str, Any]) -> None:
+        """Raises what Client.submit raises, OSError."""
+        with open_song(self.song) as file, client.opened(file, self.song.name) as song:
+            self.sha256 = song.sha256()
+            self.job.set_result(client.submit(song, on_upload=self.show, **options))
 
     def show(self, sent: int, size: int) -> None:
         self._check()

@@ -5,6 +5,7 @@ Removes nothing: stems of an earlier song are overwritten name by name, each onc
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 import time
@@ -14,7 +15,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from msaas.client import Client, Job
+from msaas.client.names import printable
+from msaas.commands.paths import output_folder
 from msaas.commands.progress import Progress
+from msaas.commands.songs.folders import stems_in
+from msaas.commands.songs.given import STANDARD_INPUT, open_song, song_argument
 from msaas.errors import MSaaSError
 from msaas.local.folder import Folder, LiveStack
 from msaas.local.plan import Plan
@@ -22,6 +27,7 @@ from msaas.local.processes import Interrupted
 from msaas.local.stack import POLL_SECONDS, StopSignals, wait_for
 from msaas.local.stream import framed
 from msaas.local.up import local_stack
+from msaas.settings import Settings
 
 SAMPLE = "harbour-lights.mp3"  # in data/
 STEMS = Path("stems")
@@ -56,9 +62,9 @@ class Stage:
 def find_song(given: str | None) -> Path:
     """The song named, or the sample of data/. Raises SongMissing."""
     if given:
-        song = Path(given).expanduser()
-        if not song.is_file():
-            raise SongMissing(f"{song} is {'no file' if song.exists() else 'not there'}; give the path of a song")
+        song = song_argument(given).expanduser()
+        if song != STANDARD_INPUT and (wrong := _why_none(song)):
+            raise SongMissing(f"{printable(song)} {wrong}; give the path of a song")
         return song
     for base in (Path(__file__).resolve().parents[3], Path.cwd()):
         if (sample := base / "data" / SAMPLE).is_file():
@@ -66,12 +72,20 @@ def find_song(given: str | None) -> Path:
     raise SongMissing(f"data/{SAMPLE} is not here; name a song: make demo SONG=path")
 
 
+def _why_none(song: Path) -> str:
+    if os.path.isdir(song):  # noqa: PTH112 (pathlib raises for some paths)
+        return "is a folder"
+    if not os.path.lexists(song):
+        return "is not there"
+    return "" if os.access(song, os.R_OK) else "cannot be read"
+
+
 def demo(plan: Plan, song: str | None, stems: Path = STEMS, say: Say = print) -> int:
     """Raises MSaaSError where it cannot end well; 130 after Ctrl-C or SIGTERM."""
     path = find_song(song)
     stopping = StopSignals().install()
     try:
-        with _stage(plan, lambda: bool(stopping), say) as stage:
+        with output_folder(stems), _stage(plan, lambda: bool(stopping), say) as stage:
             _Work(stage, path, stems, lambda: bool(stopping), say).see_through()
     except Interrupted:
         say("stopped")
@@ -85,11 +99,16 @@ def _stage(plan: Plan, stopping: Callable[[], bool], say: Say) -> Iterator[Stage
     if folder.live() is not None:
         yield _live_stage(folder, stopping, say)
         return
-    folder.path.mkdir(parents=True, exist_ok=True)
-    log = folder.path / LOG
-    say(f"starting Valkey, S3, the API and a worker (their log: {log})")
+    Settings.from_env(plan.environ)  # what is wrong is said before anything is made
+    with output_folder(folder.path):
+        log = folder.path / LOG
+        log.touch()
+    say(f"starting Valkey, S3, the API and a worker (their log: {printable(log)})")
     began = time.monotonic()
-    with log.open("w") as out, local_stack(replace(plan, any_port=True), out, sys.stderr, stopping) as running:
+    with (
+        log.open("w", encoding="utf-8", errors="backslashreplace") as out,
+        local_stack(replace(plan, any_port=True), out, sys.stderr, stopping) as running,
+    ):
         say(f"ready in {time.monotonic() - began:.1f} s: {running.url}, model {running.model.name}")
         yield Stage(running.url, running.model.warning, running.stack.supervise)
 
@@ -144,17 +163,21 @@ class _Work:
             self._error = error
 
     def _separate(self) -> Job:
-        songhash = self._client.submit(self.song).songhash
+        with open_song(self.song) as file, self._client.opened(file, self.song.name) as song:
+            songhash = self._client.submit(song).songhash
         with Progress(self.song.name) as progress:
             job = self._client.wait(songhash, on_progress=progress.show)
         if not job.done:
             reason = job.error.detail if job.error else "no reason given"
-            raise SongFailed(f"{self.song.name} {job.state}: {reason}")
+            raise SongFailed(f"{printable(self.song.name)} {job.state}: {reason}")
         return job
 
     def _fetch(self, job: Job) -> None:
-        for path in self._client.download(job, self.stems).values():
-            self.say(f"{path}  {path.stat().st_size / 1e6:.1f} MB")
+        stems = self._client.download(job, self.stems).values()
+        for path in stems:
+            self.say(f"{printable(path)}  {path.stat().st_size / 1e6:.1f} MB")
+        if others := sorted(other.name for other in stems_in(self.stems) if other not in stems):
+            self.say(f"{printable(self.stems)}/ has {', '.join(map(printable, others))} of an earlier run, too")
 
     def _sleep(self, seconds: float) -> None:
         if self._stopping():
@@ -166,6 +189,6 @@ class _Work:
             self.say(framed(self.stage.warning))
         music = f", {job.duration_seconds:.1f} s of music," if job.duration_seconds is not None else ""
         self.say(
-            f"{len(job.stems)} stems of {self.song.name}{music} are in {self.stems}/,"
+            f"{len(job.stems)} stems of {printable(self.song.name)}{music} are in {printable(self.stems)}/,"
             f" made by {job.model} in {seconds:.1f} s"
         )

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from msaas.commands.paths import output_folder
 from msaas.errors import MSaaSError
 from msaas.local.processes import wait_until
 from msaas.local.servers import free_ports, ports_are_free, write_private
@@ -67,9 +68,9 @@ class Folder:
         return self._lock
 
     def hold(self) -> None:
-        """Raises StackRunning where another stack holds it."""
-        self.path.mkdir(parents=True, exist_ok=True)
-        lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        """Raises StackRunning where another stack holds it, UnusablePath where nothing can be written there."""
+        with output_folder(self.path):
+            lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
         live = LiveStack.read(self.state)
         patience = GLANCE_SECONDS if live and live.alive else WARDEN_SECONDS
         if not wait_until(lambda: _locked(lock), patience):
@@ -93,7 +94,7 @@ class Folder:
     def _is_free(self) -> bool:
         try:
             lock = os.open(self.path / "lock", os.O_RDWR)
-        except FileNotFoundError:
+        except OSError:  # there is none, or hold() will say what is wrong with the folder
             return True
         try:
             return _locked(lock)

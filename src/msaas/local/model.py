@@ -5,11 +5,13 @@ The model's name is part of every songhash: a worker that chose another later wo
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from msaas.errors import MSaaSError
+from msaas.command import typed
+from msaas.errors import MSaaSError, SettingsError
 
 WANTED = "htdemucs"
 SMALL = "htdemucs_mini"
@@ -44,11 +46,12 @@ def choose_model(
     can_have: Callable[[str, Path | None], bool] = obtainable,
     folder: Callable[[], Path | None] = models_folder,
 ) -> ModelChoice:
-    """Raises MSaaSError where neither the default model nor the small one can be had."""
-    repo = environ.get("MSAAS_MODEL_REPO", "").strip()
+    """Raises SettingsError for a MSAAS_MODEL_REPO that is no folder, MSaaSError where neither the default model nor the
+    small one can be had."""
+    repo = refuse_missing_repo(environ)
     if named := environ.get("MSAAS_MODEL", "").strip():
-        return ModelChoice(named, {} if repo else _kept_here(named, folder()))
-    if can_have(WANTED, Path(repo) if repo else None):
+        return ModelChoice(named, {} if repo else kept_here(named, folder()))
+    if can_have(WANTED, repo):
         return ModelChoice(WANTED, {"MSAAS_MODEL": WANTED})
     small = folder()
     if small is None:
@@ -59,7 +62,17 @@ def choose_model(
     return ModelChoice(SMALL, {"MSAAS_MODEL": SMALL, "MSAAS_MODEL_REPO": str(small)}, _warning())
 
 
-def _kept_here(name: str, models: Path | None) -> dict[str, str]:
+def refuse_missing_repo(environ: Mapping[str, str]) -> Path | None:
+    """The folder that MSAAS_MODEL_REPO names, if it is set. Raises SettingsError where there is none."""
+    named = environ.get("MSAAS_MODEL_REPO", "").strip()
+    if not named:
+        return None
+    if not os.path.isdir(repo := Path(named).expanduser()):  # noqa: PTH112 (pathlib raises for some paths)
+        raise SettingsError(f"MSAAS_MODEL_REPO={named!r} is not usable: there is no such folder")
+    return repo
+
+
+def kept_here(name: str, models: Path | None) -> dict[str, str]:
     """A model of the repository's own needs no folder named to it."""
     return {"MSAAS_MODEL_REPO": str(models)} if models is not None and (models / name).is_dir() else {}
 
@@ -72,5 +85,5 @@ def _warning() -> tuple[str, ...]:
         "What you hear is made by a far smaller model, kept in models/: expect rough stems.",
         "Where there is a network, this fetches the real one:",
         "",
-        f"    msaas models fetch {WANTED}",
+        f"    {typed(f'models fetch {WANTED}')}",
     )

@@ -5,6 +5,7 @@ A Redis named by REDIS_HOST, or a store named by MINIO_HOST, is used as it is: n
 
 from __future__ import annotations
 
+import errno
 import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -12,10 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from msaas import interpreter
-from msaas.errors import MSaaSError
+from msaas.commands.paths import output_folder
+from msaas.errors import MSaaSError, SettingsError
 from msaas.local.folder import Folder
 from msaas.local.model import ModelChoice, choose_model
-from msaas.local.servers import Keys, Server, Valkey, Weed, free_port, port_is_free
+from msaas.local.servers import LOOPBACK, Keys, Server, Valkey, Weed, bind_error, free_ports
 from msaas.local.services import REST_COMMAND, WORKER_COMMAND, Service
 from msaas.settings import Settings
 
@@ -43,6 +45,14 @@ class PortTaken(MSaaSError):
 
 
 @dataclass(frozen=True)
+class Ports:
+    """Of the API, and of the worker's health checks."""
+
+    api: int
+    worker: int
+
+
+@dataclass(frozen=True)
 class Plan:
     """What differs from one stack to the next."""
 
@@ -54,17 +64,41 @@ class Plan:
     worker_command: Sequence[str] = WORKER_COMMAND
     choose: Callable[[Mapping[str, str]], ModelChoice] = choose_model
 
-    def api_port(self, settings: Settings) -> int:
-        """Raises PortTaken, before anything is started."""
+    def ports(self, settings: Settings) -> Ports:
+        """Raises PortTaken, SettingsError, before anything is started."""
         if self.any_port:
-            return free_port()
-        if not port_is_free(settings.port, settings.host):
-            other = settings.port + 1 if settings.port < 65535 else 5001
-            raise PortTaken(
-                f"port {settings.port} on {settings.host} is taken; end what listens there,"
-                f" or choose another port with MSAAS_PORT={other}"
-            )
-        return settings.port
+            return Ports(*free_ports(2))
+        _refuse_port("MSAAS_PORT", settings.port, settings.host)
+        return Ports(settings.port, self._worker_port(settings))
+
+    def _worker_port(self, settings: Settings) -> int:
+        """Any where none is asked for, or 0: the stack asks the worker whether it is ready."""
+        port = settings.worker_http_port
+        if port == 0 or "MSAAS_WORKER_HTTP_PORT" not in self.environ:
+            return next(port for port in free_ports(2) if port != settings.port)
+        if port == settings.port:
+            raise PortTaken(f"MSAAS_PORT and MSAAS_WORKER_HTTP_PORT are both {port}; choose another for one of them")
+        _refuse_port("MSAAS_WORKER_HTTP_PORT", port, LOOPBACK)
+        return port
+
+    def scratch(self, settings: Settings, folder: Folder) -> Path:
+        """Raises UnusablePath."""
+        if not self.environ.get("MSAAS_SCRATCH_DIR"):
+            return folder.path / "scratch"
+        with output_folder(settings.scratch_dir):
+            return settings.scratch_dir
+
+
+def _refuse_port(setting: str, port: int, host: str) -> None:
+    error = bind_error(port, host)
+    if error is None:
+        return
+    if error.errno != errno.EADDRINUSE:  # a host that is none of this machine's, a port for root
+        raise SettingsError(f"{setting}={port}: {host} cannot be listened at: {error.strerror or error}")
+    other = port + 1 if port < 65535 else 5001
+    raise PortTaken(
+        f"port {port} on {host} is taken; end what listens there, or choose another port with {setting}={other}"
+    )
 
 
 @dataclass(frozen=True)
@@ -77,8 +111,10 @@ class Assembly:
     external_limit_seconds: float
 
 
-def assemble(plan: Plan, folder: Folder, api_port: int, model: ModelChoice) -> Assembly:
+def assemble(plan: Plan, folder: Folder, ports: Ports, scratch: Path, model: ModelChoice) -> Assembly:
     environ = interpreter.environment(plan.environ)
+    if scratch == folder.path / "scratch":  # one that was asked for may hold what is not ours
+        _empty(scratch)
     servers: list[Server] = []
     if not environ.get("REDIS_HOST"):
         servers.append(_valkey(folder, environ))
@@ -86,10 +122,10 @@ def assemble(plan: Plan, folder: Folder, api_port: int, model: ModelChoice) -> A
         servers.append(_weed(folder, environ))
     environ |= {
         **model.environ,
-        "MSAAS_PORT": str(api_port),
-        "MSAAS_WORKER_HTTP_PORT": environ.get("MSAAS_WORKER_HTTP_PORT") or str(free_port()),
+        "MSAAS_PORT": str(ports.api),
+        "MSAAS_WORKER_HTTP_PORT": str(ports.worker),
         "MSAAS_DEBUG_ENDPOINTS": environ.get("MSAAS_DEBUG_ENDPOINTS", "true"),
-        "MSAAS_SCRATCH_DIR": environ.get("MSAAS_SCRATCH_DIR") or str(_emptied(folder.path / "scratch")),
+        "MSAAS_SCRATCH_DIR": str(scratch),
         "MSAAS_GRACE_SECONDS": environ.get("MSAAS_GRACE_SECONDS", str(WORKER_GRACE_SECONDS)),
         "PYTHONUNBUFFERED": "1",  # log lines come as they are written
     }
@@ -135,11 +171,10 @@ def _services(plan: Plan, environ: Mapping[str, str]) -> list[Server]:
     return [rest, worker]
 
 
-def _emptied(folder: Path) -> Path:
+def _empty(folder: Path) -> None:
     """Scratch of a stack that was killed is nobody's."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    return folder
 
 
 def worth_showing(part: str) -> Callable[[str], bool]:

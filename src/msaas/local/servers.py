@@ -76,14 +76,19 @@ def write_private(path: Path, text: str) -> None:
 
 
 def port_is_free(port: int, host: str = LOOPBACK) -> bool:
+    return bind_error(port, host) is None
+
+
+def bind_error(port: int, host: str = LOOPBACK) -> OSError | None:
+    """Why a server could not listen there."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port in TIME_WAIT is free for a server
         try:
             probe.bind((host, port))
-        except OSError:
-            return False
-    return True
+        except OSError as error:
+            return error
+    return None
 
 
 def ports_are_free(ports: Iterable[int]) -> bool:

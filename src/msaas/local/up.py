@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TextIO
 
+from msaas.client import DEFAULT_URL
+from msaas.command import typed
 from msaas.local.external import await_external
 from msaas.local.folder import Folder, LiveStack
 from msaas.local.model import ModelChoice
@@ -35,22 +37,22 @@ class Running:
 def local_stack(plan: Plan, out: TextIO, err: TextIO, stopping: Callable[[], bool]) -> Iterator[Running]:
     """Holds the folder, starts everything, yields once all is ready, stops everything. Logs go to `out`.
 
-    Raises SettingsError, StackRunning, PortTaken, StartFailed; Interrupted where `stopping()` came first.
+    Raises SettingsError, UnusablePath, StackRunning, PortTaken, StartFailed; Interrupted where `stopping()` came first.
     """
     settings = Settings.from_env(plan.environ)
     stream = LogStream(out)
     folder = Folder(plan.folder.resolve())
     folder.hold()
     try:
-        port = plan.api_port(settings)
+        ports, scratch = plan.ports(settings), plan.scratch(settings, folder)
         model = plan.choose(plan.environ)
         if model.warning:
             err.write(framed(model.warning) + "\n")
             err.flush()
-        assembly = assemble(plan, folder, port, model)
+        assembly = assemble(plan, folder, ports, scratch, model)
         with _started(assembly, folder, stream, stopping) as stack:
             told = Settings.from_env(assembly.environ)
-            running = Running(f"http://{_shown(told.host)}:{port}", model, told, stack)
+            running = Running(f"http://{_shown(told.host)}:{ports.api}", model, told, stack)
             folder.tell(LiveStack(os.getpid(), running.url, model.name, model.warning))
             yield running
     finally:
@@ -95,4 +97,5 @@ def serve(plan: Plan) -> int:
 def _announce(running: Running, say: OnLine) -> None:
     settings = running.settings
     say(f"redis={settings.redis_host} s3={settings.minio_host} model={running.model.name}")
-    say(f"ready: {running.url} (Ctrl-C ends it)")
+    address = "" if running.url == DEFAULT_URL else f" --url {running.url}"
+    say(f"ready: {running.url} (Ctrl-C ends it); a song: {typed(f'separate song.mp3{address}')}")

@@ -1,0 +1,1 @@
+"""What `msaas separate` is given and what it leaves: songs from files, folders and pipes; stems in folders."""

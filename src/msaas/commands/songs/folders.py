@@ -1,0 +1,82 @@
+"""Folders of stems, each with the stems of one song only. Never puts a song's stems beside another's.
+
+A hidden file in the folder names the song by the sha256 of its bytes: other options of the same song belong to the same
+folder, another song of the same name gets a folder of its own, ` (2)`.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from msaas.client.names import printable
+
+MANIFEST = ".msaas.json"
+STEM_SUFFIXES = frozenset({".mp3", ".flac", ".wav"})
+
+
+@contextmanager
+def scratch(out: Path) -> Iterator[Path]:
+    """A folder on the same file system as the stems, gone at the end of the block."""
+    folder = Path(tempfile.mkdtemp(prefix=".part-", dir=out))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def stems_in(folder: Path) -> Iterator[Path]:
+    """Files that look like stems, whoever made them. Raises OSError."""
+    return (path for path in folder.iterdir() if path.suffix.lower() in STEM_SUFFIXES)
+
+
+class StemFolders:
+    """Hands folders out to songs. On a disk that tells `X` from `x`, two songs of a run still do not share them."""
+
+    def __init__(self) -> None:
+        self._owners: dict[str, str] = {}
+
+    def put(self, stems: Mapping[str, Path], wanted: Path, *, song: str, sha256: str) -> dict[str, Path]:
+        """Moves whole files into `wanted`, or into the first `wanted (n)` that is free or this song's.
+
+        Older stems of the same name are replaced. Raises OSError.
+        """
+        folder = self._folder(wanted, song, sha256)
+        return {stem: path.replace(folder / path.name) for stem, path in stems.items()}
+
+    def _folder(self, wanted: Path, song: str, sha256: str) -> Path:
+        for count in itertools.count(1):
+            folder = wanted if count == 1 else wanted.with_name(f"{wanted.name} ({count})")
+            owner = self._owners.get(str(folder).casefold(), sha256)
+            if owner == sha256 and _claim(folder, song, sha256):
+                self._owners[str(folder).casefold()] = sha256
+                return folder
+        raise AssertionError("not reached")
+
+
+def _claim(folder: Path, song: str, sha256: str) -> bool:
+    """Whether the folder is this song's, now or already."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:  # a file of that name
+        return False
+    manifest = folder / MANIFEST
+    if not manifest.exists() and any(stems_in(folder)):
+        return False  # whose they are is not known: they stay as they are
+    with suppress(FileExistsError):
+        with manifest.open("x", encoding="utf-8") as file:
+            json.dump({"song": printable(song), "sha256": sha256}, file)
+        return True
+    return _owner(manifest) == sha256
+
+
+def _owner(manifest: Path) -> str | None:
+    try:
+        return str(json.loads(manifest.read_text("utf-8"))["sha256"])
+    except (ValueError, KeyError, TypeError):
+        return None

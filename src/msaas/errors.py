@@ -309,6 +309,7 @@ JOB_CODES: Mapping[str, str] = {
     "separation_failed": "the model failed on this song; `detail` has the reason",
     "worker_child_died": "the separation process ended in mid-run, or made no progress for MSAAS_STALL_SECONDS",
     "worker_lost": "the worker was lost in mid-run (killed, out of memory, its machine gone) on every attempt",
+    "record_broken": "the job's record in Redis was damaged or overwritten; the song, posted again, makes it anew",
     "too_many_attempts": "the job used up its attempts (MSAAS_MAX_ATTEMPTS)",
     "cancelled": "the run was stopped on request",
     "internal_error": "something went wrong in the worker; its log has the details",

@@ -14,7 +14,8 @@ from datetime import UTC, datetime
 
 from msaas.callbacks.sender import Sender
 from msaas.loops import Loop
-from msaas.queue import Queue, redis_errors
+from msaas.queue import Queue
+from msaas.queue.connection import redis_errors
 from msaas.storage import Storage
 from msaas.sweep import Sweep
 

@@ -14,10 +14,16 @@ from typing import Any
 import jsonpickle
 
 from msaas.errors import InvalidOption, NotFound
+from msaas.fields import Fields, number_of
 
 # Raised when the same request would give other bytes: new weights under an old name, another encoder.
 RESULT_VERSION = 4
 NAMESPACE = uuid.UUID("6d736161-732e-5073-9e6f-6e6768617368")
+
+RECORD_BROKEN = {
+    "code": "record_broken",
+    "detail": "the job's record in Redis was damaged or overwritten; post the song again",
+}
 
 STEM_NAME = re.compile(r"[a-z0-9_]{1,32}")
 EXTENSIONS = ("mp3", "flac", "wav")
@@ -208,33 +214,40 @@ class Job:
     started_at: float | None = None
     finished_at: float | None = None
     tenant: str = ""  # whose key posted it; empty without keys, or where it was pushed by hand
+    broken: tuple[str, ...] = ()  # fields whose text cannot be read; they have their defaults here
 
     @classmethod
     def from_hash(cls, songhash: str, record: Mapping[str, str]) -> Job:
-        """Reads the hash `job:<songhash>`; fields it does not know are left alone."""
+        """Reads the hash `job:<songhash>`; fields it does not know are left alone. Never raises."""
+        fields = Fields(record)
+        state, error = _state_of(fields), fields.mapping("error")
         return cls(
             songhash=songhash,
-            state=State(record.get("state", "queued")),
-            stage=record.get("stage", ""),
-            progress=float(record.get("progress") or 0),
-            attempts=int(record.get("attempts") or 0),
-            fence=int(record.get("fence") or 0),
-            worker=record.get("worker", ""),
-            model=record.get("model", ""),
-            options=_maybe_json(record, "options"),
-            error=_maybe_json(record, "error"),
-            result=_maybe_json(record, "result") or {},
-            upload=_maybe_json(record, "upload") or {},
-            created_at=_maybe_ms(record, "created_ms"),
-            started_at=_maybe_ms(record, "started_ms"),
-            finished_at=_maybe_ms(record, "finished_ms"),
-            tenant=record.get("tenant", ""),
+            state=state or State.FAILED,
+            stage=fields.text("stage"),
+            progress=fields.share("progress"),
+            attempts=fields.count("attempts"),
+            fence=fields.count("fence"),
+            worker=fields.text("worker"),
+            model=fields.text("model"),
+            options=fields.mapping("options"),
+            error=error if state else RECORD_BROKEN,
+            result=fields.mapping("result") or {},
+            upload=fields.mapping("upload") or {},
+            created_at=fields.seconds("created_ms"),
+            started_at=fields.seconds("started_ms"),
+            finished_at=fields.seconds("finished_ms"),
+            tenant=fields.text("tenant"),
+            broken=tuple(fields.broken),
         )
 
     @property
     def stem_extensions(self) -> Mapping[str, str]:
         """Published stems and the extension of each; empty until the job is done."""
-        return self.result.get("stems") or {} if self.state is State.DONE else {}
+        stems = self.result.get("stems")
+        if self.state is not State.DONE or not isinstance(stems, Mapping):
+            return {}
+        return {stem: end for stem, end in stems.items() if STEM_NAME.fullmatch(stem) and end in EXTENSIONS}
 
     @property
     def model_ran(self) -> str | None:
@@ -245,8 +258,8 @@ class Job:
     @property
     def duration_seconds(self) -> float | None:
         """As decoded; before that as the upload declares."""
-        found: float | None = self.result.get("duration_seconds", self.upload.get("duration_seconds"))
-        return found
+        found = number_of(self.result.get("duration_seconds"))
+        return number_of(self.upload.get("duration_seconds")) if found is None else found
 
     @property
     def timings(self) -> dict[str, float]:
@@ -256,17 +269,24 @@ class Job:
             timings["waited_seconds"] = round(self.started_at - self.created_at, 3)
         if self.started_at is not None and self.finished_at is not None:
             timings["ran_seconds"] = round(self.finished_at - self.started_at, 3)
-        return timings | dict(self.result.get("timings") or {})
+        ran = self.result.get("timings")
+        known = {name: number_of(seconds) for name, seconds in ran.items()} if isinstance(ran, Mapping) else {}
+        return timings | {name: seconds for name, seconds in known.items() if seconds is not None}
 
 
-def _maybe_json(record: Mapping[str, str], name: str) -> Any:
-    text = record.get(name)
-    return json.loads(text) if text else None
+def parse_state(text: str | None) -> State | None:
+    """None where the text is no state."""
+    try:
+        return State(text) if text is not None else None
+    except ValueError:
+        return None
 
 
-def _maybe_ms(record: Mapping[str, str], name: str) -> float | None:
-    text = record.get(name)
-    return int(text) / 1000 if text else None
+def _state_of(fields: Fields) -> State | None:
+    state = parse_state(fields.text("state", State.QUEUED))
+    if state is None:
+        fields.broken.append("state")
+    return state
 
 
 def iso(seconds: float | None) -> str | None:

@@ -21,6 +21,7 @@ from .lab import ROOT
 
 LUA = "queue/lua"
 QUEUE = "queue/__init__.py"
+CONNECTION = "queue/connection.py"
 SUPERVISOR = "worker/supervisor.py"
 
 
@@ -39,14 +40,14 @@ MUTANTS = (
     Mutant(
         "attempts not limited",
         [
-            (f"{LUA}/fail.lua", "if may_retry and tonumber(", "if may_retry and 0 * tonumber("),
-            (f"{LUA}/claim.lua", "redis.call('HGET', key, 'attempts') or 0) >= limit", "0) >= limit"),
+            (f"{LUA}/fail.lua", "if may_retry and count_of(", "if may_retry and 0 * count_of("),
+            (f"{LUA}/claim.lua", "if attempts < limit then", "if true then"),
         ],
         "8",
     ),
     Mutant(
         "attempts limited only at the claim",
-        [(f"{LUA}/fail.lua", "if may_retry and tonumber(", "if may_retry and 0 * tonumber(")],
+        [(f"{LUA}/fail.lua", "if may_retry and count_of(", "if may_retry and 0 * count_of(")],
         "8",
     ),
     Mutant(
@@ -75,7 +76,11 @@ MUTANTS = (
     Mutant(
         "claim in two steps",
         [
-            (f"{LUA}/claim.lua", "redis.call('LPOP', waiting)", "redis.call('LINDEX', waiting, 0)"),
+            (
+                f"{LUA}/claim.lua",
+                "  redis.call('LPOP', waiting)\n  redis.call('RPUSH', pro",
+                "  redis.call('RPUSH', pro",
+            ),
             (
                 QUEUE,
                 "        songhash, fence, *pairs = answer\n",
@@ -129,7 +134,7 @@ MUTANTS = (
     Mutant("nothing is reaped", [(f"{LUA}/reap.lua", "'LIMIT', 0, 100", "'LIMIT', 0, 0")], "3"),
     Mutant(
         "release charged",
-        [(f"{LUA}/release.lua", "redis.call('HINCRBY', job_key(songhash), 'attempts', -1)", "")],
+        [(f"{LUA}/release.lua", "math.max(attempts - 1, 0)", "attempts")],
         "9",
     ),
     Mutant("release to the tail", [(f"{LUA}/release.lua", "'LPUSH'", "'RPUSH'")], "9"),
@@ -182,7 +187,11 @@ MUTANTS = (
         ],
         "7",
     ),
-    Mutant("a Redis outage ends the worker", [(QUEUE, "except RedisError as", "except ZeroDivisionError as")], "5"),
+    Mutant(
+        "a Redis outage ends the worker",
+        [(CONNECTION, "except (RedisError, *STRANGE_ANSWER) as", "except ZeroDivisionError as")],
+        "5",
+    ),
     Mutant("an idle worker spins", [(SUPERVISOR, "self.queue.wait(WAIT_SECONDS)", "pass")], "5"),
     Mutant("a worker without Redis spins", [(QUEUE, "self._stopped.wait(self._seconds)", "pass")], "5"),
     Mutant(

@@ -14,7 +14,8 @@ from math import ceil
 from typing import Any
 
 from msaas.errors import QuotaExceeded
-from msaas.queue import ANYHOW, Admission, redis_errors
+from msaas.queue import ANYHOW, Admission
+from msaas.queue.connection import redis_errors
 
 POSTS, CALLS, AUDIO = "posts", "calls", "audio-seconds"
 MINUTE_SLICES, SLICE_MS = 60, 1000
@@ -110,7 +111,7 @@ def address_account(address: str) -> str:
 
 def _source(name: str) -> str:
     folder = resources.files("msaas.queue") / "lua"
-    return "\n".join((folder / f"{part}.lua").read_text() for part in ("quota", name))
+    return "\n".join((folder / f"{part}.lua").read_text() for part in ("types", "quota", name))
 
 
 def rate_headers(standings: Sequence[Standing]) -> dict[str, str]:

@@ -6,7 +6,6 @@ The key schema is atop queue/lua/outbox.lua: the scripts that end a job fill the
 from __future__ import annotations
 
 import hashlib
-import json
 import secrets
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -19,8 +18,9 @@ from msaas import failpoints
 from msaas.callbacks.schedule import Verdict
 from msaas.callbacks.targets import Target
 from msaas.errors import InvalidOption
+from msaas.fields import LATEST_MS, Fields
 from msaas.jobs import Job, canonical_json
-from msaas.queue import redis_errors
+from msaas.queue.connection import answers, redis_errors, unless_damaged
 
 DATA_LIMIT_BYTES = 16384
 SHOWN = 20  # newest callbacks in a job's view
@@ -86,20 +86,22 @@ class Callback:
 
     @classmethod
     def from_hash(cls, id_: str, record: Mapping[str, str], due: float | None = None) -> Callback:
+        """Never raises: what cannot be read has its default."""
+        fields = Fields(record)
         return cls(
             id=id_,
-            songhash=record.get("songhash", ""),
-            state=record.get("state", ""),
-            origin=record.get("origin", ""),
-            attempts=int(record.get("attempts") or 0),
-            url=record.get("url", ""),
-            data=record.get("data", "null"),
-            last_error=record.get("last_error", ""),
-            token=record.get("token", ""),
-            snapshot=json.loads(record.get("snapshot") or "{}"),
-            posted_ms=int(record.get("posted_ms") or 0),
-            ended_ms=int(record["ended_ms"]) if record.get("ended_ms") else None,
-            due_ms=None if due is None else int(due),
+            songhash=fields.text("songhash"),
+            state=fields.text("state"),
+            origin=fields.text("origin"),
+            attempts=fields.count("attempts"),
+            url=fields.text("url"),
+            data=fields.text("data", "null"),
+            last_error=fields.text("last_error"),
+            token=fields.text("token"),
+            snapshot={name: str(text) for name, text in (fields.mapping("snapshot") or {}).items()},
+            posted_ms=fields.milliseconds("posted_ms") or 0,
+            ended_ms=fields.milliseconds("ended_ms"),
+            due_ms=int(due) if due is not None and 0 <= due <= LATEST_MS else None,
         )
 
     @property
@@ -144,8 +146,7 @@ class Outbox:
 
     def of(self, songhash: str, limit: int = SHOWN) -> list[Callback]:
         """Those posted for a song, the newest first."""
-        with redis_errors():
-            ids = self.redis.lrange(f"callbacks:of:{songhash}", 0, limit - 1)
+        ids = unless_damaged(lambda: self.redis.lrange(f"callbacks:of:{songhash}", 0, limit - 1), [])
         return self._read(ids) if ids else []
 
     def all(self) -> Iterator[Callback]:
@@ -158,7 +159,7 @@ class Outbox:
         with redis_errors(), self.redis.pipeline(transaction=False) as pipe:
             for id_ in ids:
                 pipe.hgetall(f"callback:{id_}").zscore("callbacks", id_)
-            answer = pipe.execute()
+            answer = answers(pipe)
         rows = zip(ids, answer[::2], answer[1::2], strict=True)
         return [Callback.from_hash(id_, record, due) for id_, record, due in rows if record]
 
@@ -168,6 +169,6 @@ def _paired(flat: list[str]) -> dict[str, str]:
 
 
 def _source(name: str) -> str:
-    schema = resources.files("msaas.queue") / "lua" / "outbox.lua"
-    own = resources.files(__package__) / "lua"
-    return "\n".join(part.read_text() for part in (schema, own / "clock.lua", own / f"{name}.lua"))
+    shared, own = resources.files("msaas.queue") / "lua", resources.files(__package__) / "lua"
+    parts = (shared / "types.lua", shared / "outbox.lua", own / "clock.lua", own / f"{name}.lua")
+    return "\n".join(part.read_text() for part in parts)

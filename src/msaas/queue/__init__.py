@@ -5,22 +5,20 @@ Every move is one Lua script (lua/, the key schema atop common.lua), so that a c
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
 from redis import Redis
-from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
-from redis.retry import Retry
 
 from msaas import failpoints
-from msaas.errors import Conflict, QueueFull, QueueUnavailable, QuotaExceeded
-from msaas.jobs import Job, State, record_json
+from msaas.errors import Conflict, QueueFull, QuotaExceeded
+from msaas.fields import Fields, json_object
+from msaas.jobs import RECORD_BROKEN, Job, State, parse_state, record_json
+from msaas.queue.connection import answers, redis_errors, unless_damaged
+from msaas.queue.connection import connect as connect
 from msaas.queue.line import Line, look
 from msaas.queue.offers import Offers, Worker, Workers
 from msaas.queue.pace import weight_of
@@ -48,30 +46,8 @@ WORKER_LOST = {
     "code": "worker_lost",
     "detail": "the worker was lost in mid-job (killed, out of memory, or its machine went away) on every attempt",
 }
+OVERWRITTEN = {"state": ""}  # how a record reads that is of another type: its state is none
 TOO_MANY_ATTEMPTS = {"code": "too_many_attempts", "detail": "the job used up its attempts"}
-
-
-def connect(settings: Settings, *, timeout_seconds: float = 10) -> Redis:
-    """A client that fails at once rather than retrying: a claim sent twice would be a job leased to nobody."""
-    host, _, port = settings.redis_host.rpartition(":")
-    return Redis(
-        host=host.strip("[]"),
-        port=int(port),
-        password=settings.redis_password or None,
-        decode_responses=True,
-        socket_timeout=timeout_seconds,
-        socket_connect_timeout=min(timeout_seconds, 3),
-        retry=Retry(NoBackoff(), 0),
-    )
-
-
-@contextmanager
-def redis_errors() -> Iterator[None]:
-    """Redis' own errors as ours: away, loading, out of memory and read-only all pass by themselves."""
-    try:
-        yield
-    except RedisError as error:
-        raise QueueUnavailable(f"the queue (Redis) does not answer as it should: {error}") from error
 
 
 @dataclass(frozen=True)
@@ -165,28 +141,27 @@ class Queue:
             raise QueueFull(f"{admission.most_waiting} songs wait already, the limit here; try again later")
         if outcome == "over":
             raise QuotaExceeded.of_audio(admission.audio_limit_seconds, admission.audio_seconds, int(state))
-        return Submitted(outcome == "queued", State(state))
+        return Submitted(outcome == "queued", parse_state(state) or State.FAILED)
 
     def cancel(self, songhash: str) -> State | None:
         """The state the job was found in, None where it is unknown. Queued and running jobs are cancelled now."""
         found = self._run("cancel", songhash)
-        return None if found == "unknown" else State(found)
+        return None if found == "unknown" else parse_state(found) or State.FAILED
 
     def get(self, songhash: str) -> Job | None:
         key = f"job:{songhash}"
-        with redis_errors():
-            record, waits = self.redis.hgetall(key), None
-            if not record:  # again, in one step with the list: one pushed by hand may have been claimed just now
-                with self.redis.pipeline() as pipe:
-                    record, waits = pipe.hgetall(key).lpos(WAITING, songhash).execute()
+        record, waits = unless_damaged(lambda: self.redis.hgetall(key), OVERWRITTEN), None
+        if not record:  # again, in one step with the list: one pushed by hand may have been claimed just now
+            with redis_errors(), self.redis.pipeline() as pipe:
+                record, waits = answers(pipe.hgetall(key).lpos(WAITING, songhash))
         if record:
             return Job.from_hash(songhash, record)
         return None if waits is None else Job(songhash, State.QUEUED)
 
     def tenant_of(self, songhash: str) -> str | None:
         """Whose job it is; empty where nobody's key posted it, None where there is no record."""
-        with redis_errors():
-            tenant, state = self.redis.hmget(f"job:{songhash}", "tenant", "state")
+        key = f"job:{songhash}"
+        tenant, state = unless_damaged(lambda: self.redis.hmget(key, "tenant", "state"), (None, None))
         return None if state is None else tenant or ""
 
     def position(self, songhash: str) -> int | None:
@@ -218,8 +193,9 @@ class Queue:
 
         Empty before the first job is done. `run_seconds` and `audio_seconds` are the sums that the latter is made of.
         """
-        with redis_errors():
-            return {name: float(value) for name, value in self.redis.hgetall(PACE).items()}
+        found = unless_damaged(lambda: self.redis.hgetall(PACE), {})
+        pace = {name: Fields(found).amount(name) for name in found}
+        return {name: value for name, value in pace.items() if value is not None}
 
     def line(self, position: int) -> Line:
         """What is in work, and ahead of a song at this position."""
@@ -235,8 +211,8 @@ class Queue:
 
     def claim(self, worker: str) -> Claim | None:
         """Takes the song at the head; None where nothing waits."""
-        limit_error = record_json(TOO_MANY_ATTEMPTS)
-        answer = self._run("claim", worker, self.lease_ms, self.max_attempts, limit_error)
+        errors = record_json(TOO_MANY_ATTEMPTS), record_json(RECORD_BROKEN)
+        answer = self._run("claim", worker, self.lease_ms, self.max_attempts, *errors)
         if not answer:
             return None
         songhash, fence, *pairs = answer
@@ -283,7 +259,8 @@ class Queue:
 
     def reap(self) -> dict[str, str]:
         """Requeues or buries what lost its worker; songhash ▸ `queued` or `failed`."""
-        answer = self._run("reap", self.max_attempts, self.lease_ms, record_json(WORKER_LOST))
+        errors = record_json(WORKER_LOST), record_json(RECORD_BROKEN)
+        answer = self._run("reap", self.max_attempts, self.lease_ms, *errors)
         return dict(zip(answer[::2], answer[1::2], strict=True))
 
     def replay(self, songhash: str) -> bool:
@@ -291,11 +268,12 @@ class Queue:
         return bool(self._run("replay", songhash))
 
     def states(self, songhashes: Sequence[str]) -> list[State | None]:
-        """None where there is no record."""
+        """None where there is no record, FAILED where it is damaged."""
         with redis_errors(), self.redis.pipeline(transaction=False) as pipe:
             for songhash in songhashes:
                 pipe.hget(f"job:{songhash}", "state")
-            return [State(state) if state else None for state in pipe.execute()]
+            states = answers(pipe, otherwise="")
+        return [None if state is None else parse_state(state) or State.FAILED for state in states]
 
     # --- forgetting
 
@@ -320,10 +298,9 @@ class Queue:
             pipe.time()
             for songhash in songhashes:
                 pipe.hmget(f"job:{songhash}", "state", "finished_ms")
-            clock, *records = pipe.execute()
-        latest_ms = (clock[0] - seconds) * 1000
-        pairs = zip(songhashes, records, strict=True)
-        return [name for name, (state, ms) in pairs if state and State(state).ended and ms and int(ms) <= latest_ms]
+            clock, *records = answers(pipe, otherwise=(None, None))
+        pairs, latest = zip(songhashes, records, strict=True), clock[0] - seconds
+        return [name for name, (state, ms) in pairs if _had_ended(state, ms, latest)]
 
     def retire(self, songhash: str, seconds: float | None = None) -> str:
         """`forgotten`: it ended so long ago, and its record is gone; `unrecorded`: there was none; `` left as it is.
@@ -339,19 +316,34 @@ class Queue:
 
     def publish_model(self, name: str, description: Mapping[str, Any]) -> None:
         """Notes what a model separates, so that the API can check stems without loading it."""
-        with redis_errors():
-            self.redis.hset(MODELS, name, record_json(description))
+        with redis_errors(), self.redis.pipeline(transaction=False) as pipe:
+            pipe.type(MODELS).hset(MODELS, name, record_json(description))
+            if answers(pipe)[0] not in ("hash", "none"):  # overwritten: what it held is told anew by each worker
+                self.redis.delete(MODELS)
+                self.redis.hset(MODELS, name, record_json(description))
 
     def model_sources(self, name: str) -> tuple[str, ...] | None:
         """The stems of a model, as a worker that loaded it told; None before any has."""
-        with redis_errors():
-            text = self.redis.hget(MODELS, name)
-        return tuple(json.loads(text)["sources"]) if text else None
+        text = unless_damaged(lambda: self.redis.hget(MODELS, name), None)
+        return _sources_in(text) if text else None
+
+
+def _had_ended(state: str | None, finished_ms: str | None, latest: float) -> bool:
+    known, finished = parse_state(state), Fields({"at": finished_ms or ""}).seconds("at")
+    return known is not None and known.ended and finished is not None and finished <= latest
+
+
+def _sources_in(description: str) -> tuple[str, ...] | None:
+    try:
+        sources = json_object(description).get("sources")
+    except ValueError:
+        return None
+    return tuple(map(str, sources)) if isinstance(sources, list) else None
 
 
 def _source(name: str) -> str:
     folder = resources.files(__package__) / "lua"
-    parts = ("outbox", "common", *(("quota",) if name == "submit" else ()), name)
+    parts = ("types", "outbox", "common", *(("quota",) if name == "submit" else ()), name)
     return "\n".join((folder / f"{part}.lua").read_text() for part in parts)
 
 

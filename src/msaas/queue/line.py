@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from msaas.jobs import Job
+from msaas.queue.connection import answers
 
 WAITING = "toWorkers"
 PROCESSING = "toWorkers:processing"
@@ -41,7 +42,8 @@ def _records(redis: Any, songhashes: Sequence[str]) -> tuple[Job, ...]:
     with redis.pipeline(transaction=False) as pipe:
         for songhash in songhashes:
             pipe.hmget(f"job:{songhash}", FIELDS)
-        return tuple(_job(songhash, values) for songhash, values in zip(songhashes, pipe.execute(), strict=True))
+        found = answers(pipe, otherwise=[None] * len(FIELDS))
+    return tuple(_job(songhash, values) for songhash, values in zip(songhashes, found, strict=True))
 
 
 def _job(songhash: str, values: Sequence[str | None]) -> Job:

@@ -96,5 +96,5 @@ def _live(told: Iterable[tuple[str, str]], now_ms: int) -> Iterable[Worker]:
             body = json.loads(about)
             if int(until_ms) > now_ms:
                 yield Worker(name, tuple(map(str, body["models"])), str(body["trouble"]))
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             continue

@@ -1,4 +1,4 @@
--- Put between outbox.lua (the key schema) and each of the sender's scripts.
+-- Put behind types.lua and outbox.lua (the key schema), before each of the sender's scripts.
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 

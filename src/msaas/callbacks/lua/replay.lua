@@ -3,7 +3,7 @@
 -- Returns the state found: '' where nothing is known of it, 'waiting' where its job has not ended and nothing was
 -- changed.
 local key = callback_key(ARGV[1])
-local state = redis.call('HGET', key, 'state')
+local state = fields_of(key, 'state')[1]
 if not state or state == 'waiting' then
   return state or ''
 end

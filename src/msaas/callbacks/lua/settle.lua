@@ -3,7 +3,7 @@
 -- Returns 1, or 0 where the lease ran out and the callback is another's: nothing was changed.
 local id, token, state, wait_ms, error_text = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5]
 local key = callback_key(id)
-if redis.call('HGET', key, 'token') ~= token then
+if fields_of(key, 'token')[1] ~= token then
   return 0
 end
 if state == 'pending' then

@@ -16,17 +16,17 @@ for _, id in ipairs(due) do
     break
   end
   local key = callback_key(id)
-  local seen = redis.call('HMGET', key, 'origin', 'attempts')
-  if not seen[1] then
-    redis.call('ZREM', outbox, id)  -- its record was deleted by hand
-  elseif tonumber(seen[2]) >= limit then
+  local seen = fields_of(key, 'origin', 'attempts')
+  local origin, attempts = seen[1] or '', count_of(seen[2])
+  if type_of(key) ~= 'hash' then
+    redis.call('ZREM', outbox, id)  -- its record was deleted by hand, or overwritten
+  elseif attempts >= limit then
     end_callback(id, 'failed', 'the part that sent it was lost on the last attempt')
-  elseif not busy[seen[1]] then
+  elseif not busy[origin] then
     redis.call('ZADD', outbox, string.format('%d', now + lease_ms), id)
-    redis.call('HINCRBY', key, 'attempts', 1)
-    redis.call('HSET', key, 'token', token, 'tried_ms', string.format('%d', now))
-    busy[seen[1]] = true
-    table.insert(taken, {id, unpack(redis.call('HGETALL', key))})
+    redis.call('HSET', key, 'attempts', string.format('%d', attempts + 1), 'token', token, 'tried_ms', string.format('%d', now))
+    busy[origin] = true
+    table.insert(taken, append_fields({id}, key))
   elseif #due == DEPTH then
     -- So many due for slow receivers that they hide those behind them: let these by.
     redis.call('ZADD', outbox, string.format('%d', now + 1000), id)

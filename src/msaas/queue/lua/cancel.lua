@@ -2,10 +2,16 @@
 -- ARGV: songhash
 -- Returns the state found ('unknown': no such job); 'queued' and 'running' are cancelled now.
 local songhash = ARGV[1]
-local state = redis.call('HGET', job_key(songhash), 'state')
-local listed = redis.call('LREM', waiting, 0, songhash)
-if state == 'queued' or state == 'running' or (listed > 0 and not state) then
+local state = fields_of(job_key(songhash), 'state')[1]
+local listed = redis.call('LPOS', waiting, songhash)
+local ended = state == 'done' or state == 'failed' or state == 'cancelled'
+if listed then
+  redis.call('LREM', waiting, 0, songhash)
+end
+if state == 'running' or state == 'queued' then
   end_job(songhash, 'cancelled', {})
-  return state or 'queued'
+elseif not ended and (listed or redis.call('ZSCORE', leases, songhash)) then
+  end_job(songhash, 'cancelled', {})  -- pushed by hand, or its record is damaged
+  return 'queued'
 end
 return state or 'unknown'

@@ -1,43 +1,63 @@
 -- Takes the head of the list, under a lease and a new fence. An attempt counts from here, so that a run that
 -- takes its whole machine down counts too.
--- ARGV: worker, lease ms, attempts limit, error JSON of a job over the limit, error JSON of an entry that is no UUID
+-- ARGV: worker, lease ms, attempts limit, error JSON of a job over the limit, error JSON of a job whose record is of
+-- another type than a hash
 -- Returns {songhash, fence, field, value, ...}, or an empty list when nothing waits.
 local worker, lease_ms, limit = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
-local hex4 = '%x%x%x%x'
-local uuid = '^' .. hex4 .. hex4 .. '%-' .. hex4 .. '%-' .. hex4 .. '%-' .. hex4 .. '%-' .. hex4 .. hex4 .. hex4 .. '$'
+
+-- One for all jobs, never the same twice. A counter that is damaged goes on from the clock, in microseconds: that is
+-- past any count of claims.
+local function next_fence()
+  local counted = redis.pcall('INCR', fence_counter)
+  if type(counted) == 'number' then
+    return ms_text(counted)
+  end
+  local fresh = string.format('%d', clock[1] * 1e6 + clock[2])
+  redis.call('SET', fence_counter, fresh)
+  return fresh
+end
+
+local function start(songhash, attempts)
+  local key, fence = job_key(songhash), next_fence()
+  write_fields(key, 'attempts', string.format('%d', attempts + 1), 'state', 'running', 'fence', fence, 'worker', worker,
+    'stage', 'starting', 'progress', '0', 'started_ms', ms_text(now))
+  redis.call('LPOP', waiting)
+  redis.call('RPUSH', processing, songhash)
+  redis.call('ZADD', leases, ms_text(now + lease_ms), songhash)
+  publish(songhash, 'running', 'starting', 0)
+  return append_fields({songhash, fence}, key)
+end
 
 -- Bounded, since a script holds up all of Redis: past a thousand unusable entries the next claim goes on.
 for _ = 1, 1000 do
-  local entry = redis.call('LPOP', waiting)
+  local entry = redis.call('LINDEX', waiting, 0)
   if not entry then
     return {}
   end
-  if not string.match(entry, uuid) then
+  local songhash = string.lower(entry)
+  local key = job_key(songhash)
+  local kind = type_of(key)
+  if not is_songhash(entry) then
     redis.call('RPUSH', dead, entry)
+  elseif redis.call('ZSCORE', leases, songhash) then
+    -- in work already: the entry is one too many
+  elseif kind ~= 'hash' and kind ~= 'none' then
+    bury(songhash, ARGV[5])
   else
-    local songhash = string.lower(entry)
-    local key = job_key(songhash)
-    if not redis.call('ZSCORE', leases, songhash) then
-      local state = redis.call('HGET', key, 'state')
-      if state ~= 'queued' then
-        -- Pushed by hand, with no record or one that has ended: a job that starts afresh.
-        redis.call('HDEL', key, 'error', 'result', 'finished_ms')
-        redis.call('HSET', key, 'attempts', '0', 'created_ms', ms_text(now))
-        redis.call('LREM', dead, 0, songhash)
-      end
-      if tonumber(redis.call('HGET', key, 'attempts') or 0) >= limit then
-        bury(songhash, ARGV[4])
-      else
-        local fence = ms_text(redis.call('INCR', fence_counter))
-        redis.call('HINCRBY', key, 'attempts', 1)
-        redis.call('HSET', key, 'state', 'running', 'fence', fence, 'worker', worker, 'stage', 'starting',
-          'progress', '0', 'started_ms', ms_text(now))
-        redis.call('RPUSH', processing, songhash)
-        redis.call('ZADD', leases, ms_text(now + lease_ms), songhash)
-        publish(songhash, 'running', 'starting', 0)
-        return {songhash, fence, unpack(redis.call('HGETALL', key))}
-      end
+    local record = fields_of(key, 'state', 'attempts')
+    local attempts = count_of(record[2])
+    if record[1] ~= 'queued' then
+      -- Pushed by hand, with no record or one that has ended: a job that starts afresh.
+      attempts = 0
+      redis.call('HDEL', key, 'error', 'result', 'finished_ms')
+      redis.call('HSET', key, 'attempts', '0', 'created_ms', ms_text(now))
+      redis.call('LREM', dead, 0, songhash)
     end
+    if attempts < limit then
+      return start(songhash, attempts)
+    end
+    bury(songhash, ARGV[4])
   end
+  redis.call('LPOP', waiting)
 end
 return {}

@@ -1,4 +1,5 @@
--- Put before every script by queue/__init__.py, outbox.lua before it: the keys, the clock and the moves that several scripts share.
+-- Put before every script by queue/__init__.py, types.lua and outbox.lua before it: the keys, the clock and the moves
+-- that several scripts share.
 --
 -- KEYS[1] toWorkers             list  waiting songhashes, head first
 -- KEYS[2] toWorkers:processing  list  claimed songhashes
@@ -8,6 +9,19 @@
 -- KEYS[6] toWorkers:pace        hash  moving averages that ETAs are made of
 -- job:<songhash>                hash  the record. Built from the songhash: Redis Cluster is not supported.
 local waiting, processing, leases, dead, fence_counter, pace = unpack(KEYS)
+expect('list', waiting)
+expect('list', processing)
+expect('zset', leases)
+expect('list', dead)
+
+local STATES = {queued = true, running = true, done = true, failed = true, cancelled = true}
+
+local hex4 = '%x%x%x%x'
+local uuid = '^' .. hex4 .. hex4 .. '%-' .. hex4 .. '%-' .. hex4 .. '%-' .. hex4 .. '%-' .. hex4 .. hex4 .. hex4 .. '$'
+
+local function is_songhash(entry)
+  return string.match(entry, uuid) ~= nil
+end
 
 local function job_key(songhash)
   return 'job:' .. songhash
@@ -21,9 +35,14 @@ end
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 
+-- An event is news, not the record: none is worth a move.
 local function publish(songhash, state, stage, progress)
-  local event = {songhash = songhash, state = state, stage = stage, progress = tonumber(progress) or 0, at_ms = now}
-  redis.call('PUBLISH', 'events', cjson.encode(event))
+  local share = tonumber(progress) or 0
+  if not (share >= 0 and share <= 1) then  -- JSON has no infinity
+    share = 0
+  end
+  local event = {songhash = songhash, state = state, stage = stage or '', progress = share, at_ms = now}
+  redis.pcall('PUBLISH', 'events', cjson.encode(event))
 end
 
 local function leave_work(songhash)
@@ -33,7 +52,7 @@ end
 
 local function end_job(songhash, state, fields)
   leave_work(songhash)
-  redis.call('HSET', job_key(songhash), 'state', state, 'stage', '', 'finished_ms', ms_text(now), unpack(fields or {}))
+  write_fields(job_key(songhash), 'state', state, 'stage', '', 'finished_ms', ms_text(now), unpack(fields or {}))
   publish(songhash, state, '', state == 'done' and 1 or 0)
   release_callbacks(songhash, now)
 end
@@ -46,13 +65,13 @@ end
 -- `end_of_list` is 'LPUSH' for a job that has waited its turn already, 'RPUSH' for one that others should pass.
 local function requeue(songhash, end_of_list)
   leave_work(songhash)
-  redis.call('HSET', job_key(songhash), 'state', 'queued', 'stage', '', 'progress', '0', 'worker', '')
+  write_fields(job_key(songhash), 'state', 'queued', 'stage', '', 'progress', '0', 'worker', '')
   redis.call(end_of_list, waiting, songhash)
   publish(songhash, 'queued', '', 0)
 end
 
 -- Does the holder of `fence` still own the job? After a requeue, a cancel or another claim it does not.
 local function owns(songhash, fence)
-  local record = redis.call('HMGET', job_key(songhash), 'state', 'fence')
+  local record = fields_of(job_key(songhash), 'state', 'fence')
   return record[1] == 'running' and record[2] == fence
 end

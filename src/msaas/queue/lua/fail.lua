@@ -6,7 +6,7 @@ local may_retry, limit = ARGV[4] == '1', tonumber(ARGV[5])
 if not owns(songhash, fence) then
   return ''
 end
-if may_retry and tonumber(redis.call('HGET', job_key(songhash), 'attempts')) < limit then
+if may_retry and count_of(redis.call('HGET', job_key(songhash), 'attempts')) < limit then
   redis.call('HSET', job_key(songhash), 'error', error_json)
   requeue(songhash, 'RPUSH')
   return 'queued'

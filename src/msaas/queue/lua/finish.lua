@@ -5,26 +5,35 @@ local songhash, fence = ARGV[1], ARGV[2]
 if not owns(songhash, fence) then
   return 0
 end
-local started = tonumber(redis.call('HGET', job_key(songhash), 'started_ms') or now)
-local seconds, audio_seconds = (now - started) / 1000, tonumber(ARGV[4])
+local audio_seconds = tonumber(ARGV[4]) or 0
+local started = tonumber(redis.call('HGET', job_key(songhash), 'started_ms') or now) or now
+local seconds = (now - started) / 1000
+
+local function usable(value)
+  return value ~= nil and value >= 0 and value < 1e9
+end
 
 -- Moving averages, a fifth of each new job: ETAs follow a change of machine within a few songs.
 local function average(field, value)
-  local before = tonumber(redis.call('HGET', pace, field) or value)
-  redis.call('HSET', pace, field, string.format('%.4f', before + (value - before) / 5))
+  if usable(value) then
+    local before = tonumber(fields_of(pace, field)[1] or value)
+    before = usable(before) and before or value
+    write_fields(pace, field, string.format('%.4f', before + (value - before) / 5))
+  end
 end
 average('seconds_per_job', seconds)
 
 -- Seconds of work over seconds of audio, both summed up with what came before fading at the same rate. So a long song
 -- weighs as much as it is long: an average of the ratios would let a clip, all overhead, count as much as an album.
 local function faded_sum(field, value)
-  local sum = (tonumber(redis.call('HGET', pace, field) or 0) or 0) * 4 / 5 + value
-  redis.call('HSET', pace, field, string.format('%.4f', sum))
+  local before = tonumber(fields_of(pace, field)[1] or 0)
+  local sum = (usable(before) and before or 0) * 4 / 5 + value
+  write_fields(pace, field, string.format('%.4f', sum))
   return sum
 end
-if audio_seconds > 0 then
+if usable(seconds) and usable(audio_seconds) and audio_seconds > 0 then
   local rate = faded_sum('run_seconds', seconds) / faded_sum('audio_seconds', audio_seconds)
-  redis.call('HSET', pace, 'seconds_per_audio_second', string.format('%.6f', rate))
+  write_fields(pace, 'seconds_per_audio_second', string.format('%.6f', rate))
 end
 
 redis.call('HDEL', job_key(songhash), 'error')

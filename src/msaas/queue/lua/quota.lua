@@ -1,4 +1,4 @@
--- Sliding windows and the day's audio. Put before submit.lua here, take.lua and room.lua.
+-- Sliding windows and the day's audio. Put behind types.lua, before submit.lua here, take.lua and room.lua.
 --
 -- quota:<account>:posts, :calls   hash  slice of the window > how many; slices of a second, 60 of them
 -- quota:<account>:audio           hash  slice of the window > seconds of audio; slices of a quarter of an hour, 96
@@ -6,13 +6,20 @@
 local AUDIO_SLICES, AUDIO_SLICE_MS = 96, 900000
 local OPEN_REMEMBERED_MS = 7 * 24 * 3600 * 1000
 
+-- A slice or an amount as text: nil where it is none, so that a damaged one is dropped and no sum fails.
+local function amount_of(text)
+  local amount = tonumber(text)
+  return amount and math.abs(amount) < 1e12 and math.floor(amount) == amount and amount or nil
+end
+
 -- What was used, and by slice, the oldest first. What has left the window is deleted.
 local function window_used(key, slices, slice_ms, now_ms)
+  make_room('hash', key)
   local first = math.floor(now_ms / slice_ms) - slices + 1
   local all, kept, used = redis.call('HGETALL', key), {}, 0
   for i = 1, #all, 2 do
-    local slice, amount = tonumber(all[i]), tonumber(all[i + 1])
-    if slice < first then
+    local slice, amount = amount_of(all[i]), amount_of(all[i + 1])
+    if not slice or not amount or slice < first then
       redis.call('HDEL', key, all[i])
     else
       used = used + amount
@@ -35,7 +42,9 @@ local function window_wait(kept, amount, slices, slice_ms, now_ms)
 end
 
 local function window_add(key, slices, slice_ms, slice, amount)
-  redis.call('HINCRBY', key, string.format('%d', slice), amount)
+  local field = string.format('%d', slice)
+  local before = amount_of(fields_of(key, field)[1] or 0) or 0
+  write_fields(key, field, string.format('%d', before + amount))
   redis.call('PEXPIRE', key, (slices + 1) * slice_ms)
 end
 
@@ -44,17 +53,18 @@ end
 local function settle_audio(account, now_ms)
   local open = 'quota:' .. account .. ':open'
   local audio = 'quota:' .. account .. ':audio'
+  make_room('hash', open)
   local all = redis.call('HGETALL', open)
   for i = 1, #all, 2 do
-    local record = redis.call('HMGET', 'job:' .. all[i], 'state', 'result')
+    local record = fields_of('job:' .. all[i], 'state', 'result')
     if record[1] ~= 'queued' and record[1] ~= 'running' then
       redis.call('HDEL', open, all[i])
     end
     local told, result = pcall(cjson.decode, record[1] == 'done' and record[2] or '')
     local seconds = told and type(result) == 'table' and tonumber(result.duration_seconds)
-    if seconds then
-      local slice, charged = string.match(all[i + 1], '^(%d+) (%d+)$')
-      local more = math.ceil(seconds) - tonumber(charged)
+    local slice, charged = string.match(all[i + 1], '^(%d+) (%d+)$')
+    local more = seconds and slice and amount_of(math.ceil(seconds) - tonumber(charged))
+    if more then
       if more > 0 then
         window_add(audio, AUDIO_SLICES, AUDIO_SLICE_MS, math.floor(now_ms / AUDIO_SLICE_MS), more)
       elseif redis.call('HEXISTS', audio, slice) == 1 then
@@ -66,6 +76,7 @@ end
 
 -- Seconds until the account has room for so much audio, 0 where it has now; and how much is left of the day.
 local function audio_room(account, seconds, limit, now_ms)
+  window_used('quota:' .. account .. ':audio', AUDIO_SLICES, AUDIO_SLICE_MS, now_ms)  -- drops what is damaged
   settle_audio(account, now_ms)
   local used, kept = window_used('quota:' .. account .. ':audio', AUDIO_SLICES, AUDIO_SLICE_MS, now_ms)
   local over = used + math.max(seconds, 1) - limit

@@ -5,6 +5,7 @@ local songhash, fence = ARGV[1], ARGV[2]
 if not owns(songhash, fence) then
   return 0
 end
-redis.call('HINCRBY', job_key(songhash), 'attempts', -1)
+local attempts = count_of(redis.call('HGET', job_key(songhash), 'attempts'))
+redis.call('HSET', job_key(songhash), 'attempts', string.format('%d', math.max(attempts - 1, 0)))
 requeue(songhash, 'LPUSH')
 return 1

@@ -3,9 +3,12 @@
 -- Returns 'kept', or the state the job is in now that it is no longer this worker's ('unknown': no record).
 local songhash, fence, lease_ms = ARGV[1], ARGV[2], tonumber(ARGV[3])
 if not owns(songhash, fence) then
-  return redis.call('HGET', job_key(songhash), 'state') or 'unknown'
+  return fields_of(job_key(songhash), 'state')[1] or 'unknown'
 end
-redis.call('ZADD', leases, ms_text(now + lease_ms), songhash)
+local fresh = redis.call('ZADD', leases, ms_text(now + lease_ms), songhash) == 1
+if fresh and not redis.call('LPOS', processing, songhash) then  -- somebody deleted both
+  redis.call('RPUSH', processing, songhash)
+end
 if #ARGV > 3 then
   redis.call('HSET', job_key(songhash), unpack(ARGV, 4))
   local seen = redis.call('HMGET', job_key(songhash), 'stage', 'progress')

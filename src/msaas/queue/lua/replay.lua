@@ -3,7 +3,7 @@
 -- Returns 1, or 0 where it is not among the dead: nothing was changed.
 local songhash = ARGV[1]
 local key = job_key(songhash)
-if redis.call('HGET', key, 'state') ~= 'failed' or redis.call('LREM', dead, 0, songhash) == 0 then
+if fields_of(key, 'state')[1] ~= 'failed' or redis.call('LREM', dead, 0, songhash) == 0 then
   return 0
 end
 redis.call('HDEL', key, 'error', 'result', 'finished_ms')

@@ -8,7 +8,7 @@
 -- Returns 'forgotten', 'unrecorded', or '' where it was left as it is.
 local songhash, age_ms, mark_ms = ARGV[1], tonumber(ARGV[2]), ARGV[3]
 local key, mark = job_key(songhash), 'retiring:' .. songhash
-local record = redis.call('HMGET', key, 'state', 'finished_ms')
+local record = fields_of(key, 'state', 'finished_ms')
 local state, finished_ms = record[1], tonumber(record[2] or '')
 local ended = state == 'done' or state == 'failed' or state == 'cancelled'
 if age_ms < 0 and state or age_ms >= 0 and not (ended and finished_ms and now - finished_ms >= age_ms) then

@@ -9,7 +9,7 @@ local songhash, stems_missing = ARGV[1], ARGV[2] == '1'
 local callback, digest, url, data, origin = ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7]
 local most_waiting, account = tonumber(ARGV[8]), ARGV[9]
 local audio_seconds, audio_limit = tonumber(ARGV[10]), tonumber(ARGV[11])
-local state = redis.call('HGET', job_key(songhash), 'state')
+local state = fields_of(job_key(songhash), 'state')[1]
 local waits = redis.call('LPOS', waiting, songhash)
 local in_work = redis.call('ZSCORE', leases, songhash)
 

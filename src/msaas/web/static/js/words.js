@@ -36,6 +36,7 @@ const PLAIN = {
   separation_failed: "The separation failed.",
   worker_child_died: "The separation broke down several times, perhaps for want of memory.",
   worker_lost: "The separation was cut off several times, perhaps for want of memory.",
+  record_broken: "The record of this song was damaged. Send the song again.",
   too_many_attempts: "The separation broke down several times and was given up.",
   cancelled: "The separation was stopped.",
   unreachable: "The service cannot be reached. Is the network there?",

@@ -1,0 +1,113 @@
+"""Reads the text fields of a Redis hash as numbers, times and JSON. Never raises: what cannot be read is named.
+
+Anybody with redis-cli can write to a record, and a version that is gone may have. One such field must not take the
+job's other fields with it, let alone a list of jobs, a worker or a sweep.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any, NoReturn
+
+# 253402300800 is the year 10000, where datetime ends.
+LATEST_MS = 253_402_300_799_999
+LARGEST_COUNT = 2**53  # what JSON's readers still count exactly
+
+
+class Fields:
+    """A hash as HGETALL gives it. `broken` lists the fields that were asked for and could not be read."""
+
+    def __init__(self, record: Mapping[str, str]) -> None:
+        self._record = record
+        self.broken: list[str] = []
+
+    def text(self, name: str, default: str = "") -> str:
+        return self._record.get(name, default)
+
+    def count(self, name: str) -> int:
+        """A whole number from 0; 0 where it is missing or cannot be read."""
+        return self._whole(name, LARGEST_COUNT) or 0
+
+    def share(self, name: str) -> float:
+        """0 to 1; 0 where it is missing or cannot be read."""
+        text = self._record.get(name)
+        try:
+            share = float(text) if text else 0.0
+        except ValueError:
+            share = math.nan
+        if 0 <= share <= 1:
+            return share
+        self.broken.append(name)
+        return 0.0
+
+    def amount(self, name: str) -> float | None:
+        """A number from 0; None where it is missing or cannot be read."""
+        try:
+            return number_of(float(self._record.get(name) or "nan"))
+        except ValueError:
+            return None
+
+    def seconds(self, name: str) -> float | None:
+        """A time, noted in milliseconds since 1970, as seconds; None where it is missing or cannot be read."""
+        ms = self._whole(name, LATEST_MS)
+        return None if ms is None else ms / 1000
+
+    def milliseconds(self, name: str) -> int | None:
+        return self._whole(name, LATEST_MS)
+
+    def mapping(self, name: str) -> Mapping[str, Any] | None:
+        """A JSON object; None where it is missing or cannot be read."""
+        text = self._record.get(name)
+        if not text:
+            return None
+        try:
+            value = json_object(text)
+        except ValueError:
+            self.broken.append(name)
+            return None
+        return value
+
+    def _whole(self, name: str, most: int) -> int | None:
+        text = self._record.get(name)
+        if not text:
+            return None
+        if text.isascii() and text.isdigit() and len(text) <= 16 and int(text) <= most:
+            return int(text)
+        self.broken.append(name)
+        return None
+
+
+def json_object(text: str) -> dict[str, Any]:
+    """A JSON object that can be written as JSON again: no NaN, no infinity, no half of a surrogate pair.
+
+    Raises ValueError.
+    """
+    try:
+        value = json.loads(text, parse_constant=_refuse, parse_float=_finite)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+    if not isinstance(value, dict):
+        raise ValueError("not an object")
+    if "\\u" in text:
+        json.dumps(value, ensure_ascii=False).encode()  # UnicodeEncodeError is a ValueError
+    return value
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text[:40]} is larger than a number may be")
+    return number
+
+
+def _refuse(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON number")
+
+
+def number_of(value: Any) -> float | None:
+    """A member of JSON that should be a number from 0; None where it is none."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < LARGEST_COUNT:
+        return None
+    return value

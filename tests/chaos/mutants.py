@@ -118,7 +118,11 @@ MUTANTS = (
     Mutant(
         "reap in two steps",
         [
-            (f"{LUA}/reap.lua", "requeue(songhash, 'LPUSH')", "leave_work(songhash)"),
+            (
+                f"{LUA}/reap.lua",
+                "< limit then\n    requeue(songhash, 'LPUSH')",
+                "< limit then\n    leave_work(songhash)",
+            ),
             (
                 QUEUE,
                 "        return dict(zip(answer[::2], answer[1::2], strict=True))\n",

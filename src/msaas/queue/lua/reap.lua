@@ -37,7 +37,7 @@ end
 
 -- No lease is that long: a clock was put back, or somebody's hand was at work. It runs out like any other.
 for _, songhash in ipairs(redis.call('ZRANGEBYSCORE', leases, ms_text(now + lease_ms + LONGEST_LEASE_MS), '+inf',
-  'LIMIT', 0, 100)) do
+  'LIMIT', '0', '100')) do
   redis.call('ZADD', leases, ms_text(now + lease_ms), songhash)
 end
 

@@ -2,19 +2,32 @@
 # Needs Python 3.11 to 3.13 (PYTHON=python3.12 names another than python3) and a package registry that pip can reach.
 
 PYTHON ?= python3
-# Installed before the rest, so that nothing else picks its version. TORCH="torch==2.13.0+cu130" would name a build.
+# Installed before the rest, so that nothing else picks its version: without CUDA where there is no NVIDIA driver.
+# TORCH="torch==2.13.0+cu130" would name a build, TORCH="torch==2.13.0" leaves the choice to pip's index.
 TORCH ?= torch==2.13.0
+# Where torch's makers keep the builds without CUDA.
+TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
 SONG ?=
 export SONG
 MINUTES ?= 120
 FUZZ_SECONDS ?= 600
 FUZZ_SEED ?= 1
+# `make lock` keeps what still fits; LOCK=--upgrade takes the newest.
+LOCK ?=
 
 BIN := .venv/bin
 PIP := $(BIN)/python -P -m pip --disable-pip-version-check
+ifeq ($(origin TORCH),file)
+INSTALL_TORCH = @$(BIN)/python -P deploy/tools/install_torch.py '$(TORCH)' --cpu-index '$(TORCH_CPU_INDEX)'
+else
+INSTALL_TORCH = @echo 'torch: $(TORCH), as TORCH says' && $(PIP) install --quiet $(TORCH)
+endif
+# The versions that the tests were run with last, but for torch's own.
+PINS := --constraint requirements-dev.txt
 PYTEST := $(BIN)/python -P -m pytest -n auto --dist loadfile --no-loadscope-reorder
-COMPILE := CUSTOM_COMPILE_COMMAND='make lock' $(BIN)/python -P -m piptools compile --quiet --strip-extras --allow-unsafe --no-emit-index-url --no-emit-find-links \
-	--no-emit-trusted-host --no-emit-options --generate-hashes --constraint .venv/torch.txt
+PIP_COMPILE := CUSTOM_COMPILE_COMMAND='make lock' $(BIN)/python -P -m piptools compile --quiet --strip-extras --no-emit-index-url \
+	--no-emit-find-links --no-emit-trusted-host --no-emit-options --constraint .venv/torch.txt $(LOCK)
+COMPILE := $(PIP_COMPILE) --allow-unsafe --generate-hashes
 
 .DEFAULT_GOAL := help
 .PHONY: help demo serve test test-all test-avx2 check lint types format bench bench-lengths bench-memory bench-load bench-growth bench-neighbours chaos chaos-mutants \
@@ -27,7 +40,7 @@ help:
 	@echo 'make test          run the tests but the slow ones: under five minutes on two cores'
 	@echo 'make test-all      run every test         make check    lint, types and every test'
 	@echo 'make test-avx2     the separation tests as on a CPU with AVX2 and no more'
-	@echo 'make lint | types | format                make lock     pin rest/ and worker/ requirements anew'
+	@echo 'make lint | types | format                make lock     pin all requirements anew'
 	@echo 'make bench         the full model: ours, Demucs, ONNX Runtime, OpenVINO    make bench-lengths  time against length'
 	@echo 'make bench-memory  peak memory of a short song and of a long one'
 	@echo 'make bench-load    posts, status and downloads a second      make bench-growth  with 100,000 jobs'
@@ -119,12 +132,21 @@ cluster-smoke: .venv/stamp-dev
 	deploy/tools/cluster-smoke.sh
 
 # logs/requirements.txt is a line of rest's, copied: pip-compile would have it depend on nothing else all the same.
-lock: .venv/stamp-dev
+# requirements-dev.txt pins what the images hold to the same versions, and leaves out torch with what its builds bring:
+# which build there is depends on the machine.
+# Needs pip-tools alone: what is installed by the old lock may not go with a new pyproject.toml.
+lock: | .venv/stamp-venv
+	$(PIP) install --quiet 'pip-tools>=7.5,<8'
 	@echo '$(TORCH)' > .venv/torch.txt
 	@cp worker/requirements.txt .venv/before.txt
 	$(COMPILE) --extra rest --output-file rest/requirements.txt pyproject.toml
 	$(COMPILE) --extra worker --output-file worker/requirements.txt pyproject.toml
 	$(BIN)/python deploy/tools/lock_torch.py .venv/before.txt worker/requirements.txt
+	@sed -n 's/^\([A-Za-z0-9._-]*==[^ ;+]*\).*/\1/p' rest/requirements.txt worker/requirements.txt | grep -v '^torch==' > .venv/shipped.txt
+	@cp requirements-dev.txt .venv/dev.txt
+	$(PIP_COMPILE) --no-annotate --constraint .venv/shipped.txt --extra dev --output-file .venv/dev.txt pyproject.toml
+	@grep -Ev '^((torch|triton|nvidia-[^=]*|cuda-[^=]*)==|msaas @|$$|# (The|pip|setuptools))' .venv/dev.txt > requirements-dev.txt
+	@sed -n 's/^\(.*==.*\) \\$$/\1/p' deploy/tools/older-python.txt >> requirements-dev.txt
 	@{ head -n 1 logs/requirements.txt; sed -n '/^redis==/,/[0-9a-f]$$/p' rest/requirements.txt; } > .venv/logs.txt
 	@mv .venv/logs.txt logs/requirements.txt
 	@for part in rest worker logs; do cat deploy/tools/older-python.txt >> $$part/requirements.txt; done
@@ -153,22 +175,22 @@ clean:
 	@$(PYTHON) -m venv .venv
 	@touch $@
 
-.venv/stamp-local: pyproject.toml | .venv/stamp-venv
-	$(PIP) install --quiet $(TORCH)
-	$(PIP) install --quiet --editable '.[local]'
+.venv/stamp-local: pyproject.toml requirements-dev.txt | .venv/stamp-venv
+	$(INSTALL_TORCH)
+	$(PIP) install --quiet $(PINS) --editable '.[local]'
 	@touch $@
 
-.venv/stamp-dev: pyproject.toml | .venv/stamp-venv
-	$(PIP) install --quiet $(TORCH)
-	$(PIP) install --quiet --editable '.[dev]'
+.venv/stamp-dev: pyproject.toml requirements-dev.txt | .venv/stamp-venv
+	$(INSTALL_TORCH)
+	$(PIP) install --quiet $(PINS) --editable '.[dev]'
 	@touch .venv/stamp-local $@
 
-.venv/stamp-bench: pyproject.toml | .venv/stamp-venv
-	$(PIP) install --quiet $(TORCH)
-	$(PIP) install --quiet --editable '.[bench]'
+.venv/stamp-bench: pyproject.toml requirements-dev.txt | .venv/stamp-venv
+	$(INSTALL_TORCH)
+	$(PIP) install --quiet $(PINS) --editable '.[bench]'
 	@touch $@
 
-.venv/stamp-training: pyproject.toml | .venv/stamp-venv
-	$(PIP) install --quiet $(TORCH)
-	$(PIP) install --quiet --editable '.[training]'
+.venv/stamp-training: pyproject.toml requirements-dev.txt | .venv/stamp-venv
+	$(INSTALL_TORCH)
+	$(PIP) install --quiet $(PINS) --editable '.[training]'
 	@touch $@

@@ -89,13 +89,12 @@ def test_a_song_that_nobody_can_run_says_what_it_waits_for(page):
         None: "Next in line",
     }
     page.route("**/events", lambda route: route.abort())
+    page.route(f"**/jobs/{NOBODY}", lambda route: route.fulfill(json=job))
     for code, text in words.items():
-        waiting_for = code and {"code": code, "detail": "for programs"}
-        page.route(f"**/jobs/{NOBODY}", lambda route, body=job | {"waiting_for": waiting_for}: route.fulfill(json=body))
+        job["waiting_for"] = code and {"code": code, "detail": "for programs"}
         page.goto(f"/#/job/{NOBODY}")
         page.reload()
         expect(page.locator("#stage")).to_have_text(text)
-        page.unroute(f"**/jobs/{NOBODY}")
 
 
 def test_cancel_stops_the_song(page, service):

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextvars import copy_context
 from typing import Protocol
 
 import torch
 from torch import Tensor, nn
+
+from msaas.separation.interrupt import check
 
 # Segments at once on a CPU. Each more takes its own activations (docs/performance.md), and four leave few cores idle
 # whose number is not divisible.
@@ -31,7 +34,7 @@ class TorchEngine:
     """A network on one device: a module's own forward in float32, or a function that stands for it."""
 
     def __init__(self, network: nn.Module | Callable[[Tensor], Tensor], device: torch.device) -> None:
-        self._network = network.to(device).eval() if isinstance(network, nn.Module) else network
+        self._network = interrupted(network).to(device).eval() if isinstance(network, nn.Module) else network
         self._device = device
 
     @torch.inference_mode()
@@ -51,6 +54,13 @@ class TorchEngine:
         return output.to("cpu", torch.float32)
 
 
+def interrupted(network: nn.Module) -> nn.Module:
+    """The same network; each of its modules asks first whether to go on."""
+    for module in network.modules():
+        module.register_forward_pre_hook(check)
+    return network
+
+
 class Lanes:
     """The segments of a batch side by side on a CPU, each on its share of the cores.
 
@@ -68,7 +78,9 @@ class Lanes:
         if lanes == 1:
             return self._run(batch, self._threads)
         share = self._threads // lanes
-        return torch.cat(list(self._pool.map(lambda segment: self._run(segment, share), torch.split(batch, 1))))
+        runs = [self._pool.submit(copy_context().run, self._run, segment, share) for segment in torch.split(batch, 1)]
+        wait(runs)  # where one is interrupted, all are: none may go on beside the next song
+        return torch.cat([run.result() for run in runs])
 
     def _run(self, batch: Tensor, threads: int) -> Tensor:
         torch.set_num_threads(threads)  # of the calling thread alone, but for MKL: so at every run

@@ -24,6 +24,7 @@ from msaas.audio.remote import IsolatedDecoder
 from msaas.errors import Cancelled, NotAudio
 from msaas.separation import memory
 from msaas.separation.engine import Engine, Lanes, cpu_threads, default_batch
+from msaas.separation.interrupt import interruptible
 from msaas.separation.model import LoadedModel, Part
 from msaas.separation.outputs import Output, SeparationRequest, outputs_of, stem_of
 from msaas.separation.precision import Way, choose_engine
@@ -94,7 +95,7 @@ class Separator:
 
         progress(stage, fraction): "decoding", "separating", "encoding" in this order, each rising to 1. Until a
         song is decoded once its length is not known: "decoding" stays at 0, said again each minute of audio.
-        stop: asked at each decoded block and each batch of segments. Where the call fails, no stem is left.
+        stop: asked at each decoded block and between the network's layers. Where the call fails, no stem is left.
         outlines: gets the stems' outlines each time more of them is made; always the same object.
         Raises InvalidOption for a stem or format there is not, AudioError where the song is at fault,
         Cancelled where stop() is true, ScratchFull where the disk is.
@@ -153,7 +154,7 @@ class Separator:
                 blocks,
                 stats,
                 self.model,
-                [_Timed(engine, clock) for engine in self._engines],
+                [_Watching(engine, clock, stop) for engine in self._engines],
                 batch=self.batch,
                 sources=sources,
                 progress=lambda fraction: progress("separating", fraction),
@@ -208,14 +209,14 @@ class _Clock:
         return {**self._seconds, "total": time.monotonic() - self._start}
 
 
-class _Timed:
-    """An engine whose time counts as the model's."""
+class _Watching:
+    """An engine whose time counts as the model's, and whose forward ends where stop() is true."""
 
-    def __init__(self, engine: Engine, clock: _Clock) -> None:
-        self._engine, self._clock = engine, clock
+    def __init__(self, engine: Engine, clock: _Clock, stop: Stop) -> None:
+        self._engine, self._clock, self._stop = engine, clock, stop
 
     def forward(self, batch: torch.Tensor) -> torch.Tensor:
-        with self._clock.running("model"):
+        with self._clock.running("model"), interruptible(self._stop):
             return self._engine.forward(batch)
 
 

@@ -14,6 +14,7 @@ from msaas.audio.encode import Writer, common_gain
 from msaas.separation.stream import Samples
 
 BLOCKS_AHEAD = 2  # a stem; a block is as long as a batch of segments, a few megabytes
+PIECE_SAMPLES = 1 << 16
 BEAT_SECONDS = 1.0
 
 
@@ -32,6 +33,8 @@ class StemWriters:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        for lane in self._lanes.values():
+            lane.abandoned = kind is not None
         for lane in self._lanes.values():
             lane.thread.shutdown(wait=True, cancel_futures=True)
         if kind is not None:
@@ -68,12 +71,20 @@ class _Lane:
     def __init__(self, stem: str, writer: Writer) -> None:
         self.writer = writer
         self.thread = ThreadPoolExecutor(1, thread_name_prefix=f"encode-{stem}")
+        self.abandoned = False
         self._ahead: deque[Future[None]] = deque()
 
     def write(self, block: Samples) -> None:
         if len(self._ahead) >= BLOCKS_AHEAD:
             self._ahead.popleft().result()
-        self._ahead.append(self.thread.submit(self.writer.write, block))
+        self._ahead.append(self.thread.submit(self._write, block))
+
+    def _write(self, block: Samples) -> None:
+        """In pieces: whoever gives the song up does not wait for a whole block to be encoded."""
+        for start in range(0, block.shape[1], PIECE_SAMPLES):
+            if self.abandoned:
+                return
+            self.writer.write(block[:, start : start + PIECE_SAMPLES])
 
     def flush(self) -> None:
         while self._ahead:

@@ -27,7 +27,8 @@ from msaas.worker.protocol import Task, line
 log = logging.getLogger(__name__)
 
 COMMAND = interpreter.command("-m", "msaas.worker.child")
-STOP_SECONDS = 0.5  # a run told to stop has this long before it is killed: cancelling takes two seconds at most
+# A run told to stop has this long before it is killed: with the heartbeat's second, cancelling takes two at most.
+STOP_SECONDS = 0.8
 POLL_SECONDS = 0.1
 
 

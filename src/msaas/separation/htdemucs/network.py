@@ -12,6 +12,7 @@ from torch.nn import functional as F  # noqa: N812 - as all of torch's world wri
 
 from msaas.separation.htdemucs.layers import Decoder, Encoder, Unsupported, Weights, require
 from msaas.separation.htdemucs.transformer import Transformer
+from msaas.separation.interrupt import check
 
 __all__ = ["ChannelsLast", "Unsupported"]
 
@@ -57,6 +58,7 @@ class ChannelsLast:
         x, xt = self._through(spectrogram, mix)
         waves = torch.unflatten(xt[:, 0], -1, (len(self._module.sources), -1)).permute(0, 2, 3, 1).contiguous()
         for source, parts in enumerate(x.chunk(waves.shape[1], dim=-1)):  # all at once would take four times the memory
+            check()
             waves[:, source] += self._module._ispec(self._spectrogram_of(spectrogram, parts), mix.shape[-1])
         return waves[..., :samples]
 
@@ -80,7 +82,10 @@ class ChannelsLast:
         skips: list[tuple[Tensor, Tensor, int]] = []
         for index, (encode, encode_t) in enumerate(self._encoders):
             length = xt.shape[2]
-            x, xt = encode(x), encode_t(xt)
+            check()
+            x = encode(x)
+            check()
+            xt = encode_t(xt)
             if index == 0 and self._bands is not None:
                 x += self._bands
             skips.append((x, xt, length))
@@ -89,11 +94,13 @@ class ChannelsLast:
         else:
             x, xt = x.clone(), xt.clone()  # skips are added to them in place, and these are skips too
         for decode, decode_t in self._decoders:
+            check()
             skip, skip_t, length = skips.pop()
             x += skip
             xt += skip_t
             del skip, skip_t  # as large as what is made next
             xt = decode_t(xt, length)  # first, for the memory: the other branch is the larger once it is decoded
+            check()
             x = decode(x, 0)
         return _put_back(x.float(), level), _put_back(xt.float(), level_t)
 

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - as all of torch's world writes it
 
 from msaas.separation.htdemucs.layers import Norm, Weights, require
+from msaas.separation.interrupt import check
 
 
 class Transformer:
@@ -40,6 +41,7 @@ class Transformer:
         places, places_t = self._places(x.shape[1] // bands, bands, xt.shape[1], x.shape[2])
         x, xt = self._norms[0](x.float()) + places, self._norms[1](xt.float()) + places_t
         for layer, layer_t in self._layers:
+            check()
             if layer.crosses:
                 x, xt = layer(x, xt), layer_t(xt, x)
             else:

@@ -142,7 +142,7 @@ class Meters:
         if found in (State.QUEUED, State.RUNNING):
             self.ended.labels(State.CANCELLED).inc()
 
-    def claimed(self, claim: Claim | None, _worker: str) -> None:
+    def claimed(self, claim: Claim | None, *_: Any) -> None:
         if claim is None:
             return
         job = claim.job

@@ -166,8 +166,11 @@ class Replay:
         if key == WAITING and self._waiting:
             self._waiting.pop(0)
 
-    def _lrem(self, key: str, _count: str, entry: str) -> None:
-        if key == WAITING:
+    def _lrem(self, key: str, count: str, entry: str) -> None:
+        if key == WAITING and count == "1":
+            if entry.lower() in self._waiting:
+                self._waiting.remove(entry.lower())
+        elif key == WAITING:
             self._waiting = [other for other in self._waiting if other != entry]
         elif key == PROCESSING:
             self._processing.pop(entry, None)

@@ -78,7 +78,7 @@ MUTANTS = (
         [
             (
                 f"{LUA}/claim.lua",
-                "  redis.call('LPOP', waiting)\n  redis.call('RPUSH', pro",
+                "  take_out(entry)\n  redis.call('RPUSH', pro",
                 "  redis.call('RPUSH', pro",
             ),
             (
@@ -196,7 +196,7 @@ MUTANTS = (
         [(CONNECTION, "except (RedisError, *STRANGE_ANSWER) as", "except ZeroDivisionError as")],
         "5",
     ),
-    Mutant("an idle worker spins", [(SUPERVISOR, "self.queue.wait(WAIT_SECONDS)", "pass")], "5"),
+    Mutant("an idle worker spins", [(SUPERVISOR, "self.queue.wait(WAIT_SECONDS)", "False")], "5"),
     Mutant("a worker without Redis spins", [(QUEUE, "self._stopped.wait(self._seconds)", "pass")], "5"),
     Mutant(
         "orphans stay",

@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +35,8 @@ class Witness(Queue):
     plan: list[Any]
     current: str = ""
 
-    def claim(self, worker: str) -> Claim | None:
-        claim = super().claim(worker)
+    def claim(self, worker: str, models: Sequence[str] = ()) -> Claim | None:
+        claim = super().claim(worker, models)
         if claim is not None:
             self.current = claim.songhash
             self.history.note("claim", songhash=claim.songhash, fence=claim.fence, attempt=claim.job.attempts)

@@ -1,13 +1,16 @@
 """How runs end at awkward moments: cancelled at the last one, no room left, a worker killed before us."""
 
 import os
+import threading
 import time
+import uuid
 from itertools import count
 
 import pytest
 
 from msaas import failpoints
 from msaas.errors import StorageFull
+from msaas.jobs import Options
 from msaas.local.processes import wait_until
 from msaas.worker import scratch, supervisor
 
@@ -69,8 +72,8 @@ def test_a_stopping_worker_gives_back_a_claim_that_it_does_not_know_of(bench):
     bench.until(bench.song(), "done")
     claim = worker.queue.claim
 
-    def claim_and_lose_the_answer(name):
-        claimed = claim(name)
+    def claim_and_lose_the_answer(name, models):
+        claimed = claim(name, models)
         if claimed is None:
             return
         worker.stop()
@@ -116,3 +119,41 @@ def test_a_worker_without_its_weights_lives_and_offers_nothing(bench, monkeypatc
     bench.worker()
     assert wait_until(lambda: any("model_unavailable" in one.trouble for one in bench.queue.workers().live), 20)
     assert bench.queue.workers().ready == 0
+
+
+def test_a_song_of_a_model_that_no_worker_runs_waits_uncharged_for_one_that_does(bench, redis):
+    """API and workers disagree about MSAAS_MODEL: nothing fails, and what is behind goes on."""
+    for _ in range(2):
+        bench.worker()
+    foreign = str(uuid.uuid4())
+    bench.store(foreign, {"do": "separate"})
+    bench.queue.submit(foreign, {"model": "htdemucs", "options": Options(model="htdemucs").to_json()})
+    ours = [bench.song() for _ in range(3)]
+    for songhash in ours:
+        bench.until(songhash, "done")
+    waiting = bench.queue.get(foreign)
+    assert (waiting.state, waiting.attempts, waiting.error) == ("queued", 0, None)
+    assert bench.queue.waiting() == [foreign]
+    assert bench.queue.workers().why_waiting("htdemucs")["code"] == "model_not_offered"
+    bench.worker(models=("htdemucs",))
+    job = bench.until(foreign, "done")
+    assert (job.attempts, job.model) == (1, "htdemucs")
+
+
+def test_a_worker_that_has_only_songs_of_other_models_does_not_spin(bench, monkeypatch):
+    worker = bench.worker()
+    assert wait_until(lambda: bench.queue.workers().ready == 1, 20)
+    pauses = []
+    looked = threading.Event()
+
+    def pause():
+        pauses.append(1)
+        looked.set()
+        worker.stopping.wait(60)
+
+    monkeypatch.setattr(worker._passing_by, "wait", pause)
+    bench.queue.submit(str(uuid.uuid4()), {"model": "htdemucs"})
+    assert looked.wait(20)
+    assert len(pauses) == 1  # it rests there until it is woken by its end
+    worker.stop()
+    bench.ended(worker)

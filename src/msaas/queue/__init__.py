@@ -209,10 +209,12 @@ class Queue:
         with redis_errors():
             return self.redis.blmove(WAITING, WAITING, seconds, "LEFT", "LEFT") is not None
 
-    def claim(self, worker: str) -> Claim | None:
-        """Takes the song at the head; None where nothing waits."""
+    def claim(self, worker: str, models: Sequence[str] = ()) -> Claim | None:
+        """Takes the first song that the worker runs, any where it names no models; None where none waits."""
         errors = record_json(TOO_MANY_ATTEMPTS), record_json(RECORD_BROKEN)
-        answer = self._run("claim", worker, self.lease_ms, self.max_attempts, *errors)
+        answer = ["", "0"]
+        while len(answer) == 2:  # where the look before this one ended
+            answer = self._run("claim", worker, self.lease_ms, self.max_attempts, *errors, answer[1], *models)
         if not answer:
             return None
         songhash, fence, *pairs = answer

@@ -66,6 +66,8 @@ class Supervisor:
         self._turned = time.monotonic()
         self._claim_in_doubt = False
         self._prepared = False
+        self._for_others = False  # songs waited when last looked at
+        self._passing_by = Backoff(self.stopping)
         self._announcing = Loop("announcing", self._announce, ANNOUNCE_SECONDS)
         self.failed = False  # it stopped by itself, since it cannot run here
 
@@ -161,17 +163,26 @@ class Supervisor:
     def _take_one(self) -> None:
         claim = self._claim()
         if claim is None:
-            self.queue.wait(WAIT_SECONDS)
+            self._wait_for_songs()
             return
+        self._for_others = False
+        self._passing_by.reset()
         log.info("claimed job=%s attempt=%d fence=%s", claim.songhash, claim.job.attempts, claim.fence)
         self._run_job(claim)
+
+    def _wait_for_songs(self) -> None:
+        """Songs of other models stay where they are, for the workers that run them. The queue's wait ends at once while
+        they are there, so the looks behind them are given pauses."""
+        if self._for_others:
+            self._passing_by.wait()
+        self._for_others = self.queue.wait(WAIT_SECONDS)
 
     def _claim(self) -> Claim | None:
         """A claim whose answer got lost on its way is ours all the same: it is looked up before the next."""
         if self._claim_in_doubt:
             self._release_lost_claims()
         self._claim_in_doubt = True
-        claim = self.queue.claim(self.name)
+        claim = self.queue.claim(self.name, self.settings.allowed_models)
         self._claim_in_doubt = False
         return claim
 

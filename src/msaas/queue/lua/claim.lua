@@ -1,9 +1,20 @@
--- Takes the head of the list, under a lease and a new fence. An attempt counts from here, so that a run that
--- takes its whole machine down counts too.
+-- Takes the first song of the list that this worker runs, under a lease and a new fence. Songs of other models stay
+-- where they are. An attempt counts from here, so that a run that takes its whole machine down counts too.
 -- ARGV: worker, lease ms, attempts limit, error JSON of a job over the limit, error JSON of a job whose record is of
--- another type than a hash
--- Returns {songhash, fence, field, value, ...}, or an empty list when nothing waits.
+-- another type than a hash, index to begin at, then the models that the worker runs (any where none is named)
+-- Returns {songhash, fence, field, value, ...}; an empty list when nothing waits that this worker runs; {'', index}
+-- where it looked at as many as it may: the next look begins there.
 local worker, lease_ms, limit = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+local at = tonumber(ARGV[6])
+local runs = {}
+for i = 7, #ARGV do
+  runs[ARGV[i]] = true
+end
+
+-- A job pushed by hand names no model: each worker has a default.
+local function is_for_others(model)
+  return #ARGV > 6 and model and model ~= '' and not runs[model]
+end
 
 -- One for all jobs, never the same twice. A counter that is damaged goes on from the clock, in microseconds: that is
 -- past any count of claims.
@@ -17,32 +28,40 @@ local function next_fence()
   return fresh
 end
 
-local function start(songhash, attempts)
+-- An equal entry before this one would have met the same fate: the first is as good.
+local function take_out(entry)
+  redis.call('LREM', waiting, 1, entry)
+end
+
+local function start(entry, songhash, attempts)
   local key, fence = job_key(songhash), next_fence()
   write_fields(key, 'attempts', string.format('%d', attempts + 1), 'state', 'running', 'fence', fence, 'worker', worker,
     'stage', 'starting', 'progress', '0', 'started_ms', ms_text(now))
-  redis.call('LPOP', waiting)
+  take_out(entry)
   redis.call('RPUSH', processing, songhash)
   redis.call('ZADD', leases, ms_text(now + lease_ms), songhash)
   publish(songhash, 'running', 'starting', 0)
   return append_fields({songhash, fence}, key)
 end
 
--- Bounded, since a script holds up all of Redis: past a thousand unusable entries the next claim goes on.
+-- Bounded, since a script holds up all of Redis: past a thousand entries that are not taken the next look goes on.
 for _ = 1, 1000 do
-  local entry = redis.call('LINDEX', waiting, 0)
+  local entry = redis.call('LINDEX', waiting, at)
   if not entry then
     return {}
   end
   local songhash = string.lower(entry)
   local key = job_key(songhash)
   local kind = type_of(key)
+  local leave = false
   if not is_songhash(entry) then
     redis.call('RPUSH', dead, entry)
   elseif redis.call('ZSCORE', leases, songhash) then
     -- in work already: the entry is one too many
   elseif kind ~= 'hash' and kind ~= 'none' then
     bury(songhash, ARGV[5])
+  elseif is_for_others(fields_of(key, 'model')[1]) then
+    leave = true
   else
     local record = fields_of(key, 'state', 'attempts')
     local attempts = count_of(record[2])
@@ -54,10 +73,14 @@ for _ = 1, 1000 do
       redis.call('LREM', dead, 0, songhash)
     end
     if attempts < limit then
-      return start(songhash, attempts)
+      return start(entry, songhash, attempts)
     end
     bury(songhash, ARGV[4])
   end
-  redis.call('LPOP', waiting)
+  if leave then
+    at = at + 1
+  else
+    take_out(entry)
+  end
 end
-return {}
+return {'', tostring(at)}

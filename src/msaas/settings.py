@@ -83,11 +83,19 @@ def _model_names(value: str) -> tuple[str, ...]:
 
 
 def _path(value: str) -> Path | None:
-    return Path(value).expanduser() if value.strip() else None
+    return expanded(value) if value.strip() else None
 
 
 def _folder(value: str) -> Path:
-    return Path(value or tempfile.gettempdir()).expanduser()
+    return expanded(value or tempfile.gettempdir())
+
+
+def expanded(path: str) -> Path:
+    """With the ~ of a shell. Raises ValueError where there is no such home folder."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise ValueError(f"{path.partition('/')[0]} is no home folder here") from None
 
 
 def _address(default_port: int) -> Callable[[str], str]:

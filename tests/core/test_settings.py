@@ -46,6 +46,8 @@ def test_an_unknown_setting_is_refused_by_name():
         ("MSAAS_DEVICE", "tpu"),
         ("MSAAS_DEBUG_ENDPOINTS", "maybe"),
         ("MSAAS_MODEL", "../etc/passwd"),
+        ("MSAAS_MODEL_REPO", "~no-such-user/models"),
+        ("MSAAS_SCRATCH_DIR", "~no-such-user/scratch"),
         ("REDIS_HOST", "redis://redis"),
         ("REDIS_HOST", ""),
         ("MINIO_HOST", "minio:99999"),

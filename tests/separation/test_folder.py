@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pwd
 import re
 import shutil
 import subprocess
@@ -12,6 +13,7 @@ import pytest
 import torch
 from demucs.hf import hf_repo_name
 from demucs.pretrained import ROOT_URL
+from huggingface_hub import constants
 
 from msaas.errors import ModelUnavailable
 from msaas.separation.hub import Hub, repository_of
@@ -110,6 +112,23 @@ def test_a_machine_without_network_knows_at_once(refusing_url, tmp_path) -> None
     start = time.monotonic()
     assert len(why_unobtainable("htdemucs", repo=None, places=places)) == 4
     assert time.monotonic() - start < BUSY_SECONDS
+
+
+def test_without_a_home_folder_a_model_in_a_folder_loads_and_another_is_refused_with_what_mends_it(
+    folder, refusing_url, monkeypatch
+) -> None:
+    """As in a container whose user has no name."""
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr(pwd, "getpwuid", lambda _uid: {}["no such user"])
+    monkeypatch.delenv("TORCH_HOME", raising=False)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", "~/.cache/huggingface/hub")
+    places = [Hub(refusing_url), Mirror(refusing_url)]
+    assert load_model("htdemucs_mini", repo=folder, places=places).parameters == small_model.PARAMETERS
+    reasons = why_unobtainable("htdemucs", repo=None, places=places)
+    assert ["names another place" in reason for reason in reasons] == [True, True, False, False]
+    with pytest.raises(ModelUnavailable, match=r"HF_HOME names another place.*TORCH_HOME names another place"):
+        load_model("htdemucs", repo=None, places=places)
 
 
 def test_asking_what_is_obtainable_loads_no_torch(folder) -> None:

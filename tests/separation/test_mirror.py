@@ -80,6 +80,14 @@ def test_a_model_the_mirror_never_had_is_told(mirror) -> None:
         load_model("nobody", repo=None, places=[mirror])
 
 
+def test_a_cache_that_cannot_be_written_is_named(mirror, server, tmp_path, monkeypatch) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "file" / "torch"))
+    place = Mirror(f"{server.url}/demucs")
+    with pytest.raises(ModelUnavailable, match=r"file/torch/hub/checkpoints: Not a directory\. To mend it"):
+        load_model("htdemucs_mini", repo=None, places=[place])
+
+
 def test_demucs_own_list_of_files_is_understood(tmp_path) -> None:
     mirror = Mirror("http://127.0.0.1:9/demucs", tmp_path)
     recipe, addresses = mirror._offer("htdemucs_ft")

@@ -111,7 +111,7 @@ def address_account(address: str) -> str:
 
 def _source(name: str) -> str:
     folder = resources.files("msaas.queue") / "lua"
-    return "\n".join((folder / f"{part}.lua").read_text() for part in ("types", "quota", name))
+    return "\n".join((folder / f"{part}.lua").read_text("utf-8") for part in ("types", "quota", name))
 
 
 def rate_headers(standings: Sequence[Standing]) -> dict[str, str]:

@@ -171,4 +171,4 @@ def _paired(flat: list[str]) -> dict[str, str]:
 def _source(name: str) -> str:
     shared, own = resources.files("msaas.queue") / "lua", resources.files(__package__) / "lua"
     parts = (shared / "types.lua", shared / "outbox.lua", own / "clock.lua", own / f"{name}.lua")
-    return "\n".join(part.read_text() for part in parts)
+    return "\n".join(part.read_text("utf-8") for part in parts)

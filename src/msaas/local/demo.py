@@ -62,7 +62,7 @@ class Stage:
 def find_song(given: str | None) -> Path:
     """The song named, or the sample of data/. Raises SongMissing."""
     if given:
-        song = song_argument(given).expanduser()
+        song = Path(os.path.expanduser(song_argument(given)))  # noqa: PTH111 (pathlib raises where there is no such home)
         if song != STANDARD_INPUT and (wrong := _why_none(song)):
             raise SongMissing(f"{printable(song)} {wrong}; give the path of a song")
         return song

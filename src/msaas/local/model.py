@@ -67,7 +67,8 @@ def refuse_missing_repo(environ: Mapping[str, str]) -> Path | None:
     named = environ.get("MSAAS_MODEL_REPO", "").strip()
     if not named:
         return None
-    if not os.path.isdir(repo := Path(named).expanduser()):  # noqa: PTH112 (pathlib raises for some paths)
+    repo = Path(os.path.expanduser(named))  # noqa: PTH111 (pathlib raises where there is no such home folder)
+    if not os.path.isdir(repo):  # noqa: PTH112 (and for some paths)
         raise SettingsError(f"MSAAS_MODEL_REPO={named!r} is not usable: there is no such folder")
     return repo
 

@@ -346,7 +346,7 @@ def _sources_in(description: str) -> tuple[str, ...] | None:
 def _source(name: str) -> str:
     folder = resources.files(__package__) / "lua"
     parts = ("types", "outbox", "common", *(("quota",) if name == "submit" else ()), name)
-    return "\n".join((folder / f"{part}.lua").read_text() for part in parts)
+    return "\n".join((folder / f"{part}.lua").read_text("utf-8") for part in parts)
 
 
 def _flat(fields: Mapping[str, str]) -> Sequence[str]:

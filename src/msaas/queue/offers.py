@@ -72,7 +72,8 @@ class Offers:
 
     def __init__(self, redis: Redis) -> None:
         self.redis: Any = redis
-        self._announce = redis.register_script((resources.files(__package__) / "lua" / "announce.lua").read_text())
+        script = resources.files(__package__) / "lua" / "announce.lua"
+        self._announce = redis.register_script(script.read_text("utf-8"))
 
     def announce(self, worker: Worker) -> None:
         told = record_json({"models": worker.models, "trouble": worker.trouble})

@@ -22,7 +22,17 @@ from huggingface_hub import (
 )
 from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 
-from msaas.separation.places import PROBE_SECONDS, Damaged, Found, NotHere, Recipe, Result, sha256_of, within
+from msaas.separation.places import (
+    PROBE_SECONDS,
+    Damaged,
+    Found,
+    NotHere,
+    Recipe,
+    Result,
+    sha256_of,
+    user_folder,
+    within,
+)
 
 log = logging.getLogger(__name__)
 
@@ -40,8 +50,12 @@ class Hub:
         probe_seconds: float = PROBE_SECONDS,
     ) -> None:
         self._endpoint = (endpoint or constants.ENDPOINT).rstrip("/")
-        self._cache_dir = cache_dir or Path(constants.HF_HUB_CACHE)
+        self._given = cache_dir
         self._probe_seconds = probe_seconds
+
+    @property
+    def _cache_dir(self) -> Path:
+        return self._given or user_folder(constants.HF_HUB_CACHE, "HF_HOME")
 
     def cached(self, name: str) -> Found:
         repository, plain = repository_of(name)

@@ -23,6 +23,7 @@ from msaas.separation.places import (
     NotHere,
     Recipe,
     hold_name_checksum,
+    user_folder,
     valid_name,
     within,
 )
@@ -46,8 +47,12 @@ class Mirror:
         probe_seconds: float = PROBE_SECONDS,
     ) -> None:
         self._root_url = root_url.rstrip("/") + "/"
-        self._folder = folder or torch_hub_folder()
+        self._given = folder
         self._probe_seconds = probe_seconds
+
+    @property
+    def _folder(self) -> Path:
+        return self._given or torch_hub_folder()
 
     def cached(self, name: str) -> Found:
         recipe, addresses = self._offer(name)
@@ -87,9 +92,9 @@ class Mirror:
 
 
 def torch_hub_folder() -> Path:
-    """torch.hub.get_dir() / "checkpoints", without loading torch."""
+    """torch.hub.get_dir() / "checkpoints", without loading torch. Raises NotHere where there is no home folder."""
     cache = os.environ.get("XDG_CACHE_HOME", "~/.cache")
-    return Path(os.environ.get("TORCH_HOME", f"{cache}/torch")).expanduser() / "hub" / "checkpoints"
+    return user_folder(os.environ.get("TORCH_HOME", f"{cache}/torch"), "TORCH_HOME") / "hub" / "checkpoints"
 
 
 def _package_folder() -> Path:

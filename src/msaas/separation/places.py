@@ -70,6 +70,14 @@ class Place(Protocol):
         ...
 
 
+def user_folder(path: str, setting: str) -> Path:
+    """`path` with its ~. Raises NotHere where the user has no home folder: `setting` names another place."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise NotHere(f"there is no home folder for {path} ({setting} names another place)") from error
+
+
 def valid_name(name: str) -> bool:
     """Whether `name` can be a model's: it becomes part of paths and addresses."""
     return _NAME.fullmatch(name) is not None and ".." not in name

@@ -8,6 +8,7 @@ knows within seconds. Importing this module loads no torch.
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -84,7 +85,7 @@ def whereabouts(name: str, *, repo: Path | None, places: Sequence[Place] | None 
     reasons: list[str] = []
     for attempt in _attempts(name, repo, places, download=False):
         try:
-            found = attempt()
+            found = _readable(attempt)
         except NotHere as reason:
             reasons.append(str(reason))
         except (Damaged, ModelUnavailable) as reason:
@@ -98,7 +99,7 @@ def _find(name: str, repo: Path | None, places: Sequence[Place] | None) -> Found
     reasons: list[str] = []
     for attempt in _attempts(name, repo, places, download=True):
         try:
-            found = attempt()
+            found = _readable(attempt)
         except NotHere as reason:
             reasons.append(str(reason))
         except Damaged as reason:
@@ -113,6 +114,15 @@ def _find(name: str, repo: Path | None, places: Sequence[Place] | None) -> Found
     )
 
 
+def _readable(attempt: Callable[[], Found | None]) -> Found | None:
+    """What attempt() returns. A folder that may not be read or written gives no model, and says so."""
+    try:
+        return attempt()
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename is not None else ""
+        raise NotHere(f"{where}{error.strerror or error}") from error
+
+
 def _attempts(
     name: str, repo: Path | None, places: Sequence[Place] | None, *, download: bool
 ) -> Iterator[Callable[[], Found | None]]:
@@ -120,7 +130,7 @@ def _attempts(
     if not valid_name(name):
         raise ModelUnavailable(f"{name!r} cannot be a model's name")
     if repo is not None:
-        if not repo.is_dir():  # mistyped: another place's weights are not what was asked for
+        if not os.path.isdir(repo):  # noqa: PTH112 (pathlib raises for some paths) - mistyped: another place's weights are not what was asked for
             raise ModelUnavailable(f"MSAAS_MODEL_REPO={repo} is no folder")
         yield lambda: in_folder(name, repo)
     asked = _default_places() if places is None else places

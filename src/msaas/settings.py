@@ -357,7 +357,7 @@ class Settings:
         "8081",
         _number(int, 0, 65535),
         "port",
-        "the worker's health checks; 0 for none",
+        "the worker's health checks; 0 for none, which the local stack takes for any",
     )
     scratch_dir: Path = _setting(
         "MSAAS_SCRATCH_DIR", "", _folder, "folder", "temporary files; empty for the system's own place"

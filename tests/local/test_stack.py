@@ -206,6 +206,11 @@ def test_taken_port_is_refused_before_anything_is_started(start_stack: Any, sett
     assert not stack.events()
 
 
+def test_worker_port_of_none_is_no_reason_not_to_become_ready(start_stack: Any) -> None:
+    stack = start_stack(MSAAS_WORKER_HTTP_PORT="0").wait_ready()
+    assert stack.live is not None
+
+
 def test_address_that_is_none_of_this_machine_is_said_to_be(start_stack: Any) -> None:
     stack = start_stack(MSAAS_HOST="192.0.2.1")  # TEST-NET-1
     said, _ = stack.process.communicate(timeout=40)

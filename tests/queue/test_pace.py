@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from msaas.jobs import Job, State
 from msaas.queue import Claim, Queue
 from msaas.queue.line import LOOK, NOBODY
 from msaas.web.eta import eta_seconds
@@ -99,6 +100,20 @@ def test_the_line_is_looked_at_to_a_bound_and_counted_beyond(queue):
     assert (line.more_in_work, line.more_ahead) == (0, 3)
     assert [job.duration_seconds for job in line.ahead[:3]] == [0, 1, 2]
     assert queue.line(1).more_ahead == 0
+
+
+def test_a_damaged_record_ahead_holds_up_no_view(queue, redis):
+    damaged, strange, sound = (str(uuid.uuid4()) for _ in range(3))
+    redis.set(f"job:{damaged}", "text")
+    redis.hset(f"job:{strange}", mapping={"state": "nonsense", "upload": "[", "progress": "x", "started_ms": "abc"})
+    redis.hset(f"job:{sound}", mapping={"state": "queued", "upload": '{"duration_seconds": 5}'})
+    redis.rpush("toWorkers", damaged, strange, sound)
+    redis.rpush("toWorkers:processing", damaged, strange)
+    line = queue.line(3)
+    assert [job.duration_seconds for job in (*line.in_work, *line.ahead)] == [None, None, None, None, 5]
+    pace = {"seconds_per_job": 60.0, "seconds_per_audio_second": 0.5}
+    eta = eta_seconds(Job("new", State.QUEUED), line=line, workers=1, pace=pace, now=time.time())
+    assert eta is not None and eta >= 0
 
 
 def test_a_song_pushed_by_hand_has_its_place_in_the_line(queue, redis):

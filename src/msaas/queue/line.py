@@ -29,7 +29,7 @@ NOBODY = Line()
 
 
 def look(redis: Any, position: int) -> Line:
-    """`position`: songs ahead. Raises RedisError."""
+    """`position`: songs ahead. A damaged record counts as one of unknown length. Raises RedisError."""
     with redis.pipeline(transaction=False) as pipe:
         pipe.lrange(PROCESSING, 0, LOOK - 1).llen(PROCESSING).lrange(WAITING, 0, LOOK - 1)
         in_work, all_in_work, waiting = pipe.execute()

@@ -321,6 +321,19 @@ WAIT_CODES: Mapping[str, str] = {
     "model_not_offered": "workers are ready, and none of them offers the model (MSAAS_MODEL, MSAAS_MODELS)",
 }
 
+# of a done job's `warnings`: what was amiss with the song, or had to be done to it
+WARNING_CODES: Mapping[str, str] = {
+    "packets_skipped": "packets of the song did not decode; what they held is missing from the stems",
+    "cut_short": "the file ends before its sound does",
+    "not_read": "a part of the file behind the sound was not read: it is damaged, or another file",
+    "gaps": "the timestamps of the file have holes; the stems go on without a pause there",
+    "late_start": "the sound begins later than the file; the stems begin with the sound",
+    "ignored_bytes": "bytes in front of the sound, or within it, are no sound",
+    "not_numbers": "samples were no numbers (NaN or infinite); silence is in their place",
+    "downmixed": "more than two channels were mixed to stereo",
+    "turned_down": "all stems were turned down together, so that none of them clips",
+}
+
 # of what the Python client raises, `msaas separate --json` prints and the local stack says; the page has `unreachable`
 CLIENT_CODES: Mapping[str, str] = {
     "client_error": "the client cannot go on; the other codes here are narrower",

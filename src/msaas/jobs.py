@@ -250,6 +250,12 @@ class Job:
         return {stem: end for stem, end in stems.items() if STEM_NAME.fullmatch(stem) and end in EXTENSIONS}
 
     @property
+    def warnings(self) -> list[dict[str, str]]:
+        """Codes and details of what was amiss with the song, or had to be done to it; of a job that is done."""
+        found = self.result.get("warnings") if self.state is State.DONE else None
+        return [{name: str(one.get(name, "")) for name in ("code", "detail")} for one in found or []]
+
+    @property
     def model_ran(self) -> str | None:
         """The one that ran, as its worker tells; before that the one asked for."""
         ran = self.result.get("model")

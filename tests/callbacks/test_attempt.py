@@ -205,6 +205,13 @@ def test_a_failed_job_tells_its_error_and_links_no_stems():
     assert body["error"] == {"code": "not_audio", "detail": "no sound in it"}
 
 
+def test_the_warnings_of_a_song_are_told():
+    warning = {"code": "downmixed", "detail": "6 channels were mixed to stereo."}
+    result = json.dumps({"stems": {"vocals": "mp3"}, "warnings": [warning]})
+    assert told(snapshot={"state": "done", "result": result, "finished_ms": "9000"})["warnings"] == [warning]
+    assert told()["warnings"] == []
+
+
 def test_a_cancelled_job_is_told_without_an_error():
     body = told(snapshot={"state": "cancelled", "error": '{"code":"x"}', "finished_ms": "9000"})
     assert (body["type"], body["error"]) == ("job.cancelled", None)

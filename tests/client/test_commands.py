@@ -22,6 +22,7 @@ from tqdm.utils import disp_len
 from msaas import cli, interpreter
 from msaas.client import Client, Job
 from msaas.commands import here, there
+from msaas.commands.jobs import job_lines
 from msaas.commands.progress import Progress, bar_format, doing
 from msaas.queue import Queue
 from msaas.queue.offers import Worker
@@ -323,6 +324,26 @@ def test_songs_are_separated_with_no_service_at_all(
     assert "htdemucs_mini has no stem 'kazoo'" in capsys.readouterr().err
 
 
+def test_what_was_amiss_with_a_song_is_told_here_too(
+    songs: list[Path],
+    environ: dict[str, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name in ("MSAAS_MODEL", "MSAAS_MODEL_REPO"):
+        monkeypatch.setenv(name, environ[name])
+    whole = songs[0].read_bytes()
+    songs[0].write_bytes(whole[: len(whole) // 2])
+    asked = ("--local", songs[0], "-o", tmp_path / "out", "--stems", "bass")
+    assert separate(*asked) == 0
+    assert (
+        "  The file ends in the middle of its sound; it does not say how much is missing.\n" in capsys.readouterr().out
+    )
+    assert separate(*asked, "--json") == 0
+    assert [one["code"] for one in json.loads(capsys.readouterr().out)["warnings"]] == ["cut_short"]
+
+
 # --- progress
 
 
@@ -411,6 +432,12 @@ def test_jobs_and_progress_say_what_a_song_waits_for(
     said = capsys.readouterr().out
     assert "state     queued, waits for a worker that offers its model\n" in said
     assert "waiting   no worker that is up now offers htdemucs_mini (they offer htdemucs)" in said
+
+
+def test_jobs_tells_what_was_amiss_with_a_song() -> None:
+    warning = {"code": "cut_short", "detail": "The file holds 2.00 seconds less sound than it says."}
+    job = Job.from_view({"songhash": "a", "state": "done", "warnings": [warning]})
+    assert list(job_lines(job))[-1] == f"warning   {warning['detail']} (cut_short)"
 
 
 def test_jobs_of_a_song_that_is_unknown_is_one_line_and_status_1(url: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,14 +7,14 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from msaas.errors import CLIENT_CODES, JOB_CODES, PROBLEM_CODES, WAIT_CODES
+from msaas.errors import CLIENT_CODES, JOB_CODES, PROBLEM_CODES, WAIT_CODES, WARNING_CODES
 from msaas.web.schemas import SCHEMAS
 from tests.conftest import REPOSITORY
 
 SOURCES = REPOSITORY / "src/msaas"
 WORDS = SOURCES / "web/static/js/words.js"
 DOCS = REPOSITORY / "docs/codes.md"
-CATALOGUE = {**PROBLEM_CODES, **JOB_CODES, **WAIT_CODES, **CLIENT_CODES}
+CATALOGUE = {**PROBLEM_CODES, **JOB_CODES, **WAIT_CODES, **WARNING_CODES, **CLIENT_CODES}
 # the page's words for a song's options stand beside each option; here the server's own detail says which is wrong
 WORDLESS = {"invalid_option"}
 # written by the status' own name (msaas.web.problems) or put together (msaas.client.errors.JobFailed)
@@ -62,6 +62,7 @@ def test_openapi_has_exactly_these_codes():
     assert SCHEMAS["Problem"]["properties"]["code"]["enum"] == list(PROBLEM_CODES)
     assert SCHEMAS["JobError"]["properties"]["code"]["enum"] == list(JOB_CODES)
     assert SCHEMAS["WaitingFor"]["properties"]["code"]["enum"] == list(WAIT_CODES)
+    assert SCHEMAS["JobWarning"]["properties"]["code"]["enum"] == list(WARNING_CODES)
 
 
 def keys_of(table: str) -> set[str]:
@@ -86,7 +87,7 @@ def test_the_pages_own_codes_are_in_the_catalogue():
 def test_the_docs_list_every_code_with_its_meaning():
     tables = re.split(r"^## .*$", DOCS.read_text(), flags=re.MULTILINE)[1:]
     listed = [dict(re.findall(r"^\| `(\w+)` \| (.+) \|$", table, re.MULTILINE)) for table in tables]
-    assert listed == [PROBLEM_CODES, JOB_CODES, WAIT_CODES, CLIENT_CODES]
+    assert listed == [PROBLEM_CODES, JOB_CODES, WAIT_CODES, WARNING_CODES, CLIENT_CODES]
 
 
 def test_the_command_line_tells_no_code_that_there_is_not():

@@ -97,6 +97,15 @@ def test_a_song_that_nobody_can_run_says_what_it_waits_for(page):
         expect(page.locator("#stage")).to_have_text(text)
 
 
+def test_what_was_amiss_with_a_song_stands_above_its_lanes(page, service):
+    whole = flac(tune(6, seed=731))
+    pick(page, ("Torn.flac", whole[: len(whole) // 2]))
+    expect(page.locator("#play")).to_be_visible()
+    expect(page.locator("#notice")).to_contain_text("seconds less sound than it says")
+    codes = [warning["code"] for warning in service.job(songhash_of(page))["warnings"]]
+    assert codes == ["packets_skipped", "cut_short"]
+
+
 def test_cancel_stops_the_song(page, service):
     pick(page, ("Long.flac", flac(tune(120, seed=706))))
     expect(page).to_have_url(JOB_ADDRESS)

@@ -12,11 +12,13 @@ import soundfile
 
 from msaas.audio.decode import Decoder
 from msaas.audio.encode import Writer
+from msaas.audio.mix import matrix
 from msaas.errors import Cancelled, InvalidOption, NotAudio
 from msaas.separation import memory
 from msaas.separation.model import from_demucs
 from msaas.separation.pipeline import SeparationRequest, Separator
 from msaas.separation.precision import Way
+from tests.audio.conftest import write_song
 
 WAV = SeparationRequest(format="wav")
 
@@ -147,6 +149,34 @@ def test_flac_stems_that_would_clip_share_one_gain(separator, write_wav, kit, tm
     assert result.gain == pytest.approx(1 / peak, rel=1e-5)
     for name, stem in stems_of(result).items():
         assert np.abs(stem - exact[name] * result.gain).max() < 2**-22
+
+
+def test_what_was_amiss_and_what_was_done_about_it_is_in_the_result(separator, write_wav, kit, tmp_path) -> None:
+    song = write_wav(kit.noise(4 * kit.RATE) * 20)
+    data = song.read_bytes()
+    song.write_bytes(data[: len(data) // 2])
+    result = separator.separate_song(song, tmp_path / "out", SeparationRequest(format="flac"))
+    assert [warning.code for warning in result.warnings] == ["cut_short", "turned_down"]
+    whole = separator.separate_song(write_wav(kit.noise(kit.RATE) * 0.1), tmp_path / "whole", WAV)
+    assert whole.warnings == []
+
+
+SURROUND = ("FL", "FR", "FC", "LFE", "BL", "BR")
+
+
+@pytest.mark.parametrize("channels", [(6, 2), (2, 6)])
+def test_a_song_whose_channels_change_has_one_level(separator, tmp_path, channels) -> None:
+    """A stem and its rest add up to the song: the same sound on two channels, whatever others there are, is as loud."""
+    tone = 0.3 * np.sin(2 * np.pi * 220 * np.arange(44_100) / 44_100).astype(np.float32)
+    parts = []
+    for count in channels:
+        samples = np.zeros((count, tone.size), np.float32)
+        samples[:2] = tone
+        parts.append(write_song(tmp_path / "part", samples, codec="flac", container="flac").read_bytes())
+    (tmp_path / "song").write_bytes(b"".join(parts))
+    request = SeparationRequest(format="wav", two_stems=separator.model.sources[0])
+    mix = np.sum(list(stems_of(separator.separate_song(tmp_path / "song", tmp_path / "out", request)).values()), axis=0)
+    assert mix == pytest.approx(np.tile(tone * matrix(SURROUND, 2)[0, 0], (2, 2)), abs=1e-4)
 
 
 def test_float_formats_keep_their_level_past_full_scale(separator, write_wav, kit, tmp_path) -> None:

@@ -21,7 +21,7 @@ from .test_tracks import NOBODY
 
 FIELDS = {
     "songhash", "state", "stage", "progress", "queue_position", "eta_seconds", "waiting_for", "attempts", "error",
-    "model", "options", "duration_seconds", "stems", "timings", "created_at", "started_at", "finished_at",
+    "warnings", "model", "options", "duration_seconds", "stems", "timings", "created_at", "started_at", "finished_at",
 }  # fmt: skip
 
 

@@ -109,10 +109,12 @@ def test_an_eta_is_never_negative(state, progress, started, ahead, in_work, now,
         assert found is None or found >= 0
 
 
-def test_a_gain_of_all_stems_is_told():
-    done = job(State.DONE, result={"stems": {"vocals": "wav"}, "gain": 0.8912})
-    assert "0.8912" in job_view(done)["message"]
-    assert "message" not in job_view(job(State.DONE, result={"stems": {"vocals": "wav"}, "gain": 1.0}))
+def test_the_warnings_of_a_job_that_is_done_are_told():
+    warning = {"code": "cut_short", "detail": "The file holds 2.00 seconds less sound than it says."}
+    result = {"stems": {"vocals": "wav"}, "warnings": [warning | {"more": "of a later version"}]}
+    assert job_view(job(State.DONE, result=result))["warnings"] == [warning]
+    assert job_view(job(State.QUEUED, result=result))["warnings"] == []  # posted again: of the run before
+    assert job_view(job(State.DONE, result={"stems": {"vocals": "wav"}}))["warnings"] == []
 
 
 def test_the_model_is_the_one_that_ran():

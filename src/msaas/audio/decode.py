@@ -12,11 +12,11 @@ from av.audio.frame import AudioFrame
 
 from msaas.audio.container import frames, nothing_decodes, open_song
 from msaas.audio.limits import Limits
-from msaas.audio.mix import matrix
+from msaas.audio.mix import headroom, matrix
 from msaas.audio.resample import Block, Resampler
 from msaas.audio.source.findings import Findings
 from msaas.audio.stats import TrackStats, measure
-from msaas.errors import AudioTooLong, DecodedTooLarge
+from msaas.errors import AudioTooLong, DecodedTooLarge, NotAudio
 
 __all__ = ["DecodeReport", "Decoder", "TrackStats", "measure"]
 
@@ -31,23 +31,34 @@ class DecodeReport(Findings):
     samples_in: int = 0
     sample_rate_in: int = 0
     channels_in: int = 0
+    most_channels: int = 0
     non_finite_samples: int = 0
+    gain: float = 1.0  # of the downmix, so that it does not clip
+    gain_fell: bool = False  # in mid-song: what came before was louder than what came after
 
 
 class Decoder:
-    """A song as blocks of [channels, n] float32 at `sample_rate`; each call of `blocks` starts anew."""
+    """A song as blocks of [channels, n] float32 at `sample_rate`; each call of `blocks` starts anew.
 
-    def __init__(self, path: Path, *, sample_rate: int, channels: int, limits: Limits | None = None) -> None:
+    `gain` is the downmix's at most. A pass lowers it to what the song's layouts need, and the next one begins with
+    that: one gain for the whole song, also where stereo becomes 5.1 in mid-stream (`report.gain_fell` tells).
+    """
+
+    def __init__(
+        self, path: Path, *, sample_rate: int, channels: int, limits: Limits | None = None, gain: float = 1.0
+    ) -> None:
         if channels not in (1, 2):
             raise ValueError(f"{channels} channels; a song is decoded to one or two")
         self.path, self.sample_rate, self.channels = path, sample_rate, channels
         self.limits = limits or Limits()
+        self.gain = gain
         self.report = DecodeReport()
 
     def blocks(self) -> Iterator[Block]:
         """Yields exactly ceil(n · sample_rate / rate_in) samples in all, for the n samples that decode.
 
-        Raises NotAudio where nothing decodes, AudioTooLong and DecodedTooLarge as soon as a limit is passed.
+        Raises NotAudio where nothing decodes, or to no number; AudioTooLong and DecodedTooLarge as soon as a limit is
+        passed.
         """
         self.report = report = DecodeReport()
         resampler = Resampler(self.sample_rate, self.channels)
@@ -65,11 +76,22 @@ class Decoder:
                     report.skip(frame.samples / frame.sample_rate)
                     continue
                 meter.count(frame)
-                weights = matrix(tuple(channel.name for channel in frame.layout.channels), self.channels)
+                weights = self._weights(frame, report)
                 for part in _slices(samples):
                     yield weights @ _finite(part, report), frame.sample_rate
             if not report.samples_in:
                 raise nothing_decodes(song)
+        if report.non_finite_samples == meter.values:
+            raise NotAudio(f"none of the song's {meter.values} samples is a number")
+
+    def _weights(self, frame: AudioFrame, report: DecodeReport) -> Block:
+        names = tuple(channel.name for channel in frame.layout.channels)
+        needed = headroom(names)
+        if needed < self.gain:
+            report.gain_fell |= report.samples_in > frame.samples
+            self.gain = needed
+        report.gain = self.gain
+        return matrix(names, self.channels, self.gain)
 
 
 class _Meter:
@@ -77,7 +99,8 @@ class _Meter:
 
     def __init__(self, limits: Limits, report: DecodeReport) -> None:
         self._limits, self._report = limits, report
-        self._seconds, self._bytes = 0.0, 0
+        self._seconds = 0.0
+        self.values = 0  # numbers: samples times channels
 
     def count(self, frame: AudioFrame) -> None:
         samples, channels = frame.samples, frame.layout.nb_channels
@@ -85,14 +108,16 @@ class _Meter:
             self._report.sample_rate_in, self._report.channels_in = frame.sample_rate, channels
         self._report.samples_in += samples
         self._seconds += samples / frame.sample_rate
-        self._bytes += samples * channels * 4
+        self._report.most_channels = max(self._report.most_channels, channels)
+        self.values += samples * channels
         if self._seconds > self._limits.max_duration_seconds:
             raise AudioTooLong(
                 f"more than {self._seconds:.0f} seconds; the limit is {self._limits.max_duration_seconds:g}"
             )
-        if self._bytes > self._limits.max_decoded_bytes:
+        decoded_bytes = self.values * 4
+        if decoded_bytes > self._limits.max_decoded_bytes:
             raise DecodedTooLarge(
-                f"more than {self._bytes} decoded bytes; the limit is {self._limits.max_decoded_bytes}"
+                f"more than {decoded_bytes} decoded bytes; the limit is {self._limits.max_decoded_bytes}"
             )
 
 

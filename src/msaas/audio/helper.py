@@ -37,7 +37,7 @@ _ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 
 @dataclass(frozen=True)
 class Request:
-    """`sample_rate` and `channels` count for decoding alone."""
+    """`sample_rate`, `channels` and `gain` count for decoding alone."""
 
     work: str
     path: str
@@ -48,6 +48,7 @@ class Request:
     cpu_seconds: float
     sample_rate: int = 0
     channels: int = 0
+    gain: float = 1.0
 
 
 class _Helper:

@@ -41,32 +41,43 @@ def _weights(name: str) -> tuple[float, float] | None:
 
 
 @lru_cache(maxsize=64)
-def matrix(names: tuple[str, ...], channels: int) -> NDArray[np.float32]:
-    """The weights [channels, len(names)] that bring a layout to one or two channels.
+def headroom(names: tuple[str, ...]) -> float:
+    """The gain, 1 at most, at which a full-scale input of this layout cannot pass full scale."""
+    if len(names) <= 2:
+        return 1.0
+    return 1.0 / max(1.0, float(_stereo(names).sum(axis=1).max()))
+
+
+@lru_cache(maxsize=64)
+def matrix(names: tuple[str, ...], channels: int, gain: float = 1.0) -> NDArray[np.float32]:
+    """The weights [channels, len(names)] that bring a layout to one or two channels, times `gain` or, where that is
+    less, the layout's headroom.
 
     Mono goes to every channel at full level (Demucs does so; FFmpeg would lower it by 3 dB); two channels stay
     as they are. More are FFmpeg's stereo downmix, scaled down where a full-scale input could pass full scale, so
     that it never clips: 5.1 comes out 7.7 dB lower, the centre (a film's voice) in both. One channel out of many is
     the mean of that stereo, as in Demucs. A layout nobody named is the mean of its channels, on both sides.
     """
-    if len(names) in (1, channels):
-        return np.asarray(np.ones((channels, 1)) if len(names) == 1 else np.eye(channels), np.float32)
-    if channels == 1:
-        return np.asarray(matrix(names, 2).mean(axis=0, keepdims=True), np.float32)
-    return np.asarray(_stereo(names), np.float32)
+    weights = _weights_of(names, channels)
+    return np.asarray(weights * min(gain, headroom(names)), np.float32)
+
+
+def _weights_of(names: tuple[str, ...], channels: int) -> NDArray[np.float64]:
+    if len(names) == 1:
+        return np.ones((channels, 1))
+    stereo = _stereo(names)
+    return stereo if channels == 2 else stereo.mean(axis=0, keepdims=True)
 
 
 def _stereo(names: tuple[str, ...]) -> NDArray[np.float64]:
     if len(names) == 2:
         return np.eye(2)
     known = [_weights(name) for name in _named(names)]
+    mean = np.full((2, len(names)), 1 / len(names))
     if any(weight is None for weight in known):
-        return np.full((2, len(names)), 1 / len(names))
+        return mean
     weights = np.array(known, np.float64).T
-    loudest = float(weights.sum(axis=1).max())
-    if loudest == 0.0:
-        return np.full((2, len(names)), 1 / len(names))
-    return weights / max(1.0, loudest)
+    return weights if weights.any() else mean
 
 
 def _named(names: tuple[str, ...]) -> tuple[str, ...]:

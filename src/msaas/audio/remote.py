@@ -9,6 +9,7 @@ import socket
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -31,6 +32,7 @@ class IsolatedDecoder:
     def __init__(self, path: Path, *, sample_rate: int, channels: int, limits: Limits | None = None) -> None:
         self.path, self.sample_rate, self.channels = path, sample_rate, channels
         self.limits = limits or Limits()
+        self.gain = 1.0  # as Decoder's
         self.report = DecodeReport()
 
     def blocks(self) -> Iterator[Block]:
@@ -47,6 +49,7 @@ class IsolatedDecoder:
             while (message := _receive(sock)) and message[0] is wire.Kind.BLOCK:
                 yield np.frombuffer(message[1], np.float32).reshape(self.channels, -1)
             self.report = DecodeReport(**read_answer(request, message))
+            self.gain = self.report.gain
 
     def _request(self) -> Request:
         seconds = self.limits.max_duration_seconds
@@ -60,6 +63,7 @@ class IsolatedDecoder:
             cpu_seconds=CPU_SECONDS + CPU_PER_SECOND * seconds,
             sample_rate=self.sample_rate,
             channels=self.channels,
+            gain=self.gain,
         )
 
 
@@ -73,10 +77,12 @@ def _receive(sock: socket.socket) -> tuple[wire.Kind, bytearray] | None:
 # --- the child's side
 
 
-def send_blocks(sock: socket.socket, request: Request, limits: Limits) -> dict[str, int]:
+def send_blocks(sock: socket.socket, request: Request, limits: Limits) -> dict[str, Any]:
     """Returns the report. The alarm stands while a block is made, not while the caller computes."""
     path = Path(request.path)
-    decoder = Decoder(path, sample_rate=request.sample_rate, channels=request.channels, limits=limits)
+    decoder = Decoder(
+        path, sample_rate=request.sample_rate, channels=request.channels, limits=limits, gain=request.gain
+    )
     cage.set_alarm(request.seconds)
     for block in decoder.blocks():
         cage.set_alarm(0)

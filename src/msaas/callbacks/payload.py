@@ -20,6 +20,7 @@ def payload(callback: Callback, *, public_url: str = "") -> bytes:
         "stems": {stem: f"{public_url}/apiv1/track/{job.songhash}-{stem}" for stem in job.stem_extensions},
         "job": f"{public_url}/apiv1/jobs/{job.songhash}",
         "error": _error(job),
+        "warnings": job.warnings,
         "model": job.model_ran,
         "options": job.options,
         "duration_seconds": job.duration_seconds,

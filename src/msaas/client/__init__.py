@@ -21,7 +21,7 @@ from msaas.client.errors import (
     UnsafeName,
     WaitTimeout,
 )
-from msaas.client.models import Job, JobError, Queue
+from msaas.client.models import Job, JobError, JobWarning, Queue
 
 __all__ = [
     "DEFAULT_URL",
@@ -32,6 +32,7 @@ __all__ = [
     "Job",
     "JobError",
     "JobFailed",
+    "JobWarning",
     "NotTheService",
     "Queue",
     "ServiceError",

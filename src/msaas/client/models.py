@@ -27,6 +27,14 @@ class WaitingFor:
 
 
 @dataclass(frozen=True)
+class JobWarning:
+    """What was amiss with a song that was separated all the same: `code` for programs, `detail` for people."""
+
+    code: str
+    detail: str
+
+
+@dataclass(frozen=True)
 class Job:
     """One song's way through the service, as it stood when it was asked about."""
 
@@ -39,6 +47,7 @@ class Job:
     waiting_for: WaitingFor | None = None  # of a queued job that nobody can run just now
     attempts: int = 0
     error: JobError | None = None
+    warnings: Sequence[JobWarning] = ()  # of the song: damage, a downmix, a gain; empty until it is done
     message: str = ""
     model: str | None = None
     options: Mapping[str, Any] | None = None
@@ -77,6 +86,7 @@ class Job:
             waiting_for=WaitingFor(str(awaited["code"]), str(awaited["detail"])) if awaited else None,
             attempts=int(view.get("attempts") or 0),
             error=JobError(str(error["code"]), str(error["detail"])) if error else None,
+            warnings=tuple(JobWarning(str(one["code"]), str(one["detail"])) for one in view.get("warnings") or ()),
             message=str(view.get("message") or ""),
             model=view.get("model"),
             options=_mapping(view, "options") or None,

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from msaas.client.models import Job
+from msaas.client.models import Job, JobWarning
 from msaas.commands.outcome import Outcome
 from msaas.commands.progress import Progress
 from msaas.commands.songs.folders import StemFolders, scratch
@@ -89,7 +89,8 @@ class Work:
         except (MSaaSError, OSError, RuntimeError) as error:  # torch tells of a full memory by a RuntimeError
             return Outcome.failed(task, error)
         took = {"duration_seconds": result.duration_seconds, "timings": rounded(result.timings)}
-        return Outcome(task, model=self._options.model, stems=stems, **took)  # type: ignore[arg-type]
+        warnings = [JobWarning(one.code, one.detail) for one in result.warnings]
+        return Outcome(task, model=self._options.model, stems=stems, warnings=warnings, **took)  # type: ignore[arg-type]
 
     def _separate(self, song: Path, out: Path, progress: Progress) -> SeparationResult:
         from msaas.audio.limits import Limits

@@ -47,7 +47,8 @@ def job_lines(job: Job) -> Iterator[str]:
         "sent": f"{job.created_at:%Y-%m-%d %H:%M:%S} UTC" if job.created_at else "",
         "note": job.message,
     }
-    return (f"{name:<9} {text}" for name, text in rows.items() if text)
+    yield from (f"{name:<9} {text}" for name, text in rows.items() if text)
+    yield from (f"{'warning':<9} {warning.detail} ({warning.code})" for warning in job.warnings)
 
 
 def _shown(value: object) -> str:

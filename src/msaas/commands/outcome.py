@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from msaas.client.models import Job
+from msaas.client.models import Job, JobWarning
 from msaas.client.names import printable
 from msaas.commands.songs.given import Task
 from msaas.errors import MSaaSError
@@ -26,6 +26,7 @@ class Outcome:
     songhash: str | None = None
     model: str | None = None
     stems: Mapping[str, Path] = field(default_factory=dict)
+    warnings: Sequence[JobWarning] = ()
     message: str = ""
     code: str = ""
     detail: str = ""
@@ -35,7 +36,7 @@ class Outcome:
     @classmethod
     def done(cls, task: Task, job: Job, stems: Mapping[str, Path]) -> Outcome:
         took = {"duration_seconds": job.duration_seconds, "timings": job.timings}
-        return cls(task, job.songhash or None, job.model, stems, job.message, **took)  # type: ignore[arg-type]
+        return cls(task, job.songhash or None, job.model, stems, job.warnings, job.message, **took)  # type: ignore[arg-type]
 
     @classmethod
     def failed(cls, task: Task, error: Exception, songhash: str | None = None) -> Outcome:
@@ -59,6 +60,7 @@ class Outcome:
             "stems": {stem: printable(path) for stem, path in self.stems.items()},
             "duration_seconds": self.duration_seconds,
             "timings": dict(self.timings),
+            "warnings": [asdict(warning) for warning in self.warnings],
             "message": self.message or None,
             "error": error,
         }
@@ -102,8 +104,8 @@ def _told(outcome: Outcome) -> Iterator[str]:
     yield f"{outcome.task.song}: {outcome.folder}/ has {stems}, made{made}"
     if outcome.folder != outcome.task.folder:
         yield f"  {outcome.task.folder}/ holds something else, such as another song's stems"
-    if outcome.message:
-        yield f"  {outcome.message}"
+    for text in filter(None, [outcome.message, *(warning.detail for warning in outcome.warnings)]):
+        yield f"  {text}"
 
 
 def _conclude(failed: Sequence[Outcome], count: int) -> None:

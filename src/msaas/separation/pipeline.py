@@ -16,11 +16,12 @@ from pathlib import Path
 
 import torch
 
-from msaas.audio.decode import TrackStats, measure
+from msaas.audio.decode import DecodeReport, TrackStats, measure
 from msaas.audio.encode import FORMATS, Writer, open_writer
 from msaas.audio.limits import Limits
 from msaas.audio.peaks import Outlines
 from msaas.audio.remote import IsolatedDecoder
+from msaas.audio.warnings import SongWarning, warnings_of
 from msaas.errors import Cancelled, NotAudio
 from msaas.separation import memory
 from msaas.separation.engine import Engine, Lanes, cpu_threads, default_batch
@@ -49,6 +50,7 @@ class SeparationResult:
     sample_rate: int  # Hz
     duration_seconds: float
     gain: float  # common to all stems; 1.0 but where a fixed-point format would have clipped
+    warnings: list[SongWarning]  # what the caller should know: damage, a downmix, a gain
     report: dict[str, object]  # what decoding met (DecodeReport), the model, the device, the batch, each part's way
     timings: dict[str, float]  # seconds: measure, separate (all that streams), model (part of it), encode, total
 
@@ -107,8 +109,8 @@ class Separator:
         )
         progress("decoding", 0.0)
         with clock.running("measure"):
-            stats = measure(_Watched(decoder, stop, lambda: progress("decoding", 0.0)))
-        met = asdict(decoder.report)
+            stats = self._measure(decoder, stop, lambda: progress("decoding", 0.0))
+        met = decoder.report
         if stats.total_samples == 0:
             raise NotAudio("the song holds no samples")
         progress("decoding", 1.0)
@@ -124,6 +126,11 @@ class Separator:
             with clock.running("encode"):
                 gain = stems.close(lambda fraction: progress("encoding", fraction))
         return self._result(paths, stats, gain, met, clock)
+
+    def _measure(self, decoder: IsolatedDecoder, stop: Stop, beat: Callable[[], None]) -> TrackStats:
+        """Again where the downmix's gain fell in mid-song: what came before would be louder than in the second pass."""
+        stats = measure(_Watched(decoder, stop, beat))
+        return measure(_Watched(decoder, stop, beat)) if decoder.report.gain_fell else stats
 
     def _open(self, path: Path, request: SeparationRequest, stats: TrackStats) -> Writer:
         return open_writer(
@@ -168,7 +175,7 @@ class Separator:
                 yield drawn
 
     def _result(
-        self, paths: dict[str, Path], stats: TrackStats, gain: float, met: dict[str, object], clock: _Clock
+        self, paths: dict[str, Path], stats: TrackStats, gain: float, met: DecodeReport, clock: _Clock
     ) -> SeparationResult:
         seconds = stats.total_samples / self.model.sample_rate
         result = SeparationResult(
@@ -177,8 +184,9 @@ class Separator:
             sample_rate=self.model.sample_rate,
             duration_seconds=seconds,
             gain=gain,
+            warnings=warnings_of(met, gain),
             report={
-                **met,
+                **asdict(met),
                 "model": self.model.name,
                 "device": str(self.device),
                 "batch": self.batch,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from msaas.errors import JOB_CODES, PROBLEM_CODES, WAIT_CODES
+from msaas.errors import JOB_CODES, PROBLEM_CODES, WAIT_CODES, WARNING_CODES
 from msaas.jobs import EXTENSIONS, MP3_BITRATES, STEM_NAME, State
 from msaas.web.callback import LONGEST_URL
 
@@ -85,6 +85,11 @@ JOB = an_object(
         },
         "attempts": {"type": "integer", "minimum": 0, "description": "runs so far"},
         "error": {"oneOf": [ref("JobError"), {"type": "null"}], "description": "of a failed job only"},
+        "warnings": {
+            "type": "array",
+            "items": ref("JobWarning"),
+            "description": "what was amiss with the song, or had to be done to it; empty until the job is done",
+        },
         "model": nullable("string", description="the one that ran; before that the one asked for"),
         "options": {"oneOf": [ref("Options"), {"type": "null"}], "description": "null for a job pushed by hand"},
         "duration_seconds": nullable("number", description="as decoded; before that as the song declares"),
@@ -125,6 +130,10 @@ SCHEMAS: dict[str, Schema] = {
     "WaitingFor": an_object(
         {"code": {"type": "string", "enum": list(WAIT_CODES)}, "detail": {"type": "string"}},
         description="\n".join(f"- `{code}`: {meaning}" for code, meaning in WAIT_CODES.items()),
+    ),
+    "JobWarning": an_object(
+        {"code": {"type": "string", "enum": list(WARNING_CODES)}, "detail": {"type": "string"}},
+        description="\n".join(f"- `{code}`: {meaning}" for code, meaning in WARNING_CODES.items()),
     ),
     "Options": an_object(
         {
@@ -245,7 +254,7 @@ SCHEMAS: dict[str, Schema] = {
 
 # what a callback is sent: the job as it ended, without what belongs to one that goes on
 _SENT = (
-    *("songhash", "state", "stems", "error", "model", "options", "duration_seconds", "attempts", "timings"),
+    *("songhash", "state", "stems", "error", "warnings", "model", "options", "duration_seconds", "attempts", "timings"),
     *("created_at", "started_at", "finished_at"),
 )
 SCHEMAS["Called"] = an_object(

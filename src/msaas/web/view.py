@@ -39,6 +39,7 @@ def job_view(
         "waiting_for": waiting_for,
         "attempts": job.attempts,
         "error": _error(job),
+        "warnings": job.warnings,
         "model": job.model_ran,
         "options": job.options,
         "duration_seconds": job.duration_seconds,
@@ -65,17 +66,10 @@ def _code_and_detail(error: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _message(job: Job) -> str:
-    return " ".join(text for text in (_retry_note(job), _gain_note(job), str(job.result.get("message") or "")) if text)
+    return " ".join(text for text in (_retry_note(job), str(job.result.get("message") or "")) if text)
 
 
 def _retry_note(job: Job) -> str:
     if job.state.ended or not job.error:
         return ""
     return f"The last attempt ended in an error ({_code_and_detail(job.error)['detail']}); it is being tried again."
-
-
-def _gain_note(job: Job) -> str:
-    gain = job.result.get("gain", 1)
-    if job.state is not State.DONE or not isinstance(gain, int | float) or gain == 1:
-        return ""
-    return f"All stems were turned down together, by the factor {gain:.4f}, so that none of them clips."

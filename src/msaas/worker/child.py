@@ -18,6 +18,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 from typing import Any, TextIO
 
 from msaas import logs
@@ -98,6 +99,7 @@ def _report(result: SeparationResult) -> dict[str, Any]:
         "sample_rate": result.sample_rate,
         "duration_seconds": result.duration_seconds,
         "gain": result.gain,
+        "warnings": [asdict(warning) for warning in result.warnings],
         "timings": result.timings,
         "report": result.report,
     }

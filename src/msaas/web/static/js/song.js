@@ -125,7 +125,8 @@ export class Song {
 
   #notice(job) {
     const small = job.model === MINI ? SMALL : "";
-    const text = [small, job.message ?? ""].filter(Boolean).join(" ");
+    const warnings = (job.warnings ?? []).map(({ detail }) => detail);
+    const text = [small, job.message ?? "", ...warnings].filter(Boolean).join(" ");
     write(find("#notice"), text);
     show(find("#notice"), text !== "");
   }

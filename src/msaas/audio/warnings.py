@@ -1,0 +1,80 @@
+"""What a caller should know about a song that was separated all the same: codes for programs, details for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import log10
+
+from msaas.audio.decode import DecodeReport
+
+LEAST_SECONDS = 0.1  # less than that dropped goes without a warning
+
+
+@dataclass(frozen=True)
+class SongWarning:
+    """`code` is one of msaas.errors.WARNING_CODES; `detail` says how much."""
+
+    code: str
+    detail: str
+
+
+def warnings_of(report: DecodeReport, gain: float = 1.0) -> list[SongWarning]:
+    """What reading the song met, the gravest first. gain: the factor that all stems share; 1 where none clips."""
+    return [*_missing(report), *_dropped(report), *_changed(report, gain)]
+
+
+def _missing(report: DecodeReport) -> Iterator[SongWarning]:
+    if report.skipped_packets:
+        packets = _count(report.skipped_packets, "packet", "packets")
+        detail = f"{packets} did not decode: {_seconds(report.skipped_seconds)} of the song are missing."
+        yield SongWarning(code="packets_skipped", detail=detail)
+    if report.missing_seconds:
+        detail = f"The file holds {_seconds(report.missing_seconds)} less sound than it says."
+        yield SongWarning(code="cut_short", detail=detail)
+    elif report.truncated:
+        detail = "The file ends in the middle of its sound; it does not say how much is missing."
+        yield SongWarning(code="cut_short", detail=detail)
+    if report.unread_bytes:
+        detail = f"{report.unread_bytes:,} bytes were not read: they are damaged, or belong to another file."
+        yield SongWarning(code="not_read", detail=detail)
+
+
+def _dropped(report: DecodeReport) -> Iterator[SongWarning]:
+    if report.hole_seconds > LEAST_SECONDS:
+        places = _count(report.holes, "place", "places")
+        seconds = _seconds(report.hole_seconds)
+        detail = f"The file has no sound in {places}, {seconds} in all; the stems go on without a pause there."
+        yield SongWarning(code="gaps", detail=detail)
+    if report.leading_seconds > LEAST_SECONDS:
+        seconds = _seconds(report.leading_seconds)
+        detail = f"The sound begins {seconds} after the file does; the stems begin with the sound."
+        yield SongWarning(code="late_start", detail=detail)
+    if report.ignored_seconds > LEAST_SECONDS or (report.ignored_bytes and not report.ignored_seconds):
+        lost = f", about {_seconds(report.ignored_seconds)} at its bit rate" if report.ignored_seconds else ""
+        detail = f"{report.ignored_bytes:,} bytes in front of the sound, or within it, are no sound{lost}."
+        yield SongWarning(code="ignored_bytes", detail=detail)
+
+
+def _changed(report: DecodeReport, gain: float) -> Iterator[SongWarning]:
+    if report.non_finite_samples:
+        samples = _count(report.non_finite_samples, "sample was no number", "samples were no numbers")
+        yield SongWarning(code="not_numbers", detail=f"{samples} (NaN or infinite); silence is in their place.")
+    if report.most_channels > 2:
+        lower = f", {_db(report.gain)} lower, so that nothing clips" if report.gain < 1 else ""
+        yield SongWarning(code="downmixed", detail=f"{report.most_channels} channels were mixed to stereo{lower}.")
+    if gain < 1:
+        detail = f"All stems were turned down together by {_db(gain)}, so that none of them clips."
+        yield SongWarning(code="turned_down", detail=detail)
+
+
+def _count(number: int, one: str, more: str) -> str:
+    return f"{number:,} {one if number == 1 else more}"
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds:.2f} seconds" if seconds < 10 else f"{seconds:,.1f} seconds"
+
+
+def _db(gain: float) -> str:
+    return f"{-20 * log10(gain):.1f} dB"

@@ -8,6 +8,8 @@ TORCH ?= torch==2.13.0
 # Where torch's makers keep the builds without CUDA.
 TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
 SONG ?=
+# As it was typed: a $$ in a file's name is none of make's.
+override SONG := $(value SONG)
 export SONG
 MINUTES ?= 120
 FUZZ_SECONDS ?= 600

@@ -11,6 +11,7 @@ import argparse
 import base64
 import json
 import os
+import re
 import sys
 import time
 from pathlib import Path
@@ -37,7 +38,7 @@ class Api:
     """
 
     def __init__(self, url, key=""):
-        self.url = url.rstrip("/")
+        self.url = url.rstrip("/").removesuffix("/apiv1")
         self.key = key
 
     def _show_key(self, request):
@@ -69,14 +70,22 @@ class Api:
     def ask(self, method, path, **options):
         """The answer's JSON. Errors are problem details (RFC 9457): `detail` for people, `code` for programs."""
         answer = self.call(method, path, **options)
-        body = answer.json()
-        if not answer.ok:
+        try:
+            body = answer.json()
+            if answer.ok:
+                return body
             raise GaveUp(f"{method} {path}: {answer.status_code} {body['code']}: {body['detail']}")
-        return body
+        except (ValueError, KeyError, TypeError):
+            raise GaveUp(f"{self.url} answers {answer.status_code}, but not as MSaaS does") from None
 
 
 def say(text):
     tqdm.write(text)
+
+
+def name_of(song):
+    """A file's name need not be UTF-8; what is sent and printed must be."""
+    return os.fsencode(song.name).decode("utf-8", "replace")
 
 
 def step(text):
@@ -108,10 +117,10 @@ def walk(api, song, folder, keep, empty_buckets):
 
 
 def post_as_json(api, song):
-    step(f"POST /apiv1/separate: {song.name} in base64, as JSON")
+    step(f"POST /apiv1/separate: {name_of(song)} in base64, as JSON")
     body = {
         "mp3": base64.b64encode(song.read_bytes()).decode(),
-        "callback": {"url": "http://localhost:5000", "data": {"mp3": song.name, "data": "to be returned"}},
+        "callback": {"url": "http://localhost:5000", "data": {"mp3": name_of(song), "data": "to be returned"}},
     }
     answer = api.ask("POST", "/apiv1/separate", json=body)
     say(f"   {answer['message']}")
@@ -122,7 +131,7 @@ def post_as_json(api, song):
 def post_again(api, song, songhash):
     step("POST /apiv1/separate: the same song as a form, then as it is. One song, one job")
     with song.open("rb") as file:
-        form = api.ask("POST", "/apiv1/separate", files={"file": (song.name, file.read())})
+        form = api.ask("POST", "/apiv1/separate", files={"file": (name_of(song), file.read())})
     raw = api.ask("POST", "/apiv1/separate", data=song.read_bytes(), headers={"Content-Type": "audio/mpeg"})
     say(f"   {form['songhash']}\n   {raw['songhash']}")
     if {form["songhash"], raw["songhash"]} != {songhash}:
@@ -180,8 +189,10 @@ def show(bar, job):
 
 
 def fetch_stems(api, job, folder):
-    folder.mkdir(parents=True, exist_ok=True)
     extension = (job["options"] or {}).get("format", "mp3")
+    for part in (extension, *job["stems"]):
+        if not re.fullmatch(r"[A-Za-z0-9_]{1,64}", part):  # it becomes part of a path
+            raise GaveUp(f"the service names a stem or a format {part!r}")
     for stem, link in job["stems"].items():
         step(f"GET {link}")
         size = download(api, link, folder / f"{stem}.{extension}")
@@ -271,6 +282,11 @@ def main():
         sys.stderr.write(f"no song: {song or 'data/ has no MP3'}\n")
         return 2
     try:
+        chosen.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        sys.stderr.write(f"no folder for the stems: {chosen.out}: {error.strerror}\n")
+        return 2
+    try:
         walk(
             Api(chosen.url, os.environ.get("MSAAS_API_KEY", "").strip()),
             song,
@@ -278,7 +294,7 @@ def main():
             chosen.keep,
             chosen.empty_buckets,
         )
-    except GaveUp as error:
+    except (GaveUp, OSError, requests.RequestException) as error:
         sys.stderr.write(f"\n{error}\n")
         return 1
     except KeyboardInterrupt:

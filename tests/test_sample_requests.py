@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import subprocess
@@ -16,6 +17,7 @@ import pytest
 
 from msaas.local.servers import free_port
 
+from .client.standin import DONE, HASH, Answer, serving
 from .web.conftest import STEMS, Player, song_bytes, start_api, wait_alive
 
 SCRIPT = Path(__file__).resolve().parents[1] / "sample-requests.py"
@@ -97,7 +99,7 @@ def pump(source: socket.socket, sink: socket.socket, limit: int | None) -> None:
 
 
 def run(url: str, tmp_path: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    song = tmp_path / "song.mp3"
+    song = tmp_path / os.fsdecode(b"s\xf6ng.mp3")  # not UTF-8
     song.write_bytes(song_bytes(1.0))
     command = [sys.executable, str(SCRIPT), str(song), "-o", str(tmp_path / "stems"), *options]
     return subprocess.run(
@@ -165,6 +167,31 @@ def test_nobody_there_is_an_error_after_some_tries(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 1
     assert "http://127.0.0.1:9 does not answer" in done.stderr
+
+
+def test_a_folder_that_cannot_be_written_and_an_address_that_is_none_are_told_in_a_line(tmp_path):
+    (tmp_path / "stems").write_text("a file")
+    refused = run("http://127.0.0.1:9", tmp_path)
+    assert (refused.returncode, len(refused.stderr.splitlines())) == (2, 1)
+    (tmp_path / "stems").unlink()
+    wrong = run("localhost:5000", tmp_path)
+    assert (wrong.returncode, len(wrong.stderr.strip().splitlines())) == (1, 1)
+
+
+def test_a_service_that_names_a_stem_otherwise_writes_nothing(tmp_path):
+    with serving() as api:
+        job = f"/apiv1/jobs/{HASH}"
+        view = DONE | {"stems": {"../vocals": "/x"}, "timings": {}, "queue_position": None, "eta_seconds": None}
+        for path in ("/healthz", "/readyz", "/apiv1/bucket"):
+            api.answers[path] = [Answer(body={})]
+        api.answers["/apiv1/separate"] = [Answer(202, {"songhash": HASH, "state": "queued", "message": ""})]
+        api.answers["/apiv1/queue"] = [Answer(body={"queue": [], "in_work": []})]
+        api.answers[f"{job}/events"] = [Answer(body=b"data: " + json.dumps(view | {"stage": ""}).encode() + b"\n\n")]
+        api.answers[job] = [Answer(body=view)]
+        done = run(api.url, tmp_path)
+    assert done.returncode == 1
+    assert "the service names a stem or a format '../vocals'" in done.stderr
+    assert not list((tmp_path / "stems").iterdir())
 
 
 NO_PAUSES = """

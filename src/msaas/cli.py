@@ -17,7 +17,9 @@ from msaas.commands.paths import path_argument
 from msaas.errors import MSaaSError, SettingsError
 
 USAGE_STATUS = 2
-ASKED_WRONGLY = frozenset({"song_missing", "invalid_option", "bad_address", "bad_key", "unusable_path"})
+ASKED_WRONGLY = frozenset(
+    {"song_missing", "invalid_option", "bad_address", "bad_key", "unusable_path", "device_unavailable"}
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -180,6 +180,45 @@ def test_an_address_that_is_no_url_is_refused_at_once() -> None:
         Client("localhost:5000")
 
 
+@pytest.mark.parametrize(
+    ("given", "used"),
+    [
+        ("http://h:5000/apiv1", "http://h:5000"),
+        ("http://h/music/apiv1/", "http://h/music"),
+        (" http://h/apiv1/separate\n", "http://h"),
+        ("http://h/apiv1x", "http://h/apiv1x"),
+    ],
+)
+def test_an_address_that_leads_to_a_call_is_cut_before_it(given: str, used: str) -> None:
+    assert Client(given).url == used
+
+
+@pytest.mark.parametrize("url", ["http://h:abc", "http://h:70000", "http://[::1", "http://", "http://h?x=1", "h/apiv1"])
+def test_other_addresses_that_are_none_are_refused_in_one_line(url: str) -> None:
+    with pytest.raises(BadAddress, match=r"\A[^\n]*(is no http or https URL|has a query)[^\n]*\Z"):
+        Client(url)
+
+
+@pytest.mark.parametrize("url", ["http://a b/", "http://.x..y/", "http://caf\udce9/"])
+def test_addresses_that_only_asking_shows_to_be_none_are_refused_too(url: str) -> None:
+    with pytest.raises(BadAddress, match="is no usable URL"):
+        Client(url).models()
+
+
+def test_an_api_without_that_call_is_no_service_of_this_address(api: Api, client: Client) -> None:
+    api.answers["/apiv1/models"] = [Answer(404, {"code": "not_found", "detail": "no such call"})]
+    with pytest.raises(NotTheService, match="is the service's address right"):
+        client.models()
+
+
+def test_names_that_are_not_utf8_are_asked_about_and_sent_as_they_are_printed(api: Api, client: Client) -> None:
+    client.submit(b"song", model="caf\udce9")
+    assert api.asked[0].query["model"] == "caf%E9"
+    api.answers["/apiv1/jobs/caf%25E9"] = [Answer(404, {"code": "job_unknown", "detail": "no such job"})]
+    with pytest.raises(ServiceError, match="no such job"):
+        client.job("caf\udce9")
+
+
 def test_the_address_is_msaas_url_where_none_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MSAAS_URL", "http://music.example/msaas/")
     assert Client().url == "http://music.example/msaas"

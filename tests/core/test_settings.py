@@ -1,11 +1,14 @@
 """Settings are typed, and refused at start where wrong. The README's table is held to them."""
 
+import re
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from msaas.cli import markdown_table
 from msaas.errors import SettingsError
+from msaas.scratch import check_writable
 from msaas.settings import Settings, describe
 
 README = Path(__file__).parents[2] / "README.md"
@@ -58,6 +61,47 @@ def test_a_wrong_value_is_refused_by_name_and_value(name, value):
         Settings.from_env({name: value})
     assert name in str(refused.value)
     assert repr(value) in str(refused.value)
+
+
+NUMBERS = [
+    field.metadata["name"]
+    for field in fields(Settings)
+    if field.metadata["default"].replace(".", "", 1).isdigit() or field.metadata["unit"] == "ports"
+]
+
+
+@pytest.mark.parametrize("value", ["abc", "1e400", "-1", "", "12 MB", "nan"])
+@pytest.mark.parametrize("name", NUMBERS)
+def test_every_number_says_plainly_what_it_takes(name, value):
+    if name == "MSAAS_CALLBACK_PORTS" and not value:
+        return  # none
+    with pytest.raises(SettingsError) as refused:
+        Settings.from_env({name: value})
+    said = str(refused.value).partition(" is not usable: ")[2]
+    assert re.fullmatch(r"(give a (whole )?number|must lie) between [\d.]+ and \d+", said), refused.value
+
+
+@pytest.mark.parametrize("value", ["h:abc", "h:0", "h:70000", "[::1", "http://h"])
+@pytest.mark.parametrize("name", ["REDIS_HOST", "MINIO_HOST"])
+def test_every_host_says_plainly_what_it_takes(name, value):
+    with pytest.raises(SettingsError, match=r"is not usable: give host or host:port"):
+        Settings.from_env({name: value})
+
+
+@pytest.mark.parametrize("name", ["MSAAS_PUBLIC_URL", "MSAAS_S3_PUBLIC_URL"])
+def test_every_url_says_plainly_what_it_takes(name):
+    for value in ("http://h:abc", "http://[::1", "h:5000", "ftp://h"):
+        with pytest.raises(SettingsError, match=r"is not usable: give http"):
+            Settings.from_env({name: value})
+
+
+def test_scratch_that_cannot_be_written_is_a_wrong_setting(tmp_path):
+    check_writable(tmp_path / "new")
+    assert (tmp_path / "new").is_dir()
+    (tmp_path / "file").write_text("x")
+    for folder in (tmp_path / "file", tmp_path / "file" / "x", Path("/proc/x")):
+        with pytest.raises(SettingsError, match=r"MSAAS_SCRATCH_DIR=.* is not usable: nothing can be written there"):
+            check_writable(folder)
 
 
 def test_a_heartbeat_slower_than_half_the_lease_is_refused():

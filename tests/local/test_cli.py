@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import subprocess
 import sys
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -47,6 +49,59 @@ def test_wrong_setting_is_one_line_and_status_2(
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 1
     assert lines[0].startswith("msaas: MSAAS_PORT='none' is not usable")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["up", "--folder", "file"],
+        ["up", "--folder", "file/below"],
+        ["up", "--folder", "/proc/x"],
+        ["demo", "song.mp3", "--folder", "file"],
+        ["demo", "song.mp3", "--stems", "file"],
+        ["models", "fetch", "htdemucs_mini", "--into", "file"],
+    ],
+)
+def test_folder_that_cannot_be_written_is_one_line_and_status_2_before_work_begins(
+    command: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MSAAS_MODEL", "htdemucs_mini")
+    for name in ("file", "song.mp3"):
+        (tmp_path / name).write_text("x")
+    assert cli.main(command) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    [line] = said.err.splitlines()
+    assert line.startswith("msaas: nothing can be written to ")
+    assert {path.name for path in tmp_path.iterdir()} == {"file", "song.mp3"}
+
+
+def test_error_of_the_system_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def full(_args: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device", "some/file")
+
+    monkeypatch.setattr(cli, "_settings", full)
+    assert cli.main(["settings"]) == 1
+    assert capsys.readouterr().err == "msaas: some/file: No space left on device\n"
+
+
+@pytest.mark.parametrize("command", [["up"], ["demo"], ["models", "list"], ["separate", "--local", "s.mp3"]])
+def test_mistyped_folder_of_weights_is_refused(
+    command: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MSAAS_MODEL_REPO", "wieghts")
+    assert cli.main(command) == 2
+    assert "msaas: MSAAS_MODEL_REPO='wieghts' is not usable: there is no such folder" in capsys.readouterr().err
+
+
+def test_models_of_the_clone_are_shown_without_a_setting_and_others_in_a_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("msaas.separation.weights._default_places", list)
+    assert cli.main(["models", "show", "htdemucs_mini"]) == 0
+    assert json.loads(capsys.readouterr().out)["name"] == "htdemucs_mini"
 
 
 def test_missing_song_is_status_2(capsys: pytest.CaptureFixture[str]) -> None:

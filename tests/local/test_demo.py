@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -67,6 +68,23 @@ def test_stems_of_an_earlier_song_are_overwritten_and_other_files_stay(api: Api,
     work(api, song)
     assert (stems / "vocals.mp3").read_bytes() == b"vocals!!"
     assert (stems / "mine.txt").read_bytes() == b"older"
+
+
+def test_stems_of_an_earlier_run_with_other_names_are_told_of(api: Api, song: Path) -> None:
+    stems = song.parent / "stems"
+    stems.mkdir()
+    (stems / "guitar.mp3").write_bytes(b"older")
+    assert f"{stems}/ has guitar.mp3 of an earlier run, too" in work(api, song)
+
+
+def test_song_of_any_name_and_a_pipe_are_taken(api: Api, song: Path, tmp_path: Path) -> None:
+    other = song.rename(song.with_name(os.fsdecode(b"caf\xe9.mp3")))
+    said = work(api, other)
+    assert "2 stems of caf%E9.mp3" in said[-1]
+    assert all(line.encode("utf-8") for line in said)
+    os.mkfifo(tmp_path / "pipe")
+    assert find_song(str(tmp_path / "pipe")) == tmp_path / "pipe"
+    assert find_song("-") == Path("/dev/stdin")
 
 
 def test_stem_that_cannot_be_fetched_leaves_the_older_one_whole(api: Api, song: Path) -> None:

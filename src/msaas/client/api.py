@@ -20,6 +20,7 @@ from urllib.parse import quote
 from msaas.client.download import OnDownload, fetch, stem_path
 from msaas.client.errors import JobFailed, NotTheService, WaitTimeout
 from msaas.client.models import Job, Queue
+from msaas.client.names import printable
 from msaas.client.transport import Transport
 from msaas.client.upload import OnUpload, Song, Source, opened
 
@@ -88,7 +89,7 @@ class Client:
             accepted = self._transport.ask(
                 "POST",
                 "/apiv1/separate",
-                params={name: value for name, value in options.items() if value is not None},
+                params={name: printable(str(value)) for name, value in options.items() if value is not None},
                 headers={"Content-Type": source.content_type},
                 body=lambda: source.body(on_upload),
             )
@@ -183,7 +184,7 @@ class Client:
         """
         target = Path(target)
         target.parent.mkdir(parents=True, exist_ok=True)
-        return fetch(self._transport, f"/apiv1/track/{_name(songhash)}-{quote(stem, safe='')}", target, on_progress)
+        return fetch(self._transport, f"/apiv1/track/{_name(songhash)}-{_quoted(stem)}", target, on_progress)
 
     def remove(self, songhash: str | Job, stem: str) -> list[str]:
         """Deletes one stem from the service; the objects removed. Raises ServiceError (`track_unknown`).
@@ -191,7 +192,7 @@ class Client:
         A try whose answer was lost has removed it already, so that the next one finds nothing.
         """
         return list(
-            self._transport.ask("DELETE", f"/apiv1/remove/{_name(songhash)}-{quote(stem, safe='')}").get("removed", ())
+            self._transport.ask("DELETE", f"/apiv1/remove/{_name(songhash)}-{_quoted(stem)}").get("removed", ())
         )
 
     def models(self) -> dict[str, Any]:
@@ -225,4 +226,8 @@ class Client:
 
 def _name(songhash: str | Job) -> str:
     """As it stands in a path, whatever was typed."""
-    return quote(songhash.songhash if isinstance(songhash, Job) else songhash, safe="")
+    return _quoted(songhash.songhash if isinstance(songhash, Job) else songhash)
+
+
+def _quoted(text: str) -> str:
+    return quote(printable(text), safe="")

@@ -10,7 +10,7 @@ from typing import IO
 
 import requests
 
-from msaas.client.errors import UnsafeName
+from msaas.client.errors import NotTheService, UnsafeName
 from msaas.client.transport import LOST, Transport, refuse_problem
 
 CHUNK_BYTES = 64 * 1024  # what a broken connection loses at most
@@ -66,6 +66,8 @@ class _Fetch:
                 if (pause := next(pauses)) is None:
                     raise self._transport.unreachable(error) from error
                 self._transport.sleep(pause)
+            except requests.RequestException as error:  # an encoding that was not asked for, say
+                raise NotTheService(f"{self._transport.url}{self._path} cannot be read: {error}") from error
 
     def _ask(self) -> requests.Response:
         headers = {"Accept-Encoding": "identity"}

@@ -24,6 +24,7 @@ LONGEST_RETRY_AFTER_SECONDS = 120.0
 TOO_MANY_REQUESTS = 429
 PASSING = frozenset({TOO_MANY_REQUESTS, 502, 503, 504})
 LOST = (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError)
+NO_SUCH_CALL = "not_found"  # of the API's own 404; a job, track or stem that is unknown has a code of its own
 _API_PATH = re.compile(r"/apiv1(/.*)?$")
 _KEY = re.compile(r"[\x21-\x7e]+")
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -86,8 +87,18 @@ class Transport:
         raise AssertionError("not reached")
 
     def once(self, method: str, path: str, **options: Any) -> requests.Response:
+        """Raises requests' errors of a lost connection; BadAddress, NotTheService for its others."""
         # no redirects: requests follows one of a POST with a GET, and the song would be lost on the way
-        return self._session.request(method, self.url + path, timeout=TIMEOUT_SECONDS, allow_redirects=False, **options)
+        try:
+            return self._session.request(
+                method, self.url + path, timeout=TIMEOUT_SECONDS, allow_redirects=False, **options
+            )
+        except LOST:
+            raise
+        except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema, UnicodeError) as error:
+            raise BadAddress(f"{printable(self.url)!r} is no usable URL: {printable(str(error))}") from error
+        except requests.RequestException as error:
+            raise NotTheService(f"{printable(self.url)} cannot be asked: {_reason(error)}") from error
 
     def pauses(self) -> Iterator[float | None]:
         """Seconds to wait after each try, None after the last. With jitter: many clients lose one server together."""
@@ -148,6 +159,8 @@ def refuse_problem(response: requests.Response) -> None:
         code, detail = str(found["code"]), str(found.get("detail") or found.get("title") or "")
     except (ValueError, KeyError, TypeError, AttributeError):
         raise _stranger(response) from None
+    if code == NO_SUCH_CALL:
+        raise NotTheService(f"{response.url} answered that there is no such call: is the service's address right?")
     raise ServiceError(code, detail, response.status_code, found)
 
 

@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from msaas.client.names import printable
 from msaas.errors import Conflict, NotFound
 from msaas.settings import Settings
 
@@ -41,7 +42,7 @@ def list_(args: argparse.Namespace) -> int:
         if args.json:
             print(json.dumps({"songhash": one.songhash} | letters.view(one)))
         else:
-            print(*letters.listed([one]))
+            print(*map(printable, letters.listed([one])))
     return 0
 
 
@@ -52,7 +53,7 @@ def replay(args: argparse.Namespace) -> int:
     outbox, left = _outbox(), 0
     for id_, became in _each(outbox, args.ids) if args.ids else letters.replay_all(outbox, state=args.all):
         left += became != "pending"
-        print(f"{id_[:80]}: {became}")
+        print(printable(f"{id_[:80]}: {became}"))
     return 1 if left else 0
 
 

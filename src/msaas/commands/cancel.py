@@ -6,6 +6,7 @@ import argparse
 import sys
 
 from msaas.client import ServiceError
+from msaas.client.names import printable
 from msaas.commands.jobs import RETRIES
 from msaas.commands.service import add_service, client_of
 
@@ -23,8 +24,8 @@ def run(args: argparse.Namespace) -> int:
     with client_of(args, retries=RETRIES) as client:
         for songhash in args.songhashes:
             try:
-                print(f"{songhash}: {client.cancel(songhash).state}")
+                print(printable(f"{songhash}: {client.cancel(songhash).state}"))
             except ServiceError as error:
                 refused += 1
-                print(f"{songhash}: {error}", file=sys.stderr)
+                print(printable(f"{songhash}: {error}"), file=sys.stderr)
     return 1 if refused else 0

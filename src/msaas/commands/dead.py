@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from msaas.client.names import printable
 from msaas.errors import Conflict, NotFound
 from msaas.settings import Settings
 
@@ -41,7 +42,7 @@ def list_(args: argparse.Namespace) -> int:
             attempts = letter.job.attempts if letter.job else 0
             print(json.dumps({"songhash": letter.entry, "attempts": attempts, "reason": letter.reason}))
         else:
-            print(*deadletters.listed([letter]))
+            print(*map(printable, deadletters.listed([letter])))
     return 0
 
 
@@ -63,7 +64,7 @@ def replay(args: argparse.Namespace) -> int:
     left = 0
     for entry, became in chosen:
         left += became != "queued"
-        print(f"{entry[:80]}: {became}")
+        print(printable(f"{entry[:80]}: {became}"))
     return 1 if left else 0
 
 

@@ -19,6 +19,7 @@ from msaas.errors import MSaaSError, UploadTooLarge
 from msaas.jobs import Options
 from msaas.local.model import choose_model
 from msaas.local.stream import framed
+from msaas.scratch import check_writable
 from msaas.separation import PROCESS_ENVIRONMENT, memory
 from msaas.settings import Settings
 
@@ -38,6 +39,7 @@ def outcomes(tasks: Sequence[Task], args: argparse.Namespace) -> Iterator[Outcom
     settings = Settings.from_env(environ | dict(choice.environ))
     given = {name: getattr(args, name) for name in ("stems", "two_stems", "format", "bitrate")}
     options = Options.parse(given, default_model=choice.name, allowed=(choice.name,))
+    check_writable(settings.scratch_dir)
     check_sandbox(settings)
     separator = load(settings)
     options.outputs(separator.model.sources)

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator, Sequence
 
 from msaas.client import Job, Queue
+from msaas.client.names import printable
 from msaas.commands.progress import doing
 from msaas.commands.service import add_service, client_of
 
@@ -28,7 +29,8 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(found.view, indent=2))
     else:
-        print("\n".join(job_lines(found) if isinstance(found, Job) else queue_lines(found)))
+        lines = job_lines(found) if isinstance(found, Job) else queue_lines(found)
+        print("\n".join(map(printable, lines)))
     return 0
 
 

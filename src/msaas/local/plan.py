@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from msaas import interpreter
-from msaas.commands.paths import output_folder
 from msaas.errors import MSaaSError, SettingsError
 from msaas.local.folder import Folder
 from msaas.local.model import ModelChoice, choose_model
 from msaas.local.servers import LOOPBACK, Keys, Server, Valkey, Weed, bind_error, free_ports
 from msaas.local.services import REST_COMMAND, WORKER_COMMAND, Service
+from msaas.scratch import check_writable
 from msaas.settings import Settings
 
 DEFAULT_FOLDER = Path(".msaas")
@@ -82,11 +82,11 @@ class Plan:
         return port
 
     def scratch(self, settings: Settings, folder: Folder) -> Path:
-        """Raises UnusablePath."""
+        """Raises SettingsError."""
         if not self.environ.get("MSAAS_SCRATCH_DIR"):
             return folder.path / "scratch"
-        with output_folder(settings.scratch_dir):
-            return settings.scratch_dir
+        check_writable(settings.scratch_dir)
+        return settings.scratch_dir
 
 
 def _refuse_port(setting: str, port: int, host: str) -> None:

@@ -21,6 +21,7 @@ from msaas.callbacks.sender import Sender
 from msaas.errors import SandboxError, SettingsError
 from msaas.housekeeping import Housekeeper
 from msaas.log_shipping import ship_logs
+from msaas.scratch import check_writable
 from msaas.settings import Settings
 from msaas.web.app import create_app
 from msaas.web.metrics import meters_of
@@ -38,6 +39,7 @@ def main() -> int:
     """Serves until SIGTERM or SIGINT. Settings are read from the environment here and nowhere below."""
     try:
         settings = Settings.from_env(os.environ)
+        check_writable(settings.scratch_dir)
         listener = listen(settings)
     except SettingsError as error:
         sys.stderr.write(f"msaas.web: {error}\n")
@@ -61,9 +63,14 @@ def listen(settings: Settings) -> socket.socket:
         return socket.create_server((settings.host, settings.port), family=family, backlog=BACKLOG)
     except OSError as error:
         raise SettingsError(
-            f"cannot listen on {settings.host} port {settings.port}: {error.strerror or error};"
+            f"cannot listen on {settings.host} port {settings.port}: {_reason(error)};"
             " set MSAAS_PORT (and MSAAS_HOST) to one that is free"
         ) from error
+
+
+def _reason(error: OSError) -> str:
+    """socket.create_server adds the address, in a tuple."""
+    return (error.strerror or str(error)).partition(" (while attempting")[0]
 
 
 class Server(BaseApplication):  # type: ignore[misc]

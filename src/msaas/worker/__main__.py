@@ -14,6 +14,7 @@ from msaas.errors import SettingsError
 from msaas.housekeeping import Housekeeper
 from msaas.log_shipping import ship_logs
 from msaas.metrics import CountedQueue
+from msaas.scratch import check_writable
 from msaas.settings import Settings
 from msaas.storage import Storage
 from msaas.worker.health import serve_health
@@ -26,6 +27,7 @@ log = logging.getLogger(__name__)
 def main() -> int:
     try:
         settings = Settings.from_env(os.environ)
+        check_writable(settings.scratch_dir)
     except SettingsError as error:
         print(f"msaas: {error}", file=sys.stderr)  # noqa: T201 - logging is set up by what could not be read
         return 2

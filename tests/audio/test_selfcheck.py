@@ -20,6 +20,7 @@ from msaas.audio.isolate import ask
 from msaas.audio.limits import Limits
 from msaas.audio.remote import IsolatedDecoder
 from msaas.errors import SandboxError
+from tests.broken_sandbox import break_sandbox
 from tests.hostile import files, fuzz
 from tests.sounds import DATA
 
@@ -167,13 +168,6 @@ def test_only_code_is_let_in(monkeypatch):
 
 
 # --- what is wrong with it
-
-
-def break_sandbox(tmp_path, monkeypatch, code):
-    """`code` runs in the helper, and in nothing else that is started here."""
-    guard = "import sys\nif 'msaas.audio.helper' in ' '.join(sys.orig_argv):\n"
-    (tmp_path / "sitecustomize.py").write_text(guard + "".join(f"    {line}\n" for line in code.splitlines()))
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
 
 
 FAULT = """

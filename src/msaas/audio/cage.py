@@ -1,8 +1,9 @@
 """Fences around a process that reads strangers' files, for Linux; elsewhere, and in old kernels, fewer of them stand.
 
-What a decoder that was taken over could still do: read the one song, compute within its limits, and answer. Not: open
-another file (but for code: the standard library, PyAV, NumPy and MSaaS), speak to any network, start a program, look
-into or signal another process, hold much memory, run long.
+What a decoder that was taken over could still do: read the one song, compute within its limits, and answer; see whether
+a file of a name that it guesses is there. Not: open another file (but for code: the standard library, PyAV, NumPy and
+MSaaS), change any, speak to any network, start a process or a program, look into, signal or slow another process, hold
+much memory, leave any behind, run long.
 `python -m msaas.audio.cage` tells which fences this machine allows.
 """
 
@@ -24,9 +25,14 @@ from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
 
+from msaas import interpreter
+from msaas.audio import syscalls
+
 LANDLOCK, SECCOMP = "landlock", "seccomp"
 
-_PR_SET_SECCOMP, _PR_SET_NO_NEW_PRIVS = 22, 38
+_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_SECCOMP, _PR_SET_NO_NEW_PRIVS = 1, 4, 22, 38
+_CAPABILITY_VERSION, _DAC_READ_SEARCH = 0x20080522, 1 << 2
+_OPEN_FILES = 64
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -45,14 +51,33 @@ def enter(song: Path, allowance: Allowance) -> list[str]:
     with _opened(song, os.O_RDONLY | os.O_NONBLOCK) as file:
         if not _on_linux():
             return []
-        _libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+        _give_up_privileges()
         stand = [(LANDLOCK, _landlock(file)), (SECCOMP, _seccomp())]
     return [name for name, stands in stand if stands]
 
 
+def _give_up_privileges() -> None:
+    """No capability but to read files of other users, since the song may be one; no core dump, which some systems pipe
+    into a program whatever the limit says."""
+    _libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    _libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+    head, sets = struct.pack("=Ii", _CAPABILITY_VERSION, 0), ctypes.create_string_buffer(24)
+    if _libc.capget(head, sets) == 0:
+        held = struct.unpack("=6I", sets.raw)[1] & _DAC_READ_SEARCH
+        _libc.capset(head, struct.pack("=6I", held, held, 0, 0, 0, 0))
+
+
+def die_with(parent: int) -> None:
+    """This process ends when its parent does (Linux)."""
+    if sys.platform == "linux":
+        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:  # it ended before the line above
+        os._exit(0)
+
+
 def _on_linux() -> bool:
     """Elsewhere the same numbers are other calls."""
-    return sys.platform == "linux" and platform.machine() in REFUSED
+    return sys.platform == "linux" and platform.machine() in syscalls.MACHINES
 
 
 # --- limits, which every system knows
@@ -62,12 +87,13 @@ def limit(allowance: Allowance) -> None:
     if allowance.seconds:
         set_alarm(allowance.seconds)
     # At the lower limit SIGXCPU, which says why; at the upper one SIGKILL, which does not.
-    _lower(resource.RLIMIT_CPU, max(ceil(allowance.cpu_seconds), 1), more=5)
-    _lower(resource.RLIMIT_CORE, 0)
-    _lower(resource.RLIMIT_FSIZE, 0)
+    lower(resource.RLIMIT_CPU, max(ceil(allowance.cpu_seconds), 1), more=5)
+    lower(resource.RLIMIT_CORE, 0)
+    lower(resource.RLIMIT_FSIZE, 0)
+    lower(resource.RLIMIT_NOFILE, _OPEN_FILES)
     with contextlib.suppress(OSError):  # macOS has no /proc, and no such limit
         pages = int(Path("/proc/self/statm").read_text().split()[0])
-        _lower(resource.RLIMIT_AS, pages * resource.getpagesize() + allowance.memory_bytes)
+        lower(resource.RLIMIT_AS, pages * resource.getpagesize() + allowance.memory_bytes)
 
 
 def set_alarm(seconds: float) -> None:
@@ -76,7 +102,7 @@ def set_alarm(seconds: float) -> None:
     signal.setitimer(signal.ITIMER_REAL, seconds)
 
 
-def _lower(kind: int, value: int, more: int = 0) -> None:
+def lower(kind: int, value: int, more: int = 0) -> None:
     _soft, hard = resource.getrlimit(kind)
     highest = value + more if hard == resource.RLIM_INFINITY else min(value + more, hard)
     resource.setrlimit(kind, (min(value, highest), highest))
@@ -148,48 +174,7 @@ def _opened(path: Path, flags: int) -> Iterator[int]:
         os.close(file)
 
 
-# --- seccomp: what decoding has no use for answers EPERM
-
-# call ▸ its number on x86_64 and on aarch64
-_CALLS = {
-    "socket": (41, 198),
-    "connect": (42, 203),
-    "bind": (49, 200),
-    "listen": (50, 201),
-    "accept": (43, 202),
-    "execve": (59, 221),
-    "execveat": (322, 281),
-    "ptrace": (101, 117),
-    "process_vm_readv": (310, 270),
-    "process_vm_writev": (311, 271),
-    "kill": (62, 129),
-    "tkill": (200, 130),
-    "tgkill": (234, 131),
-    "pidfd_send_signal": (424, 424),
-    "pidfd_open": (434, 434),
-    "pidfd_getfd": (438, 438),
-    "unshare": (272, 97),
-    "setns": (308, 268),
-    "mount": (165, 40),
-    "bpf": (321, 280),
-    "perf_event_open": (298, 241),
-    "userfaultfd": (323, 282),
-    "add_key": (248, 217),
-    "request_key": (249, 218),
-    "keyctl": (250, 219),
-    "open_by_handle_at": (304, 265),
-    "io_uring_setup": (425, 425),
-    "io_uring_enter": (426, 426),
-}
-# machine ▸ the kernel's name for its table of calls (AUDIT_ARCH_…) and the numbers of _CALLS there
-REFUSED = {
-    "x86_64": (0xC000003E, {name: here for name, (here, _) in _CALLS.items()}),
-    "aarch64": (0xC00000B7, {name: here for name, (_, here) in _CALLS.items()}),
-}
-_LOAD, _EQUAL, _AT_LEAST, _RETURN = 0x20, 0x15, 0x35, 0x06
-_NUMBER_AT, _ARCHITECTURE_AT = 0, 4
-_ALLOW, _REFUSE = 0x7FFF0000, 0x00050000 | 1  # ERRNO with EPERM
-_X32 = 0x40000000  # the calls of a second, older table begin here
+# --- seccomp: what decoding has no use for answers EPERM (msaas.audio.syscalls)
 
 
 class _Program(ctypes.Structure):
@@ -197,31 +182,16 @@ class _Program(ctypes.Structure):
 
 
 def _seccomp() -> bool:
-    code = _filter(*REFUSED[platform.machine()])
+    code = syscalls.program(platform.machine())
     program = _Program(len(code) // 8, code)
     return bool(_libc.prctl(_PR_SET_SECCOMP, 2, ctypes.byref(program), 0, 0) == 0)
 
 
-def _filter(architecture: int, numbers: dict[str, int]) -> bytes:
-    """A classic BPF program: struct sock_filter is (code, jump if true, jump if false, value)."""
-    count = len(numbers)
-    steps = [
-        (_LOAD, 0, 0, _ARCHITECTURE_AT),
-        (_EQUAL, 0, count + 3, architecture),
-        (_LOAD, 0, 0, _NUMBER_AT),
-        (_AT_LEAST, count + 1, 0, _X32),
-    ]
-    for at, number in enumerate(sorted(numbers.values())):
-        steps.append((_EQUAL, count - at, 0, number))
-    steps += [(_RETURN, 0, 0, _ALLOW), (_RETURN, 0, 0, _REFUSE)]
-    return b"".join(struct.pack("=HBBI", *step) for step in steps)
-
-
 def try_out() -> list[str]:
     """Which of the kernel's fences stand here. Asked of a new process, since nothing leads out of them again; not of a
-    fork, since a fork of a process with threads can deadlock. Needs no more than this file and the standard library."""
-    command = [sys.executable, "-I", __file__, _ENTER]
-    return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False).stdout.split()
+    fork, since a fork of a process with threads can deadlock."""
+    command, environ = interpreter.command("-m", "msaas.audio.cage", _ENTER), interpreter.environment(os.environ)
+    return subprocess.run(command, env=environ, stdout=subprocess.PIPE, text=True, check=False).stdout.split()
 
 
 _ENTER = "--enter"

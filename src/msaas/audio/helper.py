@@ -15,12 +15,14 @@ import importlib
 import json
 import os
 import pkgutil
+import resource
 import select
 import signal
 import socket
 import subprocess
+import sys
 import threading
-import traceback
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 from msaas import interpreter
@@ -29,6 +31,9 @@ from msaas.settings import without_credentials
 
 PROBE, DECODE = b"p", b"d"
 _REQUEST_BYTES = 1 << 16
+_MOST_DESCRIPTORS = 1 << 10
+_VARIABLES = ("PATH", "HOME", "TMPDIR", "TZ", "LANG")
+_VARIABLES_OF = ("LC_", "LD_", "DYLD_", "PYTHON", "MALLOC_", "NIX_")
 _ENDING_SECONDS = 0.5  # from the end of a process' sockets to its own
 _NOT_OF_DECODING = ("__main__", "datasets")  # modules of PyAV: its command, and a downloader
 # NumPy's threads would outnumber the one that forks, and each takes address space.
@@ -104,7 +109,7 @@ class _Helper:
                 stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
                 start_new_session=True,  # Ctrl-C in the caller's terminal is the caller's affair
-                env=interpreter.environment(without_credentials(os.environ)) | _ENVIRONMENT,
+                env=interpreter.environment(_inherited(os.environ)) | _ENVIRONMENT,
             )
         return self._control
 
@@ -115,6 +120,15 @@ class _Helper:
             self._process.terminate()
             self._process.wait()
         self._control = self._process = None
+
+
+def _inherited(environ: Mapping[str, str]) -> dict[str, str]:
+    """What Python and its libraries are found and started by. Credentials have names that nobody can list."""
+    return {
+        name: value
+        for name, value in without_credentials(environ).items()
+        if name in _VARIABLES or name.startswith(_VARIABLES_OF)
+    }
 
 
 _helpers: dict[int, _Helper] = {}  # by process id: gunicorn forks its workers, and a lock must not cross a fork
@@ -156,25 +170,30 @@ def connect(request: Request, timeout_seconds: float | None) -> socket.socket:
 
 def serve() -> None:
     """The helper's whole life: forks a child for each socket it is sent, until the caller's end closes."""
-    from msaas.audio import probe  # noqa: F401 – loaded here once, so that the children need not
+    from msaas.audio import cage, probe  # noqa: F401 – loaded here once, so that the children need not
 
     import_all_of_pyav()
 
+    cage.lower(resource.RLIMIT_NOFILE, _MOST_DESCRIPTORS)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGCHLD, lambda _number, _frame: None)  # for the byte in the pipe alone
     wake, woken = os.pipe()
     os.set_blocking(woken, False)
     os.set_blocking(wake, False)
     signal.set_wakeup_fd(woken, warn_on_full_buffer=False)
-    control = socket.socket(fileno=os.dup(0))
-    children: dict[int, socket.socket] = {}
+    control, children = socket.socket(fileno=os.dup(0)), _Children()
+    for fd in (control.fileno(), wake):
+        children.poll.register(fd, select.POLLIN)
     while True:
-        ready, _, _ = select.select([control.fileno(), wake], [], [])
+        ready = {fd for fd, _event in children.poll.poll()}
+        for fd in ready - {control.fileno(), wake}:
+            children.kill(fd)  # before others get the numbers of its descriptors
         if wake in ready:
             with contextlib.suppress(BlockingIOError):
                 os.read(wake, 1 << 12)
-            _reap(children)
+            children.reap()
         if control.fileno() in ready and not _fork(control, children):
+            children.kill_all()
             return
 
 
@@ -188,7 +207,7 @@ def import_all_of_pyav() -> None:
                 importlib.import_module(module.name)
 
 
-def _fork(control: socket.socket, children: dict[int, socket.socket]) -> bool:
+def _fork(control: socket.socket, children: _Children) -> bool:
     """False once the caller is gone."""
     work, fds, _flags, _address = socket.recv_fds(control, 1, 1)
     if not work:
@@ -196,43 +215,75 @@ def _fork(control: socket.socket, children: dict[int, socket.socket]) -> bool:
     if work == DECODE:
         from msaas.audio import remote  # noqa: F401 – with NumPy, which a probe has no use for
     for fd in fds:
+        helper = os.getpid()
         pid = os.fork()
         if pid == 0:
-            _child(fd)
-        children[pid] = socket.socket(fileno=fd)
+            _child(fd, helper)
+        children.add(pid, socket.socket(fileno=fd))
     return True
 
 
-def _reap(children: dict[int, socket.socket]) -> None:
-    """Tells each ended child's caller what signal ended it, if one did: its silence would not say."""
-    while True:
-        try:
-            pid, status = os.waitpid(-1, os.WNOHANG)
-        except ChildProcessError:
-            return
-        if pid == 0:
-            return
-        with children.pop(pid) as sock, contextlib.suppress(OSError):
+class _Children:
+    """The processes that run, each with our end of its caller's socket. One whose caller has gone is killed: it could
+    have put off its alarm."""
+
+    def __init__(self) -> None:
+        self.poll = select.poll()
+        self._running: dict[int, socket.socket] = {}  # by process id
+
+    def add(self, pid: int, sock: socket.socket) -> None:
+        self._running[pid] = sock
+        if sys.platform == "linux":  # elsewhere a caller that has said all looks like one that has gone
+            self.poll.register(sock.fileno(), 0)  # for POLLHUP, which is always told
+
+    def kill(self, descriptor: int) -> None:
+        for pid, sock in self._running.items():
+            if sock.fileno() == descriptor:
+                os.kill(pid, signal.SIGKILL)
+                self.poll.unregister(descriptor)
+
+    def kill_all(self) -> None:
+        for pid in self._running:
+            os.kill(pid, signal.SIGKILL)
+
+    def reap(self) -> None:
+        """Tells each ended child's caller what signal ended it, if one did: its silence would not say."""
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            self._tell(self._running.pop(pid), status)
+
+    def _tell(self, sock: socket.socket, status: int) -> None:
+        with contextlib.suppress(KeyError):  # its caller has gone
+            self.poll.unregister(sock.fileno())
+        with sock, contextlib.suppress(OSError):
             sock.setblocking(False)  # a caller that does not listen must not hold up the others
             if os.WIFSIGNALED(status):
                 wire.send(sock, wire.Kind.DIED, json.dumps(os.WTERMSIG(status)).encode())
 
 
-def _child(fd: int) -> None:
+def _child(fd: int, helper: int) -> None:
     """Never returns: whatever happens, this process answers or dies."""
     try:
+        from msaas.audio import cage
+
+        cage.die_with(helper)
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         own = os.dup2(fd, 3) if fd != 3 else 3
-        os.closerange(4, 1 << 10)  # the helper's socket and its other children's are none of this one's business
+        os.closerange(4, _MOST_DESCRIPTORS)  # the helper's socket and its other children's
         nothing = os.open(os.devnull, os.O_RDWR)
-        os.dup2(nothing, 0)
+        for stream in (0, 1, 2):  # 2 is the log: a file must not write into it, nor make PyAV do so line by line
+            os.dup2(nothing, stream)
+        os.close(nothing)
         with socket.socket(fileno=own) as sock:
             from msaas.audio.isolate import answer
 
             answer(sock, Request(**json.loads(_read_all(sock))))
-    except Exception:
-        traceback.print_exc()
     finally:
         os._exit(0)
 

@@ -9,6 +9,7 @@ import signal
 import socket
 import time
 import traceback
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,9 @@ from msaas.errors import (
 log = logging.getLogger(__name__)
 
 PROBE_MEMORY_BYTES = 512 << 20
-_START_SECONDS = 20.0  # for the helper itself, on a machine that is busy with songs
+NONSENSE = (LookupError, TypeError, ValueError, AttributeError, RecursionError)
+_LONGEST_TEXT, _LONGEST_TRACEBACK = 500, 16_000
+START_SECONDS = 20.0  # for the helper itself, on a machine that is busy with songs
 
 _ERRORS: dict[str, type[AudioError]] = {kind.code: kind for kind in (NotAudio, AudioTooLong, DecodedTooLarge)}
 # What only the file can have brought about; whoever kills a process from outside uses another.
@@ -60,7 +63,7 @@ def ask(path: Path, limits: Limits, timeout_seconds: float, cpu_seconds: float) 
 
 def _probed(request: Request) -> dict[str, Any]:
     started = time.monotonic()
-    message = _first_message(request, request.seconds + _START_SECONDS)
+    message = _first_message(request, request.seconds + START_SECONDS)
     if message is None and time.monotonic() - started >= request.seconds:
         raise _too_slow(request)
     try:
@@ -81,23 +84,52 @@ def read_answer(request: Request, message: tuple[wire.Kind, bytearray] | None) -
     """The last message's fields. Raises what it stands for; ChildDied where the file is not to blame."""
     if message is None:
         raise ChildDied("the process that read the song ended without a word")
-    kind, payload = message
-    fields = json.loads(payload)
+    try:
+        return _understood(request, *message)
+    except NONSENSE as error:
+        raise ChildDied(f"the process that read the song answered nonsense ({type(error).__name__})") from error
+
+
+def _understood(request: Request, kind: wire.Kind, payload: bytearray) -> dict[str, Any]:
+    """Nothing in the message is trusted: the decoder may have been taken over. Raises one of NONSENSE where it has
+    another form."""
+    fields = json.loads(payload, parse_constant=_refuse_constant)
     if kind is wire.Kind.DIED:
         raise _died(request, fields)
     if kind is wire.Kind.REFUSAL:
         if "errno" in fields:
-            raise OSError(fields["errno"], fields["detail"])
+            raise OSError(int(fields["errno"]), _line(fields["detail"]))
         raise _refused(request, fields)
-    return dict(fields)
+    return _plain(request, fields)
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no number")
+
+
+def _plain(request: Request, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Texts in a line each, and processor time that the limit allows: it is charged to the caller."""
+    plain = {name: _line(value) if isinstance(value, str) else value for name, value in fields.items()}
+    if "cpu_seconds" in plain:
+        plain["cpu_seconds"] = min(max(float(plain["cpu_seconds"]), 0.0), request.cpu_seconds)
+    return plain
+
+
+def _line(text: str) -> str:
+    """What may stand in a log line and in an answer."""
+    return "".join(sign if sign.isprintable() else "?" for sign in text[:_LONGEST_TEXT])
+
+
+def _lines(text: str) -> str:
+    return "\n".join(f"  | {_line(line)}" for line in text[-_LONGEST_TRACEBACK:].splitlines())
 
 
 def _refused(request: Request, fields: dict[str, Any]) -> MSaaSError:
-    kind = _ERRORS.get(fields["code"])
+    kind, plain = _ERRORS.get(fields["code"]), _plain(request, fields)
     if kind is not None:
-        return _taking(fields.get("cpu_seconds", 0.0), kind(fields["detail"]))
-    log.error("unforeseen error in the process that reads songs work=%s\n%s", request.work, fields["traceback"])
-    return SandboxError(f"the process that reads songs failed: {fields['detail']}")
+        return _taking(plain.get("cpu_seconds", 0.0), kind(_line(fields["detail"])))
+    log.error("unforeseen error in the process that reads songs work=%s\n%s", request.work, _lines(fields["traceback"]))
+    return SandboxError(f"the process that reads songs failed: {plain['detail']}")
 
 
 def _died(request: Request, number: int) -> MSaaSError:

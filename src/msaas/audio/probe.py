@@ -12,8 +12,9 @@ from msaas.audio.container import OpenSong, frames, nothing_decodes, open_song
 from msaas.audio.limits import Limits
 from msaas.audio.source.account import GUESSED_DURATIONS, declared_seconds
 from msaas.audio.source.findings import Findings
-from msaas.errors import AudioTooLong
+from msaas.errors import AudioTooLong, Busy
 
+_MOST = 10**12  # of anything that a probe counts
 MAX_SKIPPED_PACKETS = 5_000  # two minutes of undecodable MP3: more garbage than that ahead of a song is no song
 
 
@@ -56,7 +57,20 @@ def probe_isolated(path: Path, limits: Limits, timeout_seconds: float = 10, cpu_
     where it was killed from outside. An AudioError has the processor time it took as `cpu_seconds`. Thread-safe.
     """
     path.stat()  # a missing file is the caller's fault, not the song's
-    return Probe(**isolate.ask(path, limits, timeout_seconds, cpu_seconds))
+    try:
+        return _checked(Probe(**isolate.ask(path, limits, timeout_seconds, cpu_seconds)))
+    except isolate.NONSENSE as error:
+        raise Busy("the process that looked at the song answered nonsense; try again") from error
+
+
+def _checked(probe: Probe) -> Probe:
+    """Raises ValueError where a field is none: a decoder that was taken over says what it likes."""
+    texts, counts = (probe.container, probe.codec), (probe.sample_rate, probe.channels)
+    seconds = 0.0 if probe.duration_seconds is None else probe.duration_seconds
+    plain = all(isinstance(text, str) for text in texts) and all(type(count) is int for count in counts)
+    if not (plain and min(counts) > 0 and max(counts) < _MOST and 0 <= seconds < _MOST):
+        raise ValueError(f"{probe} is no answer")
+    return probe
 
 
 def _first_frame(song: OpenSong) -> AudioFrame:

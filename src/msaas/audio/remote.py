@@ -8,6 +8,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator
 from dataclasses import asdict
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,10 @@ import numpy as np
 from msaas.audio import cage, helper, wire
 from msaas.audio.decode import Decoder, DecodeReport
 from msaas.audio.helper import Request
-from msaas.audio.isolate import read_answer
+from msaas.audio.isolate import START_SECONDS, read_answer
 from msaas.audio.limits import Limits
 from msaas.audio.resample import Block
-from msaas.errors import ChildDied
+from msaas.errors import AudioTooLong, ChildDied
 
 STALL_SECONDS = 60.0  # from one block to the next: a second's audio takes a few milliseconds
 # Decoding runs a hundred times faster than the song plays, and more; what takes a tenth of its time is no song.
@@ -42,14 +43,29 @@ class IsolatedDecoder:
         self.path.stat()  # a missing file is the caller's fault, not the song's
         request = self._request()
         try:
-            sock = helper.connect(request, None)
+            sock = helper.connect(request, STALL_SECONDS + START_SECONDS)
         except OSError as error:
             raise ChildDied(f"no process to decode in: {error}") from error
+        left = ceil((self.limits.max_duration_seconds + 1) * self.sample_rate)
         with sock:
             while (message := _receive(sock)) and message[0] is wire.Kind.BLOCK:
-                yield np.frombuffer(message[1], np.float32).reshape(self.channels, -1)
-            self.report = DecodeReport(**read_answer(request, message))
+                block = self._block(message[1])
+                left -= block.shape[1]
+                if left < 0:  # the process counts too, unless it was taken over
+                    raise AudioTooLong(f"more than {self.limits.max_duration_seconds:g} seconds, the limit")
+                yield block
+            self.report = _report(read_answer(request, message))
             self.gain = self.report.gain
+
+    def _block(self, payload: bytearray) -> Block:
+        """Raises ChildDied where it is none: the process was taken over, or broke."""
+        try:
+            block = np.frombuffer(payload, np.float32).reshape(self.channels, -1)
+        except ValueError as error:
+            raise ChildDied("the process that read the song sent half a sample") from error
+        if not np.isfinite(block).all():
+            raise ChildDied("the process that read the song sent samples that are no numbers")
+        return block
 
     def _request(self) -> Request:
         seconds = self.limits.max_duration_seconds
@@ -65,6 +81,15 @@ class IsolatedDecoder:
             channels=self.channels,
             gain=self.gain,
         )
+
+
+def _report(fields: dict[str, Any]) -> DecodeReport:
+    try:
+        if not all(isinstance(value, int | float) for value in fields.values()):
+            raise TypeError("not a number")
+        return DecodeReport(**fields)
+    except TypeError as error:
+        raise ChildDied("the process that read the song answered nonsense") from error
 
 
 def _receive(sock: socket.socket) -> tuple[wire.Kind, bytearray] | None:

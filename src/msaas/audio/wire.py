@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 import struct
 from enum import IntEnum
 
 _HEAD = struct.Struct("=BI")
+
+
+MOST_BYTES = 1 << 24  # of a payload: many times the largest block of samples
 
 
 class Kind(IntEnum):
@@ -22,11 +26,14 @@ def send(sock: socket.socket, kind: Kind, payload: bytes | memoryview) -> None:
 
 
 def receive(sock: socket.socket) -> tuple[Kind, bytearray] | None:
-    """None where the other end is gone, in mid-message too. Raises OSError (TimeoutError) as the socket does."""
+    """None where the other end is gone, in mid-message too. Raises OSError as the socket does (TimeoutError), and where
+    the other end does not keep to the form, which a decoder that was taken over need not."""
     head = _exactly(sock, _HEAD.size)
     if head is None:
         return None
     kind, length = _HEAD.unpack(head)
+    if length > MOST_BYTES or kind not in iter(Kind):
+        raise OSError(errno.EBADMSG, f"a message of kind {kind} and {length} bytes")
     payload = _exactly(sock, length)
     return None if payload is None else (Kind(kind), payload)
 

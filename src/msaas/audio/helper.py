@@ -173,7 +173,7 @@ def serve() -> None:
     from msaas.audio import cage, probe  # noqa: F401 – loaded here once, so that the children need not
 
     import_all_of_pyav()
-
+    cage.code_folders()  # what it looks up is kept, too
     cage.lower(resource.RLIMIT_NOFILE, _MOST_DESCRIPTORS)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGCHLD, lambda _number, _frame: None)  # for the byte in the pipe alone

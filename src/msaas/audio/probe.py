@@ -14,7 +14,7 @@ from msaas.audio.source.account import GUESSED_DURATIONS, declared_seconds
 from msaas.audio.source.findings import Findings
 from msaas.errors import AudioTooLong, Busy
 
-_MOST = 10**12  # of anything that a probe counts
+_MOST = 10**24  # of anything that a probe counts: headers may lie, yet not be infinite
 MAX_SKIPPED_PACKETS = 5_000  # two minutes of undecodable MP3: more garbage than that ahead of a song is no song
 
 

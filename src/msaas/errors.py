@@ -137,7 +137,7 @@ class ScopeMissing(Forbidden):
 
 
 class QuotaExceeded(RequestError):
-    """`code` tells which: `rate_limited`, `audio_quota_exceeded`."""
+    """`code` tells which: `rate_limited`, `audio_quota_exceeded`, `too_many_songs`, `too_many_callbacks`."""
 
     status = 429
 
@@ -147,12 +147,34 @@ class QuotaExceeded(RequestError):
         self.retry_after_seconds = retry_after_seconds
 
     @classmethod
-    def of_audio(cls, limit_seconds: int, seconds: int, retry_after_seconds: int) -> QuotaExceeded:
+    def of_audio(
+        cls, limit_seconds: int, seconds: int, retry_after_seconds: int, *, reserved: bool = False
+    ) -> QuotaExceeded:
+        """`reserved`: what is left of the day is kept for songs of the caller that have not ended."""
         minutes, most = f"{seconds / 60:.1f}", f"{limit_seconds / 60:g}"
         message = (
             f"this song has {minutes} minutes; {most} minutes of audio in 24 hours are the limit, less what was used"
         )
+        if reserved:
+            message += " and what your songs that are not done yet may turn out to have; try again when one is done"
         return cls(message, "audio_quota_exceeded", retry_after_seconds)
+
+    @classmethod
+    def of_songs(cls, most: int) -> QuotaExceeded:
+        return cls(
+            f"{most} of your songs wait or run already, the limit here; try again when some are done",
+            "too_many_songs",
+            retry_after_seconds=30,
+        )
+
+    @classmethod
+    def of_callbacks(cls) -> QuotaExceeded:
+        return cls(
+            "your callbacks that wait or are being delivered take up all the room there is for them (32 MB);"
+            " try again when some are delivered",
+            "too_many_callbacks",
+            retry_after_seconds=60,
+        )
 
 
 class AudioError(RequestError):
@@ -280,6 +302,8 @@ PROBLEM_CODES: Mapping[str, str] = {
     "scope_missing": "the key is known, and its scopes do not cover the call",
     "rate_limited": "too many calls within a minute (MSAAS_RATE_LIMIT_PER_MINUTE)",
     "audio_quota_exceeded": "too many minutes of audio within 24 hours (MSAAS_DAILY_AUDIO_MINUTES)",
+    "too_many_songs": "as many songs of the caller wait or run as may (MSAAS_MAX_SONGS_PER_CALLER)",
+    "too_many_callbacks": "the caller's callbacks that are not delivered yet take up all the room there is for them",
     "queue_full": "as many songs wait as may (MSAAS_MAX_QUEUE)",
     "forbidden": "switched off here, or asked for by another site's page",
     "unavailable": "passes by itself",

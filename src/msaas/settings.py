@@ -223,6 +223,13 @@ class Settings:
     max_queue: int = _setting(
         "MSAAS_MAX_QUEUE", "10000", _number(int, 0, 10**9), "songs", "songs that may wait; 0 for no limit"
     )
+    max_songs_per_caller: int = _setting(
+        "MSAAS_MAX_SONGS_PER_CALLER",
+        "5000",
+        _number(int, 0, 10**9),
+        "songs",
+        "songs of a key (without keys: an address) that may wait or run; 0 for no limit",
+    )
     trusted_proxies: int = _setting(
         "MSAAS_TRUSTED_PROXIES",
         "0",

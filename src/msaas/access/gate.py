@@ -60,6 +60,7 @@ class Gate:
             posts_a_minute=settings.rate_limit_per_minute,
             audio_minutes=settings.daily_audio_minutes,
             most_waiting=settings.max_queue,
+            most_songs=settings.max_songs_per_caller,
         )
 
     @property

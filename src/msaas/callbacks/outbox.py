@@ -25,7 +25,8 @@ from msaas.queue.connection import answers, redis_errors, unless_damaged
 DATA_LIMIT_BYTES = 16384
 SHOWN = 20  # newest callbacks in a job's view
 ENDED = ("delivered", "failed", "refused")
-SCRIPTS = ("take", "settle", "replay")
+PAGE = 500
+SCRIPTS = ("take", "settle", "replay", "adopt")
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,7 @@ class Callback:
     attempts: int
     url: str = field(repr=False)
     data: str = field(repr=False)
+    owner: str = ""  # the caller that posted it
     last_error: str = ""
     token: str = ""
     snapshot: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -96,6 +98,7 @@ class Callback:
             attempts=fields.count("attempts"),
             url=fields.text("url"),
             data=fields.text("data", "null"),
+            owner=fields.text("owner"),
             last_error=fields.text("last_error"),
             token=fields.text("token"),
             snapshot={name: str(text) for name, text in (fields.mapping("snapshot") or {}).items()},
@@ -125,10 +128,17 @@ class Outbox:
         failpoints.hit(f"after-callback-{script}")
         return answer
 
-    def take(self, count: int, *, limit: int, busy: Collection[str] = ()) -> list[Callback]:
-        """Up to `count` that are due, one an origin and none of the `busy` ones; `limit` is of attempts."""
-        token = secrets.token_hex(8)
-        answer = self._run("take", token, int(self.lease_seconds * 1000), limit, count, *busy)
+    def take(
+        self, count: int, *, limit: int, share: int | None = None, on_their_way: Collection[tuple[str, str]] = ()
+    ) -> list[Callback]:
+        """Up to `count` that are due, of each owner in turn; `limit` is of attempts.
+
+        `on_their_way`: owner and origin of each that this part sends at present. No origin gets a second one, and no
+        owner more than its `share` of them all.
+        """
+        token, lease_ms = secrets.token_hex(8), int(self.lease_seconds * 1000)
+        flat = (text for pair in on_their_way for text in pair)
+        answer = self._run("take", token, lease_ms, limit, count, count if share is None else share, *flat)
         return [Callback.from_hash(id_, _paired(flat)) for id_, *flat in answer]
 
     def settle(self, taken: Callback, verdict: Verdict, error: str) -> bool:
@@ -139,6 +149,17 @@ class Outbox:
     def replay(self, id_: str) -> str:
         """The state found: `` unknown and `waiting` change nothing, any other is sent now."""
         return str(self._run("replay", id_))
+
+    def adopt(self) -> int:
+        """Puts what is due into its owner's part of the outbox, where it is missing there; how many that were."""
+        cursor, adopted = 0, 0
+        while True:
+            with redis_errors():
+                cursor, found = self.redis.zscan("callbacks", cursor, count=PAGE)
+            if found:
+                adopted += self._run("adopt", *(id_ for id_, _ in found))
+            if not cursor:
+                return adopted
 
     def get(self, id_: str) -> Callback | None:
         found = self._read([id_])

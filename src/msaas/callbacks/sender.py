@@ -34,7 +34,9 @@ from msaas.settings import Settings
 log = logging.getLogger(__name__)
 
 ATTEMPT_SECONDS = 15.0
-CONCURRENCY = 8
+# Each is a thread that waits for a receiver.
+CONCURRENCY, SHARE = 16, 4
+ADOPT_EVERY_SECONDS = 60.0
 # Longer than an attempt, so that nobody else starts while it may still end well.
 LEASE_SECONDS = 60.0
 FIXED_HEADERS = {"Content-Type": "application/json", "User-Agent": "MSaaS"}
@@ -107,16 +109,20 @@ class Sender:
         every_seconds: float = 0.5,
         delays: Sequence[float] = DELAYS_SECONDS,
         concurrency: int = CONCURRENCY,
+        share: int = SHARE,
         random: Callable[[], float] = random.random,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         told: Callable[[str], object] = lambda _: None,
     ) -> None:
-        """`told` hears the state that each settled attempt left its callback in, for the metrics."""
+        """`concurrency`: attempts at once, `share`: of one owner's callbacks. `told` hears the state that each settled
+        attempt left its callback in, for the metrics."""
         self.outbox, self.post, self.told = outbox, post, told
-        self.delays, self.concurrency = delays, concurrency
+        self.delays, self.concurrency, self.share = delays, concurrency, share
         self.random, self.now = random, now
-        self._busy: dict[str, threading.Thread] = {}  # by origin: one at a time, so that a slow one delays itself
+        # by owner and origin: one of an origin at a time, so that a slow one delays itself
+        self._busy: dict[tuple[str, str], threading.Thread] = {}
         self._lock = threading.Lock()
+        self._adopt_at = 0.0  # of time.monotonic()
         self._loop = Loop("callbacks", self.turn, every_seconds)
 
     @classmethod
@@ -140,16 +146,19 @@ class Sender:
 
     def turn(self) -> int:
         """Starts what is due and fits; how many. Returns before they are sent."""
+        if time.monotonic() >= self._adopt_at:
+            self.outbox.adopt()
+            self._adopt_at = time.monotonic() + ADOPT_EVERY_SECONDS
         busy = self._in_flight()
         free = self.concurrency - len(busy)
         if free <= 0:
             return 0
-        taken = self.outbox.take(free, limit=len(self.delays), busy=busy)
+        taken = self.outbox.take(free, limit=len(self.delays), share=self.share, on_their_way=busy)
         for callback in taken:
             self._begin(callback)
         return len(taken)
 
-    def _in_flight(self) -> dict[str, threading.Thread]:
+    def _in_flight(self) -> dict[tuple[str, str], threading.Thread]:
         with self._lock:
             return dict(self._busy)
 
@@ -157,7 +166,7 @@ class Sender:
         # a daemon: a receiver that hangs must not keep a process from its end
         thread = threading.Thread(target=self._attempt, args=(callback,), name=f"callback-{callback.id}", daemon=True)
         with self._lock:
-            self._busy[callback.origin] = thread
+            self._busy[callback.owner, callback.origin] = thread
         thread.start()
 
     def _attempt(self, callback: Callback) -> None:
@@ -167,7 +176,7 @@ class Sender:
             log.exception("callback attempt failed id=%s", callback.id)  # its lease brings it back
         finally:
             with self._lock:
-                del self._busy[callback.origin]
+                del self._busy[callback.owner, callback.origin]
             self._loop.wake()  # the next for this receiver need not wait for the clock
 
     def attempt(self, callback: Callback) -> Outcome:

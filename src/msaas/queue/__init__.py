@@ -56,13 +56,16 @@ class Admission:
 
     most_waiting: int = 0
     account: str = ""
-    audio_seconds: int = 0
+    most_open: int = 0  # of the account's songs that have not ended
+    audio_seconds: int = 0  # as the song says
+    audio_most_seconds: int = 0  # as its bytes can hold
     audio_limit_seconds: int = 0
 
     @property
     def args(self) -> Sequence[str | int]:
         """As submit.lua takes them."""
-        return (self.most_waiting, self.account, self.audio_seconds, self.audio_limit_seconds)
+        audio = (self.audio_seconds, self.audio_most_seconds, self.audio_limit_seconds)
+        return (self.most_waiting, self.account, self.most_open, *audio)
 
 
 ANYHOW = Admission()
@@ -131,16 +134,22 @@ class Queue:
     ) -> Submitted:
         """Queues a song that is stored already. A known one stays as it is, unless its stems are missing.
 
-        `callback` is a Posting's `args`, noted in the same step. Raises Conflict where too many wait already. Only a
-        new song is charged, or meets a bound: QueueFull, QuotaExceeded.
+        `callback` is a Posting's `args`, noted in the same step. Raises Conflict where too many wait already for the
+        song, QuotaExceeded where the account's take too much room. Only a new song is charged, or meets a bound of
+        songs and audio: QueueFull, QuotaExceeded.
         """
         outcome, state = self._run("submit", songhash, int(stems_missing), *callback, *admission.args, *_flat(fields))
         if outcome == "full":
             raise Conflict(f"too many callbacks wait for job {songhash} already (1000); post again once it has ended")
+        if outcome == "heavy":
+            raise QuotaExceeded.of_callbacks()
         if outcome == "crowded":
             raise QueueFull(f"{admission.most_waiting} songs wait already, the limit here; try again later")
-        if outcome == "over":
-            raise QuotaExceeded.of_audio(admission.audio_limit_seconds, admission.audio_seconds, int(state))
+        if outcome == "greedy":
+            raise QuotaExceeded.of_songs(admission.most_open)
+        if outcome in ("over", "reserved"):
+            asked = (admission.audio_limit_seconds, admission.audio_seconds, int(state))
+            raise QuotaExceeded.of_audio(*asked, reserved=outcome == "reserved")
         return Submitted(outcome == "queued", parse_state(state) or State.FAILED)
 
     def cancel(self, songhash: str) -> State | None:
@@ -345,7 +354,7 @@ def _sources_in(description: str) -> tuple[str, ...] | None:
 
 def _source(name: str) -> str:
     folder = resources.files(__package__) / "lua"
-    parts = ("types", "outbox", "common", *(("quota",) if name == "submit" else ()), name)
+    parts = ("types", "outbox", "quota", "turns", "common", name)
     return "\n".join((folder / f"{part}.lua").read_text("utf-8") for part in parts)
 
 

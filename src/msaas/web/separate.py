@@ -9,7 +9,7 @@ from typing import Any
 from flask import Blueprint, Response, jsonify, request
 
 from msaas.access.gate import caller, gate, note_standing
-from msaas.access.quotas import seconds_to_charge
+from msaas.access.quotas import Audio
 from msaas.callbacks.outbox import Posting
 from msaas.errors import AudioError, InvalidOption, NotFound, QueueFull
 from msaas.jobs import OPTION_NAMES, Job, Options, State, record_json, songhash
@@ -62,7 +62,7 @@ SONGS = ("get_job", "get_events", "get_links", "get_stems", "get_waveforms", "ca
         409: ["conflict"],
         413: ["upload_too_large"],
         415: ["unsupported_body"],
-        429: ["audio_quota_exceeded"],
+        429: ["audio_quota_exceeded", "too_many_songs", "too_many_callbacks"],
         422: ["invalid_option", "callback_refused", *AUDIO_CODES],
         503: [*EITHER_AWAY, "storage_full", "scratch_full", "busy", "queue_full"],
     },
@@ -101,16 +101,17 @@ def _accept(parts: Services, upload: Upload, options: Options, posting: Posting 
     if job is not None and _is_whole(parts, job):
         if posting:  # called at once; the fields are for a record that somebody deletes at this very moment
             fields = {"model": options.model, "options": options.to_json(), "tenant": tenant}
-            parts.queue.submit(name, fields, callback=callback)
+            terms = gate().quotas.admission(caller().account)
+            parts.queue.submit(name, fields, callback=callback, admission=terms)
         return _answer(name, job.state, new=False)
     fields = _record(parts, upload, options) | {"tenant": tenant}
-    seconds = seconds_to_charge(json.loads(fields["upload"]), parts.settings.max_duration_seconds)
+    audio = Audio.of(json.loads(fields["upload"]), parts.settings.max_duration_seconds)
     if not _is_waiting(parts, job):
-        _refuse_before_storing(parts, seconds, job)
+        _refuse_before_storing(parts, audio, job)
         _store(parts, name, upload)
     # submit is asked even about a job that waits: it mends a record whose list entry somebody deleted
     gone = job is not None and job.state is State.DONE
-    terms = gate().quotas.admission(caller().account, seconds)
+    terms = gate().quotas.admission(caller().account, audio)
     submitted = parts.queue.submit(name, fields, stems_missing=gone, callback=callback, admission=terms)
     log.info(
         "submitted job=%s new=%s bytes=%d model=%s tenant=%s",
@@ -119,7 +120,7 @@ def _accept(parts: Services, upload: Upload, options: Options, posting: Posting 
     return _answer(name, submitted.state, new=submitted.new)
 
 
-def _refuse_before_storing(parts: Services, seconds: int, job: Job | None) -> None:
+def _refuse_before_storing(parts: Services, audio: Audio, job: Job | None) -> None:
     """What submit would refuse is not stored first: a caller without quota must not fill the store.
 
     Submit looks again, in the step that queues the song; what was stored and then refused is swept.
@@ -129,7 +130,7 @@ def _refuse_before_storing(parts: Services, seconds: int, job: Job | None) -> No
     quotas = gate().quotas
     if quotas.most_waiting and parts.queue.counts().waiting >= quotas.most_waiting:
         raise QueueFull(f"{quotas.most_waiting} songs wait already, the limit here; try again later")
-    note_standing(quotas.audio_room(caller().account, seconds))
+    note_standing(quotas.audio_room(caller().account, audio))
 
 
 def _is_whole(parts: Services, job: Job) -> bool:

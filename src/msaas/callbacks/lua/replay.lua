@@ -10,5 +10,9 @@ end
 redis.call('PERSIST', key)
 redis.call('HDEL', key, 'token', 'ended_ms')
 redis.call('HSET', key, 'state', 'pending', 'attempts', '0')
-redis.call('ZADD', outbox, string.format('%d', now), ARGV[1])
+local owner, record = owner_of(ARGV[1]), fields_of(key, 'url', 'data')
+make_room('zset', 'callbacks:ended:' .. owner)
+redis.call('ZREM', 'callbacks:ended:' .. owner, ARGV[1])
+count_open(ARGV[1], owner, bytes_of(record[1] or '', record[2] or ''))
+schedule(ARGV[1], owner, now)
 return state

@@ -9,7 +9,7 @@ end
 if state == 'pending' then
   redis.call('HDEL', key, 'token')
   redis.call('HSET', key, 'last_error', error_text)
-  redis.call('ZADD', outbox, string.format('%d', now + wait_ms), id)
+  schedule(id, owner_of(id), now + wait_ms)
 else
   end_callback(id, state, error_text)
 end

@@ -7,6 +7,7 @@ local listed = redis.call('LPOS', waiting, songhash)
 local ended = state == 'done' or state == 'failed' or state == 'cancelled'
 if listed then
   redis.call('LREM', waiting, 0, songhash)
+  leave_turn(songhash, false)
 end
 if state == 'running' or state == 'queued' then
   end_job(songhash, 'cancelled', {})

@@ -40,6 +40,7 @@ local function start(entry, songhash, attempts)
   take_out(entry)
   redis.call('RPUSH', processing, songhash)
   redis.call('ZADD', leases, ms_text(now + lease_ms), songhash)
+  leave_turn(songhash, true)
   publish(songhash, 'running', 'starting', 0)
   return append_fields({songhash, fence}, key)
 end
@@ -81,6 +82,7 @@ for _ = 1, 1000 do
     at = at + 1
   else
     take_out(entry)
+    leave_turn(songhash, false)
   end
 end
 return {'', tostring(at)}

@@ -1,4 +1,4 @@
--- Put before every script by queue/__init__.py, types.lua and outbox.lua before it: the keys, the clock and the moves
+-- Put before every script by queue/__init__.py, types, outbox, quota and turns before it: the keys, the clock and the moves
 -- that several scripts share.
 --
 -- KEYS[1] toWorkers             list  waiting songhashes, head first
@@ -50,9 +50,32 @@ local function leave_work(songhash)
   redis.call('LREM', processing, 0, songhash)
 end
 
+-- How long the song's runs took so far, in ms; `record` has its state, started_ms and ran_ms.
+local function ran_ms(record)
+  local latest = record[1] == 'running' and tonumber(record[2] or '')
+  return count_of(record[3]) + (latest and math.max(now - latest, 0) or 0)
+end
+
+-- What a job that has ended cost its account, in seconds of audio: its length where it was separated, else as much as
+-- could have been separated in the time that its runs took. nil: nobody knows.
+local function audio_cost(songhash, state, ran)
+  if state ~= 'done' then
+    local pace_now = tonumber(fields_of(pace, 'seconds_per_audio_second')[1] or '')
+    return ran / 1000 / (pace_now and pace_now > 0 and pace_now or 1)
+  end
+  local told, result = pcall(cjson.decode, fields_of(job_key(songhash), 'result')[1] or '')
+  return told and type(result) == 'table' and tonumber(result.duration_seconds) or nil
+end
+
 local function end_job(songhash, state, fields)
+  local key = job_key(songhash)
+  local before = fields_of(key, 'state', 'started_ms', 'ran_ms', 'account')
   leave_work(songhash)
-  write_fields(job_key(songhash), 'state', state, 'stage', '', 'finished_ms', ms_text(now), unpack(fields or {}))
+  write_fields(key, 'state', state, 'stage', '', 'finished_ms', ms_text(now), unpack(fields or {}))
+  if before[4] then
+    settle_song(before[4], songhash, audio_cost(songhash, state, ran_ms(before)), state == 'done', now)
+    redis.call('HDEL', key, 'account', 'ran_ms')
+  end
   publish(songhash, state, '', state == 'done' and 1 or 0)
   release_callbacks(songhash, now)
 end
@@ -62,11 +85,21 @@ local function bury(songhash, error_json)
   end_job(songhash, 'failed', {'error', error_json})
 end
 
--- `end_of_list` is 'LPUSH' for a job that has waited its turn already, 'RPUSH' for one that others should pass.
+-- `end_of_list` is 'LPUSH' for a job that has waited its turn already, 'RPUSH' for one that others should pass: it
+-- takes its tenant's next turn.
 local function requeue(songhash, end_of_list)
+  local key = job_key(songhash)
+  local before = fields_of(key, 'state', 'started_ms', 'ran_ms', 'account')
   leave_work(songhash)
-  write_fields(job_key(songhash), 'state', 'queued', 'stage', '', 'progress', '0', 'worker', '')
-  redis.call(end_of_list, waiting, songhash)
+  write_fields(key, 'state', 'queued', 'stage', '', 'progress', '0', 'worker', '')
+  if before[4] then
+    redis.call('HSET', key, 'ran_ms', ms_text(ran_ms(before)))
+  end
+  if end_of_list == 'LPUSH' then
+    redis.call('LPUSH', waiting, songhash)
+  else
+    take_turn(waiting, songhash)
+  end
   publish(songhash, 'queued', '', 0)
 end
 

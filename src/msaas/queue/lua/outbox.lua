@@ -2,17 +2,93 @@
 -- common.lua, whose end_job calls release_callbacks, and before the sender's scripts in callbacks/lua/.
 --
 -- callbacks                     zset  the outbox: callback id > when to try it (next), Redis' clock, ms
--- callback:<id>                 hash  one callback: songhash, url, data, state, attempts, ... (waiting > pending >
+-- callback:<id>                 hash  one callback: songhash, url, data, owner, state, attempts, ... (waiting > pending >
 --                                     delivered | failed | refused); forgotten a month after its end
 -- callbacks:waiting:<songhash>  hash  those posted for a job that has not ended: digest of url and data > id
 -- callbacks:of:<songhash>       list  ids of all posted for a song, the newest first
-local outbox = 'callbacks'
+--
+-- By owner, the caller that posted them, so that none is in another's way:
+-- callbacks:due:<owner>         zset  its part of the outbox
+-- callbacks:owners              zset  owner > when to look at its part (next), ms: the one served last comes last
+-- callbacks:open:<owner>        hash  callback id > bytes it may take, of those that have not ended
+-- callbacks:bytes               hash  owner > their sum
+-- callbacks:ended:<owner>       zset  id > end, ms: the latest that ended; what falls out of it is forgotten
+--
+-- `callbacks` is the truth about what is due, `callbacks:due:<owner>` an index of it: adopt.lua mends it.
+local outbox, owners, open_bytes = 'callbacks', 'callbacks:owners', 'callbacks:bytes'
 local CALLBACKS_REMEMBERED_MS = 30 * 24 * 3600 * 1000
 local MOST_CALLBACKS_A_SONG = 1000
+local MOST_OPEN_BYTES = 32e6  -- of one owner: more than ten thousand callbacks of a common size
+local MOST_ENDED = 1000  -- of one owner
+local BYTES_BESIDE = 2048  -- of a record beside url and data: the job as it ended, above all
 expect('zset', outbox)
 
 local function callback_key(id)
   return 'callback:' .. id
+end
+
+local function owner_of(id)
+  return fields_of(callback_key(id), 'owner')[1] or ''
+end
+
+local function due_key(owner)
+  return 'callbacks:due:' .. owner
+end
+
+-- A callback is tried at `ms`, Redis' clock; again, where it was tried already.
+local function schedule(id, owner, ms)
+  local due, at = due_key(owner), string.format('%d', ms)
+  make_room('zset', due)
+  make_room('zset', owners)
+  redis.call('ZADD', outbox, at, id)
+  redis.call('ZADD', due, at, id)
+  redis.call('ZADD', owners, 'LT', at, owner)  -- later only where take.lua says so
+end
+
+local function unschedule(id, owner)
+  make_room('zset', due_key(owner))
+  redis.call('ZREM', outbox, id)
+  redis.call('ZREM', due_key(owner), id)
+end
+
+-- Counts a callback as open, or, with no bytes, as open no more.
+local function count_open(id, owner, bytes)
+  local open = 'callbacks:open:' .. owner
+  make_room('hash', open)
+  make_room('hash', open_bytes)
+  local before = count_of(redis.call('HGET', open, id))
+  local sum = count_of(redis.call('HGET', open_bytes, owner)) - before + (bytes or 0)
+  if bytes then
+    redis.call('HSET', open, id, string.format('%d', bytes))
+  else
+    redis.call('HDEL', open, id)
+  end
+  if redis.call('EXISTS', open) == 1 then
+    redis.call('HSET', open_bytes, owner, string.format('%d', math.max(sum, 0)))
+  else
+    redis.call('HDEL', open_bytes, owner)  -- with none open, whatever was miscounted is put right
+  end
+end
+
+-- May this owner have so many bytes more open? Counted out first: those whose records were deleted by hand.
+local function open_fits(owner, bytes)
+  local open = 'callbacks:open:' .. owner
+  if count_of(fields_of(open_bytes, owner)[1]) + bytes <= MOST_OPEN_BYTES or type_of(open) ~= 'hash' then
+    return true
+  end
+  if count_of(fields_of(open_bytes, owner)[1]) > MOST_OPEN_BYTES then  -- no sum of ours: counted anew
+    local sum = 0
+    for _, text in ipairs(redis.call('HVALS', open)) do
+      sum = sum + count_of(text)
+    end
+    write_fields(open_bytes, owner, string.format('%d', math.min(sum, MOST_OPEN_BYTES)))
+  end
+  for _, id in ipairs(redis.call('HRANDFIELD', open, 20)) do
+    if type_of(callback_key(id)) ~= 'hash' then
+      count_open(id, owner, nil)
+    end
+  end
+  return count_of(fields_of(open_bytes, owner)[1]) + bytes <= MOST_OPEN_BYTES
 end
 
 local function callbacks_waiting_key(songhash)
@@ -35,7 +111,7 @@ end
 
 local function make_callback_due(id, snapshot, now_ms)
   redis.call('HSET', callback_key(id), 'state', 'pending', 'snapshot', snapshot)
-  redis.call('ZADD', outbox, string.format('%d', now_ms), id)
+  schedule(id, owner_of(id), now_ms)
 end
 
 -- The job has ended, its record says how: what was posted for it is called, each once. One whose record is gone or
@@ -54,21 +130,33 @@ local function release_callbacks(songhash, now_ms)
   redis.call('DEL', waits)
 end
 
--- May one more wait? The same callback posted again is not one more.
-local function callback_fits(songhash, digest)
+local function bytes_of(url, data)
+  return #url + #data + BYTES_BESIDE
+end
+
+-- Why one more callback may not be noted: 'full' where too many wait for the song, 'heavy' where the owner's take too
+-- much room, '' where it may. The same callback posted again is not one more.
+local function callback_refusal(songhash, digest, url, data, owner, ended)
   local waits = callbacks_waiting_key(songhash)
-  return fields_of(waits, digest)[1] or type_of(waits) ~= 'hash' or redis.call('HLEN', waits) < MOST_CALLBACKS_A_SONG
+  if not ended and fields_of(waits, digest)[1] then
+    return ''
+  end
+  if not ended and type_of(waits) == 'hash' and redis.call('HLEN', waits) >= MOST_CALLBACKS_A_SONG then
+    return 'full'
+  end
+  return open_fits(owner, bytes_of(url, data)) and '' or 'heavy'
 end
 
 -- Notes a callback: for later, or, with the job done, due now. The same one posted twice for a job that has not
 -- ended is called once: whoever posts again after a lost answer means the same call.
-local function note_callback(songhash, id, digest, url, data, origin, ended, now_ms)
+local function note_callback(songhash, id, digest, url, data, origin, owner, ended, now_ms)
   local waits = callbacks_waiting_key(songhash)
   if not ended and fields_of(waits, digest)[1] then
     return
   end
-  write_fields(callback_key(id), 'songhash', songhash, 'url', url, 'data', data, 'origin', origin,
+  write_fields(callback_key(id), 'songhash', songhash, 'url', url, 'data', data, 'origin', origin, 'owner', owner,
     'state', 'waiting', 'attempts', '0', 'posted_ms', string.format('%d', now_ms))
+  count_open(id, owner, bytes_of(url, data))
   local all = 'callbacks:of:' .. songhash
   make_room('list', all)
   redis.call('LPUSH', all, id)

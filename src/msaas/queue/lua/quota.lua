@@ -1,8 +1,9 @@
--- Sliding windows and the day's audio. Put behind types.lua, before submit.lua here, take.lua and room.lua.
+-- Sliding windows and the day's audio. Put behind types.lua, before common.lua, whose end_job calls settle_song, and
+-- before take.lua, charge.lua and room.lua.
 --
 -- quota:<account>:posts, :calls   hash  slice of the window > how many; slices of a second, 60 of them
 -- quota:<account>:audio           hash  slice of the window > seconds of audio; slices of a quarter of an hour, 96
--- quota:<account>:open            hash  songhash > slice and seconds charged, of songs whose true length is not known yet
+-- quota:<account>:open            hash  songhash > slice and seconds charged, of songs that have not ended: their true length is not known yet
 local AUDIO_SLICES, AUDIO_SLICE_MS = 96, 900000
 local OPEN_REMEMBERED_MS = 7 * 24 * 3600 * 1000
 
@@ -48,46 +49,78 @@ local function window_add(key, slices, slice_ms, slice, amount)
   redis.call('PEXPIRE', key, (slices + 1) * slice_ms)
 end
 
--- A song is charged as long as its file says it is. Files lie, and some say nothing: once it is decoded, the
--- difference is charged too, or given back. Done here, as the account is looked at, so that no worker has to.
-local function settle_audio(account, now_ms)
-  local open = 'quota:' .. account .. ':open'
-  local audio = 'quota:' .. account .. ':audio'
-  make_room('hash', open)
-  local all = redis.call('HGETALL', open)
-  for i = 1, #all, 2 do
-    local record = fields_of('job:' .. all[i], 'state', 'result')
-    if record[1] ~= 'queued' and record[1] ~= 'running' then
-      redis.call('HDEL', open, all[i])
-    end
-    local told, result = pcall(cjson.decode, record[1] == 'done' and record[2] or '')
-    local seconds = told and type(result) == 'table' and tonumber(result.duration_seconds)
-    local slice, charged = string.match(all[i + 1], '^(%d+) (%d+)$')
-    local more = seconds and slice and amount_of(math.ceil(seconds) - tonumber(charged))
-    if more then
-      if more > 0 then
-        window_add(audio, AUDIO_SLICES, AUDIO_SLICE_MS, math.floor(now_ms / AUDIO_SLICE_MS), more)
-      elseif redis.call('HEXISTS', audio, slice) == 1 then
-        redis.call('HINCRBY', audio, slice, more)
-      end
+local function open_key(account)
+  return 'quota:' .. account .. ':open'
+end
+
+-- Is there room for one more song that has not ended? Counted out first: those whose records were deleted by hand.
+local function open_song_fits(account, most)
+  local open = open_key(account)
+  if type_of(open) ~= 'hash' or redis.call('HLEN', open) < most then
+    return true
+  end
+  for _, songhash in ipairs(redis.call('HRANDFIELD', open, 20)) do
+    local state = fields_of('job:' .. songhash, 'state')[1]
+    if state ~= 'queued' and state ~= 'running' then
+      redis.call('HDEL', open, songhash)
     end
   end
+  return redis.call('HLEN', open) < most
 end
 
--- Seconds until the account has room for so much audio, 0 where it has now; and how much is left of the day.
+local function reserved_by(account)
+  local open, sum = open_key(account), 0
+  if type_of(open) == 'hash' then
+    for _, text in ipairs(redis.call('HVALS', open)) do
+      sum = sum + (amount_of(string.match(text, '^%d+ (%d+)$')) or 0)
+    end
+  end
+  return sum
+end
+
+-- Seconds until the account has room for so much audio, 0 where it has now; how much is left of the day; and, where
+-- there is no room, whether there would be if the account's open songs were as short as nothing.
+local RESERVED_SECONDS = 30
 local function audio_room(account, seconds, limit, now_ms)
-  window_used('quota:' .. account .. ':audio', AUDIO_SLICES, AUDIO_SLICE_MS, now_ms)  -- drops what is damaged
-  settle_audio(account, now_ms)
   local used, kept = window_used('quota:' .. account .. ':audio', AUDIO_SLICES, AUDIO_SLICE_MS, now_ms)
   local over = used + math.max(seconds, 1) - limit
-  local wait = over > 0 and window_wait(kept, over, AUDIO_SLICES, AUDIO_SLICE_MS, now_ms) or 0
-  return wait, math.max(0, limit - used)
+  local left = math.max(0, limit - used)
+  if over <= 0 then
+    return 0, left, false
+  end
+  if over <= reserved_by(account) then
+    return RESERVED_SECONDS, left, true
+  end
+  return window_wait(kept, over, AUDIO_SLICES, AUDIO_SLICE_MS, now_ms), left, false
 end
 
-local function charge_audio(account, songhash, seconds, now_ms)
-  local slice = math.floor(now_ms / AUDIO_SLICE_MS)
-  window_add('quota:' .. account .. ':audio', AUDIO_SLICES, AUDIO_SLICE_MS, slice, seconds)
-  local open = 'quota:' .. account .. ':open'
-  redis.call('HSET', open, songhash, string.format('%d %d', slice, seconds))
+-- A song is charged the most that its bytes can hold until it ends, since what files say of themselves may be a lie.
+local function charge_song(account, songhash, seconds, now_ms)
+  local slice, open = math.floor(now_ms / AUDIO_SLICE_MS), open_key(account)
+  if seconds > 0 then
+    window_add('quota:' .. account .. ':audio', AUDIO_SLICES, AUDIO_SLICE_MS, slice, seconds)
+  end
+  write_fields(open, songhash, string.format('%d %d', slice, seconds))
   redis.call('PEXPIRE', open, OPEN_REMEMBERED_MS)
+end
+
+-- The song has ended, and cost `seconds` (nil: nobody knows, the charge stands): the difference is given back, or
+-- charged too where the cost may exceed the charge.
+local function settle_song(account, songhash, seconds, may_exceed, now_ms)
+  local open, audio = open_key(account), 'quota:' .. account .. ':audio'
+  local slice, charged = string.match(fields_of(open, songhash)[1] or '', '^(%d+) (%d+)$')
+  if not slice then
+    return
+  end
+  redis.call('HDEL', open, songhash)
+  local more = seconds and amount_of(math.ceil(seconds) - tonumber(charged))
+  if not more or tonumber(charged) == 0 or (more > 0 and not may_exceed) then  -- 0: no limit was set when it came
+    return
+  end
+  make_room('hash', audio)
+  if more > 0 then
+    window_add(audio, AUDIO_SLICES, AUDIO_SLICE_MS, math.floor(now_ms / AUDIO_SLICE_MS), more)
+  elseif more < 0 and amount_of(redis.call('HGET', audio, slice)) then
+    redis.call('HINCRBY', audio, slice, more)
+  end
 end

@@ -9,5 +9,6 @@ end
 redis.call('HDEL', key, 'error', 'result', 'finished_ms')
 redis.call('HSET', key, 'attempts', '0')
 redis.call('LREM', waiting, 0, songhash)
+leave_turn(songhash, false)
 requeue(songhash, 'RPUSH')
 return 1

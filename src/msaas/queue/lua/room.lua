@@ -1,6 +1,14 @@
--- Is there room for a song in an account's day? Charges nothing: submit.lua does. quota.lua is put before it.
--- ARGV: account, seconds of audio, limit in seconds. Returns {seconds to wait, 0: none; seconds of audio left}
+-- Is there room for one more song of an account, and for its audio in the account's day? Charges nothing: submit.lua
+-- does. quota.lua is put before it.
+-- ARGV: account, seconds of audio, limit in seconds (0: none), how many songs may be open (0: any number)
+-- Returns {seconds to wait, 0: none; seconds of audio left; 1 where only songs that have not ended are in the way; 1
+-- where one more song may be open}
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
-local wait, left = audio_room(ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), now)
-return {wait, left}
+local account, seconds, limit, most_open = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local fits = most_open == 0 or open_song_fits(account, most_open)
+local wait, left, reserved = 0, 0, false
+if limit > 0 then
+  wait, left, reserved = audio_room(account, seconds, limit, now)
+end
+return {wait, left, reserved and 1 or 0, fits and 1 or 0}

@@ -26,6 +26,8 @@ const PLAIN = {
   key_unknown: "This service does not know that key.",
   scope_missing: "Your key does not allow this.",
   rate_limited: "That was a lot at once. Please try again in a minute.",
+  too_many_songs: "As many of your songs wait as may. Send this one when some are done.",
+  too_many_callbacks: "Too many of your callbacks wait to be delivered.",
   audio_quota_exceeded: "Your share of audio for 24 hours is used up.",
   queue_full: "Too many songs are waiting. Please try again later.",
   job_unknown: "This song is not known here. It may have been removed.",

@@ -162,6 +162,10 @@ class Replay:
         if key == WAITING:
             self._waiting[:0] = [entry.lower() for entry in reversed(entries)]
 
+    def _linsert(self, key: str, _where: str, pivot: str, entry: str) -> None:
+        if key == WAITING and pivot.lower() in self._waiting:
+            self._waiting.insert(self._waiting.index(pivot.lower()), entry.lower())
+
     def _lpop(self, key: str) -> None:
         if key == WAITING and self._waiting:
             self._waiting.pop(0)

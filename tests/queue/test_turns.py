@@ -64,6 +64,14 @@ def test_a_tenant_with_few_songs_goes_past_the_many_of_another(songs):
     assert songs.waiting == ["a1", "b1", "c1", "a2", "b2", "a3", "a4", "a5", "a6"]
 
 
+def test_many_tenants_are_served_round_by_round(songs):
+    tenants = "abcdefghij"
+    for tenant in tenants:
+        songs.post(*many(tenant, 4))
+    rounds = [songs.waiting[at : at + 10] for at in range(0, 40, 10)]
+    assert rounds == [[f"{tenant}{n}" for tenant in tenants] for n in range(1, 5)]
+
+
 def test_who_comes_late_begins_where_the_list_has_come_to(songs):
     songs.post(*many("a", 6))
     assert [songs.claim() for _ in range(3)] == ["a1", "a2", "a3"]

@@ -4,7 +4,7 @@
 -- the songs of the same turn and before those of later ones. A single tenant's songs so go to the tail, one behind the
 -- other; a tenant with few songs goes past those that have many. What is pushed by hand has no turn and keeps its place.
 --
--- toWorkers:order  zset  songhash > its turn, of those that wait
+-- toWorkers:order  zset  songhash > its turn, of those that wait; in the order of the list
 -- toWorkers:turns  hash  'reached' > turn of the last one claimed; 'last <tenant>' > turn of its last song; 'songs
 --                        <tenant>' > how many wait
 --
@@ -24,8 +24,16 @@ local function next_turn(tenant)
   return turn
 end
 
+-- The score of a song in `order`: its turn, and behind the point which one of that turn it is. Scores so are in the
+-- order of the list.
+local function next_score(turn)
+  local next_turns = string.format('(%d', turn + 1)
+  local last = redis.call('ZREVRANGEBYSCORE', order, next_turns, string.format('%d', turn), 'WITHSCORES', 'LIMIT', 0, 1)
+  return string.format('%.6f', last[2] and tonumber(last[2]) + 1e-6 or turn)
+end
+
 local function insert(list, songhash, turn)
-  local later = string.format('(%d', turn)
+  local later = string.format('%d', turn + 1)
   for _, after in ipairs(redis.call('ZRANGEBYSCORE', order, later, '+inf', 'LIMIT', 0, STALE)) do
     if redis.call('LINSERT', list, 'BEFORE', after, songhash) > 0 then
       return
@@ -44,7 +52,7 @@ local function take_turn(list, songhash)
   make_room('zset', order)
   local turn = next_turn(tenant_of(songhash))
   insert(list, songhash, turn)
-  redis.call('ZADD', order, string.format('%d', turn), songhash)
+  redis.call('ZADD', order, next_score(turn), songhash)
 end
 
 -- The song waits no more. `reached`: its turn has come, it was not taken out.
@@ -63,6 +71,7 @@ local function leave_turn(songhash, reached)
   else
     redis.call('HDEL', turns, 'songs ' .. tenant, 'last ' .. tenant)  -- it begins anew where the list has come to
   end
+  turn = math.floor(turn)
   if reached and turn > count_of(redis.call('HGET', turns, 'reached')) then
     redis.call('HSET', turns, 'reached', string.format('%d', turn))
   end

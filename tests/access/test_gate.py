@@ -11,7 +11,7 @@ from msaas.access.keys import new_key
 from msaas.access.needs import NEEDS
 from msaas.metrics import Meters
 from msaas.storage import OUTPUTS
-from tests.web.conftest import URL, song_bytes
+from tests.web.conftest import URL, as_base64, song_bytes
 
 NOBODYS = "00000000-0000-4000-8000-000000000000"
 CALLERS = ("nobody", "wrong", "anna reading", "anna", "ben", "boss")
@@ -236,6 +236,24 @@ def test_no_key_and_no_part_of_one_is_logged(ask, post, held, caplog, annas):
     for text in held.texts.values():
         assert text[6:20] not in caplog.text
     assert not any(key.digest[:16] in caplog.text for key in held.keys)
+
+
+def test_a_key_in_a_header_a_method_or_a_callback_is_not_logged_either(ask, held, caplog, annas):
+    caplog.set_level(logging.DEBUG)
+    key = held.texts["anna"]
+    headers = dict.fromkeys(("X-Request-Id", "User-Agent", "Referer", "Cookie", "X-Api-Key", "Origin", "Range"), key)
+    ask("anna", "get", f"/apiv1/jobs/{annas}", headers=headers)
+    ask("nobody", "get", f"/apiv1/jobs/{annas}", headers=headers | {"Authorization": f"Basic {key}"})
+    ask("nobody", "get", f"/apiv1/jobs/{annas}", headers={"Authorization": key})
+    ask("anna", key, f"/apiv1/jobs/{annas}")
+    for number, url in enumerate(
+        (f"https://{key}@example.org/", f"https://example.org/{key}?k={key}", f"https://{key}/")
+    ):
+        body = {"mp3": as_base64(song_bytes(hertz=31 + number)), "callback": {"url": url}}
+        ask("anna", "post", URL, json=body)
+    assert caplog.records
+    assert key.removeprefix("msaas_") not in caplog.text
+    assert key.removeprefix("msaas_").upper() not in caplog.text
 
 
 def test_refusals_are_logged_with_who_what_and_why_and_counted(ask, annas, caplog, app):

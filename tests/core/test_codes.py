@@ -18,7 +18,12 @@ CATALOGUE = {**PROBLEM_CODES, **JOB_CODES, **WAIT_CODES, **WARNING_CODES, **CLIE
 # the page's words for a song's options stand beside each option; here the server's own detail says which is wrong
 WORDLESS = {"invalid_option"}
 # written by the status' own name (msaas.web.problems) or put together (msaas.client.errors.JobFailed)
+REFUSALS = ("Refused", "Exceeded", "problem")  # how what takes a code as a bare argument is called
 COMPOSED = {"method_not_allowed", "requested_range_not_satisfiable", "job_failed", "job_cancelled"}
+
+
+def is_code(value: object) -> bool:
+    return isinstance(value, str) and re.fullmatch(r"[a-z]+(_[a-z0-9]+)+", value) is not None
 
 
 def written_in(path: Path) -> Iterator[str]:
@@ -33,12 +38,8 @@ def written_in(path: Path) -> Iterator[str]:
                 for key, value in zip(keys, values, strict=True):
                     if isinstance(key, ast.Constant) and key.value == "code" and isinstance(value, ast.Constant):
                         yield str(value.value)
-            case ast.Call(
-                func=ast.Name(id="KeyRefused" | "QuotaExceeded" | "cls"), args=[_, ast.Constant(value=str(code)), *_]
-            ):
-                yield code
-            case ast.Call(func=ast.Name(id="problem"), args=[_, ast.Constant(value=str(code)), *_]):
-                yield code
+            case ast.Call(func=ast.Name(id=name), args=args) if name == "cls" or name.endswith(REFUSALS):
+                yield from (arg.value for arg in args if isinstance(arg, ast.Constant) and is_code(arg.value))
             case ast.arguments(args=args, defaults=defaults):
                 for arg, default in zip(args[len(args) - len(defaults) :], defaults, strict=True):
                     if arg.arg == "code" and isinstance(default, ast.Constant):

@@ -33,6 +33,7 @@ KEY_PARAMETERS = frozenset(
 PROXIED = ("X-Forwarded-For", "Forwarded")
 HINT = "send it as `Authorization: Bearer <key>`"
 LONGEST_SHOWN = 200  # characters of a path in a log line
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
 AUDITED = frozenset({401, 403, 429})
 
 
@@ -144,7 +145,7 @@ class Gate:
             who = g.caller.account if "caller" in g else "nobody"
             log.warning(
                 "refused who=%r address=%s call=%s %r status=%d code=%s",
-                *(who, request.remote_addr, request.method, shown_path(), response.status_code, refusal),
+                *(who, request.remote_addr, shown_method(), shown_path(), response.status_code, refusal),
             )
         return response
 
@@ -184,6 +185,11 @@ def note_standing(standing: Standing | None) -> None:
 def note_refusal(error: MSaaSError) -> None:
     """For the audit line: what the answer's `code` is. What was noted already is nearer to the truth."""
     g.setdefault("refusal", error.code)
+
+
+def shown_method() -> str:
+    """For logs: a method that there is not may be any text."""
+    return request.method if request.method in METHODS else "(other)"
 
 
 def shown_path() -> str:

@@ -85,6 +85,8 @@ def _finish(response: Response) -> Response:
     response.headers.setdefault("Cache-Control", "no-store")
     level = logging.DEBUG if request.path in ("/healthz", "/readyz", "/metrics") else logging.INFO
     seconds = time.monotonic() - g.get("began", time.monotonic())
-    log.log(level, "%s %r status=%d seconds=%.3f", request.method, gate.shown_path(), response.status_code, seconds)
+    log.log(
+        level, "%s %r status=%d seconds=%.3f", gate.shown_method(), gate.shown_path(), response.status_code, seconds
+    )
     metrics.count_request(request, response.status_code, seconds)
     return response

@@ -9,7 +9,7 @@ from http import HTTPStatus
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
-from msaas.access.gate import note_refusal, shown_path
+from msaas.access.gate import note_refusal, shown_method, shown_path
 from msaas.errors import PROBLEM_CODES, BadRequest, MSaaSError, ScratchFull
 from msaas.web.body import linger
 
@@ -85,5 +85,5 @@ def _code_of(error: HTTPException) -> str:
 
 
 def from_unexpected(error: Exception) -> Response:
-    log.error("unexpected error method=%s path=%r", request.method, shown_path(), exc_info=error)
+    log.error("unexpected error method=%s path=%r", shown_method(), shown_path(), exc_info=error)
     return linger(request, problem(500, "internal_error", UNEXPECTED))

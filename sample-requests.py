@@ -109,6 +109,8 @@ def walk(api, song, folder, keep, empty_buckets):
     step(f"GET /apiv1/jobs/{songhash}: how it went")
     job = api.ask("GET", f"/apiv1/jobs/{songhash}")
     say(f"   model {job['model']}, {job['duration_seconds']} s of music, timings {job['timings']}")
+    for warning in job.get("warnings", []):
+        say(f"   {warning['detail']}")
 
     fetch_stems(api, job, folder)
     show_an_error(api)

@@ -33,7 +33,9 @@ from load import Songs, Stack, service
 from msaas.access.keys import new_key
 from msaas.callbacks.outbox import Posting
 from msaas.callbacks.targets import Target
+from msaas.errors import QuotaExceeded
 from msaas.local.servers import LOOPBACK
+from msaas.queue import Admission
 from tests.hostile.files import m4a_of_edits
 
 GREEDY, MODEST = "greedy", "modest"
@@ -182,14 +184,11 @@ def _repost(callers: Callers, songhash: str, number: int) -> str:
     url = f"http://{LOOPBACK}:9/{number}"
     posting = Posting.new(Target.parse(url), url, "x" * DATA_BYTES)
     try:
-        callers.stack.queue.submit(songhash, {"tenant": GREEDY}, callback=posting.args, **_owner(GREEDY))
+        terms = Admission(account=f"key {GREEDY}")
+        callers.stack.queue.submit(songhash, {"tenant": GREEDY}, callback=posting.args, admission=terms)
         return "taken"
-    except Exception as error:
-        return getattr(error, "code", type(error).__name__)
-
-
-def _owner(who: str) -> dict[str, str]:
-    return {"owner": f"key {who}"}
+    except QuotaExceeded as error:
+        return error.code
 
 
 # --- probes

@@ -73,7 +73,7 @@ class Stub:
             env=self.env,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=240,  # a busy machine
             check=False,
         )
 

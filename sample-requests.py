@@ -278,6 +278,8 @@ def arguments():
 
 
 def main():
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # the terminal's encoding may lack a character
     chosen = arguments()
     song = chosen.song or next(iter(sorted((HERE / "data").glob("*.mp3"))), None)
     if song is None or not song.is_file():

@@ -23,7 +23,7 @@ from msaas.commands.songs.folders import MANIFEST, StemFolders, scratch
 from msaas.commands.songs.given import STANDARD_INPUT, Task, song_argument, songs_of, stem_folder
 from tests.client.standin import Answer, Api
 
-LATIN_1 = os.fsdecode(b"caf\xe9.mp3")
+LATIN_1 = "caf\udce9.mp3"  # os.fsdecode(b"caf\xe9.mp3") under a UTF-8 locale
 
 
 # --- names

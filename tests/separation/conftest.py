@@ -27,9 +27,13 @@ from demucs.hdemucs import HDemucs
 from demucs.htdemucs import HTDemucs
 
 from msaas.audio.decode import measure
+from msaas.separation.engine import cpu_threads
 from msaas.separation.model import LoadedModel, from_demucs
 from msaas.separation.pipeline import Separator
 from tests.full_model import htdemucs
+
+# As on two cores, whatever OMP_NUM_THREADS says: with 64 threads, or eight on two busy cores, these take minutes.
+torch.set_num_threads(min(2, cpu_threads()))
 
 MODELS = Path(__file__).parents[2] / "models"
 CPU = torch.device("cpu")

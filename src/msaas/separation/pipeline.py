@@ -76,6 +76,7 @@ class Separator:
         self.model = model
         self.device = device
         threads = cpu_threads()
+        torch.set_num_threads(threads)  # more than there are cores would wait for one another at each step
         self.batch = batch or default_batch(device, threads)
         chosen = [choose(part, device, precision) for part in model.parts]
         self.ways = [way._asdict() for _, way in chosen]

@@ -2,7 +2,7 @@
 
     python bench/load.py [--seconds 5] [--clients 1 16 64] [--waiting 10000]
 
-A real Valkey (appendfsync always), a real S3 server and the API under gunicorn, as `make serve` has them, started anew
+A real Valkey (appendfsync always), a real S3 server and the API, as `make serve` has them, started anew
 in a temporary folder. Clients are threads of this process with a connection each, kept open. Songs are real MP3s of
 five seconds that differ in a tag; downloads are of one finished job, its stems 1 MB each.
 """
@@ -75,12 +75,12 @@ class Stack:
     settings: Settings
     queue: Queue
     storage: Storage
-    api: psutil.Process | None = None  # gunicorn's worker; None until the API is up
+    api: psutil.Process | None = None  # None until the API is up
     folder: Path = field(default_factory=Path)
     filer_port: int = 0  # behind the S3 server
 
     def peak_mib(self) -> float:
-        """The API's largest resident set so far: its worker and the process that probes fork from."""
+        """The API's largest resident set so far: its process and the one that probes fork from."""
         assert self.api is not None
         return sum(peak_mib(process.pid) for process in (self.api, *self.api.children(recursive=True)))
 
@@ -139,7 +139,7 @@ def _api(settings: Settings, environ: dict[str, str]) -> Iterator[psutil.Process
             if process.poll() is not None or time.monotonic() > give_up_at:
                 raise SystemExit("the API did not come up")
             time.sleep(0.1)
-        yield psutil.Process(process.pid).children()[0]
+        yield psutil.Process(process.pid)
     finally:
         process.terminate()
         process.wait()

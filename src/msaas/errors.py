@@ -5,6 +5,7 @@ MSaaSError
 │   ├── BadRequest          400  the body cannot be read as what it says it is
 │   ├── UnsupportedBody     415  none of the three body types
 │   ├── UploadTooLarge      413
+│   ├── ClientTooSlow       408  the body comes slower than the least rate
 │   ├── InvalidOption       422  an option, stem, format or model that does not exist
 │   ├── CallbackRefused     422  a callback that leads where none may go
 │   ├── NotFound            404  unknown job, track or stem
@@ -78,6 +79,11 @@ class UnsupportedBody(RequestError):
 class UploadTooLarge(RequestError):
     code = "upload_too_large"
     status = 413
+
+
+class ClientTooSlow(RequestError):
+    code = "client_too_slow"
+    status = 408
 
 
 class InvalidOption(RequestError):
@@ -271,7 +277,11 @@ PROBLEM_CODES: Mapping[str, str] = {
     "bad_json": "the body is no JSON object, was cut short, or has more than 1 MB besides `mp3`",
     "bad_base64": "`mp3` is no base64",
     "bad_multipart": "the form cannot be read, or has more than one file",
-    "bad_chunks": "the body's chunked encoding is broken",
+    "bad_chunks": "the body's chunked encoding is broken, or its chunks have a byte or two each",
+    "client_too_slow": "the body came slower than MSAAS_SLOW_CLIENT_BYTES_PER_SECOND over MSAAS_SLOW_CLIENT_SECONDS",
+    "headers_too_late": "the headers took longer than MSAAS_HEADER_SECONDS",
+    "headers_too_large": "the headers have more than 32,000 bytes, or there are more than 100",
+    "uri_too_long": "the address has more than 8,000 bytes",
     "missing_mp3": "the JSON has no `mp3`",
     "missing_file": "the form has no file named `file`",
     "empty_file": "the song has no bytes",

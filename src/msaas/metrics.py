@@ -43,6 +43,10 @@ CALLBACK_OUTCOMES = {"delivered": "delivered", "pending": "failed", "failed": "g
 REQUEST_SECONDS = (0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60, 600)
 
 
+# too slow headers, transfers; the address with the most connections, the caller with the most requests
+DROP_REASONS = ("headers_too_late", "too_slow", "too_many_connections", "callers_slowest")
+
+
 class Meters:
     """One process' counters, in a registry of their own. `render()` is the page at /metrics."""
 
@@ -103,7 +107,20 @@ class Meters:
             buckets=REQUEST_SECONDS,
             registry=registry,
         )
+        self.dropped = Counter(
+            "msaas_connections_dropped_total",
+            "Connections the API closed by itself, and why",
+            ["reason"],
+            registry=registry,
+        )
         self._from_nought()
+
+    def note_dropped(self, reason: str) -> None:
+        self.dropped.labels(reason).inc()
+
+    def note_alive(self, method: str) -> None:
+        """/healthz is answered before anything that measures it."""
+        self.requests.labels(method, "/healthz", "200").observe(0)
 
     def _from_nought(self) -> None:
         """A first failure is an increase, too: Prometheus sees none in a number that begins at one."""
@@ -111,6 +128,7 @@ class Meters:
             (self.ended, (State.DONE, State.FAILED, State.CANCELLED)),
             (self.runs, ("done", "failed", "given_back", "lost")),
             (self.callbacks, CALLBACK_OUTCOMES.values()),
+            (self.dropped, DROP_REASONS),
         ):
             for label in labels:
                 counter.labels(label)

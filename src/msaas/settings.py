@@ -171,6 +171,37 @@ class Settings:
         "MSAAS_API_KEY", "", _text, "key", "what clients show the API; the API reads MSAAS_API_KEYS"
     )
     threads: int = _setting("MSAAS_THREADS", "32", _number(int, 2, 1024), "threads", "request threads of the API")
+    max_connections: int = _setting(
+        "MSAAS_MAX_CONNECTIONS",
+        "4000",
+        _number(int, 16, 100_000),
+        "connections",
+        "open at once; beyond, the address that holds the most loses its oldest",
+    )
+    max_requests_per_caller: int = _setting(
+        "MSAAS_MAX_REQUESTS_PER_CALLER",
+        "256",
+        _number(int, 1, 100_000),
+        "requests",
+        "under way at once of a key (without keys: an address), event streams apart",
+    )
+    header_seconds: float = _setting(
+        "MSAAS_HEADER_SECONDS", "10", _number(float, 0.1, 300), "seconds", "a request's headers may take so long"
+    )
+    slow_client_seconds: float = _setting(
+        "MSAAS_SLOW_CLIENT_SECONDS",
+        "120",
+        _number(float, 0.1, 300),
+        "seconds",
+        "a client that sends or takes nothing for so long is dropped; the window that the rate is measured over",
+    )
+    slow_client_bytes_per_second: float = _setting(
+        "MSAAS_SLOW_CLIENT_BYTES_PER_SECOND",
+        "4000",
+        _number(float, 1, 10**9),
+        "bytes a second",
+        "the least rate of an upload or download, on average",
+    )
     max_upload_bytes: int = _setting(
         "MSAAS_MAX_UPLOAD_BYTES",
         "200000000",

@@ -72,4 +72,4 @@ def test_no_answer_says_what_serves_it(live):
     for path in PATHS:
         headers = requests.get(live.url + path, timeout=60).headers
         assert headers["Server"] == "msaas"
-        assert "gunicorn" not in str(headers).lower() and "python" not in str(headers).lower()
+        assert "uvicorn" not in str(headers).lower() and "python" not in str(headers).lower()

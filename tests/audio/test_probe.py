@@ -226,7 +226,7 @@ os.wait()
 
 @pytest.mark.parametrize("end", ["", "os.kill(os.getpid(), 9)"], ids=["returns", "is killed"])
 def test_server_script_is_not_run_again_and_leaves_no_helper_when_it(tmp_path, song, end):
-    """A script without a main guard, which forks as gunicorn does."""
+    """A script without a main guard, which forks as some servers do."""
     script = tmp_path / "server.py"
     script.write_text(SERVER.format(source=str(ROOT / "src"), song=str(song), end=end))
     done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=60, cwd=tmp_path)

@@ -21,15 +21,26 @@ class Api:
     """The process and its address. `statuses` counts every answer; 0 is a connection that broke."""
 
     def __init__(self, lab: Lab, **environ: str) -> None:
-        self.lab, port = lab, free_port()
-        self.url = f"http://127.0.0.1:{port}"
-        self.process: Process = lab.start("web_main", MSAAS_PORT=str(port), MSAAS_THREADS="16", **environ)
+        self.lab, self._port = lab, free_port()
+        self.url = f"http://127.0.0.1:{self._port}"
         self.statuses: Counter[int] = Counter()
         self.stopped = threading.Event()
         self._sessions = threading.local()
+        self.process: Process = self._start(environ)
+
+    def start_again(self) -> None:
+        """What a supervisor does once the process is dead; nothing is done to it this time."""
+        if not wait_until(lambda: not self.process.alive, UP_SECONDS):
+            raise Failed("the API is alive still")
+        self.process = self._start({})
+
+    def _start(self, environ: dict[str, str]) -> Process:
+        environ = {"MSAAS_PORT": str(self._port), "MSAAS_THREADS": "16"} | environ
+        self.process = self.lab.start("web_main", **environ)
         if not wait_until(lambda: self.call("GET", "/healthz")[0] == 200, UP_SECONDS):
             raise Failed("the API did not come up: " + " | ".join(self.process.child.tail))
         self.statuses.clear()
+        return self.process
 
     def call(self, method: str, path: str, **more: Any) -> tuple[int, Any]:
         """Status and JSON body; (0, None) where the connection broke."""

@@ -121,9 +121,9 @@ def row_13(lab: Lab, scale: Scale) -> RowResult:
         result.claim(lab.storage.has_input(name), "the song was not stored before it was queued")
         result.claim(lab.queue.get(name) is None, "the song was queued")
         if retried:
+            api.start_again()
             api.post(body)
         api.process.kill()
-        lab.history.path.write_text("".join(_without_fuses(lab.history.path.read_text())))
     orphans = [name for name in lab.wishes if name not in lab.accepted]
     worker = lab.worker()
     result.claim(lab.until_ended(lab.accepted, 40), "songs are left that never ended")
@@ -135,11 +135,6 @@ def row_13(lab: Lab, scale: Scale) -> RowResult:
     result.claim(result.account.done == len(lab.accepted), "a retried song was not published")
     result.notes.append(f"{len(orphans)} orphans swept")
     return result
-
-
-def _without_fuses(text: str) -> list[str]:
-    """The next API has a fuse of its own."""
-    return [line.replace('"what": "fuse"', '"what": "spent fuse"') for line in text.splitlines(keepends=True)]
 
 
 def _sweep_orphans(lab: Lab, result: RowResult, orphans: list[str]) -> None:

@@ -23,11 +23,10 @@ def stub_probe(_path: Path) -> Probe:
 
 class StubServer(Server):
     def load(self) -> Flask:
-        history = History(Path(os.environ["CHAOS_HISTORY"]))
         app = create_app(self.settings, probe=stub_probe)
         plan = parse_plan(os.environ.get("CHAOS_PLAN", ""))
-        if plan and not history.read("fuse"):  # gunicorn starts a killed worker anew: once is enough
-            Arms(history).arm(plan[0])
+        if plan:
+            Arms(History(Path(os.environ["CHAOS_HISTORY"]))).arm(plan[0])
         return app
 
 

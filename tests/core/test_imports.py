@@ -8,7 +8,7 @@ import pytest
 
 SRC = Path(__file__).parents[2] / "src" / "msaas"
 HEAVY = {"torch", "demucs"}
-SERVERS = {"redis", "minio", "flask", "werkzeug", "gunicorn"}
+SERVERS = {"redis", "minio", "flask", "werkzeug", "uvicorn"}
 JOB_KNOWERS = {"msaas.jobs", "msaas.queue", "msaas.storage", "msaas.web", "msaas.worker", "msaas.housekeeping"}
 
 # folder or module ▸ what it must never reach, directly
@@ -16,9 +16,9 @@ FORBIDDEN = {
     "web": HEAVY | {"msaas.separation", "msaas.worker", "msaas.local"},
     "audio": HEAVY | SERVERS | JOB_KNOWERS | {"msaas.separation"},
     "separation": SERVERS | JOB_KNOWERS,
-    "worker": {"flask", "werkzeug", "gunicorn", "msaas.web", "msaas.local"},
+    "worker": {"flask", "werkzeug", "uvicorn", "msaas.web", "msaas.local"},
     "callbacks": HEAVY
-    | {"flask", "werkzeug", "gunicorn", "minio", "msaas.web", "msaas.worker", "msaas.storage", "msaas.housekeeping"},
+    | {"flask", "werkzeug", "uvicorn", "minio", "msaas.web", "msaas.worker", "msaas.storage", "msaas.housekeeping"},
     "access": HEAVY | {"minio", "msaas.storage", "msaas.separation", "msaas.worker", "msaas.local"},
     "queue": HEAVY | {"flask", "werkzeug", "minio", "msaas.web", "msaas.worker", "msaas.storage"},
     "storage.py": HEAVY | {"flask", "werkzeug", "redis", "msaas.queue", "msaas.web", "msaas.worker"},

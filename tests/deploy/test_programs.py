@@ -35,7 +35,7 @@ from tests.deploy.conftest import (
 
 GRACE_MARGIN_SECONDS = 20
 LOOKED_AT_ONCE = 4  # msaas.web.services' probe_gate
-REST_BYTES = 200 << 20  # gunicorn's two processes, measured at 113 MiB
+REST_BYTES = 200 << 20  # the API's process and the one that probes fork from
 LONGEST_GRACE_SECONDS = 600  # what autoscalers and spot nodes allow at most
 
 

@@ -16,12 +16,10 @@ from tests.hostile.table import ACCEPTED, ANY, FILENAMES, ROWS, Row
 
 @pytest.mark.parametrize("row", ROWS, ids=[row.claim for row in ROWS])
 def test_hostile_upload(row: Row, service, storage, queue, tmp_path):
-    workers = service.workers()
     answer = service.post(row.make())
     body = answer.json()
     assert (answer.status_code, body.get("code", "")) == row.answer, body
-    assert service.workers() == workers, "a server process died of it"
-    assert service.alive()
+    assert service.alive(), "the server died of it"
     if row.answer == ACCEPTED:
         song = tmp_path / "song"
         storage.fetch_input(body["songhash"], song)

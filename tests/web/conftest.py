@@ -1,4 +1,4 @@
-"""The API on the real queue and storage: in this process for most tests, under gunicorn where the wire matters."""
+"""The API on the real queue and storage: in this process for most tests, as it runs where the wire matters."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def done(client: FlaskClient, player: Player, song: bytes) -> str:
     return str(posted.json["songhash"])
 
 
-# --- under gunicorn
+# --- as it runs
 
 
 @dataclass
@@ -131,13 +131,9 @@ class Live:
     log: Path
     scratch: Path
 
-    def children(self) -> list[int]:
-        text = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text()
-        return [int(pid) for pid in text.split()]
-
     def peak_bytes(self) -> int:
-        """Largest resident set of the process that answers, so far."""
-        status = Path(f"/proc/{self.children()[0]}/status").read_text()
+        """Largest resident set of the API's process, so far."""
+        status = Path(f"/proc/{self.pid}/status").read_text()
         return int(status.split("VmHWM:")[1].split()[0]) * 1024
 
 

@@ -1,4 +1,4 @@
-"""The API as it runs: gunicorn, real sockets, clients that stop halfway."""
+"""The API as it runs: a process of its own, real sockets, clients that stop halfway."""
 
 from __future__ import annotations
 

@@ -126,6 +126,7 @@ def test_every_code_that_a_caller_may_meet_is_explained():
 
 def test_every_code_belongs_to_a_call_or_to_all_of_them(spec):
     everywhere = {"not_found", "method_not_allowed", "unavailable", "object_missing"}
+    everywhere |= {"headers_too_late", "headers_too_large", "uri_too_long"}
     found = set(re.findall(r"- `(\w+)`: ", str(spec["paths"])))
     assert set(PROBLEM_CODES) - found == everywhere
 

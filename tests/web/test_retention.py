@@ -198,7 +198,7 @@ def live_environ(live_environ):
     return live_environ | {"MSAAS_RETENTION_HOURS": str(HOURS)}
 
 
-def test_a_download_under_gunicorn_outlasts_the_sweep(live, player, storage, queue, redis, sweep, tmp_path):
+def test_a_live_download_outlasts_the_sweep(live, player, storage, queue, redis, sweep, tmp_path):
     base = live.url
     songhash = requests.post(f"{base}/apiv1/separate", data=song_bytes(), timeout=60).json()["songhash"]
     claim = queue.claim("w")

@@ -255,7 +255,7 @@ def test_a_form_cut_short_or_without_its_boundary_is_refused(client, scratch):
 # --- too much
 
 
-CHUNKED = {"HTTP_TRANSFER_ENCODING": "chunked", "wsgi.input_terminated": True}  # as gunicorn has it
+CHUNKED = {"HTTP_TRANSFER_ENCODING": "chunked", "wsgi.input_terminated": True}  # as WSGI servers have it
 
 
 class Unreadable(io.BytesIO):

@@ -131,7 +131,7 @@ def _inherited(environ: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-_helpers: dict[int, _Helper] = {}  # by process id: gunicorn forks its workers, and a lock must not cross a fork
+_helpers: dict[int, _Helper] = {}  # by process id: a lock must not cross a fork
 
 
 def mine() -> _Helper:

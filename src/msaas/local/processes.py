@@ -3,7 +3,7 @@
 Each child has its own session, so that a Ctrl-C in the terminal reaches us alone and we stop them in order. A parent
 that is killed outright cannot stop anything, so two things do it instead: the kernel's parent-death signal kills the
 child itself (Linux), and a warden, one small process holding the other end of a pipe, kills the child's whole group
-(gunicorn's workers, the separation process) when that pipe closes.
+(the process that probes fork from, the separation process) when that pipe closes.
 """
 
 from __future__ import annotations

@@ -31,7 +31,6 @@ from msaas.web import (
     tracks,
     waveforms,
 )
-from msaas.web.body import set_idle_timeout
 from msaas.web.services import EXTENSION, Services
 
 log = logging.getLogger(__name__)
@@ -78,7 +77,6 @@ def create_app(
 
 def _begin() -> None:
     g.began = time.monotonic()
-    set_idle_timeout(request)
 
 
 def _finish(response: Response) -> Response:

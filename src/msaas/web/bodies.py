@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any, NoReturn
 
 from flask import Request
@@ -36,6 +37,17 @@ HINT = (
 )
 
 
+RECEIVED = "msaas.received"  # where the environ has the body that the server has received already
+
+
+class Kind(Enum):
+    """Of a body; the value is for people."""
+
+    RAW = "bare file"
+    JSON = "JSON body"
+    FORM = "form"
+
+
 @dataclass(frozen=True)
 class Upload:
     """A song on this machine's disk, and what came with it: options and `callback`, unchecked."""
@@ -46,45 +58,66 @@ class Upload:
 
 @contextmanager
 def received(request: Request, services: Services) -> Iterator[Upload]:
-    """Takes in the request's song. Its file is gone when the block ends, however it ends."""
+    """The request's song, its body received already or now. Its file is gone when the block ends, however it ends."""
     with ExitStack() as files:
-        song, given = _receive(request, services, files)
+        body = request.environ.get(RECEIVED)
+        if body is None:
+            body = expected(request, services)
+            files.callback(body.close)
+            body.read_from(request)
+        song, given = _take_apart(request, services, body, files)
         if song.size == 0:
             raise BadRequest("the song is empty: it has 0 bytes", code="empty_file")
         song.seek(0)
         yield Upload(song, given)
 
 
-def _receive(request: Request, services: Services, files: ExitStack) -> tuple[Spool, dict[str, Any]]:
+def expected(request: Request, services: Services) -> Body:
+    """An empty Body of the request's kind. Raises what refuses the request unread: UnsupportedBody, UploadTooLarge,
+    InvalidOption, ScratchFull."""
+    kind = _kind(request)
+    if kind is not Kind.RAW:
+        _refuse_query(request, f"the {kind.value}")
+    settings = services.settings
+    limit = _limit_bytes(kind, settings.max_upload_bytes)
+    body = Body(request.content_length, limit, settings.max_upload_bytes)
+    # a bare file is the song itself: hashed as it comes, it need not be read again
+    make = Spool if kind is Kind.RAW else Scratch
+    return body.put_into(make(settings.scratch_dir, limit))
+
+
+def _kind(request: Request) -> Kind:
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise UnsupportedBody("compressed bodies (Content-Encoding) are not read; send the song as it is")
     kind = request.mimetype
     if kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json")):
-        return _receive_json(request, services, files)
+        return Kind.JSON
     if kind == "multipart/form-data":
-        return _receive_form(request, services, files)
+        return Kind.FORM
     # `curl -T` names no type at all
     if not kind or kind in RAW_TYPES or kind.startswith(RAW_FAMILIES):
-        return _receive_raw(request, services, files)
+        return Kind.RAW
     raise UnsupportedBody(f"{kind[:80]!r} is no body a song comes in; " + HINT.format(url=request.base_url))
+
+
+def _limit_bytes(kind: Kind, song_limit_bytes: int) -> int:
+    if kind is Kind.JSON:
+        return json_limit_bytes(song_limit_bytes)
+    return song_limit_bytes + (FORM_FIELDS_BYTES if kind is Kind.FORM else 0)
+
+
+def _take_apart(request: Request, services: Services, body: Body, files: ExitStack) -> tuple[Spool, dict[str, Any]]:
+    if isinstance(body.scratch, Spool):
+        return body.scratch, _with_callback(_flat(request.args))
+    if _kind(request) is Kind.JSON:
+        return _song_of_json(services, body, files)
+    return _song_of_form(request, services, body, files)
 
 
 def _new_song(services: Services, files: ExitStack) -> Spool:
     spool = Spool(services.settings.scratch_dir, services.settings.max_upload_bytes)
     files.callback(spool.close)
     return spool
-
-
-# --- the bare file
-
-
-def _receive_raw(request: Request, services: Services, files: ExitStack) -> tuple[Spool, dict[str, Any]]:
-    limit = services.settings.max_upload_bytes
-    body = Body(request, limit, limit)
-    song = _new_song(services, files)
-    for piece in body:
-        song.write(piece)
-    return song, _with_callback(_flat(request.args))
 
 
 # --- JSON
@@ -95,28 +128,20 @@ def json_limit_bytes(song_limit_bytes: int) -> int:
     return song_limit_bytes * 4 * 11 // 30 + REST_LIMIT_BYTES
 
 
-def _receive_json(request: Request, services: Services, files: ExitStack) -> tuple[Spool, dict[str, Any]]:
-    _refuse_query(request, "the JSON body")
-    limit = json_limit_bytes(services.settings.max_upload_bytes)
-    body = Body(request, limit, services.settings.max_upload_bytes)
-    with Scratch(services.settings.scratch_dir, limit) as text:
-        for piece in body:
-            text.write(piece)
-        text.seek(0)
-        given, where = take_apart(text.file)
-        song = _new_song(services, files)
-        with services.base64_gate.place(caller().account):
-            decode_song(text.file, where, song.write)
+def _song_of_json(services: Services, body: Body, files: ExitStack) -> tuple[Spool, dict[str, Any]]:
+    text = body.scratch
+    given, where = take_apart(text.file)
+    song = _new_song(services, files)
+    with services.base64_gate.place(caller().account):
+        decode_song(text.file, where, song.write)
+    text.close()  # half of the disk that the request takes
     return song, given
 
 
 # --- multipart
 
 
-def _receive_form(request: Request, services: Services, files: ExitStack) -> tuple[Spool, dict[str, Any]]:
-    _refuse_query(request, "the form")
-    limit = services.settings.max_upload_bytes
-    body = Body(request, limit + FORM_FIELDS_BYTES, limit)
+def _song_of_form(request: Request, services: Services, body: Body, files: ExitStack) -> tuple[Spool, dict[str, Any]]:
     form = _read_form(request, body, lambda: _new_song(services, files))
     for name in form.files:
         if name != "file":
@@ -126,13 +151,14 @@ def _receive_form(request: Request, services: Services, files: ExitStack) -> tup
         raise BadRequest(f"the form has {len(songs)} files; a request takes one song", code="bad_multipart")
     if not songs:
         _refuse_fileless(form.fields)
+    body.close()
     return songs[0], _with_callback(_flat(form.fields))
 
 
 def _read_form(request: Request, body: Body, new_song: Callable[[], Spool]) -> Form[Spool]:
     boundary = request.mimetype_params.get("boundary", "")
     try:
-        return read_form(body.read, boundary, new_song, field_bytes=FORM_FIELDS_BYTES, parts=FORM_PARTS)
+        return read_form(body.scratch.file.read, boundary, new_song, field_bytes=FORM_FIELDS_BYTES, parts=FORM_PARTS)
     except ValueError as error:
         raise BadRequest(f"the form cannot be read: {error}", code="bad_multipart") from error
     except RequestEntityTooLarge as error:

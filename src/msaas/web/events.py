@@ -25,6 +25,7 @@ POLL_SECONDS = 0.5
 KEEP_ALIVE_SECONDS = 10
 RETRY_MS = 2000
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}  # nginx would hold events back
+PACED = "msaas.paced"  # in the environ of a server that pauses streams itself
 # what changes by itself as time goes on is no event
 _UNEVENTFUL = frozenset({"eta_seconds"})
 
@@ -49,10 +50,20 @@ def get_events(songhash: str) -> Response:
     if job.state.ended and request.headers.get("Last-Event-ID", "").startswith(f"{job.state}-"):
         return Response(status=204)  # it has seen the end: browsers reconnect for ever unless told so
     place = parts.events_gate.enter(caller().account)
-    stream = job_events(parts, job, revoked=place.revoked)
-    response = Response(stream, mimetype="text/event-stream", headers=HEADERS)
+    response = EventStream(_looks(parts, job, revoked=place.revoked), parts.stopping)
     response.call_on_close(lambda: parts.events_gate.leave(place))  # unlike the generator's end, always reached
     return response
+
+
+class EventStream(Response):
+    """`pause_seconds` tells a server that waits without a thread how long each pause is to be; under any other WSGI
+    server the pauses are slept through."""
+
+    pause_seconds = POLL_SECONDS
+
+    def __init__(self, looks: Iterator[str], stopping: threading.Event) -> None:
+        super().__init__(mimetype="text/event-stream", headers=HEADERS)
+        self.response = looks if PACED in request.environ else _slept(looks, POLL_SECONDS, stopping)
 
 
 def job_events(
@@ -63,8 +74,31 @@ def job_events(
     keep_alive_seconds: float = KEEP_ALIVE_SECONDS,
     revoked: threading.Event | None = None,
 ) -> Iterator[str]:
-    """The stream's text. It ends after an end state, where the record is deleted, when the server stops, and when
-    `revoked` is set, because another caller needs its place."""
+    """The stream's text, sleeping between looks."""
+    looks = _looks(parts, job, keep_alive_seconds=keep_alive_seconds, revoked=revoked)
+    return _slept(looks, poll_seconds, parts.stopping)
+
+
+def _slept(looks: Iterator[str], pause_seconds: float, stopping: threading.Event) -> Iterator[str]:
+    for text in looks:
+        if text:
+            yield text
+        else:
+            stopping.wait(pause_seconds)
+
+
+def _looks(
+    parts: Services,
+    job: Job | None,
+    *,
+    keep_alive_seconds: float = KEEP_ALIVE_SECONDS,
+    revoked: threading.Event | None = None,
+) -> Iterator[str]:
+    """What is to be sent, and an empty text after each look: now is the time for a pause.
+
+    It ends after an end state, where the record is deleted, when the server stops, and when `revoked` is set, because
+    another caller needs its place.
+    """
     yield f"retry: {RETRY_MS}\n\n"
     songhash = job.songhash if job else ""
     told: dict[str, Any] = {}
@@ -80,7 +114,10 @@ def job_events(
         if text:
             spoke_at = time.monotonic()
             yield text
-        if (view and job.state.ended) or parts.stopping.wait(poll_seconds) or (revoked and revoked.is_set()):
+        if view and job.state.ended:
+            return
+        yield ""
+        if parts.stopping.is_set() or (revoked and revoked.is_set()):
             return
         job = _again(parts, songhash, job)
     yield "event: gone\ndata: {}\n\n"

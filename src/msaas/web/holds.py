@@ -10,7 +10,7 @@ from msaas.errors import Busy, NotFound, QueueUnavailable
 from msaas.settings import Settings
 from msaas.web.services import Services
 
-# Longer than storing a song takes, and than a reader may let a chunk wait (body.IDLE_SECONDS).
+# Longer than storing a song takes, and than a reader may let a chunk wait (MSAAS_SLOW_CLIENT_SECONDS, 300 at most).
 HOLD_SECONDS = 600.0
 SHORTEST_HOLD_SECONDS = 60.0
 POLL_SECONDS = 0.05

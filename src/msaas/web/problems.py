@@ -11,7 +11,6 @@ from werkzeug.exceptions import HTTPException
 
 from msaas.access.gate import note_refusal, shown_method, shown_path
 from msaas.errors import PROBLEM_CODES, BadRequest, MSaaSError, ScratchFull
-from msaas.web.body import linger
 
 log = logging.getLogger(__name__)
 
@@ -56,13 +55,13 @@ def _from_ours(error: MSaaSError) -> Response:
         if error.status >= 500:  # of quotas the gate tells
             log.warning("refused for now code=%s reason=%s", error.code, error)
         return _retry(error.status, error.code, error.detail, error.retry_after_seconds)
-    return linger(request, problem(error.status, error.code, error.detail, **getattr(error, "extra", {})))
+    return problem(error.status, error.code, error.detail, **getattr(error, "extra", {}))
 
 
 def _retry(status: int, code: str, detail: str, seconds: int) -> Response:
     response = problem(status, code, detail)
     response.headers["Retry-After"] = str(seconds)
-    return linger(request, response)
+    return response
 
 
 def from_werkzeug(error: HTTPException) -> Response:
@@ -73,7 +72,7 @@ def from_werkzeug(error: HTTPException) -> Response:
     for name, value in error.get_headers():
         if name.lower() != "content-type":
             response.headers[name] = value
-    return linger(request, response)
+    return response
 
 
 def _code_of(error: HTTPException) -> str:
@@ -86,4 +85,4 @@ def _code_of(error: HTTPException) -> str:
 
 def from_unexpected(error: Exception) -> Response:
     log.error("unexpected error method=%s path=%r", shown_method(), shown_path(), exc_info=error)
-    return linger(request, problem(500, "internal_error", UNEXPECTED))
+    return problem(500, "internal_error", UNEXPECTED)

@@ -15,7 +15,8 @@ from msaas.errors import AudioError, InvalidOption, NotFound, QueueFull
 from msaas.jobs import OPTION_NAMES, Job, Options, State, record_json, songhash
 from msaas.queue import NO_CALLBACK
 from msaas.settings import Settings
-from msaas.web.bodies import Upload, received
+from msaas.web.bodies import Upload, expected, received
+from msaas.web.body import Body
 from msaas.web.callback import parse_callback
 from msaas.web.holds import hold_for_posting
 from msaas.web.openapi import Answer, as_json, documented, query
@@ -59,6 +60,7 @@ SONGS = ("get_job", "get_events", "get_links", "get_stems", "get_waveforms", "ca
     },
     problems={
         400: ["bad_request", *BODY_CODES, "upload_cut_short"],
+        408: ["client_too_slow"],
         409: ["conflict"],
         413: ["upload_too_large"],
         415: ["unsupported_body"],
@@ -73,6 +75,14 @@ def separate() -> Response:
     with received(request, parts) as upload:
         options, callback = parse_given(upload.given, parts.settings)
         return _accept(parts, upload, options, callback)
+
+
+def _expect_song() -> Body:
+    return expected(request, services())
+
+
+# endpoint ▸ what makes the place for its body, where that is received before the call
+RECEIVERS = {"separate.separate": _expect_song}
 
 
 def parse_given(given: dict[str, Any], settings: Settings) -> tuple[Options, Posting | None]:

@@ -1,19 +1,18 @@
-"""The API under gunicorn: one process, many threads, housekeeping beside them. `python -m msaas.web` starts it."""
+"""The API under uvicorn: one process, housekeeping beside it. `python -m msaas.web` starts it."""
 
 from __future__ import annotations
 
 import logging
 import os
-import signal
+import resource
 import socket
 import sys
+from contextlib import suppress
+from functools import partial
 from types import FrameType
-from typing import Any
 
+import uvicorn
 from flask import Flask
-from gunicorn.app.base import BaseApplication
-from gunicorn.glogging import Logger
-from gunicorn.http import wsgi
 
 from msaas import logs
 from msaas.audio import helper, selfcheck
@@ -24,7 +23,11 @@ from msaas.log_shipping import ship_logs
 from msaas.scratch import check_writable
 from msaas.settings import Settings
 from msaas.web.app import create_app
+from msaas.web.front.app import Front
+from msaas.web.front.limits import KEEP_ALIVE_SECONDS
+from msaas.web.front.protocol import HttpProtocol
 from msaas.web.metrics import meters_of
+from msaas.web.separate import RECEIVERS
 from msaas.web.services import EXTENSION, Services
 from msaas.web.spool import sweep
 
@@ -32,7 +35,8 @@ log = logging.getLogger(__name__)
 
 # The local stack ends within 30 s; requests in flight get most of it.
 GRACEFUL_SECONDS = 20
-BACKLOG = 512
+BACKLOG = 2048  # the kernel has a limit of its own, net.core.somaxconn
+FILES_BESIDES = 256  # Redis, the store, logs, libraries
 
 
 def main() -> int:
@@ -73,79 +77,96 @@ def _reason(error: OSError) -> str:
     return (error.strerror or str(error)).partition(" (while attempting")[0]
 
 
-class Server(BaseApplication):  # type: ignore[misc]
-    """gunicorn, told in code. The app is made in the worker process, after the fork: so are its connections."""
+class Server:
+    """One process: an event loop for the connections, threads for the Flask app, housekeeping beside them."""
 
     def __init__(self, settings: Settings, listener: socket.socket) -> None:
         self.settings, self.listener = settings, listener
         self.housekeeper: Housekeeper | None = None
-        super().__init__()
-
-    def load_config(self) -> None:
-        wsgi.SERVER = "msaas"  # the Server header: which software this is, and how old, is nobody's business
-        wanted = {
-            "bind": f"fd://{self.listener.detach()}",  # gunicorn closes it
-            "worker_class": "gthread",
-            "workers": 1,
-            "threads": self.settings.threads,
-            "graceful_timeout": GRACEFUL_SECONDS,
-            "logger_class": RootLogger,
-            "control_socket_disable": True,
-            "post_worker_init": self.begin,
-            "worker_exit": self.end,
-        }
-        for name, value in wanted.items():
-            if name in self.cfg.settings:  # the control socket is known to newer gunicorns only
-                self.cfg.set(name, value)
 
     def load(self) -> Flask:
         return create_app(self.settings)
 
-    def begin(self, worker: Any) -> None:
-        parts = services_of(worker.wsgi)
+    def run(self) -> None:
+        """Serves until a signal, then for as long as requests under way take, GRACEFUL_SECONDS at most."""
+        app = self.load()
+        parts, meters = services_of(app), meters_of(app)
+        self.begin(app)
+        front = Front(app, self.settings, RECEIVERS, dropped=meters.note_dropped, answered_alive=meters.note_alive)
+        raise_file_limit(front.limits.connections)
+        try:
+            front.load()
+            _Uvicorn(front, parts).run(sockets=[self.listener])
+        finally:
+            front.stop()
+            self.end()
+
+    def begin(self, app: Flask) -> None:
+        parts = services_of(app)
         ship_logs(self.settings, "rest")
         if strays := sweep(self.settings.scratch_dir):
             log.info("swept uploads of a killed server files=%d", strays)
-        told = meters_of(worker.wsgi).called_back
+        told = meters_of(app).called_back
         callbacks = Sender.from_settings(self.settings, parts.queue.redis, told=told)
         retention_seconds = self.settings.retention_hours * 3600
         self.housekeeper = Housekeeper(
             parts.queue, parts.storage, callbacks=callbacks, retention_seconds=retention_seconds
         )
         self.housekeeper.start()
-        end_streams_on_sigterm(parts)
 
-    def end(self, _arbiter: Any, _worker: Any) -> None:
+    def end(self) -> None:
         if self.housekeeper is not None:
             self.housekeeper.stop()
+
+
+class _Uvicorn(uvicorn.Server):
+    """uvicorn, told in code, with our protocol for its connections. The same signal twice means what it means once:
+    make's process group and make itself pass it on."""
+
+    def __init__(self, front: Front, parts: Services) -> None:
+        self._front, self._parts = front, parts
+        logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
+        protocol = partial(HttpProtocol, limits=front.limits, connections=front.connections)
+        config = uvicorn.Config(
+            front,
+            http=protocol,  # type: ignore[arg-type]
+            loop="asyncio",
+            ws="none",
+            lifespan="off",
+            interface="asgi3",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,  # msaas.web.front.environ reads them, for as many proxies as are trusted
+            server_header=False,
+            headers=[("server", "msaas")],  # which software this is, and how old, is nobody's business
+            backlog=BACKLOG,
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
+            timeout_graceful_shutdown=GRACEFUL_SECONDS,
+        )
+        super().__init__(config)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - uvicorn's signature
+        # event streams end by themselves only with their job: without this each stop would take the whole grace
+        self._parts.stopping.set()
+        self.should_exit = True
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._front.stop_streams()
+        await super().shutdown(sockets)
+
+
+def raise_file_limit(connections: int) -> None:
+    """A connection takes a file, its upload or download another."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 2 * connections + FILES_BESIDES
+    if hard != resource.RLIM_INFINITY:
+        wanted = min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with suppress(ValueError, OSError):  # macOS allows less than it says
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def services_of(app: Flask) -> Services:
     found = app.extensions[EXTENSION]
     assert isinstance(found, Services)  # noqa: S101 - tells mypy
     return found
-
-
-def end_streams_on_sigterm(parts: Services) -> None:
-    """Event streams end by themselves only with their job: without this each stop would take the whole grace."""
-    gunicorns = signal.getsignal(signal.SIGTERM)
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        parts.stopping.set()
-        if callable(gunicorns):
-            gunicorns(number, frame)
-
-    signal.signal(signal.SIGTERM, stop)
-
-
-class RootLogger(Logger):  # type: ignore[misc]
-    """gunicorn's lines through our own handler, in our own format."""
-
-    def setup(self, cfg: Any) -> None:
-        self.error_log.propagate = True
-        self.error_log.setLevel(logging.WARNING)
-        self.access_log.disabled = True
-        self.cfg = cfg
-
-    def reopen_files(self) -> None:
-        """It has none."""

@@ -180,7 +180,7 @@ class Settings:
     )
     max_requests_per_caller: int = _setting(
         "MSAAS_MAX_REQUESTS_PER_CALLER",
-        "256",
+        "128",
         _number(int, 1, 100_000),
         "requests",
         "under way at once of a key (without keys: an address), event streams apart",

@@ -26,10 +26,11 @@ class Callers:
     def __init__(self, most: int) -> None:
         self.most = most
         self._transfers: dict[str, dict[Transfer, None]] = {}
+        self._none_before: dict[str, float] = {}  # nobody can have become too slow before then
 
     def enter(self, caller: str, transfer: Transfer, now: float) -> bool:
         mine = self._transfers.setdefault(caller, {})
-        if len(mine) >= self.most and not self._drop_slowest(mine, now):
+        if len(mine) >= self.most and not self._drop_slowest(caller, mine, now):
             return False
         mine[transfer] = None
         return True
@@ -40,10 +41,15 @@ class Callers:
         mine.pop(transfer, None)
         if not mine:
             self._transfers.pop(caller, None)
+            self._none_before.pop(caller, None)
 
-    def _drop_slowest(self, mine: dict[Transfer, None], now: float) -> bool:
+    def _drop_slowest(self, caller: str, mine: dict[Transfer, None], now: float) -> bool:
+        if now < self._none_before.get(caller, 0):
+            return False
         slowest = min(mine, key=lambda one: one.pace.share_left(now))
-        if slowest.pace.share_left(now) > KEEPS_UP:
+        spare_share = slowest.pace.share_left(now) - KEEPS_UP
+        if spare_share > 0:
+            self._none_before[caller] = now + spare_share * slowest.pace.window_seconds
             return False
         del mine[slowest]
         slowest.drop()

@@ -31,7 +31,7 @@ class Limits:
     header_seconds: float = 10.0
     slow_seconds: float = 120.0
     slow_bytes_per_second: float = 4000.0
-    requests: int = 256
+    requests: int = 128
 
     @property
     def threads_per_caller(self) -> int:

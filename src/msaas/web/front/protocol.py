@@ -8,6 +8,8 @@ uvicorn has no limit on how long a request's headers may take, nor on their size
 from __future__ import annotations
 
 import asyncio
+import socket
+import sys
 from asyncio.events import TimerHandle
 from contextlib import suppress
 from http import HTTPStatus
@@ -33,6 +35,10 @@ EXTENSION = "msaas.connection"  # where the scope has the connection
 # Chunks of one byte come as six on the wire. Real clients send kilobytes a chunk; a stream of small ones is told apart
 # from a few by its length.
 CHUNK_OVERHEAD, CHUNK_OVERHEAD_BYTES = 3, 64_000
+
+
+READ_BYTES, UNSENT_BYTES = 64 * 1024, 128 * 1024
+TCP_NOTSENT_LOWAT = 25  # linux/tcp.h; the socket module has it from Python 3.12 on
 
 
 class HeadRefused(Exception):
@@ -72,8 +78,7 @@ class HttpProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self.address = self.client[0] if self.client else ""
-        # `drained` is to mean that the kernel has all of it
-        transport.set_write_buffer_limits(high=0)
+        bound_buffers(transport)
         self._arm_head_timer()
         self.register.add(self)
 
@@ -255,6 +260,17 @@ class HttpProtocol(HttpToolsProtocol):
         self._parting_bytes += received
         if self._parting_bytes > PARTING_BYTES:
             self.transport.abort()
+
+
+def bound_buffers(transport: asyncio.Transport) -> None:
+    """What a connection may hold of memory, here and in the kernel, and what one turn of the event loop reads of it."""
+    transport.set_write_buffer_limits(high=0)  # so that `drained` means that the kernel has all of it
+    if hasattr(transport, "max_size"):
+        transport.max_size = READ_BYTES
+    wire = transport.get_extra_info("socket")
+    if sys.platform == "linux" and wire is not None:
+        # without it, a client that reads nothing has megabytes waiting for it in the kernel
+        wire.setsockopt(socket.IPPROTO_TCP, TCP_NOTSENT_LOWAT, UNSENT_BYTES)
 
 
 def connection_of(scope: Any) -> tuple[HttpProtocol, Any]:

@@ -164,6 +164,7 @@ def live_environ(valkey: Valkey, s3: Weed, tmp_path_factory: pytest.TempPathFact
         "MINIO_SECRET_KEY": s3.keys.secret,
         "MSAAS_PORT": str(free_port()),
         "MSAAS_THREADS": "8",
+        "MSAAS_MAX_CONNECTIONS": "32",  # so that four event streams are all
         "MSAAS_SCRATCH_DIR": str(tmp_path_factory.mktemp("scratch")),
         "MSAAS_MAX_UPLOAD_BYTES": "40000000",
         "MSAAS_MODEL": "htdemucs_mini",

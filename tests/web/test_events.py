@@ -102,7 +102,7 @@ def test_a_server_that_stops_ends_its_streams(client, parts):
 
 
 def test_streams_beyond_half_the_threads_are_refused_and_every_place_comes_free(make_app):
-    app = make_app(threads=4)
+    app = make_app(max_connections=16)
     client = app.test_client()
     url = f"/apiv1/jobs/{post(client)}/events"
     for _ in range(3):  # opened and left unread, read a little, asked by HEAD: each gives its place back
@@ -116,7 +116,7 @@ def test_streams_beyond_half_the_threads_are_refused_and_every_place_comes_free(
 
 
 def test_another_caller_gets_a_place_of_the_one_that_holds_them_all(make_app):
-    app = make_app(threads=8)
+    app = make_app(max_connections=32)
     url = f"/apiv1/jobs/{post(app.test_client())}/events"
 
     def open_stream(address):

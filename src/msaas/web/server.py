@@ -15,7 +15,7 @@ import uvicorn
 from flask import Flask
 
 from msaas import logs
-from msaas.audio import helper, selfcheck
+from msaas.audio import selfcheck
 from msaas.callbacks.sender import Sender
 from msaas.errors import SandboxError, SettingsError
 from msaas.housekeeping import Housekeeper
@@ -57,8 +57,6 @@ def main() -> int:
     except SandboxError as error:
         sys.stderr.write(f"msaas.web: {error}\n")
         return 2
-    finally:
-        helper.stop()  # gunicorn's worker process starts its own
     Server(settings, listener).run()
     return 0
 

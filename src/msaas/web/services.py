@@ -24,6 +24,7 @@ EXTENSION = "msaas"
 PROBE_TIMEOUT_SECONDS = 30
 BASE64_BODIES, BASE64_WAIT_SECONDS = 2, 10
 PROBES, PROBES_A_CALLER = 4, 2
+CONNECTIONS_A_STREAM = 8
 
 
 @dataclass
@@ -79,8 +80,8 @@ class Services:
                 wait_seconds=PROBE_TIMEOUT_SECONDS,
                 what="songs being looked at",
             ),
-            # a stream holds a thread as long as it lasts; half of them stay free for everything else
-            events_gate=StreamGate(settings.threads // 2, what="event streams"),
+            # a stream holds no thread, but a connection, and it looks at its job's record all the while
+            events_gate=StreamGate(settings.max_connections // CONNECTIONS_A_STREAM, what="event streams"),
         )
 
 

@@ -32,7 +32,7 @@ PIP_COMPILE := CUSTOM_COMPILE_COMMAND='make lock' $(BIN)/python -P -m piptools c
 COMPILE := $(PIP_COMPILE) --allow-unsafe --generate-hashes
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test test-all test-avx2 check lint types format bench bench-lengths bench-memory bench-load bench-growth bench-neighbours chaos chaos-mutants \
+.PHONY: help demo serve test test-all test-avx2 check lint types format bench bench-lengths bench-memory bench-load bench-growth bench-neighbours bench-abuse chaos chaos-mutants \
 	images manifests container-smoke cluster-smoke lock audit sbom fuzz hostile bench-uploads \
 	mini-train mini-eval clean
 
@@ -47,6 +47,7 @@ help:
 	@echo 'make bench-memory  peak memory of a short song and of a long one'
 	@echo 'make bench-load    posts, status and downloads a second      make bench-growth  with 100,000 jobs'
 	@echo 'make bench-neighbours  what one greedy caller does to another'
+	@echo 'make bench-abuse   twelve attacks by slow and greedy clients, and what others notice (AGAINST=older/src beside it)'
 	@echo 'make bench-uploads peak memory of the API under 20 large uploads'
 	@echo 'make fuzz          damaged songs for ten minutes (FUZZ_SECONDS, FUZZ_SEED)      make hostile   what each hostile song costs'
 	@echo 'make audit         known weaknesses of what the images hold      make sbom   what that is'
@@ -96,6 +97,9 @@ bench-lengths: .venv/stamp-bench
 
 bench-memory: .venv/stamp-dev
 	$(BIN)/python bench/memory.py
+
+bench-abuse: .venv/stamp-dev
+	$(BIN)/python bench/abuse.py $(if $(AGAINST),--against $(AGAINST))
 
 bench-load: .venv/stamp-dev
 	$(BIN)/python bench/load.py

@@ -82,11 +82,7 @@ class Front:
             "client": None,
             "headers": [(b"host", b"localhost")],
         }
-        exchange = Exchange(self.app, environ_of(scope, 0), {})
-        try:
-            self._alive = exchange.begin()
-        finally:
-            exchange.close()
+        self._alive = Exchange(self.app, environ_of(scope, 0), {}).begin()
 
     def stop_streams(self) -> None:
         for request in self.streams:

@@ -35,11 +35,11 @@ class Answer:
     whole: bytes | None = None
     chunks: Iterator[bytes] = field(default_factory=lambda: iter(()))
     pause_seconds: float | None = None
-    close: Callable[[], None] = lambda: None
+    close: Callable[[], None] | None = None  # work for a thread, too
 
 
 class Exchange:
-    """Each step blocks, and belongs into a thread. `close` is always called, once."""
+    """Each step blocks, and belongs into a thread. `close` is for one that ends without an answer."""
 
     def __init__(self, app: Flask, environ: Environ, receivers: Receivers) -> None:
         self._app, self.environ, self._receivers = app, environ, receivers
@@ -50,16 +50,23 @@ class Exchange:
     def begin(self) -> Answer | None:
         """The answer where the request has no body that is wanted, or is refused; None where `received` is to be
         filled first."""
-        return self._variables.run(self._begin)
+        answer = self._variables.run(self._begin)
+        if answer is not None:
+            self.close()
+        return answer
 
     def answer(self) -> Answer:
         """After the body has been received."""
         self.environ[RECEIVED] = self.received
-        return self._variables.run(self._answer, self._app.dispatch_request)
+        return self._last(self._app.dispatch_request)
 
     def fail(self, error: Exception) -> Answer:
         """The answer to a body that cannot be received."""
-        return self._variables.run(self._answer, partial(_raise, error))
+        return self._last(partial(_raise, error))
+
+    @property
+    def is_open(self) -> bool:
+        return self._context is not None
 
     def close(self) -> None:
         if self._context is not None:
@@ -67,6 +74,12 @@ class Exchange:
         if self.received is not None:
             self.received.close()
             self.received = None
+
+    def _last(self, step: Callable[[], Any]) -> Answer:
+        try:
+            return self._variables.run(self._answer, step)
+        finally:
+            self.close()
 
     # --- with the request's own variables
 
@@ -116,13 +129,15 @@ class Exchange:
 
         chunks = response(self.environ, start)
         status, headers = started
-        answer = Answer(int(status.split(" ", 1)[0]), _encoded(headers), close=response.close)
+        answer = Answer(int(status.split(" ", 1)[0]), _encoded(headers))
         if self.environ["REQUEST_METHOD"] == "HEAD" or answer.status in (204, 304):
             answer.whole = b""
         elif whole is not None:
             answer.whole = whole
         else:
-            answer.chunks, answer.pause_seconds, answer.close = iter(chunks), pause, getattr(chunks, "close", _nothing)
+            answer.chunks, answer.pause_seconds, answer.close = iter(chunks), pause, getattr(chunks, "close", None)
+            return answer
+        response.close()
         return answer
 
     def _pop(self) -> None:
@@ -140,7 +155,3 @@ def _raise(error: Exception) -> Any:
 
 def _ignore(_: bytes) -> None:
     """WSGI's write(), which nothing of ours calls."""
-
-
-def _nothing() -> None:
-    """There is nothing to close."""

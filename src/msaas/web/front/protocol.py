@@ -156,7 +156,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         if len(self.pipeline) >= MOST_PIPELINED:
-            raise HeadRefused(429, "too_many_pipelined", f"more than {MOST_PIPELINED} requests came ahead")
+            raise HeadRefused(400, "bad_request", f"more than {MOST_PIPELINED} requests came ahead")
         self._disarm_head_timer()
         self._in_head, self._head_bytes = False, 0
         self._wire_bytes = self._body_bytes = 0

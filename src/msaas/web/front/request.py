@@ -52,11 +52,13 @@ class Request:
             if answer is None:
                 answer = await self._receive_and_answer()
         finally:
-            await self._in_thread(self.exchange.close)
+            if self.exchange.is_open:
+                await self._in_thread(self.exchange.close)
         try:
             await self._send(answer)
         finally:
-            await self._in_thread(answer.close)
+            if answer.close is not None:
+                await self._in_thread(answer.close)
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         return await self.front.in_thread(self.caller, self.environ, work)

@@ -49,7 +49,7 @@ print(sum(block.shape[1] for block in IsolatedDecoder(Path(sys.argv[1]), sample_
 
 @pytest.fixture
 def folder(tmp_path):
-    """A working folder with a module for each name that the parts import, and of names that servers read settings from."""
+    """A working folder with a module for each name that the parts import, and for one that servers read."""
     for name in (*SHADOWS, "beside_the_songs", "gunicorn.conf"):
         (tmp_path / f"{name}.py").write_text(SHADOW)
     return tmp_path

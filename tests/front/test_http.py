@@ -171,7 +171,7 @@ def test_a_client_that_asks_first_with_too_much_is_refused_unread(patient):
 
 def test_a_wish_for_another_protocol_is_passed_over(patient):
     song = song_bytes(hertz=580)
-    upgrade = ("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAEAAEAAAAIAAAABAAMAAABk")
+    upgrade = ("Connection: Upgrade, HTTP2-Settings, close", "Upgrade: h2c", "HTTP2-Settings: AAEAAEAAAAIAAAABAAMAAABk")
     for lines, body, status in (
         (("GET /healthz HTTP/1.1", "Host: x"), b"", b"200"),
         ((*POST, f"Content-Length: {len(song)}"), song, b"202"),

@@ -67,6 +67,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._pieces: list[bytes] = []
         self._wire_bytes = self._body_bytes = 0
         self._parting_bytes: int | None = None
+        self._head_known = False  # the parser reads a head that was read before
         self._deaf = False  # what else comes on this connection is not read
 
     @property
@@ -127,8 +128,8 @@ class HttpProtocol(HttpToolsProtocol):
         self._unset_keepalive_if_required()
         try:
             self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade:  # the request stands, its wish does not: no other protocol is spoken here
-            self._deaf, self.cycle.keep_alive = True, False
+        except httptools.HttpParserUpgrade as upgrade:
+            self._pass_over_upgrade(data[upgrade.args[0] :])
         except httptools.HttpParserError as error:
             self._pieces = []
             if self.busy and not self.cycle.more_body and not isinstance(error.__context__, HeadRefused):
@@ -137,17 +138,38 @@ class HttpProtocol(HttpToolsProtocol):
                 return
             self._refuse(self._unreadable(error))
 
+    def _pass_over_upgrade(self, rest: bytes) -> None:
+        """No other protocol is spoken here, and the request stands without its wish (RFC 9110, 7.8).
+
+        The parser takes what follows the headers for that protocol, so another one reads on from there. Java's client
+        asks for HTTP/2 so with its first POST.
+        """
+        framing = [header for header in self.headers if header[0] in (b"content-length", b"transfer-encoding")]
+        self.cycle.more_body = True
+        self.cycle.message_event.clear()
+        self.parser = httptools.HttpRequestParser(self)
+        self._head_known = True
+        self.parser.feed_data(b"POST / HTTP/1.1\r\n" + b"".join(b"%s: %s\r\n" % header for header in framing) + b"\r\n")
+        self._head_known = False
+        self._feed(rest)
+
     def on_message_begin(self) -> None:
+        if self._head_known:
+            return
         super().on_message_begin()
         self._in_head = True
         self.scope["extensions"] = {EXTENSION: {"connection": self}}
 
     def on_url(self, url: bytes) -> None:
+        if self._head_known:
+            return
         super().on_url(url)
         if len(self.url) > LONGEST_TARGET_BYTES:
             raise HeadRefused(414, "uri_too_long", f"the address has more than {LONGEST_TARGET_BYTES} bytes")
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        if self._head_known:
+            return
         super().on_header(name, value)
         if len(self.headers) > MOST_HEADERS:
             raise HeadRefused(431, "headers_too_large", f"the request has more than {MOST_HEADERS} headers")
@@ -155,6 +177,8 @@ class HttpProtocol(HttpToolsProtocol):
             raise _head_too_large()
 
     def on_headers_complete(self) -> None:
+        if self._head_known:
+            return
         if len(self.pipeline) >= MOST_PIPELINED:
             raise HeadRefused(400, "bad_request", f"more than {MOST_PIPELINED} requests came ahead")
         self._disarm_head_timer()

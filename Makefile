@@ -100,6 +100,7 @@ bench-memory: .venv/stamp-dev
 
 bench-abuse: .venv/stamp-dev
 	$(BIN)/python bench/abuse.py $(if $(AGAINST),--against $(AGAINST))
+	PYTHONPATH=. $(BIN)/python bench/neighbours.py
 
 bench-load: .venv/stamp-dev
 	$(BIN)/python bench/load.py

@@ -44,7 +44,7 @@ LONGEST_WAIT_SECONDS = 90.0
 REPOSTS, DATA_BYTES = 4000, 16_000
 PROBING_CLIENTS, EDITS = 40, 2_000_000
 LYING_SONGS, SONG_SECONDS, AUDIO_LIMIT_MINUTES = 40, 60, 10
-STREAMS = 24
+STREAMS, CONNECTIONS = 24, 128  # places for 16 streams
 GREEDY_SONGS, MODEST_SONGS = 200, 5
 
 
@@ -292,7 +292,7 @@ def lying_song(folder: Path, number: int) -> bytes:
 
 
 def _streams() -> Iterator[str]:
-    with _callers() as callers, ExitStack() as ends:
+    with _callers(MSAAS_MAX_CONNECTIONS=str(CONNECTIONS)) as callers, ExitStack() as ends:
         own = {who: callers.post(who)[1]["songhash"] for who in (GREEDY, MODEST)}
         got = Counter(_stream(callers, ends, GREEDY, own[GREEDY]) for _ in range(STREAMS))
         time.sleep(1)

@@ -23,9 +23,12 @@ MSaaSError
 ├── Unavailable             503  passes by itself: worth another try
 │   ├── QueueUnavailable         Redis is away
 │   ├── StorageUnavailable       the object store is away
-│   │   └── StorageFull              it answers, and has no room left: full, or its quota reached
+│   │   ├── StorageFull              it answers, and has no room left: full, or its quota reached
+│   │   ├── StorageRefused           it answers, and refuses for another reason
+│   │   └── ObjectDamaged            what it answers is not what was stored
 │   ├── QueueFull                more songs wait than may
 │   └── Busy                     this server has its hands full
+├── RecordBroken            the job's record does not say what to do
 ├── SeparationError         a run went wrong
 │   ├── ModelUnavailable         the weights cannot be had
 │   ├── DeviceUnavailable        the device asked for is not there
@@ -228,6 +231,22 @@ class StorageFull(StorageUnavailable):
     public = None
 
 
+class StorageRefused(StorageUnavailable):
+    """`reason` is the store's own code, or its HTTP status."""
+
+    code = "storage_refused"
+
+    def __init__(self, message: str, reason: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.public = f"the object store refuses ({reason[:80]})"
+
+
+class ObjectDamaged(StorageUnavailable):
+    code = "object_damaged"
+    public = None
+
+
 class QueueFull(Unavailable):
     code = "queue_full"
     retry_after_seconds = 30
@@ -235,6 +254,10 @@ class QueueFull(Unavailable):
 
 class Busy(Unavailable):
     code = "busy"
+
+
+class RecordBroken(MSaaSError):
+    code = "record_broken"
 
 
 class SeparationError(MSaaSError):
@@ -320,6 +343,8 @@ PROBLEM_CODES: Mapping[str, str] = {
     "queue_unavailable": "Redis is away",
     "storage_unavailable": "the object store is away",
     "storage_full": "the object store has no room left",
+    "storage_refused": "the object store answers, and refuses",
+    "object_damaged": "the object store answered fewer bytes than it holds",
     "scratch_full": "this server's disk is full of other uploads",
     "busy": "this server has its hands full",
     "not_ready": "Redis or the object store is out of reach",
@@ -336,6 +361,8 @@ JOB_CODES: Mapping[str, str] = {
     "object_missing": "the song is in storage no longer",
     "storage_unavailable": "the object store refused the song or its stems",
     "storage_full": "the object store has no room left for the stems",
+    "storage_refused": "the object store refused for MSAAS_STORAGE_REFUSAL_SECONDS; the song can be replayed",
+    "object_damaged": "the object store answers other bytes than the song that was sent",
     "scratch_full": "the worker's disk has no room left for temporary files",
     "model_unavailable": "the weights of the model cannot be had",
     "device_unavailable": "the device that MSAAS_DEVICE names is not there",
@@ -352,6 +379,8 @@ JOB_CODES: Mapping[str, str] = {
 # of a queued job's `waiting_for`: what has to come before anybody can run it
 WAIT_CODES: Mapping[str, str] = {
     "no_worker": "no worker is ready: none runs, or those that run are still loading their model",
+    "storage_refused": "the object store refuses what the workers put; they start no song until it takes it again",
+    "scratch_full": "the workers' disks have no room for temporary files; they start no song until there is some",
     "model_not_offered": "workers are ready, and none of them offers the model (MSAAS_MODEL, MSAAS_MODELS)",
 }
 

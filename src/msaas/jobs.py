@@ -214,6 +214,7 @@ class Job:
     started_at: float | None = None
     finished_at: float | None = None
     tenant: str = ""  # whose key posted it; empty without keys, or where it was pushed by hand
+    trouble: str = ""  # what a run waits for, in words: an object store that refuses
     broken: tuple[str, ...] = ()  # fields whose text cannot be read; they have their defaults here
 
     @classmethod
@@ -238,6 +239,7 @@ class Job:
             started_at=fields.seconds("started_ms"),
             finished_at=fields.seconds("finished_ms"),
             tenant=fields.text("tenant"),
+            trouble=fields.text("trouble"),
             broken=tuple(fields.broken),
         )
 

@@ -10,8 +10,6 @@ import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from redis.exceptions import RedisError
-
 from msaas.logs import redacted
 from msaas.queue import connect
 from msaas.settings import Settings
@@ -91,7 +89,7 @@ class LogShipper(logging.Handler):
             try:
                 self._publish(line)
                 return True
-            except (RedisError, OSError):
+            except Exception:  # no line is worth the thread that all others wait for
                 if self._closing.wait(self._retry_seconds):
                     return False
 

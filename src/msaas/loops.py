@@ -10,6 +10,37 @@ from msaas.errors import MSaaSError
 
 log = logging.getLogger(__name__)
 
+# On top of its usual rest, a turn that fails waits so long before the next.
+FIRST_PAUSE_SECONDS = 0.1
+LONGEST_PAUSE_SECONDS = 2.0
+
+
+class Guard:
+    """Runs a turn and outlives whatever goes wrong in it. What goes on going wrong is logged when it begins, once:
+    an outage in a line, anything else with its traceback."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._told: type[Exception] | None = None
+
+    def __call__(self, turn: Callable[[], object]) -> bool:
+        """False where the turn failed."""
+        try:
+            turn()
+        except Exception as error:
+            if type(error) is not self._told:
+                self._tell(error)
+            self._told = type(error)
+            return False
+        self._told = None
+        return True
+
+    def _tell(self, error: Exception) -> None:
+        if isinstance(error, MSaaSError):
+            log.warning("%s waits reason=%s", self.name, error)
+        else:
+            log.error("%s: a turn failed", self.name, exc_info=error)
+
 
 class Loop:
     """`turn` every so often, and at once when woken. `rests_first`: a part that restarts all the time does no more."""
@@ -21,7 +52,7 @@ class Loop:
         self.stopping = threading.Event()
         self.thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._woken = threading.Event()
-        self._away = False
+        self._guard = Guard(name)
 
     def start(self) -> None:
         self.thread.start()
@@ -41,22 +72,15 @@ class Loop:
     def _run(self) -> None:
         if self.rests_first:
             self._rest()
+        pause_seconds = FIRST_PAUSE_SECONDS
         while not self.stopping.is_set():
-            self._quietly()
+            if self._guard(self.turn):
+                pause_seconds = FIRST_PAUSE_SECONDS
+            else:
+                self.stopping.wait(pause_seconds)
+                pause_seconds = min(pause_seconds * 2, LONGEST_PAUSE_SECONDS)
             self._rest()
 
     def _rest(self) -> None:
         self._woken.wait(self.every_seconds)
         self._woken.clear()
-
-    def _quietly(self) -> None:
-        """An outage is logged once, when it begins; anything else with its traceback. The thread lives on."""
-        try:
-            self.turn()
-            self._away = False
-        except MSaaSError as error:
-            if not self._away:
-                log.warning("%s waits reason=%s", self.name, error)
-            self._away = True
-        except Exception:
-            log.exception("%s: a turn failed", self.name)

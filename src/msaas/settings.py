@@ -369,6 +369,20 @@ class Settings:
     max_attempts: int = _setting(
         "MSAAS_MAX_ATTEMPTS", "3", _number(int, 1, 100), "runs", "runs before a job is given up"
     )
+    storage_refusal_seconds: float = _setting(
+        "MSAAS_STORAGE_REFUSAL_SECONDS",
+        "600",
+        _number(float, 0.1, 86400),
+        "seconds",
+        "a job is given up, to be replayed, once the store has refused its song or stems for so long",
+    )
+    scratch_free_bytes: int = _setting(
+        "MSAAS_SCRATCH_FREE_BYTES",
+        "500000000",
+        _number(int, 0, 10**13),
+        "bytes",
+        "a worker with less room for temporary files claims nothing",
+    )
     stall_seconds: float = _setting(
         "MSAAS_STALL_SECONDS",
         "300",

@@ -6,9 +6,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
@@ -18,11 +19,12 @@ from typing import Any
 import urllib3
 from minio import Minio
 from minio.deleteobjects import DeleteObject
-from minio.error import MinioException, S3Error, ServerError
+from minio.error import S3Error
 
 from msaas import failpoints
-from msaas.errors import MSaaSError, NotFound, StorageFull, StorageUnavailable
+from msaas.errors import MSaaSError, NotFound, ObjectDamaged, StorageRefused
 from msaas.settings import Settings
+from msaas.storage_errors import BucketMissing, storage_errors
 
 INPUTS = "input-tracks"
 OUTPUTS = "output-tracks"
@@ -32,11 +34,8 @@ REGION = "us-east-1"  # named, so that no call has to ask for it first
 CONTENT_TYPES = {"mp3": "audio/mpeg", "flac": "audio/flac", "wav": "audio/wav"}
 CHUNK_BYTES = 256 * 1024
 DELETE_BATCH = 1000  # the most that S3 takes at once
-
-_MISSING = frozenset({"NoSuchKey", "NoSuchObject", "NoSuchBucket", "ResourceNotFound"})
-# Waiting does not mend these: somebody has to make room. MinIO's names, SeaweedFS' and Ceph's; 507 says it in HTTP.
-_FULL = frozenset({"QuotaExceeded", "XMinioStorageFull", "XMinioAdminBucketQuotaExceeded", "InsufficientStorage"})
-_INSUFFICIENT_STORAGE = 507
+# Put and removed to see whether the store takes anything. One name for all parts: what one leaves, the next removes.
+CHECK_NAME = ".msaas-check"
 
 
 @dataclass(frozen=True)
@@ -49,23 +48,15 @@ class Stored:
     modified: datetime | None
 
 
-@contextmanager
-def storage_errors(name: str = "") -> Iterator[None]:
-    """The SDK's errors as ours: NotFound for what is not there, StorageUnavailable for the rest."""
-    try:
-        yield
-    except S3Error as error:
-        if error.code in _MISSING:
-            raise NotFound(f"{name} is not in storage", code="object_missing") from error
-        if error.code in _FULL:
-            raise StorageFull(f"the object store has no room left: {error.code} {error.message}") from error
-        raise StorageUnavailable(f"the object store refused: {error.code} {error.message}") from error
-    except ServerError as error:
-        if error.status_code == _INSUFFICIENT_STORAGE:
-            raise StorageFull(f"the object store has no room left: {error}") from error
-        raise StorageUnavailable(f"the object store does not answer as it should: {error}") from error
-    except (MinioException, urllib3.exceptions.HTTPError, ConnectionError, TimeoutError) as error:
-        raise StorageUnavailable(f"the object store does not answer as it should: {error}") from error
+@dataclass(frozen=True)
+class Sent:
+    """What a record says of its song; nothing for one that was put by hand."""
+
+    size: int | None = None
+    sha256: str | None = None  # hex
+
+
+UNKNOWN = Sent()
 
 
 class Storage:
@@ -104,25 +95,45 @@ class Storage:
                     self._make(bucket)
 
     def _make(self, bucket: str) -> None:
-        try:
-            self.client.make_bucket(bucket)
-        except S3Error as error:  # another part was quicker
-            if error.code not in ("BucketAlreadyOwnedByYou", "BucketAlreadyExists"):
-                raise
+        with storage_errors(bucket):
+            try:
+                self.client.make_bucket(bucket)
+            except S3Error as error:  # another part was quicker
+                if error.code not in ("BucketAlreadyOwnedByYou", "BucketAlreadyExists"):
+                    raise
+
+    def check(self) -> None:
+        """Puts and removes an object in each bucket: a store may answer, and take nothing."""
+        for bucket in (*BUCKETS, WAVEFORMS):
+            self._put_bytes(bucket, CHECK_NAME, b"ok", "text/plain")
+            self._remove_one(bucket, CHECK_NAME)
 
     # --- songs
 
     def put_input(self, songhash: str, song: Path) -> None:
         self._put(INPUTS, f"{songhash}.mp3", song, "application/octet-stream")
 
-    def fetch_input(self, songhash: str, target: Path) -> None:
-        """Writes the song to `target`. Raises NotFound where nothing is stored under the songhash."""
+    def fetch_input(self, songhash: str, target: Path, sent: Sent = UNKNOWN) -> None:
+        """Writes the song to `target`. Raises NotFound where nothing is stored under the songhash, ObjectDamaged where
+        what comes is not what was sent: a store may break off without an error."""
         name = f"{songhash}.mp3"
         failpoints.hit("before-fetch")
-        with self._reading(INPUTS, name) as response, target.open("wb") as file:
-            for chunk in response.stream(CHUNK_BYTES):
+        stored = sent if sent.size is not None else self._as_stored(INPUTS, name)
+        digest, size = hashlib.sha256(), 0
+        with target.open("wb") as file:
+            for chunk in self._chunks(INPUTS, name):
                 file.write(chunk)
+                digest.update(chunk)
+                size += len(chunk)
+        if stored.size is not None and size != stored.size:
+            raise ObjectDamaged(f"the object store answers {size} bytes of {name}, which has {stored.size}")
+        if stored.sha256 not in (None, digest.hexdigest()):
+            raise ObjectDamaged(f"the object store answers other bytes of {name} than were sent")
         failpoints.hit("after-fetch")
+
+    def _as_stored(self, bucket: str, name: str) -> Sent:
+        found = self._stat(bucket, name)
+        return UNKNOWN if found is None else Sent(found.size)
 
     def has_input(self, songhash: str) -> bool:
         return self._stat(INPUTS, f"{songhash}.mp3") is not None
@@ -136,17 +147,24 @@ class Storage:
         return self._stat(OUTPUTS, name)
 
     def read_stem(self, name: str, offset: int = 0, length: int = 0) -> Iterator[bytes]:
-        """The bytes from `offset`, `length` of them (0: all). The connection is given back even if abandoned."""
-        with self._reading(OUTPUTS, name, offset, length) as response:
-            yield from response.stream(CHUNK_BYTES)
+        """The bytes from `offset`, `length` of them (0: all). The connection is given back even if abandoned.
+
+        Raises ObjectDamaged at the end where fewer came than `length`.
+        """
+        size = 0
+        for chunk in self._chunks(OUTPUTS, name, offset, length):
+            size += len(chunk)
+            yield chunk
+        if length and size != length:
+            raise ObjectDamaged(f"the object store answers {size} bytes of {name} where {length} were asked for")
 
     def remove_stem(self, name: str) -> None:
-        with storage_errors(name):
-            self.client.remove_object(OUTPUTS, name)
+        self._remove_one(OUTPUTS, name)
 
     def stems_of(self, songhash: str) -> list[str]:
-        with storage_errors(songhash):
+        with suppress(NotFound), storage_errors(songhash):
             return [str(item.object_name) for item in self.client.list_objects(OUTPUTS, prefix=f"{songhash}-")]
+        return []
 
     def remove_stems_of(self, songhash: str) -> None:
         """And their drawing."""
@@ -156,25 +174,15 @@ class Storage:
     # --- waveforms
 
     def put_waveforms(self, songhash: str, data: bytes) -> None:
-        try:
-            self._put_waveforms(songhash, data)
-        except NotFound:  # a store set up before there was this bucket
-            with storage_errors(WAVEFORMS):
-                self._make(WAVEFORMS)
-            self._put_waveforms(songhash, data)
-
-    def _put_waveforms(self, songhash: str, data: bytes) -> None:
-        with storage_errors(WAVEFORMS):
-            self.client.put_object(WAVEFORMS, f"{songhash}.json", io.BytesIO(data), len(data), "application/json")
+        self._put_bytes(WAVEFORMS, f"{songhash}.json", data, "application/json")
 
     def read_waveforms(self, songhash: str) -> bytes | None:
-        with suppress(NotFound), self._reading(WAVEFORMS, f"{songhash}.json") as response:
-            return bytes(response.read())
+        with suppress(NotFound):
+            return b"".join(self._chunks(WAVEFORMS, f"{songhash}.json"))
         return None
 
     def remove_waveforms(self, songhash: str) -> None:
-        with suppress(NotFound), storage_errors(songhash):
-            self.client.remove_object(WAVEFORMS, f"{songhash}.json")
+        self._remove_one(WAVEFORMS, f"{songhash}.json")
 
     # --- whole buckets
 
@@ -182,16 +190,15 @@ class Storage:
         """In the order of their names, from the one behind `after` on. The store is asked for a thousand at a time."""
         with storage_errors(bucket):
             for item in self.client.list_objects(bucket, recursive=True, start_after=after or None):
-                yield Stored(str(item.object_name), item.size or 0, item.etag or "", item.last_modified)
+                if item.object_name != CHECK_NAME:
+                    yield Stored(str(item.object_name), item.size or 0, item.etag or "", item.last_modified)
 
     def remove_input(self, songhash: str) -> None:
-        with storage_errors(songhash):
-            self.client.remove_object(INPUTS, f"{songhash}.mp3")
+        self._remove_one(INPUTS, f"{songhash}.mp3")
 
     def empty(self) -> int:
         """Deletes every object of our buckets and says how many songs and stems went."""
-        with suppress(NotFound):
-            self._empty(WAVEFORMS)
+        self._empty(WAVEFORMS)
         return sum(self._empty(bucket) for bucket in BUCKETS)
 
     def _empty(self, bucket: str) -> int:
@@ -202,13 +209,18 @@ class Storage:
         """Deletes what is there of these, a thousand at a time; how many were named."""
         count = 0
         refused: list[str] = []
-        with storage_errors(bucket):
+        try:
             for batch in _batches(names, DELETE_BATCH):
                 count += len(batch)
                 doomed = [DeleteObject(name) for name in batch]
-                refused += [str(error.code) for error in self.client.remove_objects(bucket, doomed)]
+                with storage_errors(bucket):
+                    refused += [str(error.code) for error in self.client.remove_objects(bucket, doomed)]
+        except BucketMissing:
+            self._make(bucket)
+            return 0
         if refused:
-            raise StorageUnavailable(f"{bucket}: {len(refused)} of {count} objects could not be deleted: {refused[0]}")
+            text = f"{bucket}: {len(refused)} of {count} objects could not be deleted: {refused[0]}"
+            raise StorageRefused(text, refused[0])
         return count
 
     # --- plumbing
@@ -217,9 +229,29 @@ class Storage:
         if not source.is_file():
             raise MSaaSError(f"{source} is gone before it was stored")
         failpoints.hit("before-put")
-        with storage_errors(bucket):
-            self.client.fput_object(bucket, name, str(source), content_type=content_type)
+        self._with_bucket(
+            bucket, name, lambda: self.client.fput_object(bucket, name, str(source), content_type=content_type)
+        )
         failpoints.hit("after-put")
+
+    def _put_bytes(self, bucket: str, name: str, data: bytes, content_type: str) -> None:
+        self._with_bucket(
+            bucket, name, lambda: self.client.put_object(bucket, name, io.BytesIO(data), len(data), content_type)
+        )
+
+    def _with_bucket(self, bucket: str, name: str, put: Callable[[], object]) -> None:
+        """A bucket that is not there (a fresh store, or one that somebody emptied) is made by whoever meets it."""
+        try:
+            with storage_errors(name):
+                put()
+        except BucketMissing:
+            self._make(bucket)
+            with storage_errors(name):
+                put()
+
+    def _remove_one(self, bucket: str, name: str) -> None:
+        with suppress(NotFound), storage_errors(name):
+            self.client.remove_object(bucket, name)
 
     def _stat(self, bucket: str, name: str) -> Stored | None:
         try:
@@ -229,12 +261,13 @@ class Storage:
             return None
         return Stored(name, found.size or 0, (found.etag or "").strip('"'), found.last_modified)
 
-    @contextmanager
-    def _reading(self, bucket: str, name: str, offset: int = 0, length: int = 0) -> Iterator[Any]:
+    def _chunks(self, bucket: str, name: str, offset: int = 0, length: int = 0) -> Iterator[bytes]:
+        """The connection is given back even if the reader leaves early. What the reader does with a chunk is not in
+        the block: its own disk may be full."""
         with storage_errors(name):
-            response = self.client.get_object(bucket, name, offset=offset, length=length)
+            response: Any = self.client.get_object(bucket, name, offset=offset, length=length)
             try:
-                yield response
+                yield from response.stream(CHUNK_BYTES)
             finally:
                 response.close()
                 response.release_conn()

@@ -23,6 +23,7 @@ LUA = "queue/lua"
 QUEUE = "queue/__init__.py"
 CONNECTION = "queue/connection.py"
 SUPERVISOR = "worker/supervisor.py"
+RUN = "worker/run.py"
 
 
 @dataclass(frozen=True)
@@ -172,19 +173,19 @@ MUTANTS = (
         "one stem is not stored",
         [
             (
-                SUPERVISOR,
+                RUN,
                 'for stem, path in done["stems"].items():',
                 'for stem, path in list(done["stems"].items())[1:]:',
             )
         ],
         "8",
     ),
-    Mutant("a full store is insisted on", [(SUPERVISOR, "if full == STORAGE_FULL_TRIES:", "if False:")], "15"),
+    Mutant("a full store is insisted on", [(RUN, "if full == STORAGE_FULL_TRIES:", "if False:")], "15"),
     Mutant(
         "a storage outage is charged",
         [
             (
-                SUPERVISOR,
+                RUN,
                 'except StorageUnavailable as error:\n                log.warning("storage away',
                 'except ZeroDivisionError as error:\n                log.warning("storage away',
             )

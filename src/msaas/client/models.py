@@ -117,6 +117,10 @@ def _time(view: Mapping[str, Any], name: str) -> datetime | None:
     return datetime.fromisoformat(text) if text else None
 
 
+def _troubles(view: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(map(str, view.get("troubles") or ()))  # an older service tells of none
+
+
 @dataclass(frozen=True)
 class Queue:
     """What waits, head first (one page of `total`), what is in work, what was given up. All songhashes."""
@@ -125,10 +129,11 @@ class Queue:
     total: int
     in_work: Sequence[str]
     dead: Sequence[str]
+    troubles: Sequence[str] = ()  # what keeps workers from starting songs, in words
     view: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def from_view(cls, view: Mapping[str, Any]) -> Queue:
         """Raises KeyError where it is no queue's view."""
         waiting = tuple(view["queue"])
-        return cls(waiting, int(view["total"]), tuple(view["in_work"]), tuple(view["dead"]), view)
+        return cls(waiting, int(view["total"]), tuple(view["in_work"]), tuple(view["dead"]), _troubles(view), view)

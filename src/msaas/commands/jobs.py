@@ -58,6 +58,7 @@ def _shown(value: object) -> str:
 
 
 def queue_lines(queue: Queue) -> Iterator[str]:
+    yield from (f"trouble: {trouble}" for trouble in queue.troubles)
     yield f"waiting {queue.total}"
     yield from _listed(queue.waiting, queue.total)
     for name, songhashes in (("in work", queue.in_work), ("dead", queue.dead)):

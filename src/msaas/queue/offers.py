@@ -13,6 +13,7 @@ from typing import Any
 
 from redis import Redis
 
+from msaas.errors import WAIT_CODES
 from msaas.jobs import record_json
 from msaas.queue.line import Line
 
@@ -28,6 +29,7 @@ class Worker:
     name: str
     models: tuple[str, ...] = ()
     trouble: str = ""
+    code: str = ""  # of the trouble, where songs are told of it: one of errors.WAIT_CODES
 
     @property
     def ready(self) -> bool:
@@ -52,6 +54,11 @@ class Workers:
     def models(self) -> tuple[str, ...]:
         return tuple(sorted({model for worker in self.live for model in worker.models}))
 
+    @property
+    def troubles(self) -> tuple[str, ...]:
+        """What keeps workers from their songs, in words."""
+        return tuple(sorted({worker.trouble for worker in self.live if worker.code}))
+
     def served(self, line: Line) -> Line:
         """The line without those that wait for a worker themselves: others pass them."""
         return replace(line, ahead=tuple(job for job in line.ahead if self.offering(job.model)))
@@ -60,6 +67,8 @@ class Workers:
         """Code and detail where nobody that lives can run a song of this model; None where somebody can."""
         if self.offering(model):
             return None
+        if not self.ready and (troubled := [worker for worker in self.live if worker.code]):
+            return {"code": troubled[0].code, "detail": f"no song is started: {troubled[0].trouble}"}
         if not self.ready:
             return {"code": "no_worker", "detail": "no worker is ready yet; the song waits for one"}
         offered = ", ".join(self.models)
@@ -76,7 +85,7 @@ class Offers:
         self._announce = redis.register_script(script.read_text("utf-8"))
 
     def announce(self, worker: Worker) -> None:
-        told = record_json({"models": worker.models, "trouble": worker.trouble})
+        told = record_json({"models": worker.models, "trouble": worker.trouble, "code": worker.code})
         self._announce(keys=[WORKERS], args=[worker.name, int(OFFER_SECONDS * 1000), told])
 
     def withdraw(self, name: str) -> None:
@@ -96,6 +105,7 @@ def _live(told: Iterable[tuple[str, str]], now_ms: int) -> Iterable[Worker]:
         try:
             body = json.loads(about)
             if int(until_ms) > now_ms:
-                yield Worker(name, tuple(map(str, body["models"])), str(body["trouble"]))
-        except (ValueError, KeyError, TypeError, RecursionError):
+                code = body.get("code") if body.get("code") in WAIT_CODES else ""
+                yield Worker(name, tuple(map(str, body["models"])), str(body["trouble"]), code)
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             continue

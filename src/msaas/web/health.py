@@ -61,7 +61,7 @@ def alive() -> Response:
 )
 def ready() -> Response:
     parts = services()
-    found = {"redis": _check(parts.queue.ping), "s3": _check(parts.storage.ping)}
+    found = {"redis": _check(parts.queue.ping), "s3": _check(parts.store_check)}
     away = [f"{name}: {answer}" for name, answer in found.items() if answer != "ok"]
     if not away:
         return jsonify(status="ok", **found, **_workers(parts))

@@ -10,7 +10,7 @@ from typing import Any
 
 from flask import Blueprint, Response, jsonify
 
-from msaas.errors import Conflict, NotFound
+from msaas.errors import Conflict, NotFound, StorageUnavailable
 from msaas.jobs import Job, State, Track, parse_songhash
 from msaas.storage import Stored
 from msaas.web.archive import Member, part_of, zip_chunks, zip_size
@@ -85,7 +85,10 @@ def cancel_job(songhash: str) -> Response:
     if found is State.DONE:
         raise Conflict(f"job {name} is done; remove its tracks instead (DELETE /apiv1/remove/{name}-<stem>)")
     if not found.ended:
-        parts.storage.remove_stems_of(name)  # of an earlier run; what this one still puts is swept
+        try:
+            parts.storage.remove_stems_of(name)  # of an earlier run; what this one still puts is swept
+        except StorageUnavailable as error:  # it is cancelled all the same
+            log.warning("stems of a cancelled job left to the sweep job=%s reason=%s", name, error)
         log.info("cancelled job=%s was=%s", name, found)
     return jsonify(current_view(parts, known_job(parts, name)))
 
@@ -134,7 +137,12 @@ def _archive(job: Job, stems: list[Stored]) -> Stored:
 
 def _members(parts: Services, job: Job, stems: list[Stored]) -> Iterator[Member]:
     for stored in stems:
-        yield Member(_name_in_zip(job, stored), stored.size, stored.modified, parts.storage.read_stem(stored.name))
+        yield Member(
+            _name_in_zip(job, stored),
+            stored.size,
+            stored.modified,
+            parts.storage.read_stem(stored.name, 0, stored.size),
+        )
 
 
 def _name_in_zip(job: Job, stored: Stored) -> str:

@@ -54,6 +54,7 @@ def get_queue() -> Response:
         in_work=queue.in_work(),
         dead=queue.dead(),
         counts=asdict(counts),
+        troubles=queue.workers().troubles,
     )
 
 
@@ -134,17 +135,9 @@ def empty_buckets() -> Response:
     if not parts.settings.debug_endpoints:
         raise Forbidden("emptying the buckets is switched off here; MSAAS_DEBUG_ENDPOINTS=true switches it on")
     refuse_cross_site(request)
-    deleted = _empty(parts.storage)
+    deleted = parts.storage.empty()
     log.warning("buckets emptied objects=%d", deleted)
     return jsonify(message=f"deleted {deleted} objects from {' and '.join(BUCKETS)}", deleted=deleted)
-
-
-def _empty(storage: Storage) -> int:
-    try:
-        return storage.empty()
-    except NotFound:  # a bucket is not there
-        storage.ensure_buckets()
-        return storage.empty()
 
 
 def refuse_cross_site(request: Request) -> None:

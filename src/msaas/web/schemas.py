@@ -13,7 +13,7 @@ Schema = dict[str, Any]
 BODY_CODES = ("bad_json", "bad_base64", "bad_multipart", "bad_chunks", "missing_mp3", "missing_file", "empty_file")
 AUDIO_CODES = ("bad_audio", "not_audio", "audio_too_long", "decoded_too_large")
 QUEUE_AWAY = ("queue_unavailable",)
-STORAGE_AWAY = ("storage_unavailable",)
+STORAGE_AWAY = ("storage_unavailable", "storage_refused", "object_damaged")
 EITHER_AWAY = QUEUE_AWAY + STORAGE_AWAY
 
 
@@ -187,6 +187,7 @@ SCHEMAS: dict[str, Schema] = {
             # what was pushed by hand and is no songhash lands among the dead
             "dead": {**NAMES, "description": "given up, the latest first"},
             "counts": {"type": "object", "additionalProperties": {"type": "integer"}},
+            "troubles": {**NAMES, "description": "what keeps workers from starting songs, in words"},
         }
     ),
     "Buckets": an_object(

@@ -11,7 +11,7 @@ from flask import Blueprint, Response, jsonify, request
 from msaas.access.gate import caller, gate, note_standing
 from msaas.access.quotas import Audio
 from msaas.callbacks.outbox import Posting
-from msaas.errors import AudioError, InvalidOption, NotFound, QueueFull
+from msaas.errors import AudioError, InvalidOption, QueueFull
 from msaas.jobs import OPTION_NAMES, Job, Options, State, record_json, songhash
 from msaas.queue import NO_CALLBACK
 from msaas.settings import Settings
@@ -118,7 +118,7 @@ def _accept(parts: Services, upload: Upload, options: Options, posting: Posting 
     audio = Audio.of(json.loads(fields["upload"]), parts.settings.max_duration_seconds)
     if not _is_waiting(parts, job):
         _refuse_before_storing(parts, audio, job)
-        _store(parts, name, upload)
+        parts.storage.put_input(name, upload.song.path)
     # submit is asked even about a job that waits: it mends a record whose list entry somebody deleted
     gone = job is not None and job.state is State.DONE
     terms = gate().quotas.admission(caller().account, audio)
@@ -159,6 +159,7 @@ def _record(parts: Services, upload: Upload, options: Options) -> dict[str, str]
     found = _looked_at(parts, upload)
     about = {
         "bytes": upload.song.size,
+        "sha256": upload.song.sha256,  # so that a worker sees that it got what was sent
         "container": found.container,
         "codec": found.codec,
         "sample_rate": found.sample_rate,
@@ -179,14 +180,6 @@ def _looked_at(parts: Services, upload: Upload) -> Any:
             raise
     quotas.charge_computing(account, found.cpu_seconds)
     return found
-
-
-def _store(parts: Services, name: str, upload: Upload) -> None:
-    try:
-        parts.storage.put_input(name, upload.song.path)
-    except NotFound:  # the bucket: made when it is first needed, so that the API starts without the store
-        parts.storage.ensure_buckets()
-        parts.storage.put_input(name, upload.song.path)
 
 
 def _answer(name: str, state: State, *, new: bool) -> Response:

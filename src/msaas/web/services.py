@@ -18,6 +18,7 @@ from msaas.queue import Queue
 from msaas.settings import Settings
 from msaas.storage import Storage
 from msaas.web.gates import SharedGate, StreamGate
+from msaas.web.store_check import StoreCheck
 from msaas.web.store_links import StoreLinks
 
 EXTENSION = "msaas"
@@ -41,10 +42,12 @@ class Services:
     stopping: threading.Event = field(default_factory=threading.Event)  # set on SIGTERM: event streams end
     callbacks: Outbox = field(init=False)  # of the same Redis
     store_links: StoreLinks = field(init=False)
+    store_check: StoreCheck = field(init=False)
 
     def __post_init__(self) -> None:
         self.callbacks = Outbox(self.queue.redis)
         self.store_links = StoreLinks(self.settings)
+        self.store_check = StoreCheck(self.storage.check)
 
     @classmethod
     def build(

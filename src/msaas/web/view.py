@@ -50,7 +50,7 @@ def job_view(
         "finished_at": iso(job.finished_at),
     }
     posted = [callback_view(one) for one in callbacks]
-    message = _message(job)
+    message = _message(job, waiting_for)
     return view | ({"callbacks": posted} if posted else {}) | ({"message": message} if message else {})
 
 
@@ -65,8 +65,31 @@ def _code_and_detail(error: Mapping[str, Any]) -> dict[str, str]:
     return {"code": str(error.get("code", MSaaSError.code)), "detail": str(error.get("detail", ""))}
 
 
-def _message(job: Job) -> str:
-    return " ".join(text for text in (_retry_note(job), str(job.result.get("message") or "")) if text)
+def _message(job: Job, waiting_for: Mapping[str, str] | None) -> str:
+    notes = (
+        _trouble_note(job),
+        _waiting_note(waiting_for or {}),
+        _retry_note(job),
+        str(job.result.get("message") or ""),
+    )
+    return " ".join(text for text in notes if text)
+
+
+def _trouble_note(job: Job) -> str:
+    if job.state is not State.RUNNING or not job.trouble:
+        return ""
+    return f"{_capital(job.trouble)}; it is asked again."
+
+
+def _waiting_note(waiting_for: Mapping[str, str]) -> str:
+    """Since when, which only the detail tells."""
+    if waiting_for.get("code") not in ("storage_refused", "scratch_full"):
+        return ""
+    return f"{_capital(waiting_for['detail'])}."
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _retry_note(job: Job) -> str:

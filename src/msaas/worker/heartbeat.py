@@ -55,8 +55,9 @@ class Heartbeat:
             notes, self._notes = self._notes, {}
         try:
             answer = self.queue.renew(self.claim, notes)
-        except QueueUnavailable as error:
-            log.warning("heartbeat missed job=%s reason=%s", self.claim.songhash, error)
+        except Exception as error:  # without its beat the job would be taken away from a healthy worker
+            unforeseen = None if isinstance(error, QueueUnavailable) else error
+            log.warning("heartbeat missed job=%s reason=%s", self.claim.songhash, error, exc_info=unforeseen)
             with self._lock:
                 self._notes = notes | self._notes
             return

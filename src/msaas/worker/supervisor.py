@@ -13,45 +13,38 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from msaas.errors import (
     Cancelled,
-    ChildDied,
     MSaaSError,
     NotFound,
     QueueUnavailable,
+    RecordBroken,
     RequestError,
     ScratchFull,
-    StorageFull,
+    StorageRefused,
     StorageUnavailable,
 )
-from msaas.jobs import Options, State
-from msaas.loops import Loop
+from msaas.jobs import State
+from msaas.loops import Guard, Loop
 from msaas.queue import Backoff, Claim, Queue
 from msaas.queue.offers import ANNOUNCE_SECONDS, Worker
 from msaas.settings import Settings
 from msaas.storage import Storage
 from msaas.worker.heartbeat import Heartbeat
+from msaas.worker.obstacles import LOOK_SECONDS, Obstacles
 from msaas.worker.process import SeparationProcess, TaskFailed
-from msaas.worker.protocol import Task
+from msaas.worker.run import Run, Stopping
 from msaas.worker.scratch import scratch_folder, sweep
-from msaas.worker.waveforms import WaveformCourier
 
 log = logging.getLogger(__name__)
 
 WAIT_SECONDS = 1  # how long an idle worker may take to notice that it should stop
 MODEL_RETRY_SECONDS = 10
 LOOP_STALE_SECONDS = 60
-STORAGE_FULL_TRIES = 6  # three seconds; then the run is charged, and the songs that wait have their turn
 SCRATCH_FULL_SECONDS = 2  # a worker without room steps back: one with room takes the job first
-
-
-class Stopping(MSaaSError):
-    """The worker has to stop before the run is over."""
 
 
 class Supervisor:
@@ -68,6 +61,9 @@ class Supervisor:
         self._prepared = False
         self._for_others = False  # songs waited when last looked at
         self._passing_by = Backoff(self.stopping)
+        self.obstacles = Obstacles(
+            storage, settings.scratch_dir, settings.scratch_free_bytes, changed=self._announce_soon
+        )
         self._announcing = Loop("announcing", self._announce, ANNOUNCE_SECONDS)
         self.failed = False  # it stopped by itself, since it cannot run here
 
@@ -87,12 +83,14 @@ class Supervisor:
     def ready(self) -> tuple[bool, dict[str, Any]]:
         if self.process.ready is None or not self.process.alive:
             return False, {"ready": False, "reason": self.process.trouble or "the separation process restarts"}
+        if trouble := self.obstacles.trouble:
+            return False, {"ready": False, "reason": str(trouble), "code": trouble.code}
         return True, {"ready": True, "offers": self.offers, **self.process.ready}
 
     @property
     def offers(self) -> tuple[str, ...]:
         """The models it runs: none until it is ready. A process that is started anew in mid-job changes nothing."""
-        return self.settings.allowed_models if self._prepared else ()
+        return self.settings.allowed_models if self._prepared and not self.obstacles.trouble else ()
 
     # --- the loop
 
@@ -100,15 +98,12 @@ class Supervisor:
         log.info("worker started name=%s lease_seconds=%g", self.name, self.settings.lease_seconds)
         self._sweep_scratch()
         self._announcing.start()
-        backoff = Backoff(self.stopping)
+        backoff, guard = Backoff(self.stopping), Guard("worker")
         while not self.stopping.is_set():
             self._turned = time.monotonic()
-            try:
-                if self._prepare():
-                    self._take_one()
+            if guard(self._turn):
                 backoff.reset()
-            except (QueueUnavailable, StorageUnavailable) as error:
-                log.warning("worker waits reason=%s", error)
+            else:
                 backoff.wait()
         self._announcing.stop()
         self._release_doubtful()
@@ -116,11 +111,19 @@ class Supervisor:
         self._withdraw()
         log.info("worker stopped name=%s", self.name)
 
+    def _turn(self) -> None:
+        if self._prepare():
+            self._take_one()
+
     def _announce(self) -> None:
         """Stopping, it offers nothing: the job in hand needs no word of it."""
         if not self.stopping.is_set():
-            trouble = "" if self.offers else self.process.trouble
-            self.queue.announce(Worker(self.name, self.offers, trouble))
+            trouble = self.obstacles.trouble
+            reason = str(trouble) if trouble else "" if self.offers else self.process.trouble
+            self.queue.announce(Worker(self.name, self.offers, reason, trouble.code if trouble else ""))
+
+    def _announce_soon(self) -> None:
+        self._announcing.wake()
 
     def _withdraw(self) -> None:
         self._announcing.join(ANNOUNCE_SECONDS)  # its last word must not come after
@@ -136,7 +139,12 @@ class Supervisor:
             self._announcing.wake()
 
     def _sweep_scratch(self) -> None:
-        if swept := sweep(self.settings.scratch_dir):
+        try:
+            swept = sweep(self.settings.scratch_dir)
+        except OSError as error:  # the next look at the disk says so
+            log.warning("scratch folders not swept reason=%s", error)
+            return
+        if swept:
             log.info("swept scratch folders=%d reason=their workers were killed", swept)
 
     def _prepare(self) -> bool:
@@ -161,6 +169,10 @@ class Supervisor:
         return False
 
     def _take_one(self) -> None:
+        if not self.obstacles.gone():
+            self._sweep_scratch()
+            self.stopping.wait(LOOK_SECONDS)
+            return
         claim = self._claim()
         if claim is None:
             self._wait_for_songs()
@@ -247,99 +259,14 @@ class Supervisor:
                 self.storage.remove_stems_of(claim.songhash)
         except (QueueUnavailable, StorageUnavailable) as error:
             log.warning("stems of an ended job left to the sweep job=%s reason=%s", claim.songhash, error)
+        except Exception:  # the job has ended: nothing that is left behind is worth the worker
+            log.exception("stems of an ended job left to the sweep job=%s", claim.songhash)
 
     def turned(self) -> None:
         self._turned = time.monotonic()
 
     def out_of_grace(self) -> bool:
         return time.monotonic() > self._deadline
-
-
-class Run:
-    """One job's way through a worker: fetch, separate, publish. Ends early by Stopping or Cancelled."""
-
-    def __init__(self, worker: Supervisor, claim: Claim, beat: Heartbeat) -> None:
-        self.worker, self.claim, self.beat = worker, claim, beat
-
-    def separate(self, folder: Path) -> dict[str, Any]:
-        """Returns the result for the record, its stems stored."""
-        options = self._options()
-        song, stems = folder / "song", folder / "stems"
-        stems.mkdir()
-        self.beat.progress("fetching", 0)
-        self._insist(lambda: self.worker.storage.fetch_input(self.claim.songhash, song))
-        task = Task(song, stems, options)
-        with WaveformCourier(self.worker.storage, self.claim.songhash, task.waveforms):
-            done = self._separation(task)
-            self.beat.progress("storing", 1)
-            for stem, path in done["stems"].items():
-                name = f"{self.claim.songhash}-{stem}.{options.format}"
-                self._insist(partial(self.worker.storage.put_stem, name, Path(path)))
-        return done | {"stems": dict.fromkeys(done["stems"], options.format)}
-
-    def _options(self) -> Options:
-        """The record's; for a songhash pushed by hand the defaults, which are noted in its record."""
-        given, settings = self.claim.job.options, self.worker.settings
-        options = Options.parse(given or {}, default_model=settings.model, allowed=settings.allowed_models)
-        self.beat.note(model=options.model, options=options.to_json())
-        self.beat.beat()  # a short job may be over before the next
-        return options
-
-    def _separation(self, task: Task) -> dict[str, Any]:
-        """A process that died under the last job is started anew first."""
-        process = self.worker.process
-        try:
-            if not process.ensure_ready(self._over):
-                self.check()
-                raise ChildDied(process.trouble)
-            return process.separate(task, self._over, self.beat.progress)
-        except Cancelled:
-            self.check()
-            raise
-
-    def _over(self) -> bool:
-        self.worker.turned()
-        return self.beat.lost is not None or self.worker.out_of_grace()
-
-    def check(self) -> None:
-        """Raises Cancelled once the job is no longer ours, Stopping once the grace is used up."""
-        if self.beat.lost is not None:
-            raise Cancelled(f"the job is {self.beat.lost} now")
-        if self.worker.out_of_grace():
-            raise Stopping("the worker has to stop")
-
-    def _insist(self, step: Callable[[], None]) -> None:
-        """Repeats a step while the object store is away, for as long as the job is ours. Raises StorageFull: waiting
-        does not make room, and a stated reason is worth more than a job that never ends."""
-        pause, full = Backoff(), 0
-        while True:
-            self.worker.turned()
-            self.check()
-            try:
-                return step()
-            except StorageFull:
-                full += 1
-                if full == STORAGE_FULL_TRIES:
-                    raise
-                pause.wait()
-            except StorageUnavailable as error:
-                log.warning("storage away, trying again job=%s reason=%s", self.claim.songhash, error)
-                pause.wait()
-
-    def until_done(self, move: Callable[[], object]) -> None:
-        """Repeats a closing move while Redis is away. Stops insisting when the job is lost or time is up: the lease
-        brings the job back."""
-        pause = Backoff()
-        while True:
-            self.worker.turned()
-            try:
-                move()
-                return
-            except QueueUnavailable as error:
-                log.warning("queue away, trying again job=%s reason=%s", self.claim.songhash, error)
-                if self.beat.lost is not None or self.worker.out_of_grace():
-                    return
-                pause.wait()
 
 
 def _as_ours(error: Exception) -> MSaaSError:
@@ -355,4 +282,4 @@ def _as_ours(error: Exception) -> MSaaSError:
 def _worth_another_run(error: MSaaSError) -> bool:
     if isinstance(error, TaskFailed):
         return error.retry
-    return not isinstance(error, NotFound | RequestError)
+    return not isinstance(error, NotFound | RequestError | RecordBroken | StorageRefused)

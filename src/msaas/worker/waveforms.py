@@ -77,5 +77,5 @@ class WaveformCourier:
             try:
                 self.storage.put_waveforms(self.songhash, self.path.read_bytes())
                 self._put_ns = written_ns
-            except MSaaSError as error:
+            except (MSaaSError, OSError) as error:
                 log.info("waveforms not put job=%s reason=%s", self.songhash, error)

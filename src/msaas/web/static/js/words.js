@@ -19,6 +19,8 @@ const PLAIN = {
   upload_cut_short: "The upload broke off. Please send the song again.",
   queue_unavailable: "The service is not ready at the moment. Please try again shortly.",
   storage_unavailable: "The service is not ready at the moment. Please try again shortly.",
+  storage_refused: "The store of this service refused for a long time. Send the song again later.",
+  object_damaged: "What the service had stored of this song is damaged. Please send it again.",
   storage_full: "The service has no room left for another song.",
   scratch_full: "The service has no room left for another song at the moment.",
   busy: "The service is busy. Please try again in a moment.",
@@ -55,6 +57,8 @@ export function plainly({ code = "", detail = "" }) {
 const WAITS = {
   no_worker: "Waiting for a worker to start",
   model_not_offered: "Waiting for a worker that has this model",
+  storage_refused: "Waiting: the store takes nothing at the moment",
+  scratch_full: "Waiting: the service's disk is full",
 };
 
 /** `75.2` ▸ `1:15` */

@@ -1,0 +1,41 @@
+"""Does the object store take and give up an object in each bucket? Asked seldom, however often that is asked for."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+from msaas.errors import StorageUnavailable
+
+GOOD_SECONDS = 15.0  # so long an answer holds; a kubelet asks every few seconds, on each pod
+BAD_SECONDS = 3.0
+
+
+class StoreCheck:
+    """Calling it raises StorageUnavailable where the last answer was one. One caller asks, others get what it learnt.
+
+    `check` is Storage.check: a store may answer, list and read, and take nothing.
+    """
+
+    def __init__(self, check: Callable[[], object], *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._check, self._clock = check, clock
+        self._lock = threading.Lock()
+        self._ask_again_at = float("-inf")
+        self._trouble: StorageUnavailable | None = None
+
+    def __call__(self) -> None:
+        with self._lock:
+            if self._clock() >= self._ask_again_at:
+                self._ask()
+            trouble = self._trouble
+        if trouble is not None:
+            raise trouble.with_traceback(None)
+
+    def _ask(self) -> None:
+        try:
+            self._check()
+            self._trouble = None
+        except StorageUnavailable as error:
+            self._trouble = error
+        self._ask_again_at = self._clock() + (BAD_SECONDS if self._trouble else GOOD_SECONDS)

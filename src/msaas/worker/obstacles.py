@@ -1,0 +1,102 @@
+"""What keeps a worker from claiming songs: a store that refuses, a scratch disk without room. Ends no job.
+
+A job that is claimed all the same would fail, and burn its attempts, on every worker that has the same trouble.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from msaas.errors import ScratchFull, StorageRefused, StorageUnavailable
+from msaas.storage import Storage
+
+log = logging.getLogger(__name__)
+
+LOOK_SECONDS = 5  # between two looks of a worker that claims nothing
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """`code` as in errors.WAIT_CODES; `since` in seconds since 1970; `what` says it in words."""
+
+    code: str
+    what: str
+    since: float
+
+    def __str__(self) -> str:
+        return f"{self.what} since {datetime.fromtimestamp(self.since, UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def free_bytes(folder: Path) -> int:
+    return shutil.disk_usage(folder).free
+
+
+class Obstacles:
+    """`changed` is called when `trouble` comes or goes."""
+
+    def __init__(
+        self,
+        storage: Storage,
+        scratch_dir: Path,
+        least_bytes: int,
+        *,
+        free: Callable[[Path], int] = free_bytes,
+        changed: Callable[[], object] = lambda: None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.storage, self.scratch_dir, self.least_bytes = storage, scratch_dir, least_bytes
+        self.free, self.changed, self.clock = free, changed, clock
+        self.trouble: Trouble | None = None
+
+    def refused(self, error: StorageRefused) -> Trouble:
+        """A worker met it in mid-run; it claims nothing until the store takes an object in each bucket again."""
+        return self._come(StorageRefused.code, error.detail)
+
+    def store_takes(self) -> None:
+        self._go(StorageRefused.code)
+
+    def gone(self) -> bool:
+        """Looks again, and says whether the way is free."""
+        return self._has_room() and self._store_is_well()
+
+    def _has_room(self) -> bool:
+        try:
+            left = self.free(self.scratch_dir)
+        except OSError as error:
+            self._come(ScratchFull.code, f"the worker's scratch folder cannot be used ({error.strerror})")
+            return False
+        if left < self.least_bytes:
+            least = f"{self.least_bytes / 1e6:.0f} MB are the least (MSAAS_SCRATCH_FREE_BYTES)"
+            self._come(ScratchFull.code, f"the worker's scratch disk is full ({least})")
+            return False
+        self._go(ScratchFull.code)
+        return True
+
+    def _store_is_well(self) -> bool:
+        if self.trouble is None or self.trouble.code != StorageRefused.code:
+            return True
+        try:
+            self.storage.check()
+        except StorageUnavailable:
+            return False
+        self.store_takes()
+        return True
+
+    def _come(self, code: str, what: str) -> Trouble:
+        if self.trouble is None or self.trouble.code != code:
+            self.trouble = Trouble(code, what, self.clock())
+            log.warning("claims nothing code=%s reason=%s", code, self.trouble)
+            self.changed()
+        return self.trouble
+
+    def _go(self, code: str) -> None:
+        if self.trouble is not None and self.trouble.code == code:
+            log.info("claims again code=%s was=%s", code, self.trouble)
+            self.trouble = None
+            self.changed()

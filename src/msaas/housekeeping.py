@@ -26,12 +26,15 @@ SWEEP_AT_MOST_EVERY_SECONDS = 10
 STOP_SECONDS = 5
 SHARE = 20
 SWEEP_LOCK = "housekeeping:sweep"
+MEND_EVERY_SECONDS = 60.0
+MEND_LOCK = "housekeeping:mend"
 
 
 class Housekeeper:
     """Reaps twice a second (a lost job waits half a second past its lease) and sweeps every hour.
 
-    A thread each, and one for callbacks: neither a long listing nor a receiver that hangs may hold up the reaping.
+    Once a minute it looks for jobs that somebody took out of their lists. A thread each, and one for callbacks: neither
+    a long listing nor a receiver that hangs may hold up the reaping.
     Outages are waited out.
     """
 
@@ -54,6 +57,7 @@ class Housekeeper:
         self._reaping = Loop("housekeeping", self.reap, every_seconds, rests_first=True)
         # The first sweep waits its turn too: a part that restarts in a loop must not list the buckets in a loop.
         self._sweeping = Loop("sweeping", self._sweep_unlisted, sweep_every_seconds, rests_first=True)
+        self._mending = Loop("mending", self._mend_in_turn, MEND_EVERY_SECONDS, rests_first=True)
         self._sweep = Sweep(
             queue, storage, retention_seconds=retention_seconds, now=now, stopping=self._sweeping.stopping
         )
@@ -66,11 +70,11 @@ class Housekeeper:
         for part in self._parts():
             part.stop()
         give_up_at = time.monotonic() + STOP_SECONDS
-        for loop in (self._reaping, self._sweeping):
+        for loop in (self._reaping, self._sweeping, self._mending):
             loop.join(max(give_up_at - time.monotonic(), 0))
 
     def _parts(self) -> list[Loop | Sender]:
-        return [self._reaping, self._sweeping, *([self.callbacks] if self.callbacks else [])]
+        return [self._reaping, self._sweeping, self._mending, *([self.callbacks] if self.callbacks else [])]
 
     def reap(self) -> dict[str, str]:
         """Takes back jobs whose lease ran out; songhash ▸ what became of it."""
@@ -78,6 +82,20 @@ class Housekeeper:
         for songhash, outcome in reaped.items():
             log.warning("lease ran out job=%s outcome=%s", songhash, outcome)
         return reaped
+
+    def mend(self) -> dict[str, str]:
+        """Puts right jobs whose record and lists disagree; songhash ▸ what it is now."""
+        mended = self.queue.mend()
+        for songhash, state in mended.items():
+            log.warning("record and lists disagreed job=%s now=%s", songhash, state)
+        return mended
+
+    def _mend_in_turn(self) -> None:
+        """It walks all keys: one part does it for all."""
+        with redis_errors():
+            locked = self.queue.redis.set(MEND_LOCK, "1", nx=True, px=int(MEND_EVERY_SECONDS * 900))
+        if locked:
+            self.mend()
 
     def sweep(self) -> list[str]:
         """Deletes what is left over, unless another part has done so lately, and says which objects went."""

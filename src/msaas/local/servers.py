@@ -217,8 +217,11 @@ class Weed:
             "master.dir": "meta",
             "master.telemetry": "false",
             "master.electionTimeout": "1s",
-            "master.volumeSizeLimitMB": "1024",
-            "volume.max": "0",  # as many as the disk holds
+            # Each bucket has volumes of its own. Left to weed, their number is the disk's free space over their size:
+            # too few for three buckets on a disk that is nearly full. So they are small, and as many as a terabyte has.
+            "master.volumeSizeLimitMB": "64",
+            "volume.max": "16384",
+            "volume.minFreeSpace": "100MiB",  # rather than a share: a hundredth of a large disk is a lot
             "volume.preStopSeconds": "0",
             "filer": "true",
             "filer.localSocket": "filer.sock",

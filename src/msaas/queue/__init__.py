@@ -22,6 +22,7 @@ from msaas.queue.connection import connect as connect
 from msaas.queue.line import Line, look
 from msaas.queue.offers import Offers, Worker, Workers
 from msaas.queue.pace import weight_of
+from msaas.queue.strays import strays
 from msaas.settings import Settings
 
 WAITING = "toWorkers"
@@ -34,7 +35,7 @@ MODELS = "models"
 EVENTS = "events"
 KEYS = (WAITING, PROCESSING, LEASES, DEAD, FENCE, PACE)
 
-SCRIPTS = ("submit", "claim", "renew", "finish", "fail", "release", "reap", "cancel", "replay", "retire")
+SCRIPTS = ("submit", "claim", "renew", "finish", "fail", "release", "reap", "cancel", "replay", "retire", "mend")
 
 NO_CALLBACK = ("",) * 5
 
@@ -273,6 +274,15 @@ class Queue:
         errors = record_json(WORKER_LOST), record_json(RECORD_BROKEN)
         answer = self._run("reap", self.max_attempts, self.lease_ms, *errors)
         return dict(zip(answer[::2], answer[1::2], strict=True))
+
+    def mend(self) -> dict[str, str]:
+        """Puts right what stands in no list although its record says that it waits or runs; songhash ▸ its state.
+
+        Walks all of Redis' keys, a thousand at a time.
+        """
+        error = record_json(RECORD_BROKEN)
+        looked = {songhash: self._run("mend", songhash, self.lease_ms, error) for songhash in strays(self.redis)}
+        return {songhash: str(state) for songhash, state in looked.items() if state}
 
     def replay(self, songhash: str) -> bool:
         """A dead job waits again, its attempts all its own. False where it is not among the dead."""

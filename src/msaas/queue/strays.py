@@ -1,0 +1,43 @@
+"""Jobs that stand in no list although their record says that they wait or run: found here, put right by mend.lua."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from msaas.jobs import State, parse_state
+from msaas.queue.connection import answers, redis_errors
+
+WAITING, LEASES = "toWorkers", "toWorkers:leases"
+PAGE = 10_000
+SCAN_COUNT = 1000
+
+
+def strays(redis: Any) -> Iterator[str]:
+    """Songhashes to be looked at again, in one step: jobs move while all of Redis' keys are walked."""
+    waiting, cursor = _waiting(redis), 0
+    while True:
+        with redis_errors():
+            cursor, keys = redis.scan(cursor, match="job:*", count=SCAN_COUNT, _type="hash")
+        yield from _of(redis, [key.removeprefix("job:") for key in keys], waiting)
+        if not cursor:
+            return
+
+
+def _waiting(redis: Any) -> set[str]:
+    found: set[str] = set()
+    with redis_errors():
+        for offset in range(0, redis.llen(WAITING), PAGE):
+            found |= {entry.lower() for entry in redis.lrange(WAITING, offset, offset + PAGE - 1)}
+    return found
+
+
+def _of(redis: Any, songhashes: list[str], waiting: set[str]) -> Iterator[str]:
+    with redis_errors(), redis.pipeline(transaction=False) as pipe:
+        for songhash in songhashes:
+            pipe.hget(f"job:{songhash}", "state").zscore(LEASES, songhash)
+        found = answers(pipe)
+    for songhash, state, lease in zip(songhashes, found[::2], found[1::2], strict=True):
+        known = parse_state(state)
+        if (known is None or known in (State.QUEUED, State.RUNNING)) and lease is None and songhash not in waiting:
+            yield songhash

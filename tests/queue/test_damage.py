@@ -149,7 +149,8 @@ MOVES: dict[str, tuple[tuple[str, ...], Callable[[World], object]]] = {
     "end a callback": ((OLD,), lambda w: w.outbox.settle(w.taken, Verdict("failed", 0), "no")),
     "replay a callback": ((OLD,), lambda w: w.outbox.replay(w.taken.id)),
 }
-UNCHANGED = (
+# on keys that are whole
+UNCHANGED = ("room for audio", "mend queued", "mend running", "retire unrecorded", "adopt callbacks")
     "room for audio",
     "mend queued",
     "mend running",

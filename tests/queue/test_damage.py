@@ -151,12 +151,6 @@ MOVES: dict[str, tuple[tuple[str, ...], Callable[[World], object]]] = {
 }
 # on keys that are whole
 UNCHANGED = ("room for audio", "mend queued", "mend running", "retire unrecorded", "adopt callbacks")
-    "room for audio",
-    "mend queued",
-    "mend running",
-    "retire unrecorded",
-    "adopt callbacks",
-)  # on keys that are whole
 RETIRING = {"retire": OLD, "retire unrecorded": NEW}
 
 

@@ -150,6 +150,7 @@ class Lab:
             "MSAAS_HEARTBEAT_SECONDS": "0.2",
             "MSAAS_MAX_ATTEMPTS": "3",
             "MSAAS_GRACE_SECONDS": "0",
+            "MSAAS_SCRATCH_FREE_BYTES": "0",
             "MSAAS_STALL_SECONDS": "60",
             "MSAAS_DEBUG_ENDPOINTS": "true",
             "CHAOS_HISTORY": str(self.history.path),

@@ -11,7 +11,7 @@ from pathlib import Path
 from msaas.local.processes import Warden
 from msaas.local.servers import Weed
 
-from . import machine, rows_api, rows_crash, rows_jobs, rows_model, rows_redis, rows_storage
+from . import machine, rows_api, rows_crash, rows_damage, rows_jobs, rows_model, rows_redis, rows_storage
 from .lab import Failed, Lab, RowResult, open_lab
 from .scale import Scale
 
@@ -35,6 +35,9 @@ ROWS: dict[str, Row] = {
     "14": rows_jobs.row_14,
     "15": rows_storage.row_15,
     "16": machine.row_16,
+    "17": rows_damage.row_17,
+    "18": rows_damage.row_18,
+    "19": rows_damage.row_19,
 }
 
 

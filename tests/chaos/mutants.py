@@ -26,6 +26,9 @@ SUPERVISOR = "worker/supervisor.py"
 RUN = "worker/run.py"
 
 
+_NO_BUCKET = "        except BucketMissing:\n            raise\n            with"
+
+
 @dataclass(frozen=True)
 class Mutant:
     """`edits` are (file below src/msaas, old text, new text); `rows` should catch it, tried in this order."""
@@ -208,6 +211,41 @@ MUTANTS = (
         "a replayed job keeps its attempts",
         [(f"{LUA}/replay.lua", "redis.call('HSET', key, 'attempts', '0')", "")],
         "8",
+    ),
+    Mutant(
+        "damage: a refusal is insisted on",
+        [(RUN, "if now - self.since >= worker.settings.storage_refusal_seconds:", "if False:")],
+        "17",
+    ),
+    Mutant(
+        "damage: songs are claimed while the store refuses",
+        [("worker/obstacles.py", "return self._has_room() and self._store_is_well()", "return self._has_room()")],
+        "17",
+    ),
+    Mutant(
+        "damage: songs are claimed without room",
+        [(SUPERVISOR, "if not self.obstacles.gone():", "if False:")],
+        "18",
+    ),
+    Mutant(
+        "damage: options that cannot be read are the defaults",
+        [(RUN, 'if "options" in self.claim.job.broken:', "if False:")],
+        "19",
+    ),
+    Mutant(
+        "damage: a job that stands in no list stays there",
+        [(f"{LUA}/mend.lua", "if state == 'queued' then", "if false then")],
+        "19",
+    ),
+    Mutant(
+        "damage: attempts have to be a number",
+        [(f"{LUA}/types.lua", "local count = tonumber(text or 0) or 0", "local count = tonumber(text or 0)")],
+        "19",
+    ),
+    Mutant(
+        "damage: a bucket has to be there",
+        [("storage.py", "        except BucketMissing:\n            self._make(bucket)\n            with", _NO_BUCKET)],
+        "19",
     ),
 )
 

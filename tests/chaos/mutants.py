@@ -26,9 +26,6 @@ SUPERVISOR = "worker/supervisor.py"
 RUN = "worker/run.py"
 
 
-_NO_BUCKET = "        except BucketMissing:\n            raise\n            with"
-
-
 @dataclass(frozen=True)
 class Mutant:
     """`edits` are (file below src/msaas, old text, new text); `rows` should catch it, tried in this order."""
@@ -240,11 +237,6 @@ MUTANTS = (
     Mutant(
         "damage: attempts have to be a number",
         [(f"{LUA}/types.lua", "local count = tonumber(text or 0) or 0", "local count = tonumber(text or 0)")],
-        "19",
-    ),
-    Mutant(
-        "damage: a bucket has to be there",
-        [("storage.py", "        except BucketMissing:\n            self._make(bucket)\n            with", _NO_BUCKET)],
         "19",
     ),
 )

@@ -129,7 +129,7 @@ def test_python_is_started_through_the_interpreter_module_alone():
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.Attribute) and ast.unparse(node) == "sys.executable"
     }
-    assert found == {"interpreter.py", "local/processes.py", "audio/cage.py"}
+    assert found == {"interpreter.py", "local/processes.py"}
 
 
 @pytest.mark.parametrize("part", ["rest", "worker", "logs"])

@@ -98,7 +98,7 @@ def test_an_option_this_worker_does_not_know_fails_with_the_reason(bench):
     bench.worker()
     songhash = str(uuid.uuid4())
     bench.store(songhash, {"do": "separate"})
-    bench.queue.submit(songhash, {"model": "spleeter", "options": '{"model":"spleeter"}'})
+    bench.queue.submit(songhash, {"model": "htdemucs_mini", "options": '{"model":"htdemucs_mini","format":"ogg"}'})
     assert bench.until(songhash, "failed").error["code"] == "invalid_option"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import resource
+import signal
 import socket
 import sys
 from contextlib import suppress
@@ -57,8 +58,15 @@ def main() -> int:
     except SandboxError as error:
         sys.stderr.write(f"msaas.web: {error}\n")
         return 2
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _end_before_serving)  # until uvicorn sets its own
     Server(settings, listener).run()
     return 0
+
+
+def _end_before_serving(_number: int, _frame: FrameType | None) -> None:
+    """A signal while the server starts ends it as one does later: with what it has begun stopped, and status 0."""
+    raise SystemExit(0)
 
 
 def listen(settings: Settings) -> socket.socket:
@@ -92,11 +100,11 @@ class Server:
         """Serves until a signal, then for as long as requests under way take, GRACEFUL_SECONDS at most."""
         app = self.load()
         parts, meters = services_of(app), meters_of(app)
-        self.begin(app)
         front = Front(app, self.settings, RECEIVERS, dropped=meters.note_dropped, answered_alive=meters.note_alive)
         raise_file_limit(front.limits.connections)
         sys.setswitchinterval(SWITCH_SECONDS)
         try:
+            self.begin(app)
             front.load()
             _Uvicorn(front, parts).run(sockets=[self.listener])
         finally:

@@ -29,6 +29,7 @@ class Receiver:
     accepted: int = 0
     requests: list[Request] = field(default_factory=list)
     troubles: list[str] = field(default_factory=list)
+    _connections: list[socket.socket] = field(default_factory=list)
 
     def __enter__(self):
         family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
@@ -39,8 +40,10 @@ class Receiver:
         return self
 
     def __exit__(self, *_):
-        with suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
+        """No attempt outlives its test: its end would be noted in the keys of another one."""
+        for one in (self._listener, *self._connections):
+            with suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         self._thread.join(timeout=60)
 
@@ -55,6 +58,7 @@ class Receiver:
             except OSError:
                 return
             self.accepted += 1
+            self._connections.append(connection)
             threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
 
     def _serve(self, connection):

@@ -212,6 +212,7 @@ def test_registry_and_tag_reach_our_images_and_no_others(stub):
     assert any(image.startswith("quay.io/minio/minio:") for image in images)
 
 
+@pytest.mark.slow
 def test_in_kind_the_images_are_built_and_loaded(stub):
     stub.answer("config_current-context", "kind-home")
     stub.make("docker", STUB.replace('"$*" >>', '"docker $*" >>'))

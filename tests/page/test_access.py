@@ -10,6 +10,7 @@ from tests.sounds import flac, tune
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 SCREENS = [{}, {"color_scheme": "dark"}, PHONE | {"color_scheme": "dark"}, PHONE]
 IDS = ["light desktop", "dark desktop", "dark phone", "light phone"]
+MIXED_IDS = ("dark desktop", "light phone")  # each part of them is in one of the others
 
 
 def violations(page):
@@ -17,7 +18,13 @@ def violations(page):
     return [(one["id"], [node["html"][:160] for node in one["nodes"]]) for one in found]
 
 
-@pytest.mark.parametrize("screen", SCREENS, ids=IDS)
+@pytest.mark.parametrize(
+    "screen",
+    [
+        pytest.param(one, id=name, marks=[pytest.mark.slow] if name in MIXED_IDS else [])
+        for one, name in zip(SCREENS, IDS, strict=True)
+    ],
+)
 def test_axe_finds_nothing_to_object_to(open_page, song, screen):
     page = open_page(**screen)
     expect(page.locator("#limits")).to_contain_text("200 MB")

@@ -272,6 +272,7 @@ def bombard(operation: Any, examples: int, modes: Iterable[schemathesis.Generati
             each()
 
 
+@pytest.mark.slow
 def test_no_request_that_can_be_generated_brings_an_answer_that_is_not_documented(app, done):
     real = {"songhash": done, "name": f"{done}-vocals"}
     schema = schemathesis.openapi.from_wsgi("/apiv1/openapi.json", app)

@@ -12,7 +12,7 @@ from msaas import failpoints
 from msaas.errors import StorageFull
 from msaas.jobs import Options
 from msaas.local.processes import wait_until
-from msaas.worker import scratch, supervisor
+from msaas.worker import run, scratch, supervisor
 
 
 @pytest.fixture(autouse=True)
@@ -48,7 +48,7 @@ def test_a_full_store_is_stated_after_a_bounded_number_of_tries(bench, monkeypat
 
     monkeypatch.setattr(worker.storage, "put_stem", refuse)
     assert bench.until(bench.song(), "failed").error["code"] == "storage_full"
-    assert len(made) == supervisor.STORAGE_FULL_TRIES
+    assert len(made) == run.STORAGE_FULL_TRIES
 
 
 def test_a_job_that_failed_half_stored_leaves_no_stems(bench, monkeypatch):

@@ -24,6 +24,15 @@ def post(client, song):
     return lambda callback: client.post(URL, json={"callback": callback, "mp3": as_base64(song)})
 
 
+@pytest.mark.parametrize("data", ["1e999", "NaN", "-Infinity", '{"a": [-1e400]}', "9" * 5000, "[" * 100_000])
+def test_data_that_is_not_json_is_refused_in_each_kind_of_body(client, song, data):
+    callback = f'{{"url": "https://example.org/hook", "data": {data}}}'
+    body = f'{{"mp3": "{as_base64(song)}", "callback": {callback}}}'
+    problem(client.post(URL, data=body, content_type="application/json"), 400, "bad_json")
+    form = {"file": (io.BytesIO(song), "song.wav"), "callback": callback}
+    problem(client.post(URL, data=form, content_type="multipart/form-data"), 422, "invalid_option")
+
+
 @pytest.mark.parametrize(
     "callback",
     [

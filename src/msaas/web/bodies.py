@@ -5,7 +5,6 @@ Nothing here holds a song in memory. Options are handed on as they came, uncheck
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from msaas.access.gate import caller
 from msaas.errors import BadRequest, InvalidOption, UnsupportedBody, UploadTooLarge
 from msaas.web.body import Body
 from msaas.web.form import Form, read_form
-from msaas.web.json_song import REST_LIMIT_BYTES, decode_song, take_apart
+from msaas.web.json_song import REST_LIMIT_BYTES, decode_song, strict_json, take_apart
 from msaas.web.services import Services
 from msaas.web.spool import Scratch, Spool
 
@@ -194,6 +193,6 @@ def _with_callback(given: dict[str, Any]) -> dict[str, Any]:
         given.pop("callback", None)
         return given
     try:
-        return given | {"callback": json.loads(text)}
+        return given | {"callback": strict_json(text)}
     except (ValueError, TypeError, RecursionError) as error:
         raise InvalidOption(f"callback is not JSON: {error}") from error

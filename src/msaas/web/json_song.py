@@ -10,6 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import isfinite
 from typing import IO, Any, NoReturn
 
 from msaas.errors import BadRequest
@@ -113,12 +114,24 @@ def _refuse_songless(head: bytes, size: int) -> NoReturn:
 def parse_members(text: bytes) -> dict[str, Any]:
     """A JSON object as a dict, strictly: UTF-8, no NaN, no key twice. Raises BadRequest(bad_json)."""
     try:
-        members = json.loads(text.decode("utf-8-sig"), object_pairs_hook=_once, parse_constant=_refuse_constant)
+        members = strict_json(text.decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
         raise BadRequest(f"the body is not JSON: {error}", code="bad_json") from error
     if not isinstance(members, dict):
         raise BadRequest('the JSON is no object; it has to read {"mp3": …}', code="bad_json")
     return members
+
+
+def strict_json(text: str) -> Any:
+    """JSON as RFC 8259 has it: no NaN, no number beyond a double's range, no key twice. Raises ValueError."""
+    return json.loads(text, object_pairs_hook=_once, parse_constant=_refuse_constant, parse_float=_finite)
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not isfinite(number):
+        raise ValueError(f"the number {text[:20]} is too large")
+    return number
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -130,7 +143,7 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON number")
+    raise ValueError(f"{name} is not a JSON number")
 
 
 def decode_song(file: IO[bytes], text: SongText, write: Callable[[bytes], object]) -> None:

@@ -32,7 +32,7 @@ BUSY_SECONDS = 30.0  # what takes a moment ends within this on any machine; what
 LEFT_OUT = "left out:"  # begins the reason of a skip that a run names at its end
 
 # Files are handed to the processes of pytest-xdist in this order: the longest first, so that none is left at the end.
-LONGEST_FIRST = ("chaos", "e2e", "page", "local", "access", "deploy", "separation", "worker", "client")
+LONGEST_FIRST = ("chaos", "queue", "e2e", "page", "local", "access", "deploy", "separation", "worker", "client")
 DESELECTED = pytest.StashKey[list[str]]()
 
 

@@ -37,6 +37,7 @@ def api(environ, queue, storage, tmp_path) -> Iterator[tuple[str, Path]]:
         process.wait(timeout=60)
 
 
+@pytest.mark.slow
 def test_fifty_callers_get_no_more_than_there_is_and_no_key_is_logged(api, redis):
     url, log = api
 
@@ -57,6 +58,7 @@ def test_fifty_callers_get_no_more_than_there_is_and_no_key_is_logged(api, redis
     assert KEY[6:] not in text and HELD.digest not in text
 
 
+@pytest.mark.slow
 def test_the_walk_through_the_calls_shows_its_key_and_is_told_what_an_admins_are(api, worker, tmp_path, monkeypatch):
     url, log = api
     refused = run(url, tmp_path)

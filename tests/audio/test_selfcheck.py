@@ -106,6 +106,7 @@ def by_zip(tmp_path):
     return BARE, {"PYTHONPATH": f"{tmp_path / 'msaas.zip'}:{PACKAGES}"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "installed",
     [

@@ -16,7 +16,7 @@ from tests.sounds import RATE, decode_with_av
 
 GATE = Path(__file__).parent / "gate"
 RECORDED = json.loads((GATE / "recorded.json").read_text())
-FIRST, *OTHERS = RECORDED
+*OTHERS, QUICK = RECORDED
 WITHIN_DB = 0.1
 
 
@@ -43,7 +43,7 @@ def sdr(estimate: np.ndarray, reference: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize("encode", [pytest.param(as_wav, marks=pytest.mark.slow), as_mp3])
-@pytest.mark.parametrize("song", [FIRST, *(pytest.param(song, marks=pytest.mark.slow) for song in OTHERS)])
+@pytest.mark.parametrize("song", [QUICK, *(pytest.param(song, marks=pytest.mark.slow) for song in OTHERS)])
 def test_the_service_separates_as_well_as_the_model(live, song, encode, tmp_path):
     stems = stems_of(song)
     songhash = live.submit(encode(sum(stems.values()), tmp_path))

@@ -135,6 +135,7 @@ def test_append_only_file_cut_short_costs_only_its_last_command(start_stack: Any
     assert Queue.from_settings(settings_of(again)).waiting() == ["a", "b"]
 
 
+@pytest.mark.slow
 def test_part_that_dies_is_brought_back_and_leaves_nothing_behind(start_stack: Any) -> None:
     stack = start_stack().wait_ready()
     born = next(event for event in stack.events() if event.startswith("rest started")).split()

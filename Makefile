@@ -11,7 +11,9 @@ SONG ?=
 # As it was typed: a $$ in a file's name is none of make's.
 override SONG := $(value SONG)
 export SONG
-MINUTES ?= 120
+# of training, and of a soak
+mini-train: MINUTES ?= 120
+soak: MINUTES ?= 60
 FUZZ_SECONDS ?= 600
 FUZZ_SEED ?= 1
 # `make lock` keeps what still fits; LOCK=--upgrade takes the newest.
@@ -32,7 +34,7 @@ PIP_COMPILE := CUSTOM_COMPILE_COMMAND='make lock' $(BIN)/python -P -m piptools c
 COMPILE := $(PIP_COMPILE) --allow-unsafe --generate-hashes
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test test-all test-avx2 check lint types format bench bench-lengths bench-memory bench-load bench-growth bench-neighbours bench-abuse chaos chaos-mutants \
+.PHONY: help demo serve test test-all test-avx2 check lint types format bench bench-lengths bench-memory bench-load bench-growth bench-neighbours bench-abuse soak chaos chaos-mutants \
 	images manifests container-smoke cluster-smoke lock audit sbom fuzz hostile bench-uploads \
 	mini-train mini-eval clean
 
@@ -48,6 +50,7 @@ help:
 	@echo 'make bench-load    posts, status and downloads a second      make bench-growth  with 100,000 jobs'
 	@echo 'make bench-neighbours  what one greedy caller does to another'
 	@echo 'make bench-abuse   twelve attacks by slow and greedy clients, and what others notice (AGAINST=older/src beside it)'
+	@echo 'make soak          an hour of mixed load with kills: does anything grow, is anything lost (MINUTES=5 for a trial)'
 	@echo 'make bench-uploads peak memory of the API under 20 large uploads'
 	@echo 'make fuzz          damaged songs for ten minutes (FUZZ_SECONDS, FUZZ_SEED)      make hostile   what each hostile song costs'
 	@echo 'make audit         known weaknesses of what the images hold      make sbom   what that is'
@@ -110,6 +113,9 @@ bench-growth: .venv/stamp-dev
 
 bench-neighbours: .venv/stamp-dev
 	PYTHONPATH=. $(BIN)/python bench/neighbours.py
+
+soak: .venv/stamp-dev
+	PYTHONPATH=. $(BIN)/python bench/soak.py --minutes $(MINUTES)
 
 hostile: .venv/stamp-dev
 	PYTHONPATH=. $(BIN)/python bench/hostile.py

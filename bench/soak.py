@@ -35,7 +35,8 @@ from tests.chaos.ledger import read_ledger
 CLIENTS = 12
 SAMPLE_SECONDS = 5.0
 TOLD_SECONDS = 60.0
-TICK_SECONDS = 0.25
+LOOK_SECONDS = 5.0
+TICK_SECONDS = 0.1
 RETENTION_SHARE = 1 / 12  # of the minutes; a minute at least
 DRAIN_SECONDS = 420.0
 DELIVERY_SECONDS = 180.0
@@ -52,8 +53,7 @@ def main() -> int:
             soak.run()
             soak.settle()
             stored = soak.stored()
-            soak.age_out(retention_minutes * 60)
-            return soak.report(stored, soak.stored())
+            return soak.report(stored, soak.age_out(retention_minutes * 60))
 
 
 def _options() -> argparse.Namespace:
@@ -86,7 +86,7 @@ class Soak:
         self.crowd = Crowd(visit, self.account, size=CLIENTS, seed=options.seed)
         self.began = time.monotonic()
         self._sampled = self._told = self.began
-        self._visits = 0
+        self._visits, self._loading = 0, True
         self._cpu = 0.0
 
     def run(self) -> None:
@@ -97,15 +97,15 @@ class Soak:
                 self.crowd.let_in(self._visits)
                 self._visits += 1
             if passed > (kills + 1) * self.options.kill_every:
-                self.stack.kill(KILLED if kills % 2 else ORPHANED)
+                self.stack.doom(KILLED if kills % 2 else ORPHANED)
                 kills += 1
         self.loaded_seconds = time.monotonic() - self.began
-        self._cpu_loaded = self.sampling.cpu
+        self._cpu_loaded, self._loading = self.sampling.cpu, False
 
     def _turn(self) -> None:
         now = time.monotonic()
         self.stack.look_after()
-        if now - self._sampled >= SAMPLE_SECONDS:
+        if self._loading and now - self._sampled >= SAMPLE_SECONDS:
             self._sampled = now
             self.sampling.take(self.stack.kinds())
         if now - self._told >= TOLD_SECONDS:
@@ -141,14 +141,18 @@ class Soak:
         )
         return Stored(keys, objects)
 
-    def age_out(self, retention_seconds: float) -> None:
-        """Holds and retention run out, then a sweep comes: twice the retention and a half is enough."""
+    def age_out(self, retention_seconds: float) -> Stored:
+        """What is left once holds and retention have run out and a sweep has come: in twice the retention and a half
+        at most."""
         give_up_at = time.monotonic() + 2.5 * retention_seconds + 30
-        while time.monotonic() < give_up_at and self.stack.queue.redis.exists(*self._records()):
-            self._turn()
+        while any(_left(left := self.stored())) and time.monotonic() < give_up_at:
+            self._turn_for(LOOK_SECONDS)
+        return left
 
-    def _records(self) -> list[str]:
-        return [f"job:{name}" for name in self.account.accepted] or ["job:"]
+    def _turn_for(self, seconds: float) -> None:
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            self._turn()
 
     def report(self, before: Stored, after: Stored) -> int:
         """Prints the tables and what is wrong; the exit status."""

@@ -24,6 +24,7 @@ from soaking.stack import TENANTS, Service
 
 PATIENCE_SECONDS = 300.0  # a song that has not ended by then is lost
 POLL_SECONDS = 0.4
+IDLE_SECONDS = 2.0
 CALLBACKS = 0.35  # of the songs
 OPTIONS: tuple[dict[str, str], ...] = (
     {},
@@ -42,7 +43,7 @@ class Caller:
 
     def __init__(self, port: int, key: str, account: Account) -> None:
         self._port, self._key, self._account = port, key, account
-        self._connection = self._new()
+        self._connection, self._used_at = self._new(), time.monotonic()
 
     def _new(self) -> http.client.HTTPConnection:
         return http.client.HTTPConnection(LOOPBACK, self._port, timeout=60)
@@ -52,12 +53,19 @@ class Caller:
     ) -> tuple[int, http.client.HTTPMessage, bytes]:
         """The answer; one whose status is not among those expected is noted."""
         given = {name.replace("_", "-"): value for name, value in headers.items()}
+        self._renew()
         self._connection.request(method, path, body, {"Authorization": f"Bearer {self._key}"} | given)
         answer = self._connection.getresponse()
-        data = answer.read()
+        data, self._used_at = answer.read(), time.monotonic()
         if answer.status not in (expected or (200,)):
             self._account.note_odd(f"{method} {path}: {answer.status} {data[:200]!r}")
         return answer.status, answer.headers, data
+
+    def _renew(self) -> None:
+        """The server may close a connection that has been idle for five seconds at the moment of the next request."""
+        if time.monotonic() - self._used_at > IDLE_SECONDS:
+            self._connection.close()
+            self._connection = self._new()
 
     def events(self, path: str) -> Iterator[dict[str, Any]]:
         """The data of each event, until the stream ends."""

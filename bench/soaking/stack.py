@@ -76,6 +76,7 @@ class Service:
         self.queue, self.storage = Queue.from_settings(self.settings), Storage.from_settings(self.settings)
         LOG.parent.mkdir(parents=True, exist_ok=True)
         self._log = LOG.open("w")
+        self._doomed, self._doom_at = "", 0.0
 
     # --- processes
 
@@ -100,6 +101,9 @@ class Service:
             self._log.flush()
 
     def look_after(self) -> None:
+        """Starts again what has ended, and kills what is doomed."""
+        if self._doomed:
+            self._kill_the_doomed()
         for part in self.parts:
             if part.child is not None and not part.child.alive:
                 part.child.kill()
@@ -124,12 +128,17 @@ class Service:
 
     # --- kills
 
-    def kill(self, victim: str) -> None:
-        """At once where the worker has a song in work, else once it has, else after a while."""
-        part = next(part for part in self.parts if part.name == victim)
-        if part.child is None or not part.child.alive:
-            return
-        wait_until(lambda: self._works(part), PATIENCE_SECONDS, pause_seconds=0.02)
+    def doom(self, victim: str) -> None:
+        """It is killed once it has a song in work, or after a while without."""
+        self._doomed, self._doom_at = victim, time.monotonic() + PATIENCE_SECONDS
+
+    def _kill_the_doomed(self) -> None:
+        part = next((part for part in self.parts if part.name == self._doomed and part.child is not None), None)
+        if part is not None and (self._works(part) or time.monotonic() > self._doom_at):
+            self._kill(part, self._doomed)
+            self._doomed = ""
+
+    def _kill(self, part: Part, victim: str) -> None:
         separation = next((pid for name, pid in _below(part.pid, "") if name.endswith("separation")), None)
         target = part.pid if victim == KILLED else separation
         if target is not None:

@@ -31,8 +31,8 @@ import psutil
 from attackers import ATTACKS, Target, run
 from stores import stores
 
-from msaas.access.keys import new_key
-from msaas.audio.wav import wav_header
+from msaas.audio.encode.wav import wav_header
+from msaas.auth.keys import new_key
 from msaas.local.servers import LOOPBACK, Valkey, Weed, free_port
 from msaas.queue import Queue
 from msaas.settings import Settings

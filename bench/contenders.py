@@ -76,8 +76,8 @@ def exported(run: Callable[..., Any], name: str) -> Callable[..., Any]:
     """For Separator(choose=…): what lies between the spectrograms runs elsewhere."""
     import torch
 
-    from msaas.separation.engine import TorchEngine
-    from msaas.separation.precision import Way
+    from msaas.separation.engines.engine import TorchEngine
+    from msaas.separation.engines.selection import Way
 
     def choose(part: Any, device: Any, _precision: str) -> Any:
         network = part.module
@@ -96,7 +96,7 @@ def exported(run: Callable[..., Any], name: str) -> Callable[..., Any]:
 def ours(job: Job, batch: int = 0, **how: Any) -> dict[str, Any]:
     from msaas.separation.device import choose_device
     from msaas.separation.pipeline import SeparationRequest, Separator
-    from msaas.separation.weights import load_model
+    from msaas.separation.weights.loader import load_model
 
     first: list[float] = []
 
@@ -141,9 +141,9 @@ def alone(forward: Callable[..., Any], batch: int, job: Job) -> dict[str, Any]:
 def step(job: Job, *, channels_last: bool, side_by_side: bool) -> dict[str, Any]:
     import torch
 
-    from msaas.separation.engine import Lanes, TorchEngine, cpu_threads, lanes_of
-    from msaas.separation.htdemucs import ChannelsLast
-    from msaas.separation.weights import load_model
+    from msaas.separation.engines.engine import Lanes, TorchEngine, cpu_threads, lanes_of
+    from msaas.separation.engines.htdemucs import ChannelsLast
+    from msaas.separation.weights.loader import load_model
 
     network, device = load_model(job["model"], repo=Path(job["repo"]), places=[]).parts[0].module, torch.device("cpu")
     engine = TorchEngine(ChannelsLast(network, device) if channels_last else network, device)

@@ -22,9 +22,9 @@ from typing import Any
 
 from load import MODEL, STEMS, Stack, peak_mib, service
 
-from msaas.housekeeping import SWEEP_LOCK, Housekeeper
 from msaas.jobs import Options, record_json
 from msaas.local.servers import LOOPBACK
+from msaas.maintenance.housekeeping import SWEEP_LOCK, Housekeeper
 from msaas.queue import DEAD, WAITING
 from msaas.storage import INPUTS, OUTPUTS, WAVEFORMS
 from msaas.web.app import create_app
@@ -33,7 +33,7 @@ TRIES = 7
 BATCH = 1000
 RETIRED = 100
 DAY_SECONDS = 24 * 3600
-# as msaas.web.separate and msaas.worker.child write them
+# as msaas.web.routes.separate and msaas.worker.child write them
 UPLOAD = {"bytes": 8_123_456, "container": "mp3", "codec": "mp3float", "sample_rate": 44100, "channels": 2}
 TIMINGS = {"measure": 1.234, "separate": 98.765, "model": 88.888, "encode": 7.654, "total": 101.234}
 RESULT = {

@@ -29,15 +29,15 @@ import numpy as np
 import psutil
 from stores import stores
 
-from msaas.audio.mp3 import Mp3Writer
+from msaas.audio.encode.mp3 import Mp3Writer
 from msaas.jobs import Options, songhash
 from msaas.local.servers import LOOPBACK, Valkey, Weed, free_port
-from msaas.metrics import CountedQueue
 from msaas.queue import Queue
 from msaas.settings import Settings
 from msaas.storage import Storage
+from msaas.telemetry.metrics import CountedQueue
 from msaas.web.app import create_app
-from msaas.web.spool import Spool
+from msaas.web.uploads.spool import Spool
 
 MODEL = "htdemucs_mini"
 STEMS = ("drums", "bass", "other", "vocals")

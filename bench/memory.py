@@ -93,7 +93,7 @@ def _measured(child: str, minutes: float, song: Path, options: argparse.Namespac
 def _msaas(options: argparse.Namespace) -> float:
     from msaas.separation.device import choose_device
     from msaas.separation.pipeline import SeparationRequest, Separator
-    from msaas.separation.weights import load_model
+    from msaas.separation.weights.loader import load_model
 
     model = load_model(options.model, repo=options.repo, places=[])
     separator = Separator(model, choose_device("cpu").device, options.batch)

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from msaas.audio import mp3
-from msaas.audio.decode import Decoder
+from msaas.audio.decode.decoder import Decoder
+from msaas.audio.encode import mp3
 
 RATE = 44_100
 

@@ -30,7 +30,7 @@ import av
 import numpy as np
 from load import Songs, Stack, service
 
-from msaas.access.keys import new_key
+from msaas.auth.keys import new_key
 from msaas.callbacks.outbox import Posting
 from msaas.callbacks.targets import Target
 from msaas.errors import QuotaExceeded

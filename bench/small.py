@@ -12,9 +12,9 @@ from collections.abc import Callable
 import torch
 from speed import HERE, machine, seeded_htdemucs
 
-from msaas.separation.htdemucs import ChannelsLast
+from msaas.separation.engines.htdemucs import ChannelsLast
 from msaas.separation.model import from_demucs
-from msaas.separation.weights import load_model
+from msaas.separation.weights.loader import load_model
 
 ROUNDS = 5
 

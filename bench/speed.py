@@ -37,8 +37,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from watching import Watch
 
 from msaas.separation import PROCESS_ENVIRONMENT
-from msaas.separation.htdemucs import ChannelsLast
-from msaas.separation.precision import CHECKED_PART
+from msaas.separation.engines.htdemucs import ChannelsLast
+from msaas.separation.engines.selection import CHECKED_PART
 from tests.full_model import SEGMENT_SECONDS, htdemucs
 
 STOCK = "demucs (API)"

@@ -21,7 +21,7 @@ import requests
 from stores import stores
 from watching import Watch
 
-from msaas.audio.wav import wav_header
+from msaas.audio.encode.wav import wav_header
 from msaas.local.servers import Valkey, Weed, free_port
 
 PIECE_BYTES = 3 << 18  # whole groups of three, so that pieces' base64 joins without padding

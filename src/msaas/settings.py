@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
-from msaas.access.keys import Key, parse_keys
-from msaas.access.origins import parse_origins
+from msaas.auth.keys import Key, parse_keys
+from msaas.auth.origins import parse_origins
 from msaas.callbacks.addresses import Network, parse_networks
 from msaas.callbacks.signing import Secret, parse_secrets
 from msaas.errors import SettingsError

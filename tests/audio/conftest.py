@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from msaas.audio.decode import Decoder
+from msaas.audio.decode.decoder import Decoder
 
 Samples = np.ndarray  # [channels, n] float32
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from msaas.audio.decode import Decoder
+from msaas.audio.decode.decoder import Decoder
+from msaas.audio.decode.probe import probe
 from msaas.audio.limits import Limits
-from msaas.audio.probe import probe
 from msaas.errors import NotAudio
 from tests.audio.conftest import lag, music
 from tests.audio.containers import CONTAINERS, encoded

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from msaas.audio.decode import Decoder
+from msaas.audio.decode.decoder import Decoder
+from msaas.audio.encode.wav import wav_header
 from msaas.audio.limits import Limits
-from msaas.audio.wav import wav_header
 from msaas.errors import AudioTooLong, DecodedTooLarge, NotAudio
 
 LOSSLESS = [

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from msaas.audio import lametag
-from msaas.audio.encode import FORMATS, common_gain, open_writer
-from msaas.audio.wav import WavWriter
+from msaas.audio.encode import info_tag
+from msaas.audio.encode.formats import FORMATS, common_gain, open_writer
+from msaas.audio.encode.wav import WavWriter
 from msaas.errors import InvalidOption, ScratchFull
 
 
@@ -68,10 +68,10 @@ def test_mp3_is_constant_at_the_bit_rate_asked_for(tmp_path, music):
 
 def test_mp3_tag_crc_is_that_of_libavformat_where_the_padding_was_right(tmp_path, music, monkeypatch):
     """Our CRC over an unchanged tag is the one that is there: the same field, the same polynomial."""
-    monkeypatch.setattr("msaas.audio.mp3.write_true_padding", lambda *_a, **_k: None)
+    monkeypatch.setattr("msaas.audio.encode.mp3.write_true_padding", lambda *_a, **_k: None)
     path = write(tmp_path / "a.mp3", music(12 * 1152 + 500), "mp3")
     before = path.read_bytes()
-    lametag.write_true_padding(path, total_samples=12 * 1152 + 500, samples_per_frame=1152)
+    info_tag.write_true_padding(path, total_samples=12 * 1152 + 500, samples_per_frame=1152)
     assert path.read_bytes() == before
 
 
@@ -79,7 +79,7 @@ def test_mp3_without_a_tag_is_refused(tmp_path):
     path = tmp_path / "a.mp3"
     path.write_bytes(bytes(5_000))
     with pytest.raises(ValueError, match="no Info tag"):
-        lametag.write_true_padding(path, total_samples=1, samples_per_frame=1152)
+        info_tag.write_true_padding(path, total_samples=1, samples_per_frame=1152)
 
 
 @pytest.mark.parametrize("fmt", FORMATS)
@@ -180,7 +180,7 @@ def test_wav_up_to_the_limit_is_riff_that_counts_itself_rightly(tmp_path, music)
 
 
 def test_wav_takes_the_header_of_four_hours_without_writing_them():
-    from msaas.audio.wav import wav_header
+    from msaas.audio.encode.wav import wav_header
 
     assert wav_header(44_100, 2, 4 * 3600 * 44_100)[:4] == b"RF64"
     assert wav_header(44_100, 2, 3 * 3600 * 44_100)[:4] == b"RIFF"

@@ -7,9 +7,9 @@ import struct
 import numpy as np
 import pytest
 
-from msaas.audio.decode import Decoder
+from msaas.audio.decode.decoder import Decoder
+from msaas.audio.decode.probe import probe
 from msaas.audio.limits import Limits
-from msaas.audio.probe import probe
 from msaas.audio.source.tags import leading_bytes, trailing_bytes
 from msaas.audio.source.window import Window
 from msaas.errors import NotAudio

@@ -7,14 +7,14 @@ import sys
 
 import pytest
 
-from msaas.audio.wav import wav_header
+from msaas.audio.encode.wav import wav_header
 
 # Decodes to the model's rate, measures, and encodes one MP3: what a run does around the model.
 PASS = """
 import resource, sys
 from pathlib import Path
-from msaas.audio.decode import Decoder, measure
-from msaas.audio.encode import open_writer
+from msaas.audio.decode.decoder import Decoder, measure
+from msaas.audio.encode.formats import open_writer
 decoder = Decoder(Path(sys.argv[1]), sample_rate=int(sys.argv[2]), channels=2)
 stats = measure(decoder)
 with open_writer(Path(sys.argv[1] + ".out"), sys.argv[3], sample_rate=int(sys.argv[2]), channels=2,
@@ -52,7 +52,7 @@ def test_sixteen_times_the_song_costs_no_more_memory(tmp_path, fmt):
 
 def test_one_giant_packet_is_cut_into_small_blocks(tmp_path, music, write_song):
     """Half a minute in one frame, as some recorders write it."""
-    from msaas.audio.decode import Decoder
+    from msaas.audio.decode.decoder import Decoder
 
     path = write_song(tmp_path / "a", music(1_300_000, 1), codec="pcm_s16le", container="nut")
     sizes = [block.shape[1] for block in Decoder(path, sample_rate=44_100, channels=2).blocks()]

@@ -6,7 +6,7 @@ import av
 import numpy as np
 import pytest
 
-from msaas.audio.mix import matrix
+from msaas.audio.decode.downmix import matrix
 
 
 def names(layout):

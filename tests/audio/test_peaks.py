@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from msaas.audio.peaks import POINTS, Outline, Outlines
+from msaas.audio.waveform import POINTS, Outline, Outlines
 from tests.sounds import tune
 
 

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from msaas.audio import helper as helpers
+from msaas.audio.decode.probe import Probe, probe, probe_isolated
+from msaas.audio.encode.wav import wav_header
 from msaas.audio.limits import Limits
-from msaas.audio.probe import Probe, probe, probe_isolated
-from msaas.audio.wav import wav_header
+from msaas.audio.sandbox import fork_server as helpers
 from msaas.errors import AudioTooLong, NotAudio
 from tests.conftest import BUSY_SECONDS
 from tests.hostile.files import m4a_of_edits
@@ -162,7 +162,7 @@ def test_header_that_asks_for_much_memory_gets_none(tmp_path, monkeypatch):
 def test_child_may_not_take_much_memory_write_files_or_run_long():
     code = """
 import signal, tempfile
-from msaas.audio.cage import Allowance, limit
+from msaas.audio.sandbox.restrictions import Allowance, limit
 scratch = tempfile.TemporaryFile()
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 limit(Allowance(512 << 20, 1.0, 1.0))
@@ -214,7 +214,7 @@ sys.path.insert(0, {source!r})
 from pathlib import Path
 from msaas.audio import helper as helpers
 from msaas.audio.limits import Limits
-from msaas.audio.probe import probe_isolated
+from msaas.audio.decode.probe import probe_isolated
 print(probe_isolated(Path({song!r}), Limits()).codec, helpers.mine().pid, flush=True)
 if os.fork() == 0:
     print(probe_isolated(Path({song!r}), Limits()).codec, helpers.mine().pid, flush=True)
@@ -249,7 +249,7 @@ def alive(pid):
 
 
 def test_helper_loads_neither_numpy_nor_torch():
-    code = "import sys; import msaas.audio.probe; print(sorted({'numpy', 'torch', 'flask'} & set(sys.modules)))"
+    code = "import sys; import msaas.audio.decode.probe; print(sorted({'numpy', 'torch', 'flask'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.strip() == "[]"
 

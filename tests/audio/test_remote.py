@@ -15,11 +15,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from msaas.audio import cage, helper
-from msaas.audio.decode import Decoder
-from msaas.audio.isolate import ask
+from msaas.audio.decode.decoder import Decoder
 from msaas.audio.limits import Limits
-from msaas.audio.remote import IsolatedDecoder
+from msaas.audio.sandbox import fork_server, restrictions
+from msaas.audio.sandbox.client import ask
+from msaas.audio.sandbox.decoder import IsolatedDecoder
 from msaas.errors import AudioTooLong, ChildDied, DecodedTooLarge, NotAudio
 from msaas.settings import without_credentials
 from tests.sounds import DATA
@@ -31,7 +31,7 @@ RATE = 44_100
 @pytest.fixture(autouse=True, scope="module")
 def _no_helper_left():
     yield
-    helper.stop()
+    fork_server.stop()
 
 
 def isolated(path, **limits):
@@ -39,7 +39,7 @@ def isolated(path, **limits):
 
 
 def child_of_helper():
-    tasks = Path(f"/proc/{helper.mine().pid}/task/{helper.mine().pid}/children")
+    tasks = Path(f"/proc/{fork_server.mine().pid}/task/{fork_server.mine().pid}/children")
     return [int(pid) for pid in tasks.read_text().split()]
 
 
@@ -109,7 +109,7 @@ def test_killed_helper_is_worth_another_run_and_the_next_song_decodes():
     """What it forked ends with it."""
     blocks = isolated(SONG).blocks()
     next(blocks)
-    os.kill(helper.mine().pid, signal.SIGKILL)
+    os.kill(fork_server.mine().pid, signal.SIGKILL)
     with pytest.raises(ChildDied):
         list(blocks)
     assert sum(block.shape[1] for block in isolated(SONG).blocks()) == 1_679_895
@@ -124,13 +124,13 @@ def test_abandoned_song_leaves_no_process():
 
 def test_file_that_gives_nothing_for_too_long_is_ended(tmp_path, monkeypatch):
     os.mkfifo(tmp_path / "endless")
-    monkeypatch.setattr("msaas.audio.remote.STALL_SECONDS", 0.3)
+    monkeypatch.setattr("msaas.audio.sandbox.decoder.STALL_SECONDS", 0.3)
     with pytest.raises(NotAudio, match=r"within 0\.3 seconds"):
         list(isolated(tmp_path / "endless").blocks())
 
 
 def test_slow_caller_is_no_stall(monkeypatch):
-    monkeypatch.setattr("msaas.audio.remote.STALL_SECONDS", 0.3)
+    monkeypatch.setattr("msaas.audio.sandbox.decoder.STALL_SECONDS", 0.3)
     blocks = isolated(SONG).blocks()
     next(blocks)
     time.sleep(0.8)
@@ -140,7 +140,8 @@ def test_slow_caller_is_no_stall(monkeypatch):
 # --- the fences
 
 needs_fences = pytest.mark.skipif(
-    set(cage.try_out()) != {cage.LANDLOCK, cage.SECCOMP}, reason="left out: this kernel has not all fences"
+    set(restrictions.try_out()) != {restrictions.LANDLOCK, restrictions.SECCOMP},
+    reason="left out: this kernel has not all fences",
 )
 
 TRIES = """
@@ -200,7 +201,7 @@ tries = {
     "memory": lambda: bytearray(600 << 20),
 }
 if os.fork() == 0:
-    cage.enter(song, cage.Allowance(512 << 20, 20, 20))
+    restrictions.enter(song, restrictions.Allowance(512 << 20, 20, 20))
     for name, attempt in tries.items():
         try:
             attempt()
@@ -224,11 +225,11 @@ def test_behind_the_fence_there_is_the_song_and_nothing_else(tmp_path):
 
 
 def test_helper_is_started_without_credentials(monkeypatch):
-    helper.stop()
+    fork_server.stop()
     monkeypatch.setenv("MINIO_SECRET_KEY", "a secret of the store")
     monkeypatch.setenv("MSAAS_REDIS_PASSWORD", "a secret of the queue")
     list(isolated(SONG).blocks())
-    environment = Path(f"/proc/{helper.mine().pid}/environ").read_bytes()
+    environment = Path(f"/proc/{fork_server.mine().pid}/environ").read_bytes()
     assert b"a secret" not in environment
     assert b"PATH=" in environment
 
@@ -236,7 +237,7 @@ def test_helper_is_started_without_credentials(monkeypatch):
 def test_helper_forks_with_one_thread_whatever_it_has_loaded():
     ask(SONG, Limits(), 60, 60)
     list(isolated(SONG).blocks())
-    assert len(list(Path(f"/proc/{helper.mine().pid}/task").iterdir())) == 1
+    assert len(list(Path(f"/proc/{fork_server.mine().pid}/task").iterdir())) == 1
 
 
 def test_fences_are_tried_out_in_a_process_of_their_own():
@@ -246,10 +247,12 @@ def test_fences_are_tried_out_in_a_process_of_their_own():
     thread.start()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        stand = cage.try_out()
+        stand = restrictions.try_out()
     done.set()
     thread.join()
-    told = subprocess.run([sys.executable, "-P", "-m", "msaas.audio.cage"], capture_output=True, text=True, check=True)
+    told = subprocess.run(
+        [sys.executable, "-P", "-m", "msaas.audio.sandbox.restrictions"], capture_output=True, text=True, check=True
+    )
     assert told.stdout.split() == ["limits", *stand]
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from msaas.audio.resample import Resampler
+from msaas.audio.decode.resample import Resampler
 
 
 def resampled(samples, rate_in, rate_out, step=10_000):

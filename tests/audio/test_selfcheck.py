@@ -15,17 +15,17 @@ import av
 import numpy as np
 import pytest
 
-from msaas.audio import cage, helper, selfcheck
-from msaas.audio.isolate import ask
 from msaas.audio.limits import Limits
-from msaas.audio.remote import IsolatedDecoder
+from msaas.audio.sandbox import fork_server, restrictions, self_check
+from msaas.audio.sandbox.client import ask
+from msaas.audio.sandbox.decoder import IsolatedDecoder
 from msaas.errors import SandboxError
 from tests.broken_sandbox import break_sandbox
 from tests.hostile import files, fuzz
 from tests.sounds import DATA
 
 SONG = DATA / "harbour-lights.mp3"
-SRC = Path(cage.__file__).parents[2]
+SRC = Path(restrictions.__file__).parents[2]
 PACKAGES = Path(av.__file__).parents[1]
 BARE = Path(sys.base_prefix) / "bin" / f"python{sys.version_info.major}.{sys.version_info.minor}"
 
@@ -35,17 +35,17 @@ from pathlib import Path
 from msaas.audio import selfcheck
 from msaas.audio.limits import Limits
 logging.basicConfig()
-selfcheck.check_probe(Path(sys.argv[1]))
-selfcheck.check_decoder(Path(sys.argv[1]), Limits())
+self_check.check_probe(Path(sys.argv[1]))
+self_check.check_decoder(Path(sys.argv[1]), Limits())
 print(av.__file__)
 """
 
 
 @pytest.fixture(autouse=True)
 def _fresh_helper():
-    helper.stop()
+    fork_server.stop()
     yield
-    helper.stop()
+    fork_server.stop()
 
 
 # --- where the packages lie
@@ -138,10 +138,10 @@ def test_nothing_is_imported_behind_the_fences(tmp_path):
 import sys
 from pathlib import Path
 from msaas.audio import helper, probe, remote
-from msaas.audio.decode import Decoder
+from msaas.audio.decode.decoder import Decoder
 from msaas.audio.limits import Limits
 from msaas.errors import AudioError
-helper.import_all_of_pyav()
+fork_server.import_all_of_pyav()
 loaded = set(sys.modules)
 for path in sorted(Path(sys.argv[1]).iterdir()):
     try:
@@ -160,9 +160,9 @@ print(sorted(set(sys.modules) - loaded))
 
 def test_only_code_is_let_in(monkeypatch):
     """Whatever sys.path names: a home, the folder of the songs, all there is."""
-    before = cage.code_folders()
+    before = restrictions.code_folders()
     monkeypatch.setattr(sys, "path", ["", ".", "/", str(Path.home()), str(DATA), *sys.path])
-    assert cage.code_folders() == before
+    assert restrictions.code_folders() == before
     wide = {Path("/"), Path.home(), Path.cwd(), DATA, SRC.parent, SRC, PACKAGES}
     assert not wide & set(before)
     assert PACKAGES / "av" in before
@@ -172,15 +172,15 @@ def test_only_code_is_let_in(monkeypatch):
 
 
 FAULT = """
-import msaas.audio.probe, msaas.audio.decode
+import msaas.audio.decode.probe, msaas.audio.decode.decoder
 def broken(*_args, **_more):
     raise PermissionError(13, "Permission denied", "/nix/store/av/late.so")
-msaas.audio.probe.probe = msaas.audio.decode.Decoder.blocks = broken
+msaas.audio.decode.probe.probe = msaas.audio.decode.decoder.Decoder.blocks = broken
 """
 DEAF = """
-import msaas.audio.decode
-whole = msaas.audio.decode.Decoder.blocks
-msaas.audio.decode.Decoder.blocks = lambda self: (block * 0 for block in whole(self))
+import msaas.audio.decode.decoder
+whole = msaas.audio.decode.decoder.Decoder.blocks
+msaas.audio.decode.decoder.Decoder.blocks = lambda self: (block * 0 for block in whole(self))
 """
 MISSING = "sys.modules['av'] = None"
 
@@ -205,15 +205,15 @@ def test_unforeseen_error_is_not_the_songs_fault_and_its_traceback_is_logged(tmp
 
 def test_probe_that_fails_by_our_fault_has_a_second_try(tmp_path, monkeypatch):
     again = f"""
-import msaas.audio.isolate, os
-whole = msaas.audio.isolate.answer
+import msaas.audio.sandbox.client, os
+whole = msaas.audio.sandbox.client.answer
 def once(sock, request):
-    import msaas.audio.probe
+    import msaas.audio.decode.probe
     if not os.path.exists({str(tmp_path / "tried")!r}):
         open({str(tmp_path / "tried")!r}, "w").close()
-        msaas.audio.probe.probe = None
+        msaas.audio.decode.probe.probe = None
     whole(sock, request)
-msaas.audio.isolate.answer = once
+msaas.audio.sandbox.client.answer = once
 """
     break_sandbox(tmp_path, monkeypatch, again)
     assert probe(SONG)["codec"] == "mp3"
@@ -226,7 +226,7 @@ msaas.audio.isolate.answer = once
 )
 def test_self_check_says_why_the_sandbox_reads_nothing(tmp_path, monkeypatch, code, reason):
     break_sandbox(tmp_path, monkeypatch, code)
-    for check in (selfcheck.check_probe, lambda folder: selfcheck.check_decoder(folder, Limits())):
+    for check in (self_check.check_probe, lambda folder: self_check.check_decoder(folder, Limits())):
         with pytest.raises(SandboxError, match="the sandbox does not read a known sound") as caught:
             check(tmp_path)
         assert reason in str(caught.value)
@@ -235,13 +235,13 @@ def test_self_check_says_why_the_sandbox_reads_nothing(tmp_path, monkeypatch, co
 def test_self_check_hears_what_comes_out(tmp_path, monkeypatch):
     break_sandbox(tmp_path, monkeypatch, DEAF)
     with pytest.raises(SandboxError, match=r"32000 samples of level 0\.000"):
-        selfcheck.check_decoder(tmp_path, Limits())
+        self_check.check_decoder(tmp_path, Limits())
 
 
 def test_self_check_tells_of_a_memory_limit_that_is_too_low(tmp_path, monkeypatch):
-    monkeypatch.setattr(selfcheck, "PAUSE_SECONDS", 0)
+    monkeypatch.setattr(self_check, "PAUSE_SECONDS", 0)
     with pytest.raises(SandboxError, match=r"bytes of memory|broke the decoder"):
-        selfcheck.check_decoder(tmp_path, Limits(memory_bytes=100_000))
+        self_check.check_decoder(tmp_path, Limits(memory_bytes=100_000))
 
 
 def test_self_check_outlives_a_kill_from_outside(tmp_path, monkeypatch):
@@ -252,22 +252,22 @@ if not os.path.exists({str(tmp_path / "killed")!r}):
     os.kill(os.getpid(), 9)
 """
     break_sandbox(tmp_path, monkeypatch, once)
-    monkeypatch.setattr(selfcheck, "PAUSE_SECONDS", 0)
-    selfcheck.check_probe(tmp_path)
+    monkeypatch.setattr(self_check, "PAUSE_SECONDS", 0)
+    self_check.check_probe(tmp_path)
     assert (tmp_path / "killed").exists()
 
 
 def test_fences_that_are_missing_are_named(monkeypatch, caplog):
     caplog.set_level(logging.INFO)
-    monkeypatch.setattr(cage, "try_out", lambda: [cage.SECCOMP])
+    monkeypatch.setattr(restrictions, "try_out", lambda: [restrictions.SECCOMP])
     monkeypatch.setattr(sys, "platform", "linux")
-    selfcheck._say_which_fences_stand()
+    self_check._say_which_fences_stand()
     assert caplog.records[-1].levelname == "WARNING"
     assert "fences=seccomp missing=landlock" in caplog.text
 
 
 def test_full_disk_does_not_keep_a_part_from_starting(tmp_path, caplog):
-    selfcheck.check_probe(tmp_path / "none")
+    self_check.check_probe(tmp_path / "none")
     assert "sandbox not checked" in caplog.text
 
 
@@ -295,8 +295,8 @@ def test_separating_here_refuses_to_start_with_the_reason(tmp_path, monkeypatch,
 
 
 def test_known_sound_is_what_it_is_checked_for(tmp_path):
-    selfcheck._write(tmp_path / "sound")
-    decoder = IsolatedDecoder(tmp_path / "sound", sample_rate=selfcheck.RATE, channels=1)
+    self_check._write(tmp_path / "sound")
+    decoder = IsolatedDecoder(tmp_path / "sound", sample_rate=self_check.RATE, channels=1)
     samples = np.concatenate(list(decoder.blocks()), axis=1)
-    assert samples.shape == (1, selfcheck.SAMPLES)
-    assert samples.max() == pytest.approx(selfcheck.LEVEL, abs=1e-3)
+    assert samples.shape == (1, self_check.SAMPLES)
+    assert samples.max() == pytest.approx(self_check.LEVEL, abs=1e-3)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from msaas.audio.decode import TrackStats, measure
+from msaas.audio.decode.decoder import TrackStats, measure
 
 
 @dataclass

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from msaas.audio import syscalls
-from msaas.audio.syscalls import ALLOW, ALLOWED, MACHINES, NO_TERMINAL, REFUSE, RULES, UNKNOWN
+from msaas.audio.sandbox import syscalls
+from msaas.audio.sandbox.syscalls import ALLOW, ALLOWED, MACHINES, NO_TERMINAL, REFUSE, RULES, UNKNOWN
 
 # What such a process must never do, and the numbers of it on x86_64 and aarch64.
 NEVER = {

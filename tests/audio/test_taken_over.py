@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from msaas.audio import helper, isolate
-from msaas.audio.isolate import ask
+from msaas.audio.decode.probe import probe_isolated
 from msaas.audio.limits import Limits
-from msaas.audio.probe import probe_isolated
-from msaas.audio.remote import IsolatedDecoder
+from msaas.audio.sandbox import client, fork_server
+from msaas.audio.sandbox.client import ask
+from msaas.audio.sandbox.decoder import IsolatedDecoder
 from msaas.errors import AudioTooLong, Busy, ChildDied, NotAudio, SandboxError
 from tests.broken_sandbox import break_sandbox
 from tests.sounds import DATA
@@ -21,7 +21,7 @@ from tests.sounds import DATA
 SONG = DATA / "harbour-lights.mp3"
 # In the place of all that the process does; `sock` leads to the caller.
 INSTEAD = """
-import msaas.audio.isolate as isolate, os, signal, struct, time
+import msaas.audio.sandbox.client as isolate, os, signal, struct, time
 from msaas.audio import cage
 from pathlib import Path
 def is_open(fd):
@@ -34,16 +34,16 @@ def answer(sock, request):
     def say(kind, payload):
         sock.sendall(struct.pack("=BI", kind, len(payload)) + payload)
 {}
-isolate.answer = answer
+client.answer = answer
 """
 # kinds of message: 1 answer, 2 refusal, 3 block, 4 died
 
 
 @pytest.fixture(autouse=True)
 def _fresh_helper():
-    helper.stop()
+    fork_server.stop()
     yield
-    helper.stop()
+    fork_server.stop()
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def decode(**limits):
 
 
 def children():
-    pid = helper.mine().pid
+    pid = fork_server.mine().pid
     return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
 
 
@@ -141,7 +141,7 @@ def test_traceback_that_it_makes_up_cannot_pass_for_lines_of_the_log(taken_over,
 
 
 def test_process_that_puts_off_its_alarm_is_killed_when_its_caller_has_gone(taken_over, monkeypatch):
-    monkeypatch.setattr(isolate, "START_SECONDS", 1.0)
+    monkeypatch.setattr(client, "START_SECONDS", 1.0)
     taken_over(
         "cage.set_alarm(0)",
         "signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())",
@@ -158,7 +158,7 @@ def test_process_that_writes_to_the_log_writes_nowhere(taken_over, capfd):
     )
     with pytest.raises(NotAudio):
         decode()
-    helper.stop()
+    fork_server.stop()
     assert "forged" not in "".join(capfd.readouterr())
 
 
@@ -168,7 +168,7 @@ def test_helper_inherits_what_it_is_started_by_and_no_more(monkeypatch):
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("LD_LIBRARY_PATH", "/opt/lib")
     assert np.concatenate(decode(), axis=1).shape == (2, 1_679_895)
-    entries = Path(f"/proc/{helper.mine().pid}/environ").read_bytes().split(b"\0")
+    entries = Path(f"/proc/{fork_server.mine().pid}/environ").read_bytes().split(b"\0")
     names = {entry.partition(b"=")[0].decode() for entry in entries}
     assert not names & set(given)
     assert {"PATH", "LD_LIBRARY_PATH"} <= names
@@ -179,7 +179,7 @@ def test_descriptors_of_other_songs_are_closed(taken_over):
         "held = [fd for fd in range(1 << 10) if fd not in (0, 1, 2, 3) and is_open(fd)]",
         """say(2, b'{"code": "not_audio", "detail": "%d"}' % len(held))""",
     )
-    others = [helper.mine().connect(helper.PROBE) for _ in range(4)]  # they wait for a request
+    others = [fork_server.mine().connect(fork_server.PROBE) for _ in range(4)]  # they wait for a request
     with pytest.raises(NotAudio) as caught:
         decode()
     for sock in others:

@@ -9,11 +9,11 @@ import av
 import numpy as np
 import pytest
 
-from msaas.audio.decode import Decoder, DecodeReport
-from msaas.audio.remote import IsolatedDecoder
-from msaas.audio.stats import measure
+from msaas.audio.decode.decoder import Decoder, DecodeReport
+from msaas.audio.decode.stats import measure
+from msaas.audio.encode.wav import wav_header
+from msaas.audio.sandbox.decoder import IsolatedDecoder
 from msaas.audio.warnings import warnings_of
-from msaas.audio.wav import wav_header
 from msaas.errors import WARNING_CODES, NotAudio
 from tests.audio.conftest import as_frame, write_song
 from tests.audio.containers import CONTAINERS, encoded

@@ -9,7 +9,7 @@ import pytest
 import trustme
 from standardwebhooks import Webhook
 
-from msaas.callbacks.dial import BODY_LIMIT_BYTES
+from msaas.callbacks.http_post import BODY_LIMIT_BYTES
 from msaas.callbacks.payload import payload
 from msaas.callbacks.schedule import Outcome
 from msaas.callbacks.signing import Secret

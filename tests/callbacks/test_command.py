@@ -6,7 +6,7 @@ import pytest
 from standardwebhooks import Webhook
 
 from msaas.callbacks.schedule import Verdict
-from msaas.commands import callbacks
+from msaas.cli import callbacks
 
 
 @pytest.fixture

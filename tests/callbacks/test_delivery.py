@@ -12,15 +12,15 @@ import pytest
 from standardwebhooks import Webhook
 
 from msaas import failpoints
-from msaas.callbacks.letters import replay
+from msaas.callbacks.admin import replay
 from msaas.callbacks.outbox import Outbox
 from msaas.callbacks.sender import Sender
 from msaas.callbacks.signing import Secret
 from msaas.callbacks.targets import Guard
 from msaas.errors import QueueUnavailable
-from msaas.housekeeping import Housekeeper
-from msaas.local.processes import wait_until
+from msaas.local.processes.child import wait_until
 from msaas.local.servers import Valkey, free_port, running
+from msaas.maintenance.housekeeping import Housekeeper
 from msaas.queue import Queue
 from msaas.settings import Settings
 from tests.callbacks.conftest import SECRET

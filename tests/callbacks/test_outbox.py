@@ -6,7 +6,7 @@ import uuid
 
 import pytest
 
-from msaas.callbacks.letters import chosen, listed, replay, replay_all, view
+from msaas.callbacks.admin import chosen, listed, replay, replay_all, view
 from msaas.callbacks.outbox import DATA_LIMIT_BYTES, Outbox, Posting
 from msaas.callbacks.schedule import Verdict
 from msaas.callbacks.targets import Target

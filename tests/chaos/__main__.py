@@ -10,7 +10,7 @@ import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
-from msaas.local.processes import Warden
+from msaas.local.processes.child import Warden
 from msaas.local.servers import Keys, Weed, start
 
 from .lab import ROOT, RowResult

@@ -11,7 +11,7 @@ from typing import Any
 import requests
 
 from msaas.jobs import Options, songhash
-from msaas.local.processes import wait_until
+from msaas.local.processes.child import wait_until
 from msaas.local.servers import free_port
 
 from .lab import MODEL, UP_SECONDS, Failed, Lab, Process

@@ -19,7 +19,7 @@ import psutil
 
 from msaas.errors import QueueUnavailable
 from msaas.jobs import Job
-from msaas.local.processes import Child, Warden, wait_until
+from msaas.local.processes.child import Child, Warden, wait_until
 from msaas.local.servers import Valkey, Weed
 from msaas.queue import Backoff, Queue
 from msaas.settings import Settings

@@ -216,7 +216,7 @@ MUTANTS = (
     ),
     Mutant(
         "damage: songs are claimed while the store refuses",
-        [("worker/obstacles.py", "return self._has_room() and self._store_is_well()", "return self._has_room()")],
+        [("worker/claim_checks.py", "return self._has_room() and self._store_is_well()", "return self._has_room()")],
         "17",
     ),
     Mutant(

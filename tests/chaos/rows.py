@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from msaas.local.processes import Warden
+from msaas.local.processes.child import Warden
 from msaas.local.servers import Weed
 
 from . import machine, rows_api, rows_crash, rows_damage, rows_jobs, rows_model, rows_redis, rows_storage

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
-from msaas.housekeeping import Housekeeper
+from msaas.maintenance.housekeeping import Housekeeper
 
 from .api import Api, name_of
 from .lab import Lab, RowResult

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import uuid
 
-from msaas import deadletters
-from msaas.queue import LEASES, PROCESSING, WAITING
+from msaas.queue import LEASES, PROCESSING, WAITING, dead_letters
 from msaas.storage import OUTPUTS, WAVEFORMS
 
 from .lab import Lab, RowResult
@@ -33,7 +32,7 @@ def row_17(lab: Lab, scale: Scale) -> RowResult:
             result.claim(all(job.attempts == 0 for job in waits), "an attempt of a song that waited was burnt")
             told = lab.queue.workers().troubles
             result.claim(any("refuses" in trouble for trouble in told), f"the workers say {told}")
-        deadletters.replay(lab.queue, lab.storage, songs[0])
+        dead_letters.replay(lab.queue, lab.storage, songs[0])
         stated.append(songs[0])
         result.claim(lab.until_ended(songs, 60), "songs are left that never ended")
     proxy.close()

@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from msaas import deadletters
+from msaas.queue import dead_letters
 
 from .lab import Lab, RowResult
 from .scale import Scale
@@ -45,12 +45,12 @@ def row_8(lab: Lab, scale: Scale) -> RowResult:
 
 def _replay(lab: Lab, result: RowResult, poison: list[str]) -> None:
     """The dead are listed and shown; one whose cause was mended is replayed and comes out."""
-    listed = {letter.entry for letter in deadletters.letters(lab.queue)}
+    listed = {letter.entry for letter in dead_letters.letters(lab.queue)}
     result.claim(set(poison) == listed, "the dead letters are not the poison songs")
     mended = poison[0]
-    result.claim("worker_child_died" in deadletters.shown(lab.queue, mended), "the reason is not shown")
+    result.claim("worker_child_died" in dead_letters.shown(lab.queue, mended), "the reason is not shown")
     lab.mend(mended)
-    deadletters.replay(lab.queue, lab.storage, mended)
+    dead_letters.replay(lab.queue, lab.storage, mended)
     lab.until_state(mended, "done")
 
 

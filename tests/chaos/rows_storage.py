@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
-from msaas import deadletters
+from msaas.queue import dead_letters
 
 from ..worker.stub_child import STEMS, stem_bytes
 from .api import Api, name_of
@@ -100,7 +100,7 @@ def row_15(lab: Lab, scale: Scale) -> RowResult:
         _fill_disk(lab, result)
         refused = [_refuse(lab, proxy, result, *refusal) for refusal in REFUSALS[: scale(1, 3)]]
         result.claim(worker.alive, "the worker did not live through it")
-        deadletters.replay(lab.queue, lab.storage, refused[0])  # somebody made room
+        dead_letters.replay(lab.queue, lab.storage, refused[0])  # somebody made room
         lab.until_state(refused[0], "done")
     proxy.close()
     result.injected = proxy.struck + 2 * scale(2, 3)

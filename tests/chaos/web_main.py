@@ -7,9 +7,9 @@ from pathlib import Path
 
 from flask import Flask
 
-from msaas import logs
-from msaas.audio.probe import Probe
+from msaas.audio.decode.probe import Probe
 from msaas.settings import Settings
+from msaas.telemetry import logs
 from msaas.web.app import create_app
 from msaas.web.server import Server, listen
 

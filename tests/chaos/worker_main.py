@@ -13,11 +13,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from msaas import failpoints, logs
-from msaas.housekeeping import Housekeeper
+from msaas import failpoints
+from msaas.maintenance.housekeeping import Housekeeper
 from msaas.queue import Claim, Queue, connect
 from msaas.settings import Settings
 from msaas.storage import Storage
+from msaas.telemetry import logs
 from msaas.worker.process import SeparationProcess
 from msaas.worker.supervisor import Supervisor
 

@@ -20,12 +20,12 @@ from tqdm import tqdm
 from tqdm.utils import disp_len
 
 from msaas import cli, interpreter
+from msaas.cli import separate_local, separate_remote
+from msaas.cli.jobs import job_lines
+from msaas.cli.progress import Progress, bar_format, doing
 from msaas.client import Client, Job
-from msaas.commands import here, there
-from msaas.commands.jobs import job_lines
-from msaas.commands.progress import Progress, bar_format, doing
 from msaas.queue import Queue
-from msaas.queue.offers import Worker
+from msaas.queue.worker_registry import Worker
 from tests.client.standin import DONE, FAILED, HASH, QUEUED, RUNNING, Answer, Api
 from tests.test_sample_requests import dropping
 from tests.web.conftest import STEMS, song_bytes
@@ -116,7 +116,7 @@ def test_a_service_that_is_not_there_is_one_line_and_status_1(
 def test_a_service_that_goes_away_is_found_out_once(
     api: Api, songs: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(there, "RETRIES", 1)
+    monkeypatch.setattr(separate_remote, "RETRIES", 1)
     api.answers["/apiv1/models"] = [Answer(body={"default": "htdemucs_mini"})]
     api.answers["/apiv1/separate"] = ["drop"]
     assert separate(*songs, "-o", tmp_path, "--url", api.url) == 1
@@ -298,8 +298,8 @@ def test_local_separation_that_is_stopped_leaves_nothing(
         raise KeyboardInterrupt
 
     monkeypatch.setenv("MSAAS_MODEL", "htdemucs_mini")
-    monkeypatch.setattr(here, "load", lambda _settings: SimpleNamespace(model=SimpleNamespace(sources=STEMS)))
-    monkeypatch.setattr(here.Work, "_separate", stopped)
+    monkeypatch.setattr(separate_local, "load", lambda _settings: SimpleNamespace(model=SimpleNamespace(sources=STEMS)))
+    monkeypatch.setattr(separate_local.Work, "_separate", stopped)
     assert separate("--local", songs[0], "-o", tmp_path / "out" / "deep") == 130
     assert not (tmp_path / "out").exists()
 

@@ -15,12 +15,12 @@ from pathlib import Path
 import pytest
 
 from msaas import interpreter
+from msaas.cli.paths import UnusablePath, output_folder, path_argument
+from msaas.cli.songs.folders import MANIFEST, StemFolders, scratch
+from msaas.cli.songs.inputs import STANDARD_INPUT, Task, song_argument, songs_of, stem_folder
+from msaas.cli.stem_files import Outcome
 from msaas.client import Client, Job, NotTheService, SongTooLarge, UnsafeName
 from msaas.client.names import folder_name, path_part, printable
-from msaas.commands.outcome import Outcome
-from msaas.commands.paths import UnusablePath, output_folder, path_argument
-from msaas.commands.songs.folders import MANIFEST, StemFolders, scratch
-from msaas.commands.songs.given import STANDARD_INPUT, Task, song_argument, songs_of, stem_folder
 from tests.client.standin import Answer, Api
 
 LATIN_1 = "caf\udce9.mp3"  # os.fsdecode(b"caf\xe9.mp3") under a UTF-8 locale

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from msaas.errors import CLIENT_CODES, JOB_CODES, PROBLEM_CODES, WAIT_CODES, WARNING_CODES
-from msaas.web.schemas import SCHEMAS
+from msaas.web.openapi.schemas import SCHEMAS
 from tests.conftest import REPOSITORY
 
 SOURCES = REPOSITORY / "src/msaas"
@@ -17,7 +17,7 @@ DOCS = REPOSITORY / "docs/codes.md"
 CATALOGUE = {**PROBLEM_CODES, **JOB_CODES, **WAIT_CODES, **WARNING_CODES, **CLIENT_CODES}
 # the page's words for a song's options stand beside each option; here the server's own detail says which is wrong
 WORDLESS = {"invalid_option"}
-# written by the status' own name (msaas.web.problems) or put together (msaas.client.errors.JobFailed)
+# written by the status' own name (msaas.web.http.problems) or put together (msaas.client.errors.JobFailed)
 REFUSALS = ("Refused", "Exceeded", "problem")  # how what takes a code as a bare argument is called
 COMPOSED = {"method_not_allowed", "requested_range_not_satisfiable", "job_failed", "job_cancelled"}
 

@@ -42,7 +42,7 @@ LOOK = "import importlib.util, msaas; print(importlib.util.find_spec('beside_the
 DECODE = """
 import sys
 from pathlib import Path
-from msaas.audio.remote import IsolatedDecoder
+from msaas.audio.sandbox.decoder import IsolatedDecoder
 print(sum(block.shape[1] for block in IsolatedDecoder(Path(sys.argv[1]), sample_rate=44100, channels=2).blocks()))
 """
 
@@ -129,7 +129,7 @@ def test_python_is_started_through_the_interpreter_module_alone():
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.Attribute) and ast.unparse(node) == "sys.executable"
     }
-    assert found == {"interpreter.py", "local/processes.py"}
+    assert found == {"interpreter.py", "local/processes/child.py"}
 
 
 @pytest.mark.parametrize("part", ["rest", "worker", "logs"])

@@ -8,10 +8,10 @@ import logging
 
 import pytest
 
-from msaas.access.keys import new_key
+from msaas.auth.keys import new_key
 from msaas.callbacks.signing import new_secret
-from msaas.log_shipping import LogShipper
-from msaas.logs import FORMAT, RedactingFormatter, redacted
+from msaas.telemetry.log_shipping import LogShipper
+from msaas.telemetry.logs import FORMAT, RedactingFormatter, redacted
 
 KEY = new_key("anna", ["use"])[0]
 SECRET = new_secret()

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from msaas.access.keys import new_key
+from msaas.auth.keys import new_key
 from msaas.callbacks.signing import new_secret
 
 REPOSITORY = Path(__file__).resolve().parents[2]

@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 from redis.exceptions import ConnectionError as RedisAway
 
-from msaas.local.processes import wait_until
-from msaas.log_shipping import CHANNEL, LogShipper, ship_logs
+from msaas.local.processes.child import wait_until
 from msaas.settings import Settings
+from msaas.telemetry.log_shipping import CHANNEL, LogShipper, ship_logs
 from tests.conftest import BUSY_SECONDS
 from tests.deploy.conftest import OURS, REPOSITORY
 

@@ -14,9 +14,9 @@ from msaas.callbacks.schedule import Outcome
 from msaas.callbacks.sender import Sender
 from msaas.callbacks.targets import Target
 from msaas.errors import QueueUnavailable
-from msaas.metrics import CountedQueue, Meters
 from msaas.queue import Queue
 from msaas.settings import Settings
+from msaas.telemetry.metrics import CountedQueue, Meters
 from msaas.web.app import create_app
 from msaas.worker.health import serve_health
 from tests.deploy.conftest import DEPLOY, named, render

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
-from msaas.audio.isolate import PROBE_MEMORY_BYTES
+from msaas.audio.sandbox.client import PROBE_MEMORY_BYTES
 from msaas.errors import SettingsError
 from msaas.settings import Settings, describe
 from msaas.storage import BUCKETS, WAVEFORMS

@@ -11,7 +11,7 @@ import psutil
 import pytest
 import requests
 
-from msaas.local.processes import Child, Warden, wait_until
+from msaas.local.processes.child import Child, Warden, wait_until
 from tests.conftest import service_environ
 
 READY_SECONDS = 60

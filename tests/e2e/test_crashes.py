@@ -7,7 +7,7 @@ import psutil
 import pytest
 import requests
 
-from msaas.local.processes import wait_until
+from msaas.local.processes.child import wait_until
 from tests.sounds import decode_with_soundfile, flac, tune
 
 pytestmark = pytest.mark.slow

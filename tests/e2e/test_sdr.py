@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from msaas.audio.mp3 import Mp3Writer
+from msaas.audio.encode.mp3 import Mp3Writer
 from tests.sounds import RATE, decode_with_av
 
 GATE = Path(__file__).parent / "gate"

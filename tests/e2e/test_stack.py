@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from msaas.local.processes import wait_until
+from msaas.local.processes.child import wait_until
 from msaas.local.servers import free_port
 from tests.sounds import decode_with_soundfile, flac, tune
 

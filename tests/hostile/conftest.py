@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 import requests
 
-from msaas.audio import helper
-from msaas.audio.decode import measure
+from msaas.audio.decode.decoder import measure
 from msaas.audio.limits import Limits
-from msaas.audio.remote import IsolatedDecoder
+from msaas.audio.sandbox import fork_server
+from msaas.audio.sandbox.decoder import IsolatedDecoder
 from msaas.errors import AudioError
 from msaas.local.servers import Valkey, Weed
 from tests.conftest import service_environ
@@ -60,7 +60,7 @@ def service(valkey: Valkey, s3: Weed, tmp_path_factory: pytest.TempPathFactory) 
 @pytest.fixture(scope="module", autouse=True)
 def _no_helper_left() -> Iterator[None]:
     yield
-    helper.stop()
+    fork_server.stop()
 
 
 def heard(song: Path) -> tuple[str, float]:

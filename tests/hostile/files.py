@@ -12,7 +12,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-from msaas.audio.wav import wav_header
+from msaas.audio.encode.wav import wav_header
 from tests.audio.conftest import music, write_song
 
 RATE = 44_100

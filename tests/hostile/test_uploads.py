@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from msaas.web.spool import PREFIX
+from msaas.web.uploads.spool import PREFIX
 from tests.hostile import files
 from tests.hostile.conftest import heard
 from tests.hostile.table import ACCEPTED, ANY, FILENAMES, ROWS, Row

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from msaas.local.folder import LiveStack
-from msaas.local.processes import wait_until
+from msaas.local.processes.child import wait_until
 from msaas.local.servers import free_port
 
 STANDIN = Path(__file__).with_name("standin.py")

@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from msaas.local.folder import LiveStack
-from msaas.local.processes import wait_until
+from msaas.local.processes.child import wait_until
 from msaas.local.servers import free_port
 from tests.conftest import REPOSITORY
 from tests.local.conftest import ended

@@ -10,7 +10,7 @@ import pytest
 
 from msaas.client import ClientError, ServiceError
 from msaas.local.demo import SongFailed, SongMissing, Stage, _Work, find_song
-from msaas.local.processes import Interrupted
+from msaas.local.processes.child import Interrupted
 from tests.client.standin import BUSY, DROP, FAILED, HASH, PROBLEM, RUNNING, Answer, Api, Stem, serving
 
 

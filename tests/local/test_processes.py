@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from msaas.local.processes import Child, Warden, wait_until
+from msaas.local.processes.child import Child, Warden, wait_until
 from msaas.local.servers import Keys, StartFailed, Valkey, Weed, free_ports, ports_are_free, start
 from msaas.local.stream import LogStream, framed
 from tests.local.conftest import ended

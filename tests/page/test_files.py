@@ -6,7 +6,7 @@ import pytest
 
 from msaas.queue import Queue
 from msaas.web import create_app
-from msaas.web.page import STATIC
+from msaas.web.routes.page import STATIC
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 FILES = sorted(path.relative_to(STATIC).as_posix() for path in STATIC.rglob("*") if path.is_file())

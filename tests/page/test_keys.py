@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Page, expect
 
-from msaas.access.keys import new_key
+from msaas.auth.keys import new_key
 from tests.conftest import service_environ
 from tests.e2e.conftest import Service, running_service
 from tests.page.conftest import STEMS, ink, lane, pick, songhash_of

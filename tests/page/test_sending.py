@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
-from msaas.audio.peaks import Outlines
+from msaas.audio.waveform import Outlines
 from tests.page.conftest import STEMS, drop, ink, lane, pick, songhash_of
 from tests.sounds import RATE, flac, tune
 

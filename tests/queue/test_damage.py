@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from msaas.access.quotas import Audio, Quotas
+from msaas.auth.quotas import Audio, Quotas
 from msaas.callbacks.outbox import Outbox
 from msaas.callbacks.schedule import Verdict
 from msaas.errors import Conflict, QueueUnavailable, QuotaExceeded

@@ -5,9 +5,8 @@ import uuid
 
 import pytest
 
-from msaas import deadletters
 from msaas.errors import Conflict, NotFound
-from msaas.queue import DEAD, WAITING, Queue
+from msaas.queue import DEAD, WAITING, Queue, dead_letters
 
 REASON = {"code": "worker_child_died", "detail": "killed by SIGKILL"}
 
@@ -25,21 +24,21 @@ def dead(queue: Queue, storage, tmp_path):
 
 def test_the_dead_are_listed_with_their_reasons(queue, redis, dead):
     redis.rpush(DEAD, "no uuid")
-    assert list(deadletters.listed(deadletters.letters(queue))) == [
+    assert list(dead_letters.listed(dead_letters.letters(queue))) == [
         "no uuid  0 runs  no songhash, or its record is gone",
         f"{dead}  1 runs  worker_child_died: killed by SIGKILL",
     ]
 
 
 def test_one_is_shown_whole(queue, dead):
-    shown = json.loads(deadletters.shown(queue, dead))
+    shown = json.loads(dead_letters.shown(queue, dead))
     assert (shown["state"], shown["error"]) == ("failed", REASON)
     with pytest.raises(NotFound):
-        deadletters.shown(queue, str(uuid.uuid4()))
+        dead_letters.shown(queue, str(uuid.uuid4()))
 
 
 def test_a_replayed_job_waits_again_with_all_its_attempts_and_its_record(queue, redis, storage, dead):
-    deadletters.replay(queue, storage, dead)
+    dead_letters.replay(queue, storage, dead)
     job = queue.get(dead)
     assert (job.state, job.attempts, job.error, job.model) == ("queued", 0, None, "m")
     assert redis.hget(f"job:{dead}", "callbacks") == "[]"
@@ -48,21 +47,21 @@ def test_a_replayed_job_waits_again_with_all_its_attempts_and_its_record(queue, 
 
 
 def test_what_is_not_dead_is_not_replayed(queue, redis, storage, dead):
-    deadletters.replay(queue, storage, dead)
+    dead_letters.replay(queue, storage, dead)
     with pytest.raises(Conflict):
-        deadletters.replay(queue, storage, dead)
+        dead_letters.replay(queue, storage, dead)
     assert redis.lrange(WAITING, 0, -1) == [dead]
 
 
 def test_without_its_song_a_job_is_not_replayed(queue, storage, dead):
     storage.remove_input(dead)
     with pytest.raises(NotFound, match="post it again"):
-        deadletters.replay(queue, storage, dead)
+        dead_letters.replay(queue, storage, dead)
     assert queue.get(dead).state == "failed"
 
 
 def test_all_are_replayed_and_what_cannot_be_says_why(queue, redis, storage, dead):
     redis.rpush(DEAD, "no uuid")
-    outcomes = dict(deadletters.replay_all(queue, storage))
+    outcomes = dict(dead_letters.replay_all(queue, storage))
     assert outcomes[dead] == "queued"
     assert "no songhash" in outcomes["no uuid"]

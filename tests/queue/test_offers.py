@@ -2,9 +2,9 @@
 
 import pytest
 
-from msaas.local.processes import wait_until
-from msaas.queue import offers
-from msaas.queue.offers import WORKERS, Worker, Workers
+from msaas.local.processes.child import wait_until
+from msaas.queue import worker_registry
+from msaas.queue.worker_registry import WORKERS, Worker, Workers
 
 SMALL = Worker("one", ("htdemucs_mini",))
 BOTH = Worker("two", ("htdemucs", "htdemucs_mini"))
@@ -25,7 +25,7 @@ def test_what_workers_announce_is_known_until_they_withdraw(queue):
 
 def test_a_worker_that_says_no_more_is_forgotten(queue, redis, monkeypatch):
     queue.announce(BOTH)
-    monkeypatch.setattr(offers, "OFFER_SECONDS", 0.05)
+    monkeypatch.setattr(worker_registry, "OFFER_SECONDS", 0.05)
     queue.announce(SMALL)
     assert wait_until(lambda: not queue.workers().live, 20)  # the key goes with the word that lasts shortest
 

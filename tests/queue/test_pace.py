@@ -14,7 +14,7 @@ import pytest
 
 from msaas.jobs import Job, State
 from msaas.queue import Claim, Queue
-from msaas.queue.line import LOOK, NOBODY
+from msaas.queue.position import LOOK, NOBODY
 from msaas.web.eta import eta_seconds
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from msaas.errors import QueueUnavailable
 from msaas.jobs import State
-from msaas.local.processes import wait_until
+from msaas.local.processes.child import wait_until
 from msaas.queue import DEAD, FENCE, LEASES, PROCESSING, WAITING, Queue, connect
 from msaas.settings import Settings
 from tests.conftest import BUSY_SECONDS

@@ -8,11 +8,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from msaas.errors import StorageUnavailable
-from msaas.housekeeping import SWEEP_LOCK, Housekeeper, sweep_interval
-from msaas.loops import Loop
-from msaas.metrics import CountedQueue
+from msaas.maintenance.housekeeping import SWEEP_LOCK, Housekeeper, sweep_interval
+from msaas.maintenance.loop import Loop
 from msaas.queue import DEAD, WAITING, Queue
 from msaas.storage import INPUTS, OUTPUTS, WAVEFORMS
+from msaas.telemetry.metrics import CountedQueue
 
 DAY = 24 * 3600
 STEMS = ("bass", "drums", "other", "vocals")
@@ -188,14 +188,14 @@ def test_a_store_that_goes_away_in_the_midst_leaves_what_the_next_sweep_finds(
 
 def test_a_stalled_sweep_does_not_go_on_past_its_mark(queue, storage, job, sweep, monkeypatch):
     old = job("done", days_ago=8)
-    monkeypatch.setattr("msaas.sweep.RETIRE_SECONDS", -1)
+    monkeypatch.setattr("msaas.maintenance.sweep.RETIRE_SECONDS", -1)
     with pytest.raises(StorageUnavailable):
         sweep()
     assert len(objects(storage, old)) == 6
 
 
 def test_many_jobs_are_looked_through_in_batches(queue, redis, storage, job, sweep, monkeypatch):
-    monkeypatch.setattr("msaas.sweep.BATCH", 2)
+    monkeypatch.setattr("msaas.maintenance.sweep.BATCH", 2)
     monkeypatch.setattr("msaas.queue.SCAN_COUNT", 2)
     old, young = {job("done", days_ago=8) for _ in range(5)}, {job("done") for _ in range(5)}
     assert len(sweep()) == 30

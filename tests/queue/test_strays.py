@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import uuid
 
-from msaas.housekeeping import Housekeeper
 from msaas.jobs import State
+from msaas.maintenance.housekeeping import Housekeeper
 from msaas.queue import DEAD, LEASES, PROCESSING, WAITING
 
 

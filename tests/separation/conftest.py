@@ -26,8 +26,8 @@ from demucs.demucs import Demucs
 from demucs.hdemucs import HDemucs
 from demucs.htdemucs import HTDemucs
 
-from msaas.audio.decode import measure
-from msaas.separation.engine import cpu_threads
+from msaas.audio.decode.decoder import measure
+from msaas.separation.engines.engine import cpu_threads
 from msaas.separation.model import LoadedModel, from_demucs
 from msaas.separation.pipeline import Separator
 from tests.full_model import htdemucs

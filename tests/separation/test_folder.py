@@ -16,9 +16,9 @@ from demucs.pretrained import ROOT_URL
 from huggingface_hub import constants
 
 from msaas.errors import ModelUnavailable
-from msaas.separation.hub import Hub, repository_of
-from msaas.separation.mirror import MIRROR_URL, Mirror, torch_hub_folder
-from msaas.separation.weights import fetch, load_model, obtainable, why_unobtainable
+from msaas.separation.weights.hub import Hub, repository_of
+from msaas.separation.weights.loader import fetch, load_model, obtainable, why_unobtainable
+from msaas.separation.weights.mirror import MIRROR_URL, Mirror, torch_hub_folder
 from tests import small_model
 from tests.conftest import BUSY_SECONDS
 
@@ -133,7 +133,7 @@ def test_without_a_home_folder_a_model_in_a_folder_loads_and_another_is_refused_
 
 def test_asking_what_is_obtainable_loads_no_torch(folder) -> None:
     code = (
-        "import sys; from pathlib import Path; from msaas.separation.weights import obtainable;"
+        "import sys; from pathlib import Path; from msaas.separation.weights.loader import obtainable;"
         "print(obtainable('htdemucs_mini', repo=Path(sys.argv[1])), 'torch' in sys.modules)"
     )
     answer = subprocess.run([sys.executable, "-c", code, folder], capture_output=True, text=True, check=True)

@@ -9,11 +9,11 @@ import torch
 from demucs.hdemucs import HDemucs
 from demucs.htdemucs import HTDemucs
 
-from msaas.separation import precision
-from msaas.separation.engine import Lanes, TorchEngine, lanes_of
-from msaas.separation.htdemucs import ChannelsLast, Unsupported, layers
+from msaas.separation.engines import selection
+from msaas.separation.engines.engine import Lanes, TorchEngine, lanes_of
+from msaas.separation.engines.htdemucs import ChannelsLast, Unsupported, layers
+from msaas.separation.engines.selection import Way, choose_engine
 from msaas.separation.model import from_demucs
-from msaas.separation.precision import Way, choose_engine
 
 CPU = torch.device("cpu")
 SEGMENT = 44_100
@@ -66,7 +66,7 @@ def test_it_says_what_the_module_says(make, shape, network) -> None:
     before = mix.clone()
     got = ChannelsLast(module, CPU)(mix)
     assert got.shape == want.shape
-    assert (got - want).abs().max() <= precision.FP32_TOLERANCE * want.abs().max()
+    assert (got - want).abs().max() <= selection.FP32_TOLERANCE * want.abs().max()
     assert torch.equal(mix, before)
     assert torch.equal(ChannelsLast(module, CPU)(mix), got)  # nothing of the first call lives on
 
@@ -80,7 +80,7 @@ def test_however_small_the_portions_it_says_the_same(bands, context, network, mo
     monkeypatch.setattr(layers, "CHUNK_BYTES", 10_000)
     monkeypatch.setattr(layers, "CONVOLUTION_BYTES", bands * 16 * 44 * 4)  # of so many outermost bands
     got = ChannelsLast(module, CPU)(mix)
-    assert (got - want).abs().max() <= precision.FP32_TOLERANCE * want.abs().max()
+    assert (got - want).abs().max() <= selection.FP32_TOLERANCE * want.abs().max()
 
 
 @pytest.mark.parametrize("make", NOT_MADE_AGAIN.values(), ids=NOT_MADE_AGAIN)
@@ -137,7 +137,7 @@ class Machine:
         return choose_engine(part, torch.device(device), wanted, bf16=lambda: self.bf16, clock=lambda: self.now)[1]
 
     def engine(self, module, _device, dtype=torch.float32):
-        exact, name = ChannelsLast(module, CPU), precision._NAMES[dtype]
+        exact, name = ChannelsLast(module, CPU), selection._NAMES[dtype]
 
         def run(mix):
             self.now += self.seconds[name]
@@ -149,8 +149,8 @@ class Machine:
 @pytest.fixture
 def machine(monkeypatch):
     machine = Machine()
-    monkeypatch.setattr(precision, "ChannelsLast", machine.engine)
-    monkeypatch.setattr(precision, "TorchEngine", lambda network, _device: TorchEngine(network, CPU))
+    monkeypatch.setattr(selection, "ChannelsLast", machine.engine)
+    monkeypatch.setattr(selection, "TorchEngine", lambda network, _device: TorchEngine(network, CPU))
     return machine
 
 
@@ -209,13 +209,13 @@ def test_bfloat16_is_known_by_what_torch_says_of_the_cpu(amx, avx512, has, monke
         monkeypatch.setattr(torch.cpu, name, lambda answer=answer: answer, raising=False)
         if answer is None:  # a torch that has no such function
             monkeypatch.delattr(torch.cpu, name)
-    assert precision.has_bf16() is has
+    assert selection.has_bf16() is has
 
 
 def test_the_real_clock_and_the_real_cpu_choose_something_that_was_checked(network) -> None:
     _, way = choose_engine(from_demucs("tiny", network()).parts[0], CPU)
     assert way.precision in ("fp32", "bf16")
-    assert way.snr_db is None or way.snr_db >= precision.LEAST_SNR_DB
+    assert way.snr_db is None or way.snr_db >= selection.LEAST_SNR_DB
 
 
 @pytest.mark.parametrize("make", [MAKES["htdemucs, but smaller"], MAKES["magnitudes"]], ids=["complex", "magnitudes"])
@@ -224,7 +224,7 @@ def test_in_half_precision_it_is_near(make, network) -> None:
     module, mix = network(**make), noise(1, 2, SEGMENT)
     with torch.inference_mode():
         want = module(mix)
-    assert precision._snr_db(ChannelsLast(module, CPU, torch.bfloat16)(mix), want) > 30
+    assert selection._snr_db(ChannelsLast(module, CPU, torch.bfloat16)(mix), want) > 30
 
 
 @pytest.fixture

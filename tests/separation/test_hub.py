@@ -12,8 +12,8 @@ import torch
 from demucs.pretrained import get_model
 
 from msaas.errors import ModelUnavailable
-from msaas.separation.hub import Hub
-from msaas.separation.weights import fetch, load_model, obtainable, why_unobtainable
+from msaas.separation.weights.hub import Hub
+from msaas.separation.weights.loader import fetch, load_model, obtainable, why_unobtainable
 from tests import small_model
 
 COMMIT = "c0ffee" * 6 + "beef"
@@ -140,7 +140,7 @@ def test_a_model_from_the_hub_is_fetched_into_a_folder(hub, weights, server, tmp
 
 def test_hf_endpoint_counts_and_demucs_own_loading_gives_the_same(weights, server, tmp_path) -> None:
     code = (
-        "import torch; from demucs.pretrained import get_model; from msaas.separation.weights import load_model;"
+        "import torch; from demucs.pretrained import get_model; from msaas.separation.weights.loader import load_model;"
         "ours = load_model('htdemucs', repo=None).parts[0].module.state_dict();"
         "theirs = get_model('htdemucs').models[0].state_dict();"
         "print(len(theirs), all(torch.equal(ours[name], theirs[name]) for name in theirs))"

@@ -11,8 +11,8 @@ import torch
 from torch import nn
 
 from msaas.errors import Cancelled
-from msaas.separation.engine import Lanes, TorchEngine
-from msaas.separation.htdemucs import ChannelsLast
+from msaas.separation.engines.engine import Lanes, TorchEngine
+from msaas.separation.engines.htdemucs import ChannelsLast
 from msaas.separation.interrupt import check, interruptible
 from msaas.separation.writers import PIECE_SAMPLES, StemWriters
 

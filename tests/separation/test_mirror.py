@@ -7,10 +7,10 @@ import re
 import pytest
 
 from msaas.errors import ModelUnavailable
-from msaas.separation import mirror as mirror_module
-from msaas.separation.hub import Hub
-from msaas.separation.mirror import Mirror
-from msaas.separation.weights import load_model, obtainable
+from msaas.separation.weights import mirror as mirror_module
+from msaas.separation.weights.hub import Hub
+from msaas.separation.weights.loader import load_model, obtainable
+from msaas.separation.weights.mirror import Mirror
 from tests import small_model
 
 WEIGHTS = small_model.WEIGHTS

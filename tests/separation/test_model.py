@@ -9,7 +9,7 @@ import torch
 from demucs.apply import BagOfModels
 
 from msaas.errors import ModelUnavailable
-from msaas.separation.engine import TorchEngine
+from msaas.separation.engines.engine import TorchEngine
 from msaas.separation.model import from_demucs
 
 

@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 import soundfile
 
-from msaas.audio.decode import Decoder
-from msaas.audio.encode import Writer
-from msaas.audio.mix import matrix
+from msaas.audio.decode.decoder import Decoder
+from msaas.audio.decode.downmix import matrix
+from msaas.audio.encode.formats import Writer
 from msaas.errors import Cancelled, InvalidOption, NotAudio
 from msaas.separation import memory
+from msaas.separation.engines.selection import Way
 from msaas.separation.model import from_demucs
 from msaas.separation.pipeline import SeparationRequest, Separator
-from msaas.separation.precision import Way
 from tests.audio.conftest import write_song
 
 WAV = SeparationRequest(format="wav")

@@ -9,9 +9,9 @@ from demucs.apply import BagOfModels
 from demucs.pretrained import get_model
 
 from msaas.errors import Cancelled, SeparationError
-from msaas.separation.engine import TorchEngine
+from msaas.separation.engines.engine import TorchEngine
 from msaas.separation.model import from_demucs
-from msaas.separation.stream import separate_stream
+from msaas.separation.overlap_add import separate_stream
 
 FULL_SCALE_ERROR = 1e-4
 

@@ -21,7 +21,7 @@ import requests
 from flask import Flask
 from flask.testing import FlaskClient
 
-from msaas.audio.probe import Probe
+from msaas.audio.decode.probe import Probe
 from msaas.local.servers import Valkey, Weed, free_port
 from msaas.queue import Claim, Queue
 from msaas.settings import Settings

@@ -11,9 +11,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from msaas.errors import BadRequest
-from msaas.web import json_song
-from msaas.web.base64_stream import Base64Decoder
-from msaas.web.json_song import decode_song, parse_members, song_start, take_apart
+from msaas.web.uploads import json_body
+from msaas.web.uploads.base64_stream import Base64Decoder
+from msaas.web.uploads.json_body import decode_song, parse_members, song_start, take_apart
 
 CODES = {"bad_json", "bad_base64", "missing_mp3"}
 # other programs on the machine are no fault of the code's
@@ -218,7 +218,7 @@ def test_a_byte_order_mark_and_an_escaped_key_are_json_too():
 
 def test_a_string_may_end_or_be_escaped_on_any_windows_edge(monkeypatch):
     for window in range(2, 12):
-        monkeypatch.setattr(json_song, "WINDOW_BYTES", window)
+        monkeypatch.setattr(json_body, "WINDOW_BYTES", window)
         assert read(b'{"mp3": "QUJD\\nQU\\/D\\u0051UJD", "x": "\\""}') == ({"x": '"'}, b"ABCAO\xc3ABC")
 
 

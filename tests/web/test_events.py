@@ -7,7 +7,7 @@ import time
 import pytest
 
 from msaas.errors import QueueUnavailable
-from msaas.web.events import job_events
+from msaas.web.routes.events import job_events
 from tests.conftest import BUSY_SECONDS
 
 from .test_jobs_api import post

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 import pytest
 
 from msaas.errors import Busy
-from msaas.web.gates import SharedGate, StreamGate
+from msaas.web.http.concurrency import SharedGate, StreamGate
 
 PATIENCE_SECONDS = 30
 

@@ -12,8 +12,8 @@ from datetime import datetime
 import pytest
 
 from msaas.jobs import State
-from msaas.queue.offers import Worker
-from msaas.web.archive import Member, zip_chunks, zip_size
+from msaas.queue.worker_registry import Worker
+from msaas.web.http.archive import Member, zip_chunks, zip_size
 
 from .conftest import STEMS, URL, Player, song_bytes
 from .test_separate import RAW, problem

@@ -5,7 +5,7 @@ import uuid
 import pytest
 
 from msaas.storage import INPUTS, OUTPUTS
-from msaas.web import lists
+from msaas.web.routes import listing
 
 from .test_jobs_api import post
 from .test_separate import problem
@@ -72,7 +72,7 @@ def test_a_cut_list_says_so(client, done, monkeypatch):
     answer = client.get("/apiv1/bucket?limit=3").json
     assert len(answer[OUTPUTS]) == 3
     assert answer["truncated"] == [OUTPUTS]
-    monkeypatch.setattr(lists, "BUCKET_PAGE", 4)
+    monkeypatch.setattr(listing, "BUCKET_PAGE", 4)
     assert "truncated" not in client.get("/apiv1/bucket").json
 
 

@@ -26,12 +26,12 @@ from markupsafe import escape
 from openapi_spec_validator import validate
 
 from msaas import errors
-from msaas.audio.peaks import Outlines
+from msaas.audio.waveform import Outlines
 from msaas.callbacks.payload import payload
 from msaas.errors import PROBLEM_CODES
 from msaas.jobs import Job
-from msaas.web.openapi import document
-from msaas.web.reference import as_text, error_table, prose, shared_codes
+from msaas.web.openapi.document import document
+from msaas.web.openapi.reference import as_text, error_table, prose, shared_codes
 from tests.conftest import REPOSITORY
 
 from .conftest import STEMS, URL, as_base64, song_bytes

@@ -8,10 +8,10 @@ import time
 import pytest
 import requests
 
-from msaas.housekeeping import SWEEP_LOCK, Housekeeper
 from msaas.jobs import State
+from msaas.maintenance.housekeeping import SWEEP_LOCK, Housekeeper
 from msaas.storage import INPUTS
-from msaas.web import holds
+from msaas.web import retention_locks
 
 from .conftest import STEMS, URL, song_bytes
 from .test_jobs_api import post
@@ -109,7 +109,7 @@ def test_a_sweep_while_a_song_is_posted_leaves_it_alone(make_app, player, age, s
 
 
 def test_posting_is_refused_for_a_moment_where_the_store_hangs_over_a_deletion(client, old, queue, monkeypatch):
-    monkeypatch.setattr(holds, "PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr(retention_locks, "PATIENCE_SECONDS", 0.1)
     assert queue.retire(old, HOURS * 3600)
     answer = client.post(URL, data=song_bytes(hertz=300), content_type="audio/wav")
     assert "being deleted" in problem(answer, 503, "busy") and answer.headers["Retry-After"]
@@ -169,9 +169,9 @@ def test_kept_for_ever_means_no_writing_for_a_download(make_app, redis, player):
 
 def test_a_slow_download_holds_its_song_to_the_end(make_app, old, sweep, redis, monkeypatch):
     parts = make_app(retention_hours=HOURS).extensions["msaas"]
-    monkeypatch.setattr(holds, "hold_seconds", lambda _: 0.4)
-    holds.hold_for_reading(parts, old)
-    chunks = holds.held(parts, old, iter([b"x"] * 12))
+    monkeypatch.setattr(retention_locks, "hold_seconds", lambda _: 0.4)
+    retention_locks.hold_for_reading(parts, old)
+    chunks = retention_locks.held(parts, old, iter([b"x"] * 12))
     for _ in chunks:
         time.sleep(0.1)  # three times as long as the hold
         assert sweep() == []

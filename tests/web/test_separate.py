@@ -10,8 +10,8 @@ import pytest
 from msaas.errors import AudioTooLong, NotAudio
 from msaas.jobs import State
 from msaas.storage import INPUTS
-from msaas.web import spool
-from msaas.web.separate import MESSAGE
+from msaas.web.routes.separate import MESSAGE
+from msaas.web.uploads import spool
 
 from .conftest import URL, as_base64
 

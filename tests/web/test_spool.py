@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from msaas.errors import ScratchFull, UploadTooLarge
-from msaas.web.spool import PREFIX, Scratch, Spool, scratch_errors, sweep
+from msaas.web.uploads.spool import PREFIX, Scratch, Spool, scratch_errors, sweep
 
 FULL = Path("/dev/full")
 

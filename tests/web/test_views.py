@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from msaas.jobs import Job, State, iso
-from msaas.queue.line import Line
+from msaas.queue.position import Line
 from msaas.web.eta import eta_seconds
 from msaas.web.view import job_view
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from msaas.housekeeping import Housekeeper
+from msaas.maintenance.housekeeping import Housekeeper
 from msaas.queue import Queue
 from msaas.storage import Storage
 from msaas.worker.process import SeparationProcess

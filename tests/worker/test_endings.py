@@ -11,7 +11,7 @@ import pytest
 from msaas import failpoints
 from msaas.errors import StorageFull
 from msaas.jobs import Options
-from msaas.local.processes import wait_until
+from msaas.local.processes.child import wait_until
 from msaas.worker import run, scratch, supervisor
 
 

@@ -13,7 +13,7 @@ from minio.error import S3Error
 
 from msaas.errors import ObjectDamaged, StorageUnavailable
 from msaas.storage import INPUTS, OUTPUTS, Sent, Storage
-from msaas.worker.obstacles import Obstacles, Trouble
+from msaas.worker.claim_checks import Obstacles, Trouble
 
 
 def until(check, seconds=60):

@@ -9,9 +9,9 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
-from msaas.audio.peaks import Outlines
+from msaas.audio.waveform import Outlines
 from msaas.errors import StorageUnavailable
-from msaas.housekeeping import Housekeeper
+from msaas.maintenance.housekeeping import Housekeeper
 from msaas.worker.waveforms import WaveformCourier, WaveformFile
 
 SONGHASH = "6d736161-0000-5000-8000-000000000007"

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from math import log10
 
-from msaas.audio.decode import DecodeReport
+from msaas.audio.decode.decoder import DecodeReport
 
 LEAST_SECONDS = 0.1  # less than that dropped goes without a warning
 

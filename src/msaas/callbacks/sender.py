@@ -18,8 +18,8 @@ from datetime import UTC, datetime
 
 from redis import Redis
 
-from msaas.callbacks import dial
-from msaas.callbacks.dial import Connect, connect_to
+from msaas.callbacks import http_post
+from msaas.callbacks.http_post import Connect, connect_to
 from msaas.callbacks.outbox import Callback, Outbox
 from msaas.callbacks.payload import payload
 from msaas.callbacks.resolve import Unresolved, resolve
@@ -27,7 +27,7 @@ from msaas.callbacks.schedule import DELAYS_SECONDS, Outcome, judge
 from msaas.callbacks.signing import Secret, signed_headers
 from msaas.callbacks.targets import Guard, Resolve
 from msaas.errors import CallbackRefused, QueueUnavailable
-from msaas.loops import Loop
+from msaas.maintenance.loop import Loop
 from msaas.queue import Backoff
 from msaas.settings import Settings
 
@@ -62,18 +62,18 @@ class Post:
             notes = " ".join(getattr(error, "__notes__", []))
             log.warning("callback refused id=%s to=%s reason=%r %s", callback.id, callback.origin, str(error), notes)
             return Outcome(error=str(error), refused=True)
-        except dial.TooSlow:
+        except http_post.TooSlow:
             return Outcome(error=f"no whole answer within {self.attempt_seconds:g} seconds")
         except (OSError, http.client.HTTPException) as error:
             return Outcome(error=_reason(error))
         error_text = "" if 200 <= answer.status < 300 else f"answered {answer.status}{_remark(answer.status)}"
         return Outcome(answer.status, error_text, retry_after=answer.retry_after)
 
-    def _sent(self, callback: Callback, deadline: float) -> dial.Answer:
+    def _sent(self, callback: Callback, deadline: float) -> http_post.Answer:
         target, addresses = self.guard.addresses(callback.url, self._resolve_by(deadline))
         body = payload(callback, public_url=self.public_url)
         headers = FIXED_HEADERS | signed_headers(self.secrets, callback.id, int(time.time()), body)
-        return dial.post(
+        return http_post.post(
             target, addresses, body, headers, deadline=deadline, context=self.context, connect=self.connect
         )
 

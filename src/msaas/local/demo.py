@@ -14,17 +14,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from msaas.cli.paths import output_folder
+from msaas.cli.progress import Progress
+from msaas.cli.songs.folders import stems_in
+from msaas.cli.songs.inputs import STANDARD_INPUT, open_song, song_argument
 from msaas.client import Client, Job
 from msaas.client.names import printable
-from msaas.commands.paths import output_folder
-from msaas.commands.progress import Progress
-from msaas.commands.songs.folders import stems_in
-from msaas.commands.songs.given import STANDARD_INPUT, open_song, song_argument
 from msaas.errors import MSaaSError
 from msaas.local.folder import Folder, LiveStack
 from msaas.local.plan import Plan
-from msaas.local.processes import Interrupted
-from msaas.local.stack import POLL_SECONDS, StopSignals, wait_for
+from msaas.local.processes.child import Interrupted
+from msaas.local.processes.stack import POLL_SECONDS, StopSignals, wait_for
 from msaas.local.stream import framed
 from msaas.local.up import local_stack
 from msaas.settings import Settings

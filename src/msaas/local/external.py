@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from msaas.errors import Unavailable
 from msaas.local.plan import Assembly
+from msaas.local.processes.stack import wait_for
 from msaas.local.servers import OnLine, StartFailed
-from msaas.local.stack import wait_for
 from msaas.queue import Queue
 from msaas.settings import Settings
 from msaas.storage import Storage

@@ -9,9 +9,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from msaas.commands.paths import output_folder
+from msaas.cli.paths import output_folder
 from msaas.errors import MSaaSError
-from msaas.local.processes import wait_until
+from msaas.local.processes.child import wait_until
 from msaas.local.servers import free_ports, ports_are_free, write_private
 
 # A stack that was killed leaves the lock to its warden until its children are gone.

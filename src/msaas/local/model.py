@@ -35,7 +35,7 @@ def models_folder() -> Path | None:
 
 
 def obtainable(name: str, repo: Path | None) -> bool:
-    from msaas.separation.weights import obtainable as asked  # lazy: only a stack with no MSAAS_MODEL asks
+    from msaas.separation.weights.loader import obtainable as asked  # lazy: only a stack with no MSAAS_MODEL asks
 
     return bool(asked(name, repo=repo))
 

@@ -22,8 +22,8 @@ from typing import Protocol, TypeVar
 from redis.exceptions import RedisError
 
 from msaas.errors import MSaaSError
-from msaas.local.probe import ask
-from msaas.local.processes import Child, Warden, wait_until
+from msaas.local.processes.child import Child, Warden, wait_until
+from msaas.local.processes.readiness import ask
 from msaas.queue import connect
 from msaas.settings import Settings
 from msaas.storage import Storage

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from msaas import interpreter
 from msaas.errors import DeviceUnavailable, ModelUnavailable
-from msaas.local.probe import ask
-from msaas.local.processes import Child, Warden
+from msaas.local.processes.child import Child, Warden
+from msaas.local.processes.readiness import ask
 from msaas.local.servers import LOOPBACK, OnLine, StartFailed
 
 REST_COMMAND = interpreter.command("-m", "msaas.web")

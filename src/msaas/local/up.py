@@ -15,10 +15,10 @@ from msaas.local.external import await_external
 from msaas.local.folder import Folder, LiveStack
 from msaas.local.model import ModelChoice
 from msaas.local.plan import STOP_ORDER, Assembly, Plan, assemble, worth_showing
-from msaas.local.processes import Interrupted, Warden
+from msaas.local.processes.child import Interrupted, Warden
+from msaas.local.processes.stack import Part, Stack, StopSignals
 from msaas.local.servers import OnLine
 from msaas.local.services import reachable
-from msaas.local.stack import Part, Stack, StopSignals
 from msaas.local.stream import LogStream, framed
 from msaas.settings import Settings
 

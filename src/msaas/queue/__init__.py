@@ -19,10 +19,10 @@ from msaas.fields import Fields, json_object
 from msaas.jobs import RECORD_BROKEN, Job, State, parse_state, record_json
 from msaas.queue.connection import answers, redis_errors, unless_damaged
 from msaas.queue.connection import connect as connect
-from msaas.queue.line import Line, look
-from msaas.queue.offers import Offers, Worker, Workers
+from msaas.queue.lost_jobs import strays
 from msaas.queue.pace import weight_of
-from msaas.queue.strays import strays
+from msaas.queue.position import Line, look
+from msaas.queue.worker_registry import Offers, Worker, Workers
 from msaas.settings import Settings
 
 WAITING = "toWorkers"

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from msaas.audio.encode import FORMATS
+from msaas.audio.encode.formats import FORMATS
 from msaas.errors import InvalidOption
-from msaas.separation.stream import Samples, Span
+from msaas.separation.overlap_add import Samples, Span
 
 
 @dataclass(frozen=True)

@@ -16,20 +16,20 @@ from pathlib import Path
 
 import torch
 
-from msaas.audio.decode import DecodeReport, TrackStats, measure
-from msaas.audio.encode import FORMATS, Writer, open_writer
+from msaas.audio.decode.decoder import DecodeReport, TrackStats, measure
+from msaas.audio.encode.formats import FORMATS, Writer, open_writer
 from msaas.audio.limits import Limits
-from msaas.audio.peaks import Outlines
-from msaas.audio.remote import IsolatedDecoder
+from msaas.audio.sandbox.decoder import IsolatedDecoder
 from msaas.audio.warnings import SongWarning, warnings_of
+from msaas.audio.waveform import Outlines
 from msaas.errors import Cancelled, NotAudio
 from msaas.separation import memory
-from msaas.separation.engine import Engine, Lanes, cpu_threads, default_batch
+from msaas.separation.engines.engine import Engine, Lanes, cpu_threads, default_batch
+from msaas.separation.engines.selection import Way, choose_engine
 from msaas.separation.interrupt import interruptible
 from msaas.separation.model import LoadedModel, Part
 from msaas.separation.outputs import Output, SeparationRequest, outputs_of, stem_of
-from msaas.separation.precision import Way, choose_engine
-from msaas.separation.stream import Samples, separate_stream
+from msaas.separation.overlap_add import Samples, separate_stream
 from msaas.separation.writers import StemWriters
 
 __all__ = ["SeparationRequest", "SeparationResult", "Separator"]

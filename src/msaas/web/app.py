@@ -11,38 +11,26 @@ from typing import Any
 from flask import Flask, Response, g, request
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from msaas.access import gate, headers
-from msaas.metrics import CountedQueue
+from msaas.auth import access_control, security_headers
 from msaas.queue import Queue
 from msaas.settings import Settings
 from msaas.storage import Storage
-from msaas.web import (
-    events,
-    health,
-    jobs_api,
-    lists,
-    metrics,
-    models,
-    page,
-    problems,
-    reference,
-    separate,
-    ticket_links,
-    tracks,
-    waveforms,
-)
+from msaas.telemetry.metrics import CountedQueue
+from msaas.web.http import problems
+from msaas.web.openapi import reference
+from msaas.web.routes import events, health, jobs, links, listing, metrics, models, page, separate, tracks, waveforms
 from msaas.web.services import EXTENSION, Services
 
 log = logging.getLogger(__name__)
 
 CALLS = (
     separate.calls,
-    jobs_api.calls,
-    ticket_links.calls,
+    jobs.calls,
+    links.calls,
     events.calls,
     tracks.calls,
     waveforms.calls,
-    lists.calls,
+    listing.calls,
     models.calls,
     health.calls,
     reference.calls,
@@ -68,8 +56,8 @@ def create_app(
     problems.register(app)
     app.before_request(_begin)
     app.after_request(_finish)  # runs last: the line it logs tells what was answered
-    gate.install(app, settings, queue, metrics.meters_of(app))
-    headers.install(app, settings.cors_origins)
+    access_control.install(app, settings, queue, metrics.meters_of(app))
+    security_headers.install(app, settings.cors_origins)
     if settings.trusted_proxies:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=settings.trusted_proxies, x_proto=0)  # type: ignore[method-assign]
     return app
@@ -84,7 +72,12 @@ def _finish(response: Response) -> Response:
     level = logging.DEBUG if request.path in ("/healthz", "/readyz", "/metrics") else logging.INFO
     seconds = time.monotonic() - g.get("began", time.monotonic())
     log.log(
-        level, "%s %r status=%d seconds=%.3f", gate.shown_method(), gate.shown_path(), response.status_code, seconds
+        level,
+        "%s %r status=%d seconds=%.3f",
+        access_control.shown_method(),
+        access_control.shown_path(),
+        response.status_code,
+        seconds,
     )
     metrics.count_request(request, response.status_code, seconds)
     return response

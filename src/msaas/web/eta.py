@@ -6,8 +6,8 @@ import heapq
 from collections.abc import Mapping, Sequence
 
 from msaas.jobs import Job, State
-from msaas.queue.line import NOBODY, Line
 from msaas.queue.pace import weight_of
+from msaas.queue.position import NOBODY, Line
 
 # Before this much is done, a run's own speed says less than the average of those before it.
 TRUSTED_PROGRESS = 0.05

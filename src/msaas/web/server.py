@@ -15,22 +15,22 @@ from types import FrameType
 import uvicorn
 from flask import Flask
 
-from msaas import logs
-from msaas.audio import selfcheck
+from msaas.audio.sandbox import self_check
 from msaas.callbacks.sender import Sender
 from msaas.errors import SandboxError, SettingsError
-from msaas.housekeeping import Housekeeper
-from msaas.log_shipping import ship_logs
+from msaas.maintenance.housekeeping import Housekeeper
 from msaas.scratch import check_writable
 from msaas.settings import Settings
+from msaas.telemetry import logs
+from msaas.telemetry.log_shipping import ship_logs
 from msaas.web.app import create_app
-from msaas.web.front.app import Front
-from msaas.web.front.limits import KEEP_ALIVE_SECONDS
-from msaas.web.front.protocol import HttpProtocol
-from msaas.web.metrics import meters_of
-from msaas.web.separate import RECEIVERS
+from msaas.web.asgi.app import Front
+from msaas.web.asgi.limits import KEEP_ALIVE_SECONDS
+from msaas.web.asgi.protocol import HttpProtocol
+from msaas.web.routes.metrics import meters_of
+from msaas.web.routes.separate import RECEIVERS
 from msaas.web.services import EXTENSION, Services
-from msaas.web.spool import sweep
+from msaas.web.uploads.spool import sweep
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ def main() -> int:
         return 2
     logs.set_up(settings.log_level)
     try:
-        selfcheck.check_probe(settings.scratch_dir)
+        self_check.check_probe(settings.scratch_dir)
     except SandboxError as error:
         sys.stderr.write(f"msaas.web: {error}\n")
         return 2
@@ -146,7 +146,7 @@ class _Uvicorn(uvicorn.Server):
             interface="asgi3",
             log_config=None,
             access_log=False,
-            proxy_headers=False,  # msaas.web.front.environ reads them, for as many proxies as are trusted
+            proxy_headers=False,  # msaas.web.asgi.environ reads them, for as many proxies as are trusted
             server_header=False,
             headers=[("server", "msaas")],  # which software this is, and how old, is nobody's business
             backlog=BACKLOG,

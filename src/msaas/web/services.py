@@ -11,13 +11,13 @@ from typing import Any
 
 from flask import current_app
 
+from msaas.audio.decode.probe import probe_isolated
 from msaas.audio.limits import Limits
-from msaas.audio.probe import probe_isolated
 from msaas.callbacks.outbox import Outbox
 from msaas.queue import Queue
 from msaas.settings import Settings
 from msaas.storage import Storage
-from msaas.web.gates import SharedGate, StreamGate
+from msaas.web.http.concurrency import SharedGate, StreamGate
 from msaas.web.store_check import StoreCheck
 from msaas.web.store_links import StoreLinks
 
@@ -30,7 +30,7 @@ CONNECTIONS_A_STREAM = 8
 
 @dataclass
 class Services:
-    """`probe` takes a file and returns what msaas.audio.probe.Probe has."""
+    """`probe` takes a file and returns what msaas.audio.decode.probe.Probe has."""
 
     settings: Settings
     queue: Queue

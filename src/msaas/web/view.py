@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from msaas.callbacks.letters import view as callback_view
+from msaas.callbacks.admin import view as callback_view
 from msaas.callbacks.outbox import Callback
 from msaas.errors import MSaaSError
 from msaas.jobs import Job, State, iso

@@ -8,15 +8,15 @@ import signal
 import sys
 from types import FrameType
 
-from msaas import logs
 from msaas.callbacks.sender import Sender
 from msaas.errors import SettingsError
-from msaas.housekeeping import Housekeeper
-from msaas.log_shipping import ship_logs
-from msaas.metrics import CountedQueue
+from msaas.maintenance.housekeeping import Housekeeper
 from msaas.scratch import check_writable
 from msaas.settings import Settings
 from msaas.storage import Storage
+from msaas.telemetry import logs
+from msaas.telemetry.log_shipping import ship_logs
+from msaas.telemetry.metrics import CountedQueue
 from msaas.worker.health import serve_health
 from msaas.worker.process import SeparationProcess
 from msaas.worker.supervisor import Supervisor

@@ -21,14 +21,14 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any, TextIO
 
-from msaas import logs
-from msaas.audio import helper, selfcheck
 from msaas.audio.limits import Limits
+from msaas.audio.sandbox import fork_server, self_check
 from msaas.errors import AudioError, Cancelled, InvalidOption, MSaaSError, OutOfMemory, SandboxError
 from msaas.separation.device import choose_device
 from msaas.separation.pipeline import SeparationRequest, SeparationResult, Separator
-from msaas.separation.weights import load_model
+from msaas.separation.weights.loader import load_model
 from msaas.settings import Settings
+from msaas.telemetry import logs
 from msaas.worker.protocol import Task, failure, line
 from msaas.worker.waveforms import WaveformFile
 
@@ -203,11 +203,11 @@ def main() -> int:
     try:
         _limit_threads(settings.cpu_threads)
         _limit_memory(settings.child_memory_bytes)
-        helper.mine().start()  # loads FFmpeg beside us, while we load the model
+        fork_server.mine().start()  # loads FFmpeg beside us, while we load the model
         bench = Bench(settings)
         with telling(say):
             description = bench.describe(settings.model)
-            selfcheck.check_decoder(settings.scratch_dir, bench.limits())
+            self_check.check_decoder(settings.scratch_dir, bench.limits())
         say({"ready": description})
     except SandboxError as error:  # another try would end the same way
         say(failure(error.code, str(error), retry=False))

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from msaas.metrics import CONTENT_TYPE
+from msaas.telemetry.metrics import CONTENT_TYPE
 
 log = logging.getLogger(__name__)
 

@@ -28,13 +28,13 @@ from msaas.errors import (
     StorageUnavailable,
 )
 from msaas.jobs import State
-from msaas.loops import Guard, Loop
+from msaas.maintenance.loop import Guard, Loop
 from msaas.queue import Backoff, Claim, Queue
-from msaas.queue.offers import ANNOUNCE_SECONDS, Worker
+from msaas.queue.worker_registry import ANNOUNCE_SECONDS, Worker
 from msaas.settings import Settings
 from msaas.storage import Storage
+from msaas.worker.claim_checks import LOOK_SECONDS, Obstacles
 from msaas.worker.heartbeat import Heartbeat
-from msaas.worker.obstacles import LOOK_SECONDS, Obstacles
 from msaas.worker.process import SeparationProcess, TaskFailed
 from msaas.worker.run import Run, Stopping
 from msaas.worker.scratch import scratch_folder, sweep

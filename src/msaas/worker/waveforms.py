@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from msaas.audio.peaks import Outlines
+from msaas.audio.waveform import Outlines
 from msaas.errors import MSaaSError
 from msaas.storage import Storage
 

@@ -1,0 +1,104 @@
+"""What a file is, learnt from its header and its first decoded frame. Refuses what is none, or is too long."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from av.audio.frame import AudioFrame
+
+from msaas.audio.decode.container import OpenSong, frames, nothing_decodes, open_song
+from msaas.audio.limits import Limits
+from msaas.audio.sandbox import client
+from msaas.audio.source.account import GUESSED_DURATIONS, declared_seconds
+from msaas.audio.source.findings import Findings
+from msaas.errors import AudioTooLong, Busy
+
+_MOST = 10**24  # of anything that a probe counts: headers may lie, yet not be infinite
+MAX_SKIPPED_PACKETS = 5_000  # two minutes of undecodable MP3: more garbage than that ahead of a song is no song
+
+
+@dataclass(frozen=True)
+class Probe:
+    """As the header declares, rate and channels as the first frame has them. None: the header does not say.
+
+    `cpu_seconds`: processor time that looking took; 0 where nobody measured it.
+    """
+
+    container: str
+    codec: str
+    sample_rate: int
+    channels: int
+    duration_seconds: float | None
+    cpu_seconds: float = field(default=0.0, compare=False)
+
+
+def probe(path: Path, limits: Limits) -> Probe:
+    """Raises NotAudio; AudioTooLong where a header worth believing says so; OSError where the file cannot be read."""
+    with open_song(path) as song:
+        frame = _first_frame(song)
+        part = song.part
+        duration = declared_seconds(part) if song.is_whole else None  # that of a chain's first link is not the song's
+        if duration is not None and duration > limits.max_duration_seconds and _believable(song, duration, path):
+            raise AudioTooLong(f"{duration:.0f} seconds; the limit is {limits.max_duration_seconds:g}")
+        return Probe(
+            container=part.container.format.name,
+            codec=part.stream.codec_context.codec.canonical_name,
+            sample_rate=frame.sample_rate,
+            channels=frame.layout.nb_channels,
+            duration_seconds=duration,
+        )
+
+
+def probe_isolated(path: Path, limits: Limits, timeout_seconds: float = 10, cpu_seconds: float = 10) -> Probe:
+    """`probe` in a process of its own, bounded in time and memory: a file that breaks the decoder breaks nothing else.
+
+    Raises as `probe` does, AudioError too where the process ran out of time or memory or the file broke it, Busy
+    where it was killed from outside. An AudioError has the processor time it took as `cpu_seconds`. Thread-safe.
+    """
+    path.stat()  # a missing file is the caller's fault, not the song's
+    try:
+        return _checked(Probe(**client.ask(path, limits, timeout_seconds, cpu_seconds)))
+    except client.NONSENSE as error:
+        raise Busy("the process that looked at the song answered nonsense; try again") from error
+
+
+def _checked(probe: Probe) -> Probe:
+    """Raises ValueError where a field is none: a decoder that was taken over says what it likes."""
+    texts, counts = (probe.container, probe.codec), (probe.sample_rate, probe.channels)
+    seconds = 0.0 if probe.duration_seconds is None else probe.duration_seconds
+    plain = all(isinstance(text, str) for text in texts) and all(type(count) is int for count in counts)
+    if not (plain and min(counts) > 0 and max(counts) < _MOST and 0 <= seconds < _MOST):
+        raise ValueError(f"{probe} is no answer")
+    return probe
+
+
+def _first_frame(song: OpenSong) -> AudioFrame:
+    for frame in frames(song, _Patience(song)):
+        return frame
+    raise nothing_decodes(song)
+
+
+class _Patience(Findings):
+    """Ends where too much does not decode."""
+
+    def __init__(self, song: OpenSong) -> None:
+        super().__init__()
+        self._song = song
+
+    def skip(self, seconds: float = 0.0) -> None:
+        super().skip(seconds)
+        if self.skipped_packets >= MAX_SKIPPED_PACKETS:
+            raise nothing_decodes(self._song)
+
+
+def _believable(song: OpenSong, seconds: float, path: Path) -> bool:
+    """A header is no ground to refuse a song that is short: recorders leave 0xFFFFFFFF where they were cut off."""
+    if not GUESSED_DURATIONS.isdisjoint(song.part.container.format.name.split(",")):
+        return False
+    codec = song.part.stream.codec_context
+    if not codec.name.startswith("pcm_"):
+        return True
+    bytes_per_second = codec.sample_rate * codec.channels * codec.format.bytes
+    # Half: 24-bit samples are decoded to 32, a-law and µ-law to twice their size.
+    return path.stat().st_size >= seconds * bytes_per_second / 2

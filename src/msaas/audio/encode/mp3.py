@@ -1,0 +1,74 @@
+"""MP3 stems: constant bit rate, an exact length, levels as they come. Refuses rates that MP3 does not have."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from av.audio.stream import AudioStream
+
+from msaas.audio.encode.ffmpeg_output import FFmpegOut
+from msaas.audio.encode.info_tag import write_true_padding
+from msaas.audio.encode.writer import Block, Writer
+from msaas.errors import InvalidOption
+
+# ISO/IEC 11172-3 and 13818-3, layer III, in kb/s; MPEG-2.5 is the industry's extension of the latter.
+_MPEG1 = (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)
+_MPEG2 = (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)
+_MPEG25 = (8, 16, 24, 32, 40, 48, 56, 64)
+BITRATES_KBPS = {
+    **dict.fromkeys((32_000, 44_100, 48_000), _MPEG1),
+    **dict.fromkeys((16_000, 22_050, 24_000), _MPEG2),
+    **dict.fromkeys((8_000, 11_025, 12_000), _MPEG25),
+}
+
+# LAME's quality 7 shapes no noise. With bits in plenty that costs little: bench/mp3.py finds from 0.7 dB more
+# coding noise to 1.6 dB less, in two thirds of the time. With fewer bits the shaping is worth its time.
+FAST = {"compression_level": "7"}
+AMPLE_KBPS = 256
+
+
+def check_mp3(sample_rate: int, bitrate_kbps: int) -> None:
+    """Raises InvalidOption where MP3 has no such rate, or no such bit rate at it."""
+    if sample_rate not in BITRATES_KBPS:
+        rates = ", ".join(str(rate) for rate in sorted(BITRATES_KBPS))
+        raise InvalidOption(f"MP3 cannot hold {sample_rate} Hz, the model's rate; it has {rates}")
+    allowed = BITRATES_KBPS[sample_rate]
+    if bitrate_kbps not in allowed:
+        raise InvalidOption(
+            f"bitrate {bitrate_kbps}: MP3 at {sample_rate} Hz has {', '.join(str(rate) for rate in allowed)}"
+        )
+
+
+class Mp3Writer(Writer):
+    """libmp3lame over PyAV. The encoder takes floats, so values beyond ±1 reach it as they are."""
+
+    def __init__(self, path: Path, *, sample_rate: int, channels: int, total_samples: int, bitrate_kbps: int) -> None:
+        super().__init__(path, sample_rate=sample_rate, channels=channels, total_samples=total_samples)
+        check_mp3(sample_rate, bitrate_kbps)
+
+        def constant_rate(stream: AudioStream) -> None:
+            stream.bit_rate = bitrate_kbps * 1000
+
+        self._out = FFmpegOut(
+            path,
+            container="mp3",
+            # Without an ID3 tag the Info tag is the file's first frame.
+            container_options={"id3v2_version": "0", "write_xing": "1"},
+            codec="libmp3lame",
+            codec_options=FAST if bitrate_kbps >= AMPLE_KBPS else {},
+            sample_format="fltp",
+            sample_rate=sample_rate,
+            channels=channels,
+            configure=constant_rate,
+        )
+
+    def _write(self, block: Block) -> None:
+        self._out.write(block, block.shape[1])
+
+    def _finish(self, _gain: float, /) -> None:
+        samples_per_frame = self._out.samples_per_frame
+        self._out.close()
+        write_true_padding(self.path, total_samples=self.total_samples, samples_per_frame=samples_per_frame)
+
+    def _drop(self) -> None:
+        self._out.drop()

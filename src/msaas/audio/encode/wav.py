@@ -1,0 +1,74 @@
+"""WAV stems: 32-bit float, levels as they come, RF64 past 4 GB. Length is written ahead, so nothing is patched."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+from msaas.audio.encode.writer import Block, Writer
+
+RIFF_LIMIT_BYTES = (1 << 32) - 1  # RIFF counts in 32 bits; past them it is RF64 (EBU Tech 3306)
+_SAMPLE_BYTES = 4
+_IEEE_FLOAT = 3
+
+
+def wav_header(sample_rate: int, channels: int, total_samples: int, riff_limit_bytes: int = RIFF_LIMIT_BYTES) -> bytes:
+    """Everything before the samples. `riff_limit_bytes`: the largest file that is still plain RIFF."""
+    frame_bytes = channels * _SAMPLE_BYTES
+    data_bytes = total_samples * frame_bytes
+    fields = (
+        _IEEE_FLOAT,
+        channels,
+        sample_rate,
+        sample_rate * frame_bytes,
+        frame_bytes,
+        8 * _SAMPLE_BYTES,
+        0,
+    )
+    fmt = struct.pack("<4sIHHIIHHH", b"fmt ", 18, *fields)
+    fact_bytes = 12
+    riff_bytes = 4 + len(fmt) + fact_bytes + 8 + data_bytes
+    if riff_bytes + 8 <= riff_limit_bytes:
+        fact = struct.pack("<4sII", b"fact", 4, total_samples)
+        return struct.pack("<4sI4s", b"RIFF", riff_bytes, b"WAVE") + fmt + fact + _data(data_bytes)
+    ds64 = struct.pack("<4sIQQQI", b"ds64", 28, riff_bytes + 36, data_bytes, total_samples, 0)
+    fact = struct.pack("<4sII", b"fact", 4, 0xFFFFFFFF)
+    return struct.pack("<4sI4s", b"RF64", 0xFFFFFFFF, b"WAVE") + ds64 + fmt + fact + _data(0xFFFFFFFF)
+
+
+def _data(size: int) -> bytes:
+    return struct.pack("<4sI", b"data", size)
+
+
+class WavWriter(Writer):
+    def __init__(
+        self,
+        path: Path,
+        *,
+        sample_rate: int,
+        channels: int,
+        total_samples: int,
+        riff_limit_bytes: int = RIFF_LIMIT_BYTES,
+    ) -> None:
+        super().__init__(path, sample_rate=sample_rate, channels=channels, total_samples=total_samples)
+        self._file = path.open("wb")
+        self._header = wav_header(sample_rate, channels, total_samples, riff_limit_bytes)
+
+    def _write(self, block: Block) -> None:
+        self._begin()
+        self._file.write(block.T.astype("<f4").tobytes())
+
+    def _begin(self) -> None:
+        self._file.write(self._header)
+        self._header = b""
+
+    def _finish(self, _gain: float, /) -> None:
+        self._begin()
+        self._file.close()
+
+    def _drop(self) -> None:
+        # A full disk refuses the last buffered bytes too; the file goes anyway.
+        try:
+            self._file.close()
+        except OSError:
+            return

@@ -1,0 +1,95 @@
+"""What every stem writer does: counts samples, learns the peak, cleans up. Knows no format."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from msaas.audio.encode.disk_full import full_disk_told
+
+Block = NDArray[np.float32]  # [channels, samples]; full scale is ±1
+
+
+class Writer(ABC):
+    """One stem on its way into `path`. As a context manager it closes, or after an error discards what it wrote."""
+
+    needs_gain = False
+
+    def __init__(self, path: Path, *, sample_rate: int, channels: int, total_samples: int) -> None:
+        self.path, self.sample_rate, self.channels = path, sample_rate, channels
+        self.total_samples = total_samples
+        self.written_samples = 0
+        self.peak = 0.0
+        self.closed = False
+
+    def write(self, block: Block) -> None:
+        """block: [channels, n] float32. Raises ScratchFull; ValueError for a wrong shape or more than was announced."""
+        if block.ndim != 2 or block.shape[0] != self.channels:
+            raise ValueError(f"a block of shape {block.shape}; [{self.channels}, n] is expected")
+        if self.written_samples + block.shape[1] > self.total_samples:
+            raise ValueError(f"more than the {self.total_samples} samples announced")
+        if not block.shape[1]:
+            return
+        self.written_samples += block.shape[1]
+        self.peak = max(self.peak, float(np.abs(block).max()))
+        with full_disk_told(self.path):
+            self._write(np.ascontiguousarray(block, np.float32))
+
+    def close(self, gain: float = 1.0) -> None:
+        """Finishes the file. `gain` is for formats that need one: see `common_gain`. Closing again does nothing."""
+        if self.closed:
+            return
+        if gain != 1.0 and not self.needs_gain:
+            raise ValueError(f"gain {gain}; this format keeps levels as they are")
+        if self.written_samples != self.total_samples:
+            raise ValueError(f"{self.written_samples} samples written; {self.total_samples} were announced")
+        with full_disk_told(self.path):
+            self._finish(gain)
+        self.closed = True
+
+    def abort(self) -> None:
+        """Drops everything, the file and its scratch. Never raises for a full disk; after `close` it does nothing."""
+        if self.closed:
+            return
+        self.closed = True
+        self._drop()
+        self.path.unlink(missing_ok=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is not None:
+            self.abort()
+            return
+        try:
+            self.close()
+        except BaseException:
+            self.abort()
+            raise
+
+    @abstractmethod
+    def _write(self, block: Block) -> None: ...
+
+    @abstractmethod
+    def _finish(self, gain: float, /) -> None: ...
+
+    @abstractmethod
+    def _drop(self) -> None: ...
+
+
+def common_gain(writers: Iterable[Writer]) -> float:
+    """The one gain for all stems of a song that keeps each inside fixed-point full scale; 1.0 where none clips.
+
+    One for all, so that the stems still add up to the song.
+    """
+    peak = max((writer.peak for writer in writers if writer.needs_gain), default=0.0)
+    return 1.0 if peak <= 1.0 else 1.0 / peak

@@ -1,0 +1,1 @@
+"""Processes without network, files or credentials that read what strangers upload."""

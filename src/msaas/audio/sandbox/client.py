@@ -1,0 +1,190 @@
+"""What a fenced process is asked and what its answers mean: whose fault an end without an answer is. Forks nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import signal
+import socket
+import time
+import traceback
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from msaas.audio.limits import Limits
+from msaas.audio.sandbox import fork_server, protocol, restrictions
+from msaas.audio.sandbox.fork_server import Request
+from msaas.errors import (
+    AudioError,
+    AudioTooLong,
+    Busy,
+    ChildDied,
+    DecodedTooLarge,
+    MSaaSError,
+    NotAudio,
+    SandboxError,
+)
+
+log = logging.getLogger(__name__)
+
+PROBE_MEMORY_BYTES = 512 << 20
+NONSENSE = (LookupError, TypeError, ValueError, AttributeError, RecursionError)
+_LONGEST_TEXT, _LONGEST_TRACEBACK = 500, 16_000
+START_SECONDS = 20.0  # for the helper itself, on a machine that is busy with songs
+
+_ERRORS: dict[str, type[AudioError]] = {kind.code: kind for kind in (NotAudio, AudioTooLong, DecodedTooLarge)}
+# What only the file can have brought about; whoever kills a process from outside uses another.
+_OF_THE_FILE = frozenset(
+    (signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGABRT, signal.SIGTRAP, signal.SIGSYS)
+)
+
+
+def ask(path: Path, limits: Limits, timeout_seconds: float, cpu_seconds: float) -> dict[str, Any]:
+    """The fields of a Probe. Raises AudioError as the probe did, or where the file broke it or took too long, with the
+    processor time that it took; Busy where the process was killed from outside; SandboxError where it failed twice by
+    no fault of the file."""
+    request = Request(
+        work="probe",
+        path=str(path.absolute()),
+        max_duration_seconds=limits.max_duration_seconds,
+        max_decoded_bytes=limits.max_decoded_bytes,
+        seconds=timeout_seconds,
+        memory_bytes=PROBE_MEMORY_BYTES,
+        cpu_seconds=cpu_seconds,
+    )
+    try:
+        return _probed(request)
+    except SandboxError:
+        return _probed(request)
+
+
+def _probed(request: Request) -> dict[str, Any]:
+    started = time.monotonic()
+    message = _first_message(request, request.seconds + START_SECONDS)
+    if message is None and time.monotonic() - started >= request.seconds:
+        raise _too_slow(request)
+    try:
+        return read_answer(request, message)
+    except ChildDied as error:
+        raise Busy("the process that looked at the song was killed; try again") from error
+
+
+def _first_message(request: Request, timeout_seconds: float) -> tuple[protocol.Kind, bytearray] | None:
+    try:
+        with fork_server.connect(request, timeout_seconds) as sock:
+            return protocol.receive(sock)
+    except OSError:
+        return None  # the child is gone, or will be when its alarm rings
+
+
+def read_answer(request: Request, message: tuple[protocol.Kind, bytearray] | None) -> dict[str, Any]:
+    """The last message's fields. Raises what it stands for; ChildDied where the file is not to blame."""
+    if message is None:
+        raise ChildDied("the process that read the song ended without a word")
+    try:
+        return _understood(request, *message)
+    except NONSENSE as error:
+        raise ChildDied(f"the process that read the song answered nonsense ({type(error).__name__})") from error
+
+
+def _understood(request: Request, kind: protocol.Kind, payload: bytearray) -> dict[str, Any]:
+    """Nothing in the message is trusted: the decoder may have been taken over. Raises one of NONSENSE where it has
+    another form."""
+    fields = json.loads(payload, parse_constant=_refuse_constant)
+    if kind is protocol.Kind.DIED:
+        raise _died(request, fields)
+    if kind is protocol.Kind.REFUSAL:
+        if "errno" in fields:
+            raise OSError(int(fields["errno"]), _line(fields["detail"]))
+        raise _refused(request, fields)
+    return _plain(request, fields)
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no number")
+
+
+def _plain(request: Request, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Texts in a line each, and processor time that the limit allows: it is charged to the caller."""
+    plain = {name: _line(value) if isinstance(value, str) else value for name, value in fields.items()}
+    if "cpu_seconds" in plain:
+        plain["cpu_seconds"] = min(max(float(plain["cpu_seconds"]), 0.0), request.cpu_seconds)
+    return plain
+
+
+def _line(text: str) -> str:
+    """What may stand in a log line and in an answer."""
+    return "".join(sign if sign.isprintable() else "?" for sign in text[:_LONGEST_TEXT])
+
+
+def _lines(text: str) -> str:
+    return "\n".join(f"  | {_line(line)}" for line in text[-_LONGEST_TRACEBACK:].splitlines())
+
+
+def _refused(request: Request, fields: dict[str, Any]) -> MSaaSError:
+    kind, plain = _ERRORS.get(fields["code"]), _plain(request, fields)
+    if kind is not None:
+        return _taking(plain.get("cpu_seconds", 0.0), kind(_line(fields["detail"])))
+    log.error("unforeseen error in the process that reads songs work=%s\n%s", request.work, _lines(fields["traceback"]))
+    return SandboxError(f"the process that reads songs failed: {plain['detail']}")
+
+
+def _died(request: Request, number: int) -> MSaaSError:
+    if number == signal.SIGALRM:
+        return _too_slow(request)
+    if number == signal.SIGXCPU:
+        reason = f"reading the file takes more than {request.cpu_seconds:g} seconds of computing"
+        return _taking(request.cpu_seconds, NotAudio(reason))
+    if number in _OF_THE_FILE:  # what it took until then nobody measured
+        return _taking(request.cpu_seconds, NotAudio("the file broke the decoder"))
+    return ChildDied(f"the process that read the song was killed by {signal.Signals(number).name}")
+
+
+def _too_slow(request: Request) -> AudioError:
+    return _taking(request.cpu_seconds, NotAudio(f"the file could not be read within {request.seconds:g} seconds"))
+
+
+def _taking(cpu_seconds: float, error: AudioError) -> AudioError:
+    error.cpu_seconds = cpu_seconds
+    return error
+
+
+# --- the child's side
+
+
+def answer(sock: socket.socket, request: Request) -> None:
+    """Does the work behind the fences and sends what came of it."""
+    try:
+        from msaas.audio.decode.probe import probe  # before the fences: behind them it may not be found
+
+        limits = Limits(request.max_duration_seconds, request.max_decoded_bytes)
+        if request.work == "decode":
+            from msaas.audio.sandbox import decoder
+
+            restrictions.enter(Path(request.path), restrictions.Allowance(request.memory_bytes, request.cpu_seconds))
+            fields = decoder.send_blocks(sock, request, limits)
+        else:
+            allowance = restrictions.Allowance(request.memory_bytes, request.cpu_seconds, request.seconds)
+            restrictions.enter(Path(request.path), allowance)
+            fields = asdict(probe(Path(request.path), limits)) | {"cpu_seconds": time.process_time()}
+        kind = protocol.Kind.ANSWER
+    except Exception as error:
+        kind, fields = protocol.Kind.REFUSAL, _refusal(error, request)
+    restrictions.set_alarm(0)
+    with contextlib.suppress(OSError):  # the caller has gone
+        protocol.send(sock, kind, json.dumps(fields).encode())
+
+
+def _refusal(error: Exception, request: Request) -> dict[str, Any]:
+    if isinstance(error, AudioError):
+        return {"code": error.code, "detail": error.detail, "cpu_seconds": time.process_time()}
+    if isinstance(error, MemoryError):
+        detail = f"reading the file takes more than {request.memory_bytes} bytes of memory, the limit"
+        return {"code": DecodedTooLarge.code, "detail": detail}
+    if isinstance(error, OSError) and error.errno and error.filename == request.path:
+        return {"errno": error.errno, "detail": error.strerror}
+    lines = "".join(traceback.format_exception(error))
+    return {"code": SandboxError.code, "detail": f"{type(error).__name__}: {error}", "traceback": lines}

@@ -1,0 +1,220 @@
+"""The one place where a request is let in: who calls, may they, whose song is it, have they calls left. Answers none.
+
+Runs before each view. Without keys everybody may do everything, as on a laptop, and limits count by address.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from flask import Flask, Response, current_app, g, request
+
+from msaas.auth.keys import ADMIN, USE, Key, find_key, holds_a_key
+from msaas.auth.quotas import CALLS, POSTS, Quotas, Standing, address_account, rate_headers
+from msaas.auth.scopes import Need, need_of
+from msaas.auth.tickets import PARAMETER, ticket_holder
+from msaas.errors import BadRequest, KeyRefused, MSaaSError, NotFound, ScopeMissing
+from msaas.jobs import Track, parse_songhash
+from msaas.queue import Queue
+from msaas.settings import Settings
+from msaas.telemetry.metrics import Meters
+
+log = logging.getLogger(__name__)
+
+EXTENSION = "msaas-gate"
+# parameters that people put keys in, elsewhere
+KEY_PARAMETERS = frozenset(
+    {"key", "api_key", "api-key", "apikey", "access_token", "token", "auth", "authorization", "bearer", "msaas_api_key"}
+)
+PROXIED = ("X-Forwarded-For", "Forwarded")
+HINT = "send it as `Authorization: Bearer <key>`"
+LONGEST_SHOWN = 200  # characters of a path in a log line
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
+AUDITED = frozenset({401, 403, 429})
+
+
+@dataclass(frozen=True)
+class Caller:
+    """`key` is None without keys. `account` is whom quotas count for."""
+
+    key: Key | None
+    account: str
+
+    @property
+    def tenant(self) -> str:
+        return self.key.name if self.key else ""
+
+    def sees(self, tenant: str) -> bool:
+        return self.key is None or self.key.may(ADMIN) or tenant == self.tenant
+
+
+class Gate:
+    def __init__(self, settings: Settings, queue: Queue, meters: Meters) -> None:
+        self.keys: Sequence[Key] = settings.api_keys
+        self.queue, self.meters = queue, meters
+        self.quotas = Quotas(
+            queue.redis,
+            posts_a_minute=settings.rate_limit_per_minute,
+            audio_minutes=settings.daily_audio_minutes,
+            most_waiting=settings.max_queue,
+            most_songs=settings.max_songs_per_caller,
+        )
+
+    @property
+    def locked(self) -> bool:
+        return bool(self.keys)
+
+    def let_in(self) -> None:
+        """Raises BadRequest, KeyRefused, ScopeMissing, NotFound, QuotaExceeded."""
+        g.standings = []
+        if self.keys:
+            self._refuse_key_in_url()
+        # OPTIONS tells what there is, and does nothing; no endpoint: a 404 for everybody
+        if request.method == "OPTIONS" or request.endpoint is None:
+            return
+        need = _effective(need_of(request.endpoint), with_keys=self.locked)
+        if not need.scope:
+            return
+        g.caller = self._caller(need)
+        note_standing(self.quotas.take(g.caller.account, _kind(request.endpoint)))
+        if self.keys:
+            self._refuse_others_songs(g.caller)
+
+    # --- who
+
+    def _caller(self, need: Need) -> Caller:
+        if not self.keys:
+            return Caller(None, address_account(request.remote_addr or ""))
+        key = self._key(need)
+        g.caller = Caller(key, f"key {key.name}")  # known by name from here on, refused or not
+        if not key.may(need.scope):
+            raise ScopeMissing(f"this call needs the scope {need.scope}; this key has {_scopes(key)}", need.scope)
+        return g.caller  # type: ignore[no-any-return]
+
+    def _key(self, need: Need) -> Key:
+        given = request.headers.get("Authorization", "")
+        if not given and need.ticket and PARAMETER in request.args:
+            return self._holder_of_ticket(request.args[PARAMETER])
+        scheme, _, text = given.partition(" ")
+        if not given or scheme.lower() != "bearer":
+            raise KeyRefused(f"this call needs a key: {HINT}", "key_missing")
+        key = find_key(self.keys, text.strip())
+        if key is None:
+            raise KeyRefused("this key is not known here: it is wrong, or was taken away", "key_unknown")
+        return key
+
+    def _holder_of_ticket(self, ticket: str) -> Key:
+        holder = ticket_holder(self.keys, ticket, request.path, time.time())
+        if holder is None:
+            raise KeyRefused("this link is over, or was made for something else; ask for a new one", "key_unknown")
+        return holder
+
+    def _refuse_key_in_url(self) -> None:
+        """Addresses end up in histories, proxies' logs and Referers. The key itself is repeated nowhere."""
+        names = KEY_PARAMETERS & {name.lower() for name in request.args}
+        query = request.query_string.decode("latin-1")
+        if names or any(holds_a_key(text, self.keys) for text in (request.path, *query.split("&"))):
+            g.hide_path = True
+            raise BadRequest(f"a key never belongs in an address, where logs keep it: {HINT}", code="key_in_url")
+
+    # --- whose
+
+    def _refuse_others_songs(self, caller: Caller) -> None:
+        """Others' songs are unknown here, in the same words as those that nobody has sent."""
+        songhash = _songhash(request.view_args or {})
+        if songhash is None or caller.key is None or caller.key.may(ADMIN):
+            return
+        tenant = self.queue.tenant_of(songhash)
+        if tenant and caller.sees(tenant):
+            return
+        if tenant is not None:
+            g.refusal = "another_tenants_job"
+        raise NotFound(f"no job {songhash} is known here", code="job_unknown")
+
+    # --- what is told of it
+
+    def close(self, response: Response) -> Response:
+        response.headers.update(rate_headers(g.get("standings", ())))
+        refusal = g.get("refusal", "")
+        if response.status_code in AUDITED or refusal in ("another_tenants_job", "key_in_url", "queue_full"):
+            self.meters.refused.labels(refusal or str(response.status_code)).inc()
+            who = g.caller.account if "caller" in g else "nobody"
+            log.warning(
+                "refused who=%r address=%s call=%s %r status=%d code=%s",
+                *(who, request.remote_addr, shown_method(), shown_path(), response.status_code, refusal),
+            )
+        return response
+
+
+def install(app: Flask, settings: Settings, queue: Queue, meters: Meters) -> None:
+    app.extensions[EXTENSION] = gate = Gate(settings, queue, meters)
+    app.before_request(gate.let_in)
+    app.after_request(gate.close)
+
+
+def gate_of(app: Flask) -> Gate:
+    found = app.extensions[EXTENSION]
+    assert isinstance(found, Gate)  # noqa: S101 - tells mypy; install put it there
+    return found
+
+
+def gate() -> Gate:
+    return gate_of(current_app)
+
+
+def caller() -> Caller:
+    """Of the present request."""
+    found = g.caller
+    assert isinstance(found, Caller)  # noqa: S101 - tells mypy
+    return found
+
+
+def note_standing(standing: Standing | None) -> None:
+    """For the answer's headers. Raises QuotaExceeded where it says so."""
+    if standing is None:
+        return
+    g.standings.append(standing)
+    if standing.refusal:
+        raise standing.refusal
+
+
+def note_refusal(error: MSaaSError) -> None:
+    """For the audit line: what the answer's `code` is. What was noted already is nearer to the truth."""
+    g.setdefault("refusal", error.code)
+
+
+def shown_method() -> str:
+    """For logs: a method that there is not may be any text."""
+    return request.method if request.method in METHODS else "(other)"
+
+
+def shown_path() -> str:
+    """For logs: a path that had a key in it is left out, a long one is cut."""
+    if g.get("hide_path"):
+        return "(hidden)"
+    return request.path if len(request.path) <= LONGEST_SHOWN else request.path[:LONGEST_SHOWN] + "…"
+
+
+def _effective(need: Need, *, with_keys: bool) -> Need:
+    if need.inside and not (with_keys and any(name in request.headers for name in PROXIED)):
+        return Need()
+    return need
+
+
+def _kind(endpoint: str) -> str:
+    return POSTS if need_of(endpoint).scope == USE and request.method == "POST" else CALLS
+
+
+def _songhash(arguments: dict[str, Any]) -> str | None:
+    """Of the song that a call is about. Raises NotFound for what is no name of one."""
+    if "songhash" in arguments:
+        return parse_songhash(arguments["songhash"])
+    return Track.parse(arguments["name"]).songhash if "name" in arguments else None
+
+
+def _scopes(key: Key) -> str:
+    return "+".join(sorted(key.scopes))

@@ -1,0 +1,68 @@
+"""Headers that keep browsers careful, and CORS for the origins that are listed. Each is a default: a view may say more.
+
+No cookies are used, so that another site's page can do nothing in a visitor's name; CORS says who may read answers.
+"""
+
+from __future__ import annotations
+
+from flask import Flask, Response, request
+
+from msaas.auth.origins import ANY
+from msaas.auth.tickets import PARAMETER
+
+HEADERS = {
+    # for answers that are no page: were one shown as a page, nothing in it would run or load
+    "Content-Security-Policy": "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+}
+METHODS = "GET, HEAD, POST, DELETE"
+ASKED_WITH = "Authorization, Content-Type, Range, If-Range, If-None-Match, If-Modified-Since, Last-Event-ID"
+EXPOSED = ", ".join(
+    (
+        "Location, Retry-After, WWW-Authenticate, ETag, Content-Disposition, Content-Range, Accept-Ranges",
+        "RateLimit, RateLimit-Policy, X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset",
+    )
+)
+PREFLIGHT_SECONDS = 600
+
+
+class Cors:
+    def __init__(self, origins: frozenset[str]) -> None:
+        self.origins = origins
+
+    @property
+    def listed(self) -> bool:
+        origin = request.headers.get("Origin", "").lower()
+        return bool(origin) and (origin in self.origins or ANY in self.origins)
+
+    def preflight(self) -> Response | None:
+        """Answered without a key: browsers send none with it."""
+        if request.method != "OPTIONS" or "Access-Control-Request-Method" not in request.headers or not self.listed:
+            return None
+        response = Response(status=204)
+        response.headers["Access-Control-Allow-Methods"] = METHODS
+        response.headers["Access-Control-Allow-Headers"] = ASKED_WITH
+        response.headers["Access-Control-Max-Age"] = str(PREFLIGHT_SECONDS)
+        return response
+
+    def finish(self, response: Response) -> Response:
+        for name, value in HEADERS.items():
+            response.headers.setdefault(name, value)
+        # CORS requests do not ask this one; <audio src> of a ticket on a listed origin's page does
+        shared = self.listed or (bool(self.origins) and PARAMETER in request.args)
+        response.headers.setdefault("Cross-Origin-Resource-Policy", "cross-origin" if shared else "same-origin")
+        if self.origins:
+            response.vary.add("Origin")
+        if self.listed:
+            response.headers["Access-Control-Allow-Origin"] = ANY if ANY in self.origins else request.headers["Origin"]
+            response.headers["Access-Control-Expose-Headers"] = EXPOSED
+        return response
+
+
+def install(app: Flask, origins: frozenset[str]) -> None:
+    cors = Cors(origins)
+    app.before_request(cors.preflight)
+    app.after_request(cors.finish)

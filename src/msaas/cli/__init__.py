@@ -1,0 +1,136 @@
+"""The `msaas` command: one subcommand a job to do. Holds no logic; each imports only what it runs."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import os
+import sys
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+
+from msaas import settings
+from msaas.cli import callbacks, cancel, dead, jobs, keys, models, separate
+from msaas.cli.paths import path_argument
+from msaas.client.names import printable, printable_lines
+from msaas.errors import MSaaSError, SettingsError
+
+USAGE_STATUS = 2
+ASKED_WRONGLY = frozenset(
+    {"song_missing", "invalid_option", "bad_address", "bad_key", "unusable_path", "device_unavailable"}
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Exit status: 0 done, 1 it went wrong, 2 it was asked wrongly (a setting, a file, an argument)."""
+    _print_any_name()
+    args = _parser().parse_args(argv)
+    try:
+        return int(args.run(args))
+    except MSaaSError as error:
+        print(f"msaas: {printable_lines(str(error))}", file=sys.stderr)
+        return USAGE_STATUS if isinstance(error, SettingsError) or error.code in ASKED_WRONGLY else 1
+    except BrokenPipeError:  # `msaas models list | head -n 1`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 1
+    except OSError as error:
+        where = f"{printable(str(error.filename))}: " if error.filename is not None else ""
+        print(f"msaas: {where}{error.strerror or error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _print_any_name() -> None:
+    """File names need not be of the terminal's encoding: what it cannot write is shown as an escape."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="msaas", description="Music Separation as a Service.")
+    parser.add_argument("--version", action="version", version=f"msaas {metadata.version('msaas')}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    up = commands.add_parser("up", help="run everything on this machine until Ctrl-C")
+    up.add_argument(
+        "--folder", type=path_argument, default=Path(".msaas"), help="where its state is kept (%(default)s)"
+    )
+    up.set_defaults(run=_up)
+
+    demo = commands.add_parser("demo", help="separate one song with everything on this machine")
+    demo.add_argument("song", nargs="?", help="any audio file; the sample in data/ if not given")
+    demo.add_argument(
+        "--folder", type=path_argument, default=Path(".msaas"), help="where its state is kept (%(default)s)"
+    )
+    demo.add_argument("--stems", type=path_argument, default=Path("stems"), help="where the stems go (%(default)s)")
+    demo.set_defaults(run=_demo)
+
+    commands.add_parser("rest", help="run the API").set_defaults(run=_rest)
+    commands.add_parser("worker", help="run a worker").set_defaults(run=_worker)
+
+    table = commands.add_parser("settings", help="list every setting")
+    table.add_argument("--markdown", action="store_true", help="as the README's table")
+    table.set_defaults(run=_settings)
+
+    for command in (separate, jobs, cancel, dead, callbacks, keys, models):
+        command.add(commands)
+    return parser
+
+
+def _add_folder(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--folder", type=path_argument, default=Path(".msaas"), help="where its state is kept (%(default)s)"
+    )
+
+
+def _up(args: argparse.Namespace) -> int:
+    from msaas.local.plan import Plan
+    from msaas.local.up import serve
+
+    return serve(Plan(dict(os.environ), args.folder))
+
+
+def _demo(args: argparse.Namespace) -> int:
+    from msaas.local.demo import demo
+    from msaas.local.plan import Plan
+
+    return demo(Plan(dict(os.environ), args.folder), args.song, args.stems)
+
+
+def _rest(_args: argparse.Namespace) -> int:
+    from msaas.web.server import main as serve
+
+    return int(serve() or 0)
+
+
+def _worker(_args: argparse.Namespace) -> int:
+    from msaas.worker.__main__ import main as work
+
+    return work()
+
+
+def _settings(args: argparse.Namespace) -> int:
+    rows = settings.describe()
+    if args.markdown:
+        print(markdown_table(rows))
+        return 0
+    for row in rows:
+        default = f"{row['default'] or '(empty)'} {row['unit']}".rstrip()
+        print(f"{row['name']:<28} {row['help']}\n{'':<28} default: {default}")
+    return 0
+
+
+def markdown_table(rows: Sequence[dict[str, str]]) -> str:
+    """The README's table, as a test holds it."""
+    lines = ["| setting | default | unit | what |", "|---|---|---|---|"]
+    for row in rows:
+        default = f"`{row['default']}`" if row["default"] else ""
+        lines.append(f"| `{row['name']}` | {default} | {row['unit']} | {row['help']} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,7 @@
+"""`python -m msaas.cli`."""
+
+import sys
+
+from msaas.cli import main
+
+sys.exit(main())

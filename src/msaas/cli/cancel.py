@@ -1,0 +1,31 @@
+"""`msaas cancel`: takes songs out of the queue, or stops their runs. Removes no stems of a song that is done."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from msaas.cli.jobs import RETRIES
+from msaas.cli.service import add_service, client_of
+from msaas.client import ServiceError
+from msaas.client.names import printable
+
+
+def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser("cancel", help="take songs out of the queue, or stop their runs")
+    parser.add_argument("songhashes", nargs="+", metavar="SONGHASH")
+    add_service(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """1 where one of them could not be cancelled; the others are all the same."""
+    refused = 0
+    with client_of(args, retries=RETRIES) as client:
+        for songhash in args.songhashes:
+            try:
+                print(printable(f"{songhash}: {client.cancel(songhash).state}"))
+            except ServiceError as error:
+                refused += 1
+                print(printable(f"{songhash}: {error}"), file=sys.stderr)
+    return 1 if refused else 0

@@ -1,0 +1,73 @@
+"""`msaas jobs`: how one song stands, or what waits, is in work and was given up. Changes nothing."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator, Sequence
+
+from msaas.cli.progress import doing
+from msaas.cli.service import add_service, client_of
+from msaas.client import Job, Queue
+from msaas.client.names import printable
+
+RETRIES = 2
+SHOWN = 20  # of a list; --json has all of the page
+
+
+def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser("jobs", help="how a song stands, or what waits and is in work")
+    parser.add_argument("songhash", nargs="?", help="a song's; the whole queue if not given")
+    add_service(parser)
+    parser.add_argument("--json", action="store_true", help="as the API answers")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    with client_of(args, retries=RETRIES) as client:
+        found = client.job(args.songhash) if args.songhash else client.queue()
+    if args.json:
+        print(json.dumps(found.view, indent=2))
+    else:
+        lines = job_lines(found) if isinstance(found, Job) else queue_lines(found)
+        print("\n".join(map(printable, lines)))
+    return 0
+
+
+def job_lines(job: Job) -> Iterator[str]:
+    percent = f", {job.progress:.0%}" if job.state == "running" else ""
+    rows = {
+        "songhash": job.songhash,
+        "state": doing(job) + percent,
+        "reason": f"{job.error.detail} ({job.error.code})" if job.error else "",
+        "waiting": job.waiting_for.detail if job.waiting_for else "",
+        "model": job.model or "",
+        "options": ", ".join(f"{name} {_shown(value)}" for name, value in (job.options or {}).items() if value),
+        "attempts": str(job.attempts),
+        "music": "" if job.duration_seconds is None else f"{job.duration_seconds:.1f} s",
+        "stems": ", ".join(job.stems),
+        "sent": f"{job.created_at:%Y-%m-%d %H:%M:%S} UTC" if job.created_at else "",
+        "note": job.message,
+    }
+    yield from (f"{name:<9} {text}" for name, text in rows.items() if text)
+    yield from (f"{'warning':<9} {warning.detail} ({warning.code})" for warning in job.warnings)
+
+
+def _shown(value: object) -> str:
+    return "+".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def queue_lines(queue: Queue) -> Iterator[str]:
+    yield from (f"trouble: {trouble}" for trouble in queue.troubles)
+    yield f"waiting {queue.total}"
+    yield from _listed(queue.waiting, queue.total)
+    for name, songhashes in (("in work", queue.in_work), ("dead", queue.dead)):
+        yield f"{name} {len(songhashes)}"
+        yield from _listed(songhashes, len(songhashes))
+
+
+def _listed(songhashes: Sequence[str], total: int) -> Iterator[str]:
+    shown = songhashes[:SHOWN]
+    yield from (f"  {songhash}" for songhash in shown)
+    if total > len(shown):
+        yield f"  … and {total - len(shown)} more"

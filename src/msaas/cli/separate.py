@@ -1,0 +1,109 @@
+"""`msaas separate`: songs into stems, by a service or (--local) by this process. One broken song stops no other."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+from msaas.cli.paths import output_folder, path_argument
+from msaas.cli.service import add_key_file
+from msaas.cli.songs import demucs_options
+from msaas.cli.songs.inputs import song_argument, songs_of
+from msaas.cli.stem_files import report
+from msaas.client.names import printable
+
+SHOWN = 5
+
+
+def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "separate",
+        help="separate songs into stems",
+        description="Writes <out>/<song name>/<stem>.<format> for each song. Run again, it goes on where it stopped: "
+        "the same song with the same options is the same job. Stems of two songs never share a folder: another song of "
+        "the same name gets `<song name> (2)`.",
+        epilog="Exit status: 0 all are done, 1 some are not (each is named with its reason), 2 asked wrongly.",
+    )
+    parser.add_argument(
+        "songs",
+        nargs="+",
+        type=song_argument,
+        metavar="SONG",
+        help="audio files of any format, folders of them, - for standard input",
+    )
+    parser.add_argument("-r", "--recursive", action="store_true", help="take the folders in a folder, too")
+    parser.add_argument(
+        "-o", "--out", type=path_argument, default=Path("stems"), help="folder for the stems (%(default)s)"
+    )
+    _add_places(parser)
+    _add_options(parser)
+    demucs_options.add(parser.add_argument_group("as in Demucs' own command line"))  # type: ignore[arg-type]
+    parser.add_argument("--json", action="store_true", help="a JSON object a song on standard output")
+    parser.set_defaults(run=partial(run, parser))
+
+
+def _add_places(parser: argparse.ArgumentParser) -> None:
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--url", help="the service's address (MSAAS_URL, else http://localhost:5000)")
+    add_key_file(parser)
+    where.add_argument("--local", action="store_true", help="no service: separate in this process, here")
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    """What they may be the service says: it knows its models."""
+    parser.add_argument("-n", "--model", "--name", dest="model", help="the service's default if not given")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--stems", type=_names, metavar="A,B", help="only these stems")
+    which.add_argument("--two-stems", metavar="STEM", help="this stem, and everything else as no_STEM")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--format", choices=("mp3", "flac", "wav"), default="mp3", help="of the stems (%(default)s)")
+    for option, format_ in (("--mp3", "mp3"), ("--flac", "flac"), ("--float32", "wav")):
+        form.add_argument(option, dest="format", action="store_const", const=format_, help=f"--format {format_}")
+    parser.add_argument("--bitrate", "--mp3-bitrate", type=int, metavar="KBPS", help="of mp3, 32 to 320 (320)")
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def run(parser: argparse.ArgumentParser, args: argparse.Namespace) -> int:
+    demucs_options.refuse_unmeant(parser, args)
+    given = songs_of(args.songs, args.out, recursive=args.recursive)
+    if given.skipped:
+        sys.stderr.write(f"left out, no audio by their names: {_listed(given.skipped)}\n")
+    if args.local:
+        from msaas.cli.separate_local import outcomes
+    else:
+        from msaas.cli.separate_remote import outcomes
+    with ended_by_signals(), output_folder(args.out):
+        return report(outcomes(given.tasks, args), as_json=args.json)
+
+
+def _listed(paths: Sequence[Path]) -> str:
+    shown = ", ".join(printable(path) for path in paths[:SHOWN])
+    return shown if len(paths) <= SHOWN else f"{shown} and {len(paths) - SHOWN} more"
+
+
+@contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """SIGTERM and a closed terminal end the block like an exception, so that nothing half made stays behind."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    for number, handler in before.items():
+        if handler == signal.SIG_DFL:
+            signal.signal(number, _end)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _end(number: int, _frame: FrameType | None) -> NoReturn:
+    raise SystemExit(128 + number)

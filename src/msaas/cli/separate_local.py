@@ -1,0 +1,133 @@
+"""Songs separated in this process, with no service at all: the model and its fallback are chosen as for `make demo`."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from msaas.cli.progress import Progress
+from msaas.cli.songs.folders import StemFolders, scratch
+from msaas.cli.songs.inputs import STANDARD_INPUT, Task, is_stream, open_song
+from msaas.cli.stem_files import Outcome
+from msaas.client.models import Job, JobWarning
+from msaas.errors import MSaaSError, UploadTooLarge
+from msaas.jobs import Options
+from msaas.local.model import choose_model
+from msaas.local.stream import framed
+from msaas.scratch import check_writable
+from msaas.separation import PROCESS_ENVIRONMENT, memory
+from msaas.settings import Settings
+
+if TYPE_CHECKING:
+    from msaas.separation.pipeline import SeparationResult, Separator
+
+COPY_BYTES = 1 << 20
+
+
+def outcomes(tasks: Sequence[Task], args: argparse.Namespace) -> Iterator[Outcome]:
+    """Raises InvalidOption, SettingsError, ModelUnavailable, DeviceUnavailable, SandboxError before the first song."""
+    environ = dict(os.environ) | _chosen(args)
+    Settings.from_env(environ)
+    choice = choose_model(environ)
+    if choice.warning:
+        print(framed(choice.warning), file=sys.stderr, flush=True)
+    settings = Settings.from_env(environ | dict(choice.environ))
+    given = {name: getattr(args, name) for name in ("stems", "two_stems", "format", "bitrate")}
+    options = Options.parse(given, default_model=choice.name, allowed=(choice.name,))
+    check_writable(settings.scratch_dir)
+    check_sandbox(settings)
+    separator = load(settings)
+    options.outputs(separator.model.sources)
+    work = Work(separator, options, settings, args.out)
+    for task in tasks:
+        yield work.separate(task)
+
+
+def _chosen(args: argparse.Namespace) -> dict[str, str]:
+    given = {"MSAAS_MODEL": args.model, "MSAAS_DEVICE": args.device, "MSAAS_MODEL_REPO": args.repo}
+    return {name: value for name, value in given.items() if value}
+
+
+def load(settings: Settings) -> Separator:
+    for name, value in PROCESS_ENVIRONMENT.items():  # OpenMP reads its own as torch loads; glibc was there before us
+        os.environ.setdefault(name, value)
+    memory.keep()
+    from msaas.separation.device import choose_device
+    from msaas.separation.pipeline import Separator
+    from msaas.separation.weights.loader import load_model
+
+    model = load_model(settings.model, repo=settings.model_repo)
+    device = choose_device(settings.device).device
+    threads = settings.cpu_threads or None
+    return Separator(model, device, settings.batch, threads=threads, precision=settings.precision)
+
+
+def check_sandbox(settings: Settings) -> None:
+    from msaas.audio.limits import Limits
+    from msaas.audio.sandbox import self_check
+
+    self_check.check_decoder(settings.scratch_dir, Limits())
+
+
+class Work:
+    """One song after the other; the stems of each are put in their folder once all are whole."""
+
+    def __init__(self, separator: Separator, options: Options, settings: Settings, out: Path) -> None:
+        self._separator, self._options, self._settings = separator, options, settings
+        self._out, self._folders = out, StemFolders()
+
+    def separate(self, task: Task) -> Outcome:
+        try:
+            with scratch(self._out) as part:
+                song = _on_disk(task.song, part, self._settings.max_upload_bytes)
+                with Progress(task.song.name) as progress:
+                    result = self._separate(song, part / "stems", progress)
+                stems = self._folders.put(result.stems, task.folder, song=task.song.name, sha256=_sha256(song))
+        except (MSaaSError, OSError, RuntimeError) as error:  # torch tells of a full memory by a RuntimeError
+            return Outcome.failed(task, error)
+        took = {"duration_seconds": result.duration_seconds, "timings": rounded(result.timings)}
+        warnings = [JobWarning(one.code, one.detail) for one in result.warnings]
+        return Outcome(task, model=self._options.model, stems=stems, warnings=warnings, **took)  # type: ignore[arg-type]
+
+    def _separate(self, song: Path, out: Path, progress: Progress) -> SeparationResult:
+        from msaas.audio.limits import Limits
+        from msaas.separation.pipeline import SeparationRequest
+        from msaas.worker.child import overall
+
+        options, settings = self._options, self._settings
+        return self._separator.separate_song(
+            song,
+            out,
+            SeparationRequest(options.stems, options.two_stems, options.format, options.bitrate or 320),
+            limits=Limits(settings.max_duration_seconds, settings.max_decoded_bytes),
+            progress=lambda stage, fraction: progress.show(
+                Job("", "running", stage=stage, progress=overall(stage, fraction))
+            ),
+        )
+
+
+def _on_disk(song: Path, folder: Path, limit_bytes: int) -> Path:
+    """The song's file; what comes by a pipe is read to its end. Raises OSError, UploadTooLarge."""
+    if song != STANDARD_INPUT and not is_stream(song):
+        return song
+    copy = folder / "song"
+    with open_song(song) as source, copy.open("xb") as target:
+        while chunk := source.read(COPY_BYTES):
+            if target.tell() + len(chunk) > limit_bytes:
+                raise UploadTooLarge(f"the song has more than {limit_bytes} bytes (MSAAS_MAX_UPLOAD_BYTES)")
+            target.write(chunk)
+    return copy
+
+
+def _sha256(song: Path) -> str:
+    with song.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def rounded(timings: Mapping[str, float]) -> dict[str, float]:
+    return {name: round(seconds, 3) for name, seconds in timings.items()}

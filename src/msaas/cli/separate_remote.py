@@ -1,0 +1,126 @@
+"""Songs separated by a service: all are sent, so that its queue stays busy, and waited for in turn."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent import futures
+from pathlib import Path
+from typing import Any
+
+from msaas.cli.progress import Progress
+from msaas.cli.service import client_of
+from msaas.cli.songs.folders import StemFolders, scratch
+from msaas.cli.songs.inputs import Task, open_song
+from msaas.cli.stem_files import Outcome
+from msaas.client import Client, Job, Unreachable
+from msaas.errors import MSaaSError
+
+# Some five minutes: a service that is being replaced, a laptop between two networks.
+RETRIES = 35
+FIRST_RETRIES = 2  # whether anybody is there at all is soon known
+LOOK_SECONDS = 0.2
+
+
+class Stopped(Exception):
+    """Ctrl-C, as the thread that sends hears of it."""
+
+
+def outcomes(tasks: Sequence[Task], args: argparse.Namespace) -> Iterator[Outcome]:
+    """Raises MSaaSError where the service is not there to begin with."""
+    with client_of(args, retries=FIRST_RETRIES) as client:
+        client.models()  # a call that any key may make
+    options = {name: getattr(args, name) for name in ("model", "stems", "two_stems", "format", "bitrate")}
+    with Batch(args, options) as batch:
+        yield from batch.separate(tasks)
+
+
+class Batch:
+    """One thread sends, this one waits and downloads; each with a client of its own."""
+
+    def __init__(self, args: argparse.Namespace, options: dict[str, Any]) -> None:
+        self._options, self._out, self._folders = options, args.out, StemFolders()
+        self._stopping = threading.Event()
+        self._sender = client_of(args, retries=RETRIES, sleep=self._sleep)
+        self._client = client_of(args, retries=RETRIES, sleep=self._sleep)
+        self._gone: Unreachable | None = None
+
+    def __enter__(self) -> Batch:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_error: object) -> None:
+        self._stopping.set()  # the sender is a daemon: nobody waits for it
+        self._client.close()
+        if kind is KeyboardInterrupt:
+            sys.stderr.write("stopped; songs that were sent stay in the queue: the same command goes on with them\n")
+
+    def separate(self, tasks: Sequence[Task]) -> Iterator[Outcome]:
+        sendings = [Sending(task.song, self._check) for task in tasks]
+        threading.Thread(target=self._send, args=(sendings,), name="sender", daemon=True).start()
+        for task, sending in zip(tasks, sendings, strict=True):
+            yield self._see_through(task, sending)
+
+    def _send(self, sendings: Sequence[Sending]) -> None:
+        for sending in sendings:
+            try:
+                if self._gone:
+                    raise self._gone
+                self._check()
+                sending.send(self._sender, self._options)
+            except BaseException as error:  # carried over to the thread that waits
+                sending.job.set_exception(error)
+
+    def _see_through(self, task: Task, sending: Sending) -> Outcome:
+        songhash = None
+        try:
+            with Progress(task.song.name) as progress:
+                songhash = sending.wait(progress).songhash
+                job = self._client.wait(songhash, on_progress=progress.show)
+            return Outcome.done(task, job, self._download(task, job, sending.sha256))
+        except Unreachable as error:
+            self._gone = error  # the songs after this one need not find out anew
+            return Outcome.failed(task, error, songhash)
+        except (MSaaSError, OSError, ValueError) as error:
+            return Outcome.failed(task, error, songhash)
+
+    def _download(self, task: Task, job: Job, sha256: str) -> dict[str, Path]:
+        """All stems or none: a connection that breaks between two leaves an earlier run's as they are."""
+        with scratch(self._out) as part:
+            stems = self._client.download(job, part)
+            return self._folders.put(stems, task.folder, song=task.song.name, sha256=sha256)
+
+    def _sleep(self, seconds: float) -> None:
+        if self._stopping.wait(seconds):
+            raise Stopped
+
+    def _check(self) -> None:
+        if self._stopping.is_set():
+            raise Stopped
+
+
+class Sending:
+    """A song on its way to the service. `show` is called by the thread that sends, `wait` by the one that waits."""
+
+    def __init__(self, song: Path, check: Callable[[], None]) -> None:
+        self.song, self._check = song, check
+        self.sha256 = ""  # of its bytes, once it is sent
+        self.job: futures.Future[Job] = futures.Future()
+        self._view = Job("", "waiting to be sent")
+
+    def send(self, client: Client, options: Mapping[str, Any]) -> None:
+        """Raises what Client.submit raises, OSError."""
+        with open_song(self.song) as file, client.opened(file, self.song.name) as song:
+            self.sha256 = song.sha256()
+            self.job.set_result(client.submit(song, on_upload=self.show, **options))
+
+    def show(self, sent: int, size: int) -> None:
+        self._check()
+        self._view = Job("", "sending", progress=sent / max(size, 1))
+
+    def wait(self, progress: Progress) -> Job:
+        """Raises what sending raised."""
+        while not futures.wait([self.job], LOOK_SECONDS).done:
+            progress.show(self._view)
+        return self.job.result()

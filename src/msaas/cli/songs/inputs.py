@@ -1,0 +1,136 @@
+"""The songs that arguments stand for: files, pipes, standard input (`-`) and the audio files of folders."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+from msaas.cli.paths import UnusablePath, path_argument
+from msaas.cli.songs.folders import MANIFEST
+from msaas.client.names import folder_name, path_part, printable
+
+STANDARD_INPUT = Path("/dev/stdin")
+PIPES = (Path("/dev/fd"), Path("/proc/self/fd"))
+
+# Of files in folders; a file that is named itself is tried whatever it is called. What FFmpeg reads and people keep
+# music in, films among them. Not from mimetypes: its table is the machine's, and counts playlists and MIDI as audio.
+_AUDIO = (
+    "aac ac3 aif aifc aiff alac amr ape au caf dff dsf dts eac3 flac gsm m4a m4b m4r mka mp1 mp2 mp3 mpc mpga oga ogg"
+    " oma opus ra shn snd spx tak tta voc w64 wav wave weba wma wv"
+)
+_FILMS = "3gp asf avi flv m2ts m4v mkv mov mp4 mpeg mpg mts ogv vob webm wmv"
+AUDIO_EXTENSIONS = frozenset(f"{_AUDIO} {_FILMS}".split())
+
+
+@dataclass(frozen=True)
+class Task:
+    """A song and the folder that its stems are meant for."""
+
+    song: Path
+    folder: Path
+
+
+@dataclass(frozen=True)
+class Given:
+    """`skipped` are files of folders that are no audio by their names."""
+
+    tasks: Sequence[Task]
+    skipped: Sequence[Path] = field(default_factory=tuple)
+
+
+def song_argument(text: str) -> Path:
+    """For argparse: `-` is standard input."""
+    return STANDARD_INPUT if text == "-" else path_argument(text)
+
+
+def songs_of(arguments: Sequence[Path], out: Path, *, recursive: bool = False) -> Given:
+    """`<out>/<song>` for a file, `<out>/<folder>/…/<song>` for one found in a folder.
+
+    Raises UnusablePath for a folder without audio or that cannot be read, and for standard input where it is a
+    terminal or was named twice. A file that is not there is left to whoever opens it.
+    """
+    if arguments.count(STANDARD_INPUT) > 1:
+        raise UnusablePath("standard input can be read once only")
+    if STANDARD_INPUT in arguments and sys.stdin is not None and sys.stdin.isatty():
+        raise UnusablePath("standard input is a terminal; send it a song: msaas separate - < song.mp3")
+    tasks: list[Task] = []
+    skipped: list[Path] = []
+    for argument in arguments:
+        if not os.path.isdir(argument):  # noqa: PTH112 (pathlib raises for some paths)
+            tasks.append(Task(argument, out / stem_folder(argument)))
+            continue
+        found = _in_folder(argument, out, recursive)
+        tasks += found.tasks
+        skipped += found.skipped
+    return Given(tasks, skipped)
+
+
+def stem_folder(song: Path) -> str:
+    """The name of the folder for a song's stems."""
+    if song == STANDARD_INPUT:
+        return "stdin"
+    return "pipe" if song.parent in PIPES else folder_name(song.name)
+
+
+def open_song(song: Path) -> IO[bytes]:
+    """Raises OSError. Standard input is not opened by its path, which a socket has not."""
+    if song == STANDARD_INPUT:
+        return os.fdopen(os.dup(0), "rb")
+    return song.open("rb")
+
+
+def is_stream(song: Path) -> bool:
+    """Whether it can be read once only, from its beginning to its end. Raises OSError."""
+    mode = os.fstat(0).st_mode if song == STANDARD_INPUT else song.stat().st_mode
+    return not stat.S_ISREG(mode)
+
+
+# --- folders
+
+
+def _in_folder(folder: Path, out: Path, recursive: bool) -> Given:
+    below = out / path_part(folder.resolve().name)
+    tasks: list[Task] = []
+    skipped: list[Path] = []
+    for file in _files(folder, out, recursive):
+        if not _is_audio(file):
+            skipped.append(file)
+            continue
+        inside = [path_part(part) for part in file.parent.relative_to(folder).parts]
+        tasks.append(Task(file, below.joinpath(*inside, stem_folder(file))))
+    if not tasks:
+        raise UnusablePath(_nothing(folder, out, recursive))
+    return Given(tasks, skipped)
+
+
+def _nothing(folder: Path, out: Path, recursive: bool) -> str:
+    hint = ""
+    if not recursive and any(map(_is_audio, _files(folder, out, recursive=True))):
+        hint = "; folders in it have some: -r"
+    return f"{printable(folder)} has no audio files{hint}"
+
+
+def _is_audio(file: Path) -> bool:
+    return file.suffix.lstrip(".").lower() in AUDIO_EXTENSIONS
+
+
+def _files(folder: Path, out: Path, recursive: bool) -> Iterator[Path]:
+    """Regular files in order of their names, without hidden ones and without the stems of earlier runs."""
+    for place, folders, files in os.walk(folder, onerror=_refuse):
+        here = Path(place)
+        folders[:] = sorted(name for name in folders if recursive and not _is_ours(here / name, out))
+        yield from (here / name for name in sorted(files) if not name.startswith(".") and (here / name).is_file())
+
+
+def _is_ours(folder: Path, out: Path) -> bool:
+    hidden = folder.name.startswith(".")
+    return hidden or (folder / MANIFEST).exists() or (out.exists() and folder.samefile(out))
+
+
+def _refuse(error: OSError) -> None:
+    raise UnusablePath(f"{printable(str(error.filename))} cannot be read: {error.strerror}") from error

@@ -1,0 +1,1 @@
+"""Child processes of the local stack: started, watched, and ended with whoever started them."""

@@ -1,0 +1,111 @@
+"""Which workers live and what each can run, as they say themselves every few seconds. Decides nothing about jobs.
+
+A worker that stops takes its word back; one that is lost is forgotten after OFFER_SECONDS.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from importlib import resources
+from typing import Any
+
+from redis import Redis
+
+from msaas.errors import WAIT_CODES
+from msaas.jobs import record_json
+from msaas.queue.position import Line
+
+WORKERS = "workers"
+ANNOUNCE_SECONDS = 5.0
+OFFER_SECONDS = 20.0
+
+
+@dataclass(frozen=True)
+class Worker:
+    """`models`: what it runs, none until it is ready. `trouble`: why it is not."""
+
+    name: str
+    models: tuple[str, ...] = ()
+    trouble: str = ""
+    code: str = ""  # of the trouble, where songs are told of it: one of errors.WAIT_CODES
+
+    @property
+    def ready(self) -> bool:
+        return bool(self.models)
+
+
+@dataclass(frozen=True)
+class Workers:
+    """All that live."""
+
+    live: tuple[Worker, ...] = ()
+
+    @property
+    def ready(self) -> int:
+        return sum(worker.ready for worker in self.live)
+
+    def offering(self, model: str) -> int:
+        """How many run it; a job that names no model is run by any, with its own default."""
+        return sum(model in worker.models for worker in self.live) if model else self.ready
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        return tuple(sorted({model for worker in self.live for model in worker.models}))
+
+    @property
+    def troubles(self) -> tuple[str, ...]:
+        """What keeps workers from their songs, in words."""
+        return tuple(sorted({worker.trouble for worker in self.live if worker.code}))
+
+    def served(self, line: Line) -> Line:
+        """The line without those that wait for a worker themselves: others pass them."""
+        return replace(line, ahead=tuple(job for job in line.ahead if self.offering(job.model)))
+
+    def why_waiting(self, model: str) -> dict[str, str] | None:
+        """Code and detail where nobody that lives can run a song of this model; None where somebody can."""
+        if self.offering(model):
+            return None
+        if not self.ready and (troubled := [worker for worker in self.live if worker.code]):
+            return {"code": troubled[0].code, "detail": f"no song is started: {troubled[0].trouble}"}
+        if not self.ready:
+            return {"code": "no_worker", "detail": "no worker is ready yet; the song waits for one"}
+        offered = ", ".join(self.models)
+        detail = f"no worker that is up now offers {model} (they offer {offered}); the song waits for one that does"
+        return {"code": "model_not_offered", "detail": detail}
+
+
+class Offers:
+    """The Redis hash `workers`. Raises RedisError; Queue, which holds one, translates it."""
+
+    def __init__(self, redis: Redis) -> None:
+        self.redis: Any = redis
+        script = resources.files(__package__) / "lua" / "announce.lua"
+        self._announce = redis.register_script(script.read_text("utf-8"))
+
+    def announce(self, worker: Worker) -> None:
+        told = record_json({"models": worker.models, "trouble": worker.trouble, "code": worker.code})
+        self._announce(keys=[WORKERS], args=[worker.name, int(OFFER_SECONDS * 1000), told])
+
+    def withdraw(self, name: str) -> None:
+        self.redis.hdel(WORKERS, name)
+
+    def workers(self) -> Workers:
+        with self.redis.pipeline(transaction=False) as pipe:
+            (seconds, microseconds), told = pipe.time().hgetall(WORKERS).execute(raise_on_error=False)
+        now_ms = seconds * 1000 + microseconds // 1000
+        return Workers(tuple(_live(told.items(), now_ms))) if isinstance(told, dict) else Workers()
+
+
+def _live(told: Iterable[tuple[str, str]], now_ms: int) -> Iterable[Worker]:
+    """What is not ours to read (somebody wrote there by hand) is nobody's word."""
+    for name, text in told:
+        until_ms, _, about = text.partition(" ")
+        try:
+            body = json.loads(about)
+            if int(until_ms) > now_ms:
+                code = body.get("code") if body.get("code") in WAIT_CODES else ""
+                yield Worker(name, tuple(map(str, body["models"])), str(body["trouble"]), code)
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            continue

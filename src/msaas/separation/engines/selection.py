@@ -1,0 +1,138 @@
+"""Which way through a network is taken: the fastest that still says what the network's own forward says.
+
+At load a stretch of sound goes through both. float32 is held to 1e-4 of full scale, anything coarser to 40 dB of signal
+over difference; what fails, or is no faster, is not used.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from msaas.separation import memory
+from msaas.separation.engines.engine import Engine, TorchEngine
+from msaas.separation.engines.htdemucs import ChannelsLast, Unsupported
+from msaas.separation.model import Part
+
+log = logging.getLogger(__name__)
+
+LEAST_SNR_DB = 40.0
+FP32_TOLERANCE = 1e-4  # of full scale
+# Of a segment, for the check: a whole one takes longer and judges no otherwise (`bench/speed.py --halves`).
+CHECKED_PART = 1 / 3
+_NAMES = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}
+
+
+class Way(NamedTuple):
+    """How a network is run, for the log and for each job's report."""
+
+    layout: str  # "channels_last", or "module" for the network's own forward
+    precision: str
+    snr_db: float | None  # signal over difference from the network's own forward; None for that itself
+
+
+def has_bf16() -> bool:
+    """Whether the CPU multiplies bfloat16 itself. Where torch only imitates it, it is many times slower."""
+    known = (getattr(torch.cpu, name, None) for name in ("_is_amx_tile_supported", "_is_avx512_bf16_supported"))
+    return any(ask() for ask in known if ask is not None)
+
+
+def choose_engine(
+    part: Part,
+    device: torch.device,
+    precision: str = "auto",
+    *,
+    bf16: Callable[[], bool] = has_bf16,
+    clock: Callable[[], float] = time.monotonic,
+) -> tuple[Engine, Way]:
+    """The fastest engine for a network that passes its check, and what the check found.
+
+    precision: "fp32", or "auto" for half precision as well, where the device has it. bf16: whether the CPU has it.
+    clock: seconds; read before and after a forward.
+    """
+    own = TorchEngine(part.module, device)
+    engines: dict[torch.dtype, Engine] = {}
+    try:
+        for dtype in _candidates(device, precision, bf16):
+            engines[dtype] = TorchEngine(ChannelsLast(part.module, device, dtype), device)
+    except Unsupported as reason:
+        log.info("the network's own forward is used reason=%s", reason)
+    checked = _fastest_checked(own, engines, part, clock) if engines else None
+    memory.give_back()  # the check's own forward took more than the engine will
+    return checked or (own, Way("module", "fp32", None))
+
+
+def _fastest_checked(
+    own: Engine, engines: Mapping[torch.dtype, Engine], part: Part, clock: Callable[[], float]
+) -> tuple[Engine, Way] | None:
+    best: tuple[float, Engine, Way] | None = None
+    with _of_any_length(part.module):
+        sound = _sound(part, int(part.segment_samples * CHECKED_PART))
+        expected = own.forward(sound)
+        for dtype, engine in engines.items():
+            made = engine.forward(sound)
+            way = Way("channels_last", _NAMES[dtype], round(_snr_db(made, expected), 1))
+            if not _agrees(made, expected, dtype):
+                log.warning("not used, it differs from the network's own forward precision=%s snr_db=%g", *way[1:])
+                continue
+            seconds = _seconds(engine, sound, clock) if len(engines) > 1 else 0.0
+            if best is None or seconds < best[0]:
+                best = seconds, engine, way
+    return best[1:] if best else None
+
+
+@contextmanager
+def _of_any_length(network: Any) -> Iterator[None]:
+    """An HTDemucs that does not pad what is shorter than its training segment, for as long."""
+    pads, network.use_train_segment = network.use_train_segment, False
+    try:
+        yield
+    finally:
+        network.use_train_segment = pads
+
+
+def _candidates(device: torch.device, precision: str, bf16: Callable[[], bool]) -> Iterator[torch.dtype]:
+    """float32 first: of two that take the same time, the first is used."""
+    if device.type not in ("cpu", "cuda"):
+        return
+    yield torch.float32
+    if precision == "auto" and device.type == "cuda":
+        yield torch.float16
+    if precision == "auto" and device.type == "cpu" and bf16():
+        yield torch.bfloat16
+
+
+def _sound(part: Part, samples: int) -> Tensor:
+    """Chords, a pulse and noise, [1, C, samples], at level one."""
+    network: Any = part.module
+    rate, channels = int(network.samplerate), int(network.audio_channels)
+    random = torch.Generator().manual_seed(0)
+    time_axis = torch.arange(samples) / rate
+    pitches = 55 * 2 ** (torch.randint(0, 60, (channels, 12, 1), generator=random) / 12)
+    tones = torch.sin(2 * torch.pi * pitches * time_axis) / pitches.sqrt() * 8
+    pulse = torch.exp(-20 * (time_axis * 2 % 1)) * torch.randn(channels, samples, generator=random)
+    sound = tones.sum(1) + pulse + 0.1 * torch.randn(channels, samples, generator=random)
+    return (sound / sound.std())[None]
+
+
+def _agrees(made: Tensor, expected: Tensor, dtype: torch.dtype) -> bool:
+    if dtype is torch.float32:
+        return bool((made - expected).abs().max() <= FP32_TOLERANCE * max(1.0, float(expected.abs().max())))
+    return _snr_db(made, expected) >= LEAST_SNR_DB
+
+
+def _snr_db(made: Tensor, expected: Tensor) -> float:
+    difference = (made - expected).double().pow(2).sum() + 1e-20
+    return float(10 * torch.log10(expected.double().pow(2).sum() / difference))
+
+
+def _seconds(engine: Engine, sound: Tensor, clock: Callable[[], float]) -> float:
+    began = clock()
+    engine.forward(sound)
+    return clock() - began

@@ -1,0 +1,1 @@
+"""Where a model's weights are found, fetched and checked."""

@@ -1,0 +1,60 @@
+"""Model files into a running model. Refuses files that name anything but a Demucs network as their class.
+
+A `.th` is a pickle, and loading one runs what is in it: such files come only from the operator's own folder and from
+Meta's mirror (with the checksum Demucs ships). `.safetensors` hold tensors only.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from demucs.apply import BagOfModels, Model
+from demucs.hf import load_safetensors_model
+from demucs.states import load_model as load_package
+from safetensors import safe_open
+
+from msaas.errors import ModelUnavailable
+from msaas.separation.model import LoadedModel, from_demucs
+from msaas.separation.weights.sources import Found
+
+NETWORKS = frozenset(
+    {
+        "demucs.demucs.Demucs",
+        "demucs.hdemucs.HDemucs",
+        "demucs.htdemucs.HTDemucs",
+        "demucs.wdemucs.WDemucs",
+    }
+)
+
+
+def build(name: str, found: Found) -> LoadedModel:
+    """Loads the files, as demucs.pretrained.get_model does. Raises ModelUnavailable where they are no model."""
+    try:
+        networks = [_load(path) for path in found.files]
+        bag = BagOfModels(networks, found.recipe.weights, found.recipe.segment)
+    except ModelUnavailable:
+        raise
+    except SystemExit as error:
+        # demucs.utils.fatal, after printing: the quantised models need a package that Demucs does not require.
+        raise ModelUnavailable(f"model {name!r} needs the package diffq, which is not installed") from error
+    except Exception as error:
+        raise ModelUnavailable(
+            f"model {name!r} from {found.where} does not load: {type(error).__name__}: {error}"
+        ) from error
+    return from_demucs(name, bag)
+
+
+def _load(path: Path) -> Model:
+    if path.suffix == ".safetensors":
+        _refuse_other_classes(path)
+        return load_safetensors_model(path)
+    network: Model = load_package(path)  # type: ignore[no-untyped-call]
+    return network
+
+
+def _refuse_other_classes(path: Path) -> None:
+    # Demucs calls whatever the metadata names; a file from a hub must not choose what that is.
+    with safe_open(str(path), framework="pt") as file:
+        named = (file.metadata() or {}).get("klass")
+    if named not in NETWORKS:
+        raise ModelUnavailable(f"{path.name} wants the class {named!r}; only Demucs' networks are loaded")

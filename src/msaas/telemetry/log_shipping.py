@@ -1,0 +1,107 @@
+"""Log lines on their way to the Redis channel `logs`. Never blocks or fails whoever logs: it drops, and counts."""
+
+from __future__ import annotations
+
+import json
+import logging
+import queue
+import socket
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from msaas.queue import connect
+from msaas.settings import Settings
+from msaas.telemetry.logs import redacted
+
+CHANNEL = "logs"
+CAPACITY_LINES = 1000
+RETRY_SECONDS = 2.0
+CLOSE_SECONDS = 1.0
+
+_FORMATTER = logging.Formatter()
+
+
+class LogShipper(logging.Handler):
+    """Hands lines to a thread that publishes them. While Redis is away the first thousand lines wait.
+
+    `dropped` counts those beyond; the next line that gets through is followed by one that says how many.
+    """
+
+    def __init__(
+        self,
+        publish: Callable[[str], object],
+        part: str,
+        *,
+        capacity_lines: int = CAPACITY_LINES,
+        retry_seconds: float = RETRY_SECONDS,
+    ) -> None:
+        super().__init__()
+        self.part, self.host, self.dropped = part, socket.gethostname(), 0
+        self._publish, self._retry_seconds = publish, retry_seconds
+        self._lines: queue.Queue[str | None] = queue.Queue(maxsize=capacity_lines)
+        self._closing = threading.Event()
+        self._told = 0
+        self._thread = threading.Thread(target=self._run, name="log-shipper", daemon=True)
+        self._thread.start()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if threading.current_thread() is self._thread:
+            return  # whatever publishing itself logs would be published in turn
+        try:
+            self._lines.put_nowait(self._line(record))
+        except Exception:  # full, or a line whose arguments do not fit: stderr has it, or its complaint
+            self.dropped += 1
+
+    def close(self) -> None:
+        """What waits has a second to get out; logging.shutdown calls this at the end of the process."""
+        self._closing.set()
+        try:
+            self._lines.put_nowait(None)
+        except queue.Full:
+            self.dropped += 1
+        self._thread.join(CLOSE_SECONDS)
+        super().close()
+
+    def _line(self, record: logging.LogRecord) -> str:
+        traceback = _FORMATTER.formatException(record.exc_info) if record.exc_info and record.exc_info[0] else None
+        at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        return self._json(
+            at, record.levelname.lower(), record.name, redacted(record.getMessage()), traceback and redacted(traceback)
+        )
+
+    def _json(self, at: str, level: str, logger: str, message: str, traceback: str | None = None) -> str:
+        line = {"at": at, "part": self.part, "host": self.host, "level": level, "logger": logger, "message": message}
+        return json.dumps(line | ({"traceback": traceback} if traceback else {}), ensure_ascii=False)
+
+    # --- the thread
+
+    def _run(self) -> None:
+        while (line := self._lines.get()) is not None:
+            if not self._send(line):
+                return
+            if self.dropped > self._told:
+                self._tell_dropped()
+
+    def _send(self, line: str) -> bool:
+        """Tries until it is out; False where the process ends first."""
+        while True:
+            try:
+                self._publish(line)
+                return True
+            except Exception:  # no line is worth the thread that all others wait for
+                if self._closing.wait(self._retry_seconds):
+                    return False
+
+    def _tell_dropped(self) -> None:
+        count, self._told = self.dropped - self._told, self.dropped
+        at = datetime.now(UTC).isoformat(timespec="milliseconds")
+        self._send(self._json(at, "warning", __name__, f"log lines were dropped count={count}"))
+
+
+def ship_logs(settings: Settings, part: str) -> LogShipper:
+    """From here on the root logger's lines go to Redis too. Called after a fork: a thread does not survive one."""
+    redis = connect(settings, timeout_seconds=3)
+    shipper = LogShipper(lambda line: redis.publish(CHANNEL, line), part)
+    logging.getLogger().addHandler(shipper)
+    return shipper

@@ -1,0 +1,56 @@
+"""All open connections, and which of them goes where there are too many. Closes others' connections, opens none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from msaas.auth.quotas import address_account
+
+
+class Held(Protocol):
+    """A connection as the register sees it. `busy`: in the middle of a request whose headers are complete."""
+
+    address: str
+
+    @property
+    def busy(self) -> bool: ...
+
+    def drop(self, reason: str) -> None: ...
+
+
+class Connections:
+    """At most `most` at once. Beyond, the address that holds the most of them loses one: its oldest idle one, else its
+    oldest. So a client with one connection is never pushed out by one that has many.
+
+    A proxy is one address, and its connections go by age; so does everybody's where each address holds one.
+    """
+
+    def __init__(self, most: int, dropped: Callable[[str], None]) -> None:
+        self.most, self._dropped = most, dropped
+        self._by_address: dict[str, dict[Held, None]] = {}  # dicts, for their order: the oldest first
+        self.count = 0
+
+    def add(self, connection: Held) -> None:
+        self._by_address.setdefault(address_account(connection.address), {})[connection] = None
+        self.count += 1
+        if self.count > self.most:
+            self._drop_one(connection)
+
+    def remove(self, connection: Held) -> None:
+        account = address_account(connection.address)
+        mine = self._by_address.get(account, {})
+        if connection in mine:
+            del mine[connection]
+            self.count -= 1
+            if not mine:
+                del self._by_address[account]
+
+    def note_dropped(self, reason: str) -> None:
+        self._dropped(reason)
+
+    def _drop_one(self, newest: Held) -> None:
+        most = max(self._by_address.values(), key=len)
+        victim = next((one for one in most if not one.busy and one is not newest), None) or next(iter(most))
+        self.remove(victim)
+        victim.drop("too_many_connections")

@@ -1,0 +1,157 @@
+"""One request of the Flask app in steps, so that no thread waits for its body: let in, look, receive, answer.
+
+A Flask request lives in context variables. They are kept here between the steps, which may run in different threads,
+one after the other. The steps are those of Flask.wsgi_app and Flask.full_dispatch_request, with a pause in the middle.
+"""
+
+from __future__ import annotations
+
+import contextvars
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, TypeVar
+
+from flask import Flask, Response, request
+from flask.signals import request_started
+
+from msaas.web.asgi.environ import Environ
+from msaas.web.uploads.bodies import RECEIVED
+
+T = TypeVar("T")
+# endpoint ▸ where its body goes. Called with the request; raises what refuses the body unread.
+Receivers = dict[str, Callable[[], Any]]
+
+
+@dataclass
+class Answer:
+    """`whole` is the body where it is at hand; else `chunks` yields it, each next() being work for a thread.
+
+    `pause_seconds`: chunks are looked for this often, and an empty one says that there is nothing new.
+    """
+
+    status: int
+    headers: list[tuple[bytes, bytes]]
+    whole: bytes | None = None
+    chunks: Iterator[bytes] = field(default_factory=lambda: iter(()))
+    pause_seconds: float | None = None
+    close: Callable[[], None] | None = None  # work for a thread, too
+
+
+class Exchange:
+    """Each step blocks, and belongs into a thread. `close` is for one that ends without an answer."""
+
+    def __init__(self, app: Flask, environ: Environ, receivers: Receivers) -> None:
+        self._app, self.environ, self._receivers = app, environ, receivers
+        self._variables = contextvars.copy_context()
+        self._context: Any = None
+        self.received: Any = None
+
+    def begin(self) -> Answer | None:
+        """The answer where the request has no body that is wanted, or is refused; None where `received` is to be
+        filled first."""
+        answer = self._variables.run(self._begin)
+        if answer is not None:
+            self.close()
+        return answer
+
+    def answer(self) -> Answer:
+        """After the body has been received."""
+        self.environ[RECEIVED] = self.received
+        return self._last(self._app.dispatch_request)
+
+    def fail(self, error: Exception) -> Answer:
+        """The answer to a body that cannot be received."""
+        return self._last(partial(_raise, error))
+
+    @property
+    def is_open(self) -> bool:
+        return self._context is not None
+
+    def close(self) -> None:
+        if self._context is not None:
+            self._variables.run(self._pop)
+        if self.received is not None:
+            self.received.close()
+            self.received = None
+
+    def _last(self, step: Callable[[], Any]) -> Answer:
+        try:
+            return self._variables.run(self._answer, step)
+        finally:
+            self.close()
+
+    # --- with the request's own variables
+
+    def _begin(self) -> Answer | None:
+        context = self._app.request_context(self.environ)
+        context.push()
+        self._context = context
+        try:
+            said = self._let_in()
+        except Exception as error:
+            return self._answer(partial(_raise, error))
+        return None if self.received is not None else self._answer(lambda: said)
+
+    def _let_in(self) -> Any:
+        """What was said without the body; nothing where it is to be received."""
+        request_started.send(self._app, _async_wrapper=self._app.ensure_sync)
+        refused = self._app.preprocess_request()
+        if refused is not None:
+            return refused
+        receive = self._receivers.get(request.endpoint or "")
+        if receive is None or request.routing_exception is not None:
+            return self._app.dispatch_request()
+        self.received = receive()
+        return None
+
+    def _answer(self, step: Callable[[], Any]) -> Answer:
+        try:
+            response = self._app.finalize_request(self._said(step))
+        except Exception as error:
+            response = self._app.handle_exception(error)
+        return self._as_answer(response)
+
+    def _said(self, step: Callable[[], Any]) -> Any:
+        try:
+            return step()
+        except Exception as error:
+            return self._app.handle_user_exception(error)
+
+    def _as_answer(self, response: Response) -> Answer:
+        started: list[Any] = []
+        pause = getattr(response, "pause_seconds", None)
+        whole = b"".join(response.iter_encoded()) if response.is_sequence else None
+
+        def start(status: str, headers: Any, _error: Any = None) -> Callable[[bytes], None]:
+            started.extend((status, headers))
+            return _ignore
+
+        chunks = response(self.environ, start)
+        status, headers = started
+        answer = Answer(int(status.split(" ", 1)[0]), _encoded(headers))
+        if self.environ["REQUEST_METHOD"] == "HEAD" or answer.status in (204, 304):
+            answer.whole = b""
+        elif whole is not None:
+            answer.whole = whole
+        else:
+            answer.chunks, answer.pause_seconds, answer.close = iter(chunks), pause, getattr(chunks, "close", None)
+            return answer
+        response.close()
+        return answer
+
+    def _pop(self) -> None:
+        context, self._context = self._context, None
+        context.pop()
+
+
+def _encoded(headers: list[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
+    return [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers]
+
+
+def _raise(error: Exception) -> Any:
+    raise error
+
+
+def _ignore(_: bytes) -> None:
+    """WSGI's write(), which nothing of ours calls."""

@@ -1,0 +1,315 @@
+"""One connection: uvicorn's HTTP/1.1 protocol, with deadlines, limits on what comes before the body, and errors as
+problem details. Runs on the event loop alone; waits for nothing.
+
+uvicorn has no limit on how long a request's headers may take, nor on their size with httptools
+(https://github.com/Kludex/uvicorn/issues/157); its protocol class may be replaced, and this is one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import sys
+from asyncio.events import TimerHandle
+from contextlib import suppress
+from http import HTTPStatus
+from typing import Any
+
+import httptools
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from msaas.web.asgi.connections import Connections
+from msaas.web.asgi.limits import (
+    LARGEST_HEAD_BYTES,
+    LONGEST_TARGET_BYTES,
+    MOST_HEADERS,
+    MOST_PIPELINED,
+    PARTING_BYTES,
+    PARTING_SECONDS,
+    Limits,
+)
+from msaas.web.asgi.pace import Pace
+from msaas.web.http.problems import MEDIA_TYPE, problem_text
+
+EXTENSION = "msaas.connection"  # where the scope has the connection
+# Chunks of one byte come as six on the wire. Real clients send kilobytes a chunk; a stream of small ones is told apart
+# from a few by its length.
+CHUNK_OVERHEAD, CHUNK_OVERHEAD_BYTES = 3, 64_000
+
+
+READ_BYTES, UNSENT_BYTES = 64 * 1024, 128 * 1024
+TCP_NOTSENT_LOWAT = 25  # linux/tcp.h; the socket module has it from Python 3.12 on
+
+
+class HeadRefused(Exception):
+    """Raised inside the parser's callbacks: what comes before the body is too large."""
+
+    def __init__(self, status: int, code: str, detail: str) -> None:
+        super().__init__(detail)
+        self.status, self.code, self.detail = status, code, detail
+
+
+class TooSlow(Exception):
+    """The client took longer than its pace allows."""
+
+
+class HttpProtocol(HttpToolsProtocol):
+    """`busy`, `address` and `drop` are for the register of connections, the rest for the front."""
+
+    def __init__(self, *args: Any, limits: Limits, connections: Connections, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.limits, self.register = limits, connections
+        self.address = ""
+        self.cut_short = False  # the client ended its side before the body was whole
+        self.half_closed = False  # … after it
+        self._in_head, self._head_bytes = True, 0
+        self._head_timer: TimerHandle | None = None
+        self._pieces: list[bytes] = []
+        self._wire_bytes = self._body_bytes = 0
+        self._parting_bytes: int | None = None
+        self._head_known = False  # the parser reads a head that was read before
+        self._deaf = False  # what else comes on this connection is not read
+
+    @property
+    def busy(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
+
+    # --- the connection
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.address = self.client[0] if self.client else ""
+        bound_buffers(transport)
+        self._arm_head_timer()
+        self.register.add(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._disarm_head_timer()
+        self.register.remove(self)
+        super().connection_lost(exc)
+
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """A client may end its side once its request is out, and still read the answer. True keeps ours open."""
+        if self._parting_bytes is not None or not self.busy:
+            return False
+        self.cycle.keep_alive = False
+        if self.cycle.more_body:
+            self.cut_short, self.cycle.more_body = True, False
+        self.half_closed = True
+        self.cycle.message_event.set()
+        return True
+
+    def drop(self, reason: str) -> None:
+        """Closes at once, whatever is still to be sent."""
+        self.register.note_dropped(reason)
+        if not self.transport.is_closing() or self.transport.get_write_buffer_size():
+            self.transport.abort()
+
+    # --- what comes in
+
+    def data_received(self, data: bytes) -> None:
+        if self._parting_bytes is not None:
+            self._part(len(data))
+            return
+        if self._deaf:
+            return
+        if not self.busy and self._head_timer is None:
+            self._arm_head_timer()
+        self._in_head = self._in_head or not self.busy
+        self._wire_bytes += len(data)
+        if self._in_head:
+            self._head_bytes += len(data)
+        self._feed(data)
+        self._flush_body()
+        if self._in_head and self._head_bytes > LARGEST_HEAD_BYTES:
+            self._refuse(_head_too_large())
+
+    def _feed(self, data: bytes) -> None:
+        self._unset_keepalive_if_required()
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._pass_over_upgrade(data[upgrade.args[0] :])
+        except httptools.HttpParserError as error:
+            self._pieces = []
+            if self.busy and not self.cycle.more_body and not isinstance(error.__context__, HeadRefused):
+                # what follows a whole request changes nothing about its answer
+                self._deaf, self.cycle.keep_alive = True, False
+                return
+            self._refuse(self._unreadable(error))
+
+    def _pass_over_upgrade(self, rest: bytes) -> None:
+        """No other protocol is spoken here, and the request stands without its wish (RFC 9110, 7.8).
+
+        The parser takes what follows the headers for that protocol, so another one reads on from there. Java's client
+        asks for HTTP/2 so with its first POST.
+        """
+        framing = [header for header in self.headers if header[0] in (b"content-length", b"transfer-encoding")]
+        self.cycle.more_body = True
+        self.cycle.message_event.clear()
+        self.parser = httptools.HttpRequestParser(self)
+        self._head_known = True
+        self.parser.feed_data(b"POST / HTTP/1.1\r\n" + b"".join(b"%s: %s\r\n" % header for header in framing) + b"\r\n")
+        self._head_known = False
+        self._feed(rest)
+
+    def on_message_begin(self) -> None:
+        if self._head_known:
+            return
+        super().on_message_begin()
+        self._in_head = True
+        self.scope["extensions"] = {EXTENSION: {"connection": self}}
+
+    def on_url(self, url: bytes) -> None:
+        if self._head_known:
+            return
+        super().on_url(url)
+        if len(self.url) > LONGEST_TARGET_BYTES:
+            raise HeadRefused(414, "uri_too_long", f"the address has more than {LONGEST_TARGET_BYTES} bytes")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._head_known:
+            return
+        super().on_header(name, value)
+        if len(self.headers) > MOST_HEADERS:
+            raise HeadRefused(431, "headers_too_large", f"the request has more than {MOST_HEADERS} headers")
+        if sum(len(key) + len(text) for key, text in self.headers) > LARGEST_HEAD_BYTES:
+            raise _head_too_large()
+
+    def on_headers_complete(self) -> None:
+        if self._head_known:
+            return
+        if len(self.pipeline) >= MOST_PIPELINED:
+            raise HeadRefused(400, "bad_request", f"more than {MOST_PIPELINED} requests came ahead")
+        self._disarm_head_timer()
+        self._in_head, self._head_bytes = False, 0
+        self._wire_bytes = self._body_bytes = 0
+        super().on_headers_complete()
+        self.scope["extensions"][EXTENSION]["cycle"] = self.cycle
+
+    def on_body(self, body: bytes) -> None:
+        self._pieces.append(body)  # of 256 KiB that were read, there may be forty thousand
+
+    def on_message_complete(self) -> None:
+        self._flush_body()
+        super().on_message_complete()
+
+    def _flush_body(self) -> None:
+        if not self._pieces:
+            return
+        body, self._pieces = b"".join(self._pieces), []
+        self._body_bytes += len(body)
+        super().on_body(body)
+        spent = self._wire_bytes - CHUNK_OVERHEAD * self._body_bytes
+        if spent > CHUNK_OVERHEAD_BYTES:
+            self._refuse(HeadRefused(400, "bad_chunks", "the body comes in chunks of a few bytes; send larger ones"))
+
+    # --- deadlines
+
+    def _arm_head_timer(self) -> None:
+        self._head_timer = self.loop.call_later(self.limits.header_seconds, self._head_is_late)
+
+    def _disarm_head_timer(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _head_is_late(self) -> None:
+        self._head_timer = None
+        if self.transport.is_closing():
+            return
+        self.register.note_dropped("headers_too_late")
+        if not self._head_bytes:
+            self.transport.abort()  # it said nothing, and gets no answer
+            return
+        seconds = self.limits.header_seconds
+        self._refuse(HeadRefused(408, "headers_too_late", f"the headers took more than {seconds:g} seconds"))
+
+    async def drained(self, pace: Pace) -> None:
+        """Returns once the kernel has all that was written. Raises TooSlow where the client does not take it,
+        ConnectionResetError where it is gone."""
+        if self.flow.write_paused and not self.gone:
+            await self._drain(pace)
+        if self.gone:
+            raise ConnectionResetError
+
+    async def _drain(self, pace: Pace) -> None:
+        before = self.transport.get_write_buffer_size()
+        pace.wait_begins(self.loop.time())
+        try:
+            async with asyncio.timeout(pace.left_seconds(self.loop.time())):
+                await self.flow.drain()
+        except TimeoutError:
+            raise TooSlow from None
+        pace.wait_ends(self.loop.time(), before)
+
+    @property
+    def gone(self) -> bool:
+        return self.parser is None or self.transport.is_closing()
+
+    # --- refusals
+
+    def send_400_response(self, msg: str) -> None:
+        self._refuse(HeadRefused(400, "bad_request", msg))
+
+    def _unreadable(self, error: httptools.HttpParserError) -> HeadRefused:
+        if isinstance(error.__context__, HeadRefused):  # a callback of ours raised it
+            return error.__context__
+        if self.busy and not self._in_head:
+            return HeadRefused(400, "bad_chunks", f"the body's chunks cannot be read: {error}")
+        return HeadRefused(400, "bad_request", f"this is no HTTP/1.1 request: {error}")
+
+    def _refuse(self, error: HeadRefused) -> None:
+        """Answers, unless an answer is under way, then reads on for a moment so that the client gets to see it."""
+        if self._parting_bytes is not None or self.transport.is_closing():
+            return
+        self._disarm_head_timer()
+        self._unset_keepalive_if_required()
+        started = self.busy and self.cycle.response_started
+        if self.busy:
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        if started or self.pipeline:
+            self.transport.abort()
+            return
+        self.flow.resume_reading()
+        self.transport.write(_problem(error, self.server_state.default_headers))
+        self._parting_bytes = 0
+        self.loop.call_later(PARTING_SECONDS, self.transport.abort)
+        with suppress(OSError):
+            self.transport.write_eof()
+
+    def _part(self, received: int) -> None:
+        assert self._parting_bytes is not None  # noqa: S101 - tells mypy; data_received looked
+        self._parting_bytes += received
+        if self._parting_bytes > PARTING_BYTES:
+            self.transport.abort()
+
+
+def bound_buffers(transport: asyncio.Transport) -> None:
+    """What a connection may hold of memory, here and in the kernel, and what one turn of the event loop reads of it."""
+    transport.set_write_buffer_limits(high=0)  # so that `drained` means that the kernel has all of it
+    if hasattr(transport, "max_size"):
+        transport.max_size = READ_BYTES
+    wire = transport.get_extra_info("socket")
+    if sys.platform == "linux" and wire is not None:
+        # without it, a client that reads nothing has megabytes waiting for it in the kernel
+        wire.setsockopt(socket.IPPROTO_TCP, TCP_NOTSENT_LOWAT, UNSENT_BYTES)
+
+
+def connection_of(scope: Any) -> tuple[HttpProtocol, Any]:
+    """The connection that a request came by, and uvicorn's state of the request."""
+    found = scope["extensions"][EXTENSION]
+    return found["connection"], found["cycle"]
+
+
+def _head_too_large() -> HeadRefused:
+    return HeadRefused(431, "headers_too_large", f"the headers have more than {LARGEST_HEAD_BYTES} bytes")
+
+
+def _problem(error: HeadRefused, headers: list[tuple[bytes, bytes]]) -> bytes:
+    body = problem_text(error.status, error.code, error.detail).encode()
+    head = [f"HTTP/1.1 {error.status} {HTTPStatus(error.status).phrase}".encode()]
+    head += [name + b": " + value for name, value in headers]
+    head += [f"content-type: {MEDIA_TYPE}".encode(), f"content-length: {len(body)}".encode(), b"connection: close"]
+    return b"\r\n".join([*head, b"", body])

@@ -1,0 +1,1 @@
+"""HTTP details that know no jobs: problem details, ranges, archives, limits on concurrency."""

@@ -1,0 +1,241 @@
+"""OpenAPI 3.1, written beside the routes: `documented` notes what a view does, `document` reads it off the routes.
+
+A path, its methods and its parameters are the route's own; nothing of them is written twice.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any, TypeVar
+
+from flask import Flask
+from werkzeug.routing import Rule
+
+from msaas import __version__
+from msaas.auth.access_control import gate_of
+from msaas.auth.scopes import Need, need_of
+from msaas.errors import PROBLEM_CODES
+from msaas.web.http.problems import MEDIA_TYPE
+from msaas.web.openapi.schemas import SCHEMAS, ref
+
+View = TypeVar("View", bound=Callable[..., Any])
+Spec = dict[str, Any]
+
+_NOTE = "documented_as"
+_ARGUMENT = re.compile(r"<(?:\w+:)?(\w+)>")
+TAGS = {
+    "songs": "Send a song and fetch its stems.",
+    "jobs": "Follow a song, or cancel it.",
+    "store": "What is queued and what is stored.",
+    "service": "The service itself.",
+}
+ABOUT = (
+    "A song goes in over HTTP; its vocals, drums, bass and the rest come out as aligned tracks.\n\n"
+    "Every call may be repeated: the same song with the same options is the same job.\n\n"
+    "Errors are `application/problem+json` (RFC 9457) with a `code` for programs and a `detail` for people; 503 has a "
+    "`Retry-After` header. An unsupported method gets 405 `method_not_allowed`, an unknown path 404 `not_found`. HEAD "
+    "is supported wherever GET is.\n\n"
+    "Where the service has keys, all calls but the open ones require one as `Authorization: Bearer <key>`, never in "
+    "the URL; a key has access to its own songs only. `RateLimit` and `RateLimit-Policy` headers report the limits.\n\n"
+    "Responses may have members that this document does not describe: ignore them."
+)
+
+PATH_PARAMETERS: dict[str, Spec] = {
+    "songhash": {"schema": ref("Songhash")},
+    "name": {
+        "schema": {"type": "string", "examples": ["00000000-0000-5000-8000-000000000001-vocals"]},
+        "description": "`<songhash>-<stem>`, with or without its extension",
+    },
+}
+
+
+KEY = "key"
+SECURITY_SCHEMES: dict[str, Spec] = {
+    KEY: {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "Made with `msaas keys new`. Scopes: `read` (see and fetch one's own songs), `use` (send and "
+        "remove them, too), `admin` (everything, of everybody).",
+    }
+}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A status' answer. `content`: media type ▸ schema, none where there is no body. `headers`: name ▸ meaning.
+
+    `leads_to`: the calls that its songhash is for, by their names here.
+    """
+
+    description: str
+    content: Mapping[str, Spec] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    leads_to: Sequence[str] = ()
+
+    def to_spec(self) -> Spec:
+        spec: Spec = {"description": self.description}
+        if self.leads_to:
+            of_song = {"songhash": "$response.body#/songhash"}
+            spec["links"] = {call: {"operationId": call, "parameters": of_song} for call in self.leads_to}
+        if self.content:
+            spec["content"] = {kind: {"schema": schema} for kind, schema in self.content.items()}
+        return spec | headers_spec(self.headers)
+
+
+@dataclass(frozen=True)
+class Operation:
+    """What `documented` notes of a view. `problems`: status ▸ the codes that it may have."""
+
+    summary: str
+    tag: str
+    description: str = ""
+    answers: Mapping[int, Answer] = field(default_factory=dict)
+    problems: Mapping[int, Sequence[str]] = field(default_factory=dict)
+    parameters: Sequence[Spec] = ()
+    body: Spec | None = None
+    callbacks: Spec | None = None
+    head: bool = False  # HEAD is worth a mention of its own
+    deprecated: Sequence[str] = ()  # routes kept for old callers
+
+    def to_spec(self, rule: Rule, need: Need, *, with_keys: bool) -> Spec:
+        spec: Spec = {"operationId": rule.endpoint.rpartition(".")[2], "summary": self.summary, "tags": [self.tag]}
+        if self.description:
+            spec["description"] = self.description
+        if parameters := [*path_parameters(rule), *self.parameters]:
+            spec["parameters"] = parameters
+        if self.body:
+            spec["requestBody"] = self.body
+        answers = {status: answer.to_spec() for status, answer in self.answers.items()}
+        problems = with_gate(self.problems, need, about_a_song=bool(rule.arguments))
+        refusals = {status: problem_spec(status, codes) for status, codes in problems.items()}
+        everything = answers | refusals | {500: problem_spec(500, ["internal_error"])}
+        spec["responses"] = {str(status): everything[status] for status in sorted(everything)}
+        if need.scope and not need.inside:
+            spec["security"] = [{KEY: [need.scope]}] + ([] if with_keys else [{}])
+        if self.callbacks:
+            spec["callbacks"] = self.callbacks
+        return spec | ({"deprecated": True} if rule.rule in self.deprecated else {})
+
+
+def documented(summary: str, tag: str, **more: Any) -> Callable[[View], View]:
+    """Beneath the route's decorator. `more`: the other fields of Operation."""
+    operation = Operation(summary, tag, **more)
+
+    def note(view: View) -> View:
+        setattr(view, _NOTE, operation)
+        return view
+
+    return note
+
+
+def operations(app: Flask) -> Iterator[tuple[Rule, str, Operation]]:
+    """Each documented route with its methods, in the order they were registered."""
+    for rule in app.url_map.iter_rules():
+        operation = getattr(app.view_functions[rule.endpoint], _NOTE, None)
+        if isinstance(operation, Operation):
+            unmentioned = {"OPTIONS"} | (set() if operation.head else {"HEAD"})
+            for method in sorted((rule.methods or set()) - unmentioned):
+                yield rule, method.lower(), operation
+
+
+def document(app: Flask) -> Spec:
+    paths: dict[str, Spec] = {}
+    for rule, method, operation in operations(app):
+        spec = operation.to_spec(rule, need_of(rule.endpoint), with_keys=gate_of(app).locked)
+        paths.setdefault(openapi_path(rule), {})[method] = headless(spec) if method == "head" else spec
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "MSaaS",
+            "summary": "Music Separation as a Service",
+            "version": __version__,
+            "description": ABOUT,
+            "license": {"name": "MIT", "identifier": "MIT"},
+        },
+        "tags": [{"name": name, "description": text} for name, text in TAGS.items()],
+        "paths": paths,
+        "components": {"schemas": SCHEMAS, "securitySchemes": SECURITY_SCHEMES},
+    }
+
+
+# --- from routes and notes to the document's members
+
+
+def openapi_path(rule: Rule) -> str:
+    return _ARGUMENT.sub(r"{\1}", rule.rule)
+
+
+def path_parameters(rule: Rule) -> Iterator[Spec]:
+    for name in _ARGUMENT.findall(rule.rule):
+        yield {"name": name, "in": "path", "required": True, **PATH_PARAMETERS[name]}
+
+
+def query(name: str, schema: Spec, description: str = "", **more: Any) -> Spec:
+    return _parameter("query", name, schema, description) | more
+
+
+def header(name: str, description: str) -> Spec:
+    return _parameter("header", name, {"type": "string"}, description)
+
+
+def _parameter(place: str, name: str, schema: Spec, description: str) -> Spec:
+    return {"name": name, "in": place, "schema": schema} | ({"description": description} if description else {})
+
+
+def headers_spec(headers: Mapping[str, str]) -> Spec:
+    if not headers:
+        return {}
+    specs = {name: {"schema": {"type": "string"}, "description": text} for name, text in headers.items()}
+    return {"headers": specs}
+
+
+PROBLEM_HEADERS = {
+    401: {"WWW-Authenticate": "`Bearer`, and what is wrong with the key (RFC 6750)"},
+    429: {"Retry-After": "seconds until there is room again", "RateLimit": "what is left, of what the limit is"},
+    503: {"Retry-After": "seconds until another try is worth it"},
+}
+
+
+def problem_spec(status: int, codes: Sequence[str]) -> Spec:
+    """Raises KeyError for a code that is not in the catalogue."""
+    meanings = "\n".join(f"- `{code}`: {PROBLEM_CODES[code]}" for code in codes)
+    narrowed = {"properties": {"status": {"const": status}, "code": {"enum": list(codes)}}}
+    spec: Spec = {
+        "description": f"{HTTPStatus(status).phrase}\n\n{meanings}",
+        "content": {MEDIA_TYPE: {"schema": {"allOf": [ref("Problem"), narrowed]}}},
+    }
+    return spec | headers_spec(PROBLEM_HEADERS.get(status, {}))
+
+
+def with_gate(problems: Mapping[int, Sequence[str]], need: Need, *, about_a_song: bool) -> dict[int, Sequence[str]]:
+    """With what the gate may answer before the view is asked (msaas.auth.access_control)."""
+    if not need.scope:
+        return dict(problems)
+    own: dict[int, list[str]] = {
+        400: ["key_in_url"],
+        401: ["key_missing", "key_unknown"],
+        403: ["scope_missing"],
+        429: ["rate_limited"],
+        503: ["queue_unavailable"],
+    } | ({404: ["job_unknown"]} if about_a_song else {})
+    return {
+        status: list(dict.fromkeys([*problems.get(status, ()), *own.get(status, ())]))
+        for status in sorted({*problems, *own})
+    }
+
+
+def headless(spec: Spec) -> Spec:
+    """A GET's specification as its HEAD's: the same headers, no body."""
+    answers = {
+        status: {name: value for name, value in answer.items() if name != "content"}
+        for status, answer in spec["responses"].items()
+    }
+    return spec | {"operationId": f"head_{spec['operationId']}", "responses": answers}
+
+
+def as_json(name: str) -> dict[str, Spec]:
+    """The content of an answer that is JSON of this schema."""
+    return {"application/json": ref(name)}

@@ -1,0 +1,146 @@
+"""Server-sent events of one job: its view at once, again on each change, until it ends. Polls; misses no end state."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from flask import Blueprint, Response, request
+
+from msaas.auth.access_control import caller
+from msaas.errors import QueueUnavailable
+from msaas.jobs import Job
+from msaas.web.openapi.document import Answer, documented, header
+from msaas.web.openapi.schemas import QUEUE_AWAY
+from msaas.web.routes.jobs import current_view, known_job
+from msaas.web.services import Services, services
+
+calls = Blueprint("events", __name__)
+
+POLL_SECONDS = 0.5
+# A stream that nobody reads is noticed only by writing to it.
+KEEP_ALIVE_SECONDS = 10
+RETRY_MS = 2000
+HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}  # nginx would hold events back
+PACED = "msaas.paced"  # in the environ of a server that pauses streams itself
+# what changes by itself as time goes on is no event
+_UNEVENTFUL = frozenset({"eta_seconds"})
+
+
+@calls.get("/apiv1/jobs/<songhash>/events")
+@documented(
+    "Follow a song",
+    "jobs",
+    description="Server-sent events. `event: job` has the job as its data: as it stands at once, then at each change, "
+    "until it has ended. `event: gone`: its record was deleted. A broken stream is opened again: nothing is missed. "
+    "With every place taken, a stream of the caller that has the most of them ends for one that has fewer.",
+    parameters=[header("Last-Event-ID", "of the last event seen; browsers send it")],
+    answers={
+        200: Answer("The events", {"text/event-stream": {"description": "events, as the HTML standard has them"}}),
+        204: Answer("The last event seen was the end: do not ask again"),
+    },
+    problems={404: ["job_unknown"], 503: [*QUEUE_AWAY, "busy"]},
+)
+def get_events(songhash: str) -> Response:
+    parts = services()
+    job = known_job(parts, songhash)
+    if job.state.ended and request.headers.get("Last-Event-ID", "").startswith(f"{job.state}-"):
+        return Response(status=204)  # it has seen the end: browsers reconnect for ever unless told so
+    place = parts.events_gate.enter(caller().account)
+    response = EventStream(_looks(parts, job, revoked=place.revoked), parts.stopping)
+    response.call_on_close(lambda: parts.events_gate.leave(place))  # unlike the generator's end, always reached
+    return response
+
+
+class EventStream(Response):
+    """`pause_seconds` tells a server that waits without a thread how long each pause is to be; under any other WSGI
+    server the pauses are slept through."""
+
+    pause_seconds = POLL_SECONDS
+
+    def __init__(self, looks: Iterator[str], stopping: threading.Event) -> None:
+        super().__init__(mimetype="text/event-stream", headers=HEADERS)
+        self.response = looks if PACED in request.environ else _slept(looks, POLL_SECONDS, stopping)
+
+
+def job_events(
+    parts: Services,
+    job: Job | None,
+    *,
+    poll_seconds: float = POLL_SECONDS,
+    keep_alive_seconds: float = KEEP_ALIVE_SECONDS,
+    revoked: threading.Event | None = None,
+) -> Iterator[str]:
+    """The stream's text, sleeping between looks."""
+    looks = _looks(parts, job, keep_alive_seconds=keep_alive_seconds, revoked=revoked)
+    return _slept(looks, poll_seconds, parts.stopping)
+
+
+def _slept(looks: Iterator[str], pause_seconds: float, stopping: threading.Event) -> Iterator[str]:
+    for text in looks:
+        if text:
+            yield text
+        else:
+            stopping.wait(pause_seconds)
+
+
+def _looks(
+    parts: Services,
+    job: Job | None,
+    *,
+    keep_alive_seconds: float = KEEP_ALIVE_SECONDS,
+    revoked: threading.Event | None = None,
+) -> Iterator[str]:
+    """What is to be sent, and an empty text after each look: now is the time for a pause.
+
+    It ends after an end state, where the record is deleted, when the server stops, and when `revoked` is set, because
+    another caller needs its place.
+    """
+    yield f"retry: {RETRY_MS}\n\n"
+    songhash = job.songhash if job else ""
+    told: dict[str, Any] = {}
+    count, spoke_at = 0, time.monotonic()
+    while job is not None:
+        view = _view(parts, job)
+        text = ""
+        if view and _eventful(view) != told:
+            told, count = _eventful(view), count + 1
+            text = _event(view, f"{view['state']}-{count}")
+        elif time.monotonic() - spoke_at >= keep_alive_seconds:
+            text = ": keep-alive\n\n"
+        if text:
+            spoke_at = time.monotonic()
+            yield text
+        if view and job.state.ended:
+            return
+        yield ""
+        if parts.stopping.is_set() or (revoked and revoked.is_set()):
+            return
+        job = _again(parts, songhash, job)
+    yield "event: gone\ndata: {}\n\n"
+
+
+def _again(parts: Services, songhash: str, job: Job) -> Job | None:
+    """The record anew, or as it was while Redis is away: a restart of Redis ends no stream."""
+    try:
+        return parts.queue.get(songhash)
+    except QueueUnavailable:
+        return job
+
+
+def _view(parts: Services, job: Job) -> dict[str, Any] | None:
+    try:
+        return current_view(parts, job)
+    except QueueUnavailable:
+        return None
+
+
+def _eventful(view: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in view.items() if name not in _UNEVENTFUL}
+
+
+def _event(view: dict[str, Any], id_: str) -> str:
+    return f"event: job\nid: {id_}\ndata: {json.dumps(view)}\n\n"

@@ -1,0 +1,92 @@
+"""Is the API alive, and can it reach what it needs? Repairs nothing."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from flask import Blueprint, Response, jsonify
+
+from msaas.errors import QueueUnavailable, Unavailable
+from msaas.web.http.problems import problem
+from msaas.web.openapi.document import Answer, as_json, documented
+from msaas.web.services import Services, services
+
+log = logging.getLogger(__name__)
+calls = Blueprint("health", __name__)
+
+RETRY_AFTER_SECONDS = 5
+INDEX = {
+    "separate": "POST /apiv1/separate",
+    "queue": "GET /apiv1/queue",
+    "bucket": "GET /apiv1/bucket",
+    "track": "GET /apiv1/track/<songhash>-<stem>",
+    "remove": "DELETE /apiv1/remove/<songhash>-<stem>",
+    "contents": "DELETE /apiv1/contents",
+    "job": "GET /apiv1/jobs/<songhash>",
+    "cancel": "DELETE /apiv1/jobs/<songhash>",
+    "events": "GET /apiv1/jobs/<songhash>/events",
+    "stems": "GET /apiv1/jobs/<songhash>/stems.zip",
+    "links": "GET /apiv1/jobs/<songhash>/links",
+    "waveforms": "GET /apiv1/jobs/<songhash>/waveforms",
+    "models": "GET /apiv1/models",
+    "openapi": "GET /apiv1/openapi.json",
+    "docs": "GET /apiv1/docs",
+    "alive": "GET /healthz",
+    "ready": "GET /readyz",
+}
+
+
+@calls.get("/apiv1")
+@documented("Every call, in a line each", "service", answers={200: Answer("The calls", as_json("Index"))})
+def index() -> Response:
+    return jsonify(name="MSaaS, Music Separation as a Service", calls=INDEX)
+
+
+@calls.get("/healthz")
+@documented("Is the API alive?", "service", answers={200: Answer("Yes", as_json("Status"))})
+def alive() -> Response:
+    """Touches nothing else: a restart of the API mends no Redis."""
+    return jsonify(status="ok")
+
+
+@calls.get("/readyz")
+@documented(
+    "Can it reach Redis and the object store?",
+    "service",
+    description="`workers` and `models` say what lives: none is no reason not to be ready, since songs wait for them.",
+    answers={200: Answer("Yes", as_json("Readiness"))},
+    problems={503: ["not_ready"]},
+)
+def ready() -> Response:
+    parts = services()
+    found = {"redis": _check(parts.queue.ping), "s3": _check(parts.store_check)}
+    away = [f"{name}: {answer}" for name, answer in found.items() if answer != "ok"]
+    if not away:
+        return jsonify(status="ok", **found, **_workers(parts))
+    response = problem(503, "not_ready", "; ".join(away), **found)
+    response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+    return response
+
+
+def _workers(parts: Services) -> dict[str, Any]:
+    """How many workers are ready, and how many offer each model that a request may name."""
+    try:
+        workers = parts.queue.workers()
+    except QueueUnavailable:  # gone since it was asked a moment ago; the next probe says so
+        return {"workers": 0, "models": {}}
+    return {
+        "workers": workers.ready,
+        "models": {name: workers.offering(name) for name in parts.settings.allowed_models},
+    }
+
+
+def _check(ping: Callable[[], object]) -> str:
+    """`ok`, or what is wrong: anybody may ask, so that hosts and ports are for the log alone."""
+    try:
+        ping()
+    except Unavailable as error:
+        log.warning("not ready code=%s reason=%s", error.code, error)
+        return error.detail
+    return "ok"

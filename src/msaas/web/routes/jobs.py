@@ -1,0 +1,149 @@
+"""A job over HTTP: how it stands, cancelling it, all its stems at once. Changes records through the queue alone."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from flask import Blueprint, Response, jsonify
+
+from msaas.errors import Conflict, NotFound, StorageUnavailable
+from msaas.jobs import Job, State, Track, parse_songhash
+from msaas.storage import Stored
+from msaas.web.eta import eta_seconds
+from msaas.web.http.archive import Member, part_of, zip_chunks, zip_size
+from msaas.web.openapi.document import Answer, as_json, documented
+from msaas.web.openapi.schemas import EITHER_AWAY, QUEUE_AWAY
+from msaas.web.retention_locks import held
+from msaas.web.routes.tracks import CONTENT_RANGE, RANGE_PARAMETERS, TRACK_HEADERS, answer, find, refuse_unless_done
+from msaas.web.services import Services, services
+from msaas.web.view import job_view
+
+log = logging.getLogger(__name__)
+calls = Blueprint("jobs", __name__)
+
+ZIP = {"application/zip": {"type": "string", "contentMediaType": "application/zip"}}
+
+
+def known_job(parts: Services, songhash: str) -> Job:
+    """Raises NotFound(job_unknown), also for what is no songhash."""
+    name = parse_songhash(songhash)
+    job = parts.queue.get(name)
+    if job is None:
+        raise NotFound(f"no job {name} is known here", code="job_unknown")
+    return job
+
+
+def current_view(parts: Services, job: Job) -> dict[str, Any]:
+    """With what only Redis knows around the record: position, pace, those ahead, and who could run it."""
+    around = _queued(parts, job) if job.state is State.QUEUED else {"eta": _eta(parts, job)}
+    return job_view(job, callbacks=parts.callbacks.of(job.songhash), **around)
+
+
+def _queued(parts: Services, job: Job) -> dict[str, Any]:
+    position, workers = parts.queue.position(job.songhash), parts.queue.workers()
+    if waiting_for := workers.why_waiting(job.model):
+        return {"position": position, "waiting_for": waiting_for}  # nobody can tell how long
+    line = workers.served(parts.queue.line(position or 0))
+    return {"position": position, "eta": _eta(parts, job, line=line, workers=workers.offering(job.model))}
+
+
+def _eta(parts: Services, job: Job, **known: Any) -> float | None:
+    pace = {} if job.state.ended else parts.queue.pace()
+    return eta_seconds(job, pace=pace, now=time.time(), **known)
+
+
+@calls.get("/apiv1/jobs/<songhash>")
+@documented(
+    "How a song stands",
+    "jobs",
+    answers={200: Answer("The job", as_json("Job"))},
+    problems={404: ["job_unknown"], 503: QUEUE_AWAY},
+)
+def get_job(songhash: str) -> Response:
+    parts = services()
+    return jsonify(current_view(parts, known_job(parts, songhash)))
+
+
+@calls.delete("/apiv1/jobs/<songhash>")
+@documented(
+    "Cancel a song",
+    "jobs",
+    description="Takes it out of the queue, or stops its run within two seconds. A job that failed stays as it is.",
+    answers={200: Answer("The job", as_json("Job"))},
+    problems={404: ["job_unknown"], 409: ["conflict"], 503: EITHER_AWAY},
+)
+def cancel_job(songhash: str) -> Response:
+    parts = services()
+    name = parse_songhash(songhash)
+    found = parts.queue.cancel(name)
+    if found is None:
+        raise NotFound(f"no job {name} is known here", code="job_unknown")
+    if found is State.DONE:
+        raise Conflict(f"job {name} is done; remove its tracks instead (DELETE /apiv1/remove/{name}-<stem>)")
+    if not found.ended:
+        try:
+            parts.storage.remove_stems_of(name)  # of an earlier run; what this one still puts is swept
+        except StorageUnavailable as error:  # it is cancelled all the same
+            log.warning("stems of a cancelled job left to the sweep job=%s reason=%s", name, error)
+        log.info("cancelled job=%s was=%s", name, found)
+    return jsonify(current_view(parts, known_job(parts, name)))
+
+
+@calls.get("/apiv1/jobs/<songhash>/stems.zip")
+@documented(
+    "All stems of a song",
+    "songs",
+    description="Made while it is sent. The same stems give the same bytes, so that a download can be resumed.",
+    parameters=RANGE_PARAMETERS,
+    answers={
+        200: Answer("The stems", ZIP, TRACK_HEADERS),
+        206: Answer("The range of the archive", ZIP, TRACK_HEADERS | CONTENT_RANGE),
+        304: Answer("Unchanged", headers=TRACK_HEADERS),
+    },
+    problems={
+        404: ["job_unknown", "job_not_done", "track_removed"],
+        416: ["requested_range_not_satisfiable"],
+        503: EITHER_AWAY,
+    },
+    head=True,
+)
+def get_stems(songhash: str) -> Response:
+    parts = services()
+    job = known_job(parts, songhash)
+    refuse_unless_done(job)
+    stems = [find(parts, Track(job.songhash, stem, None)) for stem in job.stem_extensions]
+    archive = _archive(job, stems)
+
+    def read(start: int, stop: int) -> Iterator[bytes]:
+        chunks = zip_chunks(_members(parts, job, stems))
+        return held(parts, job.songhash, part_of(chunks, start, stop))
+
+    response = answer(archive, read, what="archive")
+    response.content_type = "application/zip"
+    return response
+
+
+def _archive(job: Job, stems: list[Stored]) -> Stored:
+    """The zip as if it were stored: its size, and an ETag that changes where a stem does."""
+    names = [(_name_in_zip(job, stored), stored.size) for stored in stems]
+    etag = hashlib.sha256(repr([(stored.name, stored.size, stored.etag) for stored in stems]).encode()).hexdigest()
+    modified = max((stored.modified for stored in stems if stored.modified), default=None)
+    return Stored(f"{job.songhash}.zip", zip_size(names), etag, modified)
+
+
+def _members(parts: Services, job: Job, stems: list[Stored]) -> Iterator[Member]:
+    for stored in stems:
+        yield Member(
+            _name_in_zip(job, stored),
+            stored.size,
+            stored.modified,
+            parts.storage.read_stem(stored.name, 0, stored.size),
+        )
+
+
+def _name_in_zip(job: Job, stored: Stored) -> str:
+    return stored.name.removeprefix(f"{job.songhash}-")

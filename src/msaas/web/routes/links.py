@@ -1,0 +1,42 @@
+"""Links to a job's files that a browser can open by itself, without a header. Serves no file."""
+
+from __future__ import annotations
+
+import time
+
+from flask import Blueprint, Response, jsonify
+
+from msaas.auth.access_control import caller
+from msaas.auth.tickets import PARAMETER, SECONDS, ticket_for
+from msaas.jobs import iso
+from msaas.web.openapi.document import Answer, as_json, documented
+from msaas.web.openapi.schemas import QUEUE_AWAY
+from msaas.web.routes.jobs import known_job
+from msaas.web.routes.tracks import refuse_unless_done
+from msaas.web.services import services
+from msaas.web.view import job_links, stem_links
+
+calls = Blueprint("ticket_links", __name__)
+
+
+@calls.get("/apiv1/jobs/<songhash>/links")
+@documented(
+    "Links to download a song's stems by",
+    "songs",
+    description="With keys: each link opens one file for five minutes, for a browser's own downloads and players, "
+    "which send no `Authorization`. Without keys: the plain links.",
+    answers={200: Answer("The links", as_json("Links"))},
+    problems={404: ["job_unknown", "job_not_done"], 503: QUEUE_AWAY},
+)
+def get_links(songhash: str) -> Response:
+    job = known_job(services(), songhash)
+    refuse_unless_done(job)
+    now = time.time()
+    expires = iso(int(now) + SECONDS) if caller().key else None
+    stems = {stem: _signed(path, now) for stem, path in stem_links(job).items()}
+    return jsonify(expires_at=expires, stems=stems, stems_zip=_signed(job_links(job.songhash)["stems_zip"], now))
+
+
+def _signed(path: str, now: float) -> str:
+    key = caller().key
+    return f"{path}?{PARAMETER}={ticket_for(key, path, now)}" if key else path

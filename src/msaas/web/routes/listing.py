@@ -1,0 +1,150 @@
+"""The queue and the buckets, listed, and the debug calls that empty the buckets. Lists are bounded, and say so."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import asdict
+from itertools import islice
+from urllib.parse import urlsplit
+
+from flask import Blueprint, Request, Response, jsonify, request
+from werkzeug.exceptions import MethodNotAllowed
+
+from msaas.errors import Forbidden, InvalidOption, NotFound
+from msaas.storage import BUCKETS, Storage
+from msaas.web.openapi.document import Answer, as_json, documented, query
+from msaas.web.openapi.schemas import QUEUE_AWAY, STORAGE_AWAY
+from msaas.web.services import services
+
+log = logging.getLogger(__name__)
+calls = Blueprint("lists", __name__)
+
+QUEUE_PAGE = 1000
+FURTHEST = 10**9
+BUCKET_PAGE = 1000
+BUCKET_MOST = 10_000  # a second and more of the API's processor time, while others wait
+LONGEST_NAME = 1024  # of an S3 object
+
+
+def whole_number(low: int, high: int, default: int) -> dict[str, object]:
+    return {"type": "integer", "minimum": low, "maximum": high, "default": default}
+
+
+@calls.get("/apiv1/queue")
+@documented(
+    "What waits, what is in work, what was given up",
+    "store",
+    parameters=[
+        query("offset", whole_number(0, FURTHEST, 0), "how many of those that wait to leave out"),
+        query("limit", whole_number(1, QUEUE_PAGE, QUEUE_PAGE), "how many of them to list"),
+    ],
+    answers={200: Answer("Songhashes", as_json("Queue"))},
+    problems={422: ["invalid_option"], 503: QUEUE_AWAY},
+)
+def get_queue() -> Response:
+    queue = services().queue
+    offset = number("offset", default=0, low=0, high=FURTHEST)
+    limit = number("limit", default=QUEUE_PAGE, low=1, high=QUEUE_PAGE)
+    counts = queue.counts()
+    return jsonify(
+        queue=queue.waiting(offset, limit),
+        total=counts.waiting,
+        offset=offset,
+        limit=limit,
+        in_work=queue.in_work(),
+        dead=queue.dead(),
+        counts=asdict(counts),
+        troubles=queue.workers().troubles,
+    )
+
+
+@calls.get("/apiv1/bucket")
+@documented(
+    "What is stored",
+    "store",
+    description="Names in their order. With `bucket` and `after`, the last name of one page, comes the next page.",
+    parameters=[
+        query("limit", whole_number(1, BUCKET_MOST, BUCKET_PAGE), "how many names of each bucket to list"),
+        query("bucket", {"type": "string", "enum": list(BUCKETS)}, "list this one alone; the other is empty then"),
+        query("after", {"type": "string", "maxLength": LONGEST_NAME}, "begin behind this name"),
+    ],
+    answers={200: Answer("Each bucket with its objects' names", as_json("Buckets"))},
+    problems={422: ["invalid_option"], 503: STORAGE_AWAY},
+)
+def get_buckets() -> Response:
+    """`truncated` is there only where a list is cut, and names the buckets."""
+    storage = services().storage
+    limit = number("limit", default=BUCKET_PAGE, low=1, high=BUCKET_MOST)
+    wanted, after = _wanted_buckets(), _after()
+    found = {bucket: _names(storage, bucket, after, limit + 1) if bucket in wanted else [] for bucket in BUCKETS}
+    cut = [bucket for bucket, names in found.items() if len(names) > limit]
+    lists = {bucket: names[:limit] for bucket, names in found.items()}
+    return jsonify(lists | ({"truncated": cut} if cut else {}))
+
+
+def _wanted_buckets() -> tuple[str, ...]:
+    bucket = request.args.get("bucket")
+    if bucket is None:
+        return BUCKETS
+    if bucket not in BUCKETS:
+        raise InvalidOption(f"bucket={bucket[:40]!r} is none; there are {' and '.join(BUCKETS)}")
+    return (bucket,)
+
+
+def _after() -> str:
+    name = request.args.get("after", "")
+    if len(name.encode("utf-8", "surrogatepass")) > LONGEST_NAME or not name.isprintable():
+        raise InvalidOption(f"after={name[:40]!r} is no object's name")
+    return name
+
+
+def _names(storage: Storage, bucket: str, after: str, limit: int) -> list[str]:
+    try:
+        return [item.name for item in islice(storage.names(bucket, after), limit)]
+    except NotFound:  # no bucket before the first song
+        return []
+
+
+def number(name: str, *, default: int, low: int, high: int) -> int:
+    """A number of the query string. Raises InvalidOption naming it and its limits."""
+    text = request.args.get(name)
+    if text is None:
+        return default
+    if not (text.isascii() and text.isdigit() and len(text) < 20 and low <= int(text) <= high):
+        raise InvalidOption(f"{name}={text[:40]!r} is not usable: it takes a whole number from {low} to {high}")
+    return int(text)
+
+
+# --- the debug calls
+
+
+@calls.get("/apiv1/delete_contents", endpoint="delete_contents")
+@calls.delete("/apiv1/contents")
+@documented(
+    "Empty the buckets",
+    "store",
+    description="For debugging; only with MSAAS_DEBUG_ENDPOINTS on, and not from another site's page.",
+    answers={200: Answer("How much was deleted", as_json("Emptied"))},
+    problems={403: ["forbidden"], 503: STORAGE_AWAY},
+    deprecated=["/apiv1/delete_contents"],
+)
+def empty_buckets() -> Response:
+    if request.method == "HEAD":  # comes with every GET route, and must change nothing
+        raise MethodNotAllowed(["GET"])
+    parts = services()
+    if not parts.settings.debug_endpoints:
+        raise Forbidden("emptying the buckets is switched off here; MSAAS_DEBUG_ENDPOINTS=true switches it on")
+    refuse_cross_site(request)
+    deleted = parts.storage.empty()
+    log.warning("buckets emptied objects=%d", deleted)
+    return jsonify(message=f"deleted {deleted} objects from {' and '.join(BUCKETS)}", deleted=deleted)
+
+
+def refuse_cross_site(request: Request) -> None:
+    """A link or an image on somebody else's page must not empty the buckets of whoever looks at it."""
+    if request.headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin"):
+        raise Forbidden("this call is not taken from another site's page")
+    for header in ("Origin", "Referer"):
+        origin = request.headers.get(header)
+        if origin and urlsplit(origin).netloc != request.host:
+            raise Forbidden(f"this call is not taken from another site's page ({header} is not {request.host})")

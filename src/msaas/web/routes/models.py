@@ -1,0 +1,35 @@
+"""What a request may ask for: models, what each separates as far as known, formats, limits. Loads no model."""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response, jsonify
+
+from msaas.jobs import EXTENSIONS, MP3_BITRATES
+from msaas.web.openapi.document import Answer, as_json, documented
+from msaas.web.openapi.schemas import QUEUE_AWAY
+from msaas.web.services import services
+
+calls = Blueprint("models", __name__)
+
+
+@calls.get("/apiv1/models")
+@documented(
+    "What a song may be sent with",
+    "songs",
+    answers={200: Answer("Models, formats and limits", as_json("Offer"))},
+    problems={503: QUEUE_AWAY},
+)
+def get_models() -> Response:
+    """`sources` is null until a worker has loaded that model."""
+    parts = services()
+    settings, workers = parts.settings, parts.queue.workers()
+    return jsonify(
+        default=settings.model,
+        models=[
+            {"name": name, "sources": parts.queue.model_sources(name), "workers": workers.offering(name)}
+            for name in settings.allowed_models
+        ],
+        formats=EXTENSIONS,
+        bitrates=MP3_BITRATES,
+        limits={"upload_bytes": settings.max_upload_bytes, "duration_seconds": settings.max_duration_seconds},
+    )

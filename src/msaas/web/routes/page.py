@@ -1,0 +1,58 @@
+"""The page at `/` and its files. Serves what lies in static/ and nothing else, under a strict content policy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from flask import Blueprint, Response, request, send_from_directory
+
+from msaas.web.routes import health
+
+calls = Blueprint("page", __name__)
+
+STATIC = Path(__file__).parent / "static"
+
+# Nothing from elsewhere, nothing inline, no text that becomes markup: `style` is set by script, which 'self' covers.
+POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self'",
+        "connect-src 'self'",
+        "base-uri 'none'",
+        "form-action 'none'",
+        "frame-ancestors 'none'",
+        "require-trusted-types-for 'script'",
+        "trusted-types 'none'",
+    )
+)
+HEADERS = {
+    "Content-Security-Policy": POLICY,
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+    "Referrer-Policy": "no-referrer",
+}
+
+
+@calls.get("/")
+def page() -> Response:
+    """The page for browsers; programs, which do not ask for HTML by name, get the index of calls."""
+    response = _file("index.html") if "text/html" in request.accept_mimetypes.values() else health.index()
+    response.vary.add("Accept")
+    return response
+
+
+@calls.get("/static/<path:name>")
+def static_file(name: str) -> Response:
+    return _file(name)
+
+
+def _file(name: str) -> Response:
+    """Kept by browsers, but asked about each time: file names carry no version."""
+    response = send_from_directory(STATIC, name, conditional=True, etag=True)
+    response.headers.update(HEADERS)
+    response.headers["Cache-Control"] = "no-cache"
+    if name.endswith(".js"):
+        response.headers["Content-Type"] = "text/javascript; charset=utf-8"  # some systems' MIME tables say otherwise
+    return response

@@ -1,0 +1,190 @@
+"""POST /apiv1/separate: a song is received, looked at, stored and queued, in this order. Separates nothing itself."""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import Any
+
+from flask import Blueprint, Response, jsonify, request
+
+from msaas.auth.access_control import caller, gate, note_standing
+from msaas.auth.quotas import Audio
+from msaas.callbacks.outbox import Posting
+from msaas.errors import AudioError, InvalidOption, QueueFull
+from msaas.jobs import OPTION_NAMES, Job, Options, State, record_json, songhash
+from msaas.queue import NO_CALLBACK
+from msaas.settings import Settings
+from msaas.web.openapi.document import Answer, as_json, documented, query
+from msaas.web.openapi.schemas import AUDIO_CODES, BODY_CODES, EITHER_AWAY, OPTIONS_IN_TEXT, SONG_BODY, ref
+from msaas.web.retention_locks import hold_for_posting
+from msaas.web.services import Services, services
+from msaas.web.uploads.bodies import Upload, expected, received
+from msaas.web.uploads.body import Body
+from msaas.web.uploads.callback import parse_callback
+from msaas.web.view import job_links
+
+log = logging.getLogger(__name__)
+calls = Blueprint("separate", __name__)
+
+# the words that programs written for the first version look for
+MESSAGE = "File uploaded to MinIO and task queued for processing"
+
+LOCATION = {"Location": "the job"}
+CALLED: dict[str, Any] = {
+    "ended": {
+        "{$request.body#/callback/url}": {
+            "post": {
+                "summary": "The job has ended",
+                "requestBody": {"content": {"application/json": {"schema": ref("Called")}}},
+                "responses": {"2XX": {"description": "heard; any other answer is asked for again later"}},
+            }
+        }
+    }
+}
+# calls about the song that was sent
+SONGS = ("get_job", "get_events", "get_links", "get_stems", "get_waveforms", "cancel_job")
+
+
+@calls.post("/apiv1/separate")
+@documented(
+    "Send a song",
+    "songs",
+    description="Options go where the song goes: members of the JSON, fields of the form, or, with a bare file, the "
+    "query string. They are refused in the query string of a form or of JSON.",
+    parameters=[query(name, schema) for name, schema in OPTIONS_IN_TEXT.items()],
+    body=SONG_BODY,
+    answers={
+        202: Answer("Queued: a song that is new here, or one that is made again", as_json("Accepted"), LOCATION, SONGS),
+        200: Answer("Known already: queued, in work, or done with all its stems", as_json("Accepted"), LOCATION, SONGS),
+    },
+    problems={
+        400: ["bad_request", *BODY_CODES, "upload_cut_short"],
+        408: ["client_too_slow"],
+        409: ["conflict"],
+        413: ["upload_too_large"],
+        415: ["unsupported_body"],
+        429: ["audio_quota_exceeded", "too_many_songs", "too_many_callbacks"],
+        422: ["invalid_option", "callback_refused", *AUDIO_CODES],
+        503: [*EITHER_AWAY, "storage_full", "scratch_full", "busy", "queue_full"],
+    },
+    callbacks=CALLED,
+)
+def separate() -> Response:
+    parts = services()
+    with received(request, parts) as upload:
+        options, callback = parse_given(upload.given, parts.settings)
+        return _accept(parts, upload, options, callback)
+
+
+def _expect_song() -> Body:
+    return expected(request, services())
+
+
+# endpoint ▸ what makes the place for its body, where that is received before the call
+RECEIVERS = {"separate.separate": _expect_song}
+
+
+def parse_given(given: dict[str, Any], settings: Settings) -> tuple[Options, Posting | None]:
+    """Raises InvalidOption naming what is not known here."""
+    names = {name: value for name, value in given.items() if name != "callback"}
+    for name in names:
+        if name not in OPTION_NAMES:
+            raise InvalidOption(
+                f"{str(name)[:40]!r} is no option; there are {', '.join(OPTION_NAMES)}, and callback beside them"
+            )
+    try:
+        options = Options.parse(names, default_model=settings.model, allowed=settings.allowed_models)
+    except RecursionError as error:  # while it quotes the value it refuses
+        raise InvalidOption("an option is nested too deeply") from error
+    return options, parse_callback(given.get("callback"), settings)
+
+
+def _accept(parts: Services, upload: Upload, options: Options, posting: Posting | None) -> Response:
+    if sources := parts.queue.model_sources(options.model):
+        options.outputs(sources)  # raises on a stem that this model does not have
+    tenant = caller().tenant
+    name = songhash(upload.song.sha256, options, tenant)
+    hold_for_posting(parts, name)
+    job = parts.queue.get(name)
+    callback = posting.args if posting else NO_CALLBACK
+    if job is not None and _is_whole(parts, job):
+        if posting:  # called at once; the fields are for a record that somebody deletes at this very moment
+            fields = {"model": options.model, "options": options.to_json(), "tenant": tenant}
+            terms = gate().quotas.admission(caller().account)
+            parts.queue.submit(name, fields, callback=callback, admission=terms)
+        return _answer(name, job.state, new=False)
+    fields = _record(parts, upload, options) | {"tenant": tenant}
+    audio = Audio.of(json.loads(fields["upload"]), parts.settings.max_duration_seconds)
+    if not _is_waiting(parts, job):
+        _refuse_before_storing(parts, audio, job)
+        parts.storage.put_input(name, upload.song.path)
+    # submit is asked even about a job that waits: it mends a record whose list entry somebody deleted
+    gone = job is not None and job.state is State.DONE
+    terms = gate().quotas.admission(caller().account, audio)
+    submitted = parts.queue.submit(name, fields, stems_missing=gone, callback=callback, admission=terms)
+    log.info(
+        "submitted job=%s new=%s bytes=%d model=%s tenant=%s",
+        *(name, submitted.new, upload.song.size, options.model, tenant or "-"),
+    )
+    return _answer(name, submitted.state, new=submitted.new)
+
+
+def _refuse_before_storing(parts: Services, audio: Audio, job: Job | None) -> None:
+    """What submit would refuse is not stored first: a caller without quota must not fill the store.
+
+    Submit looks again, in the step that queues the song; what was stored and then refused is swept.
+    """
+    if job is not None and not job.state.ended:
+        return  # its song got lost, its place did not
+    quotas = gate().quotas
+    if quotas.most_waiting and parts.queue.counts().waiting >= quotas.most_waiting:
+        raise QueueFull(f"{quotas.most_waiting} songs wait already, the limit here; try again later")
+    note_standing(quotas.audio_room(caller().account, audio))
+
+
+def _is_whole(parts: Services, job: Job) -> bool:
+    """Done, and every stem still there."""
+    names = [f"{job.songhash}-{stem}.{extension}" for stem, extension in job.stem_extensions.items()]
+    return bool(names) and all(parts.storage.stat_stem(name) for name in names)
+
+
+def _is_waiting(parts: Services, job: Job | None) -> bool:
+    """Queued or in work, its song stored: no reason to store it again."""
+    return job is not None and not job.state.ended and parts.storage.has_input(job.songhash)
+
+
+def _record(parts: Services, upload: Upload, options: Options) -> dict[str, str]:
+    """The new job's fields. Raises AudioError where the song is none, which is why this comes before storing it."""
+    found = _looked_at(parts, upload)
+    about = {
+        "bytes": upload.song.size,
+        "sha256": upload.song.sha256,  # so that a worker sees that it got what was sent
+        "container": found.container,
+        "codec": found.codec,
+        "sample_rate": found.sample_rate,
+        "channels": found.channels,
+        "duration_seconds": found.duration_seconds,
+    }
+    return {"model": options.model, "options": options.to_json(), "upload": record_json(about)}
+
+
+def _looked_at(parts: Services, upload: Upload) -> Any:
+    """What the probe found. A song that takes long to look at costs its caller further posts, refused or not."""
+    account, quotas = caller().account, gate().quotas
+    with parts.probe_gate.place(account):
+        try:
+            found = parts.probe(upload.song.path)
+        except AudioError as error:
+            quotas.charge_computing(account, error.cpu_seconds)
+            raise
+    quotas.charge_computing(account, found.cpu_seconds)
+    return found
+
+
+def _answer(name: str, state: State, *, new: bool) -> Response:
+    links = job_links(name)
+    response = jsonify(songhash=name, message=MESSAGE, state=state, links=links)
+    response.status_code = 202 if new else 200
+    response.headers["Location"] = links["job"]
+    return response

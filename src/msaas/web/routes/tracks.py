@@ -1,0 +1,202 @@
+"""Stems over HTTP: streamed from storage as they are asked for, and removed. Makes none."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from itertools import chain
+from typing import NoReturn
+
+from flask import Blueprint, Response, jsonify, redirect, request
+
+from msaas.errors import InvalidOption, NotFound
+from msaas.jobs import EXTENSIONS, Job, State, Track
+from msaas.storage import CONTENT_TYPES, Stored
+from msaas.web.http.ranges import is_unchanged, wanted_range
+from msaas.web.openapi.document import Answer, as_json, documented, header, query
+from msaas.web.openapi.schemas import EITHER_AWAY, STORAGE_AWAY
+from msaas.web.retention_locks import held, hold_for_reading
+from msaas.web.services import Services, services
+
+log = logging.getLogger(__name__)
+calls = Blueprint("tracks", __name__)
+
+ATTACHMENT = {"Content-Disposition": "the file's name"}
+TRACK_HEADERS = ATTACHMENT | {
+    "ETag": "of the bytes",
+    "Last-Modified": "when they were stored",
+    "Accept-Ranges": "bytes",
+}
+CONTENT_RANGE = {"Content-Range": "which bytes of how many"}
+RANGE_PARAMETERS = [
+    header("Range", "`bytes=<first>-<last>`; what is no such range, or several, is answered with the whole"),
+    header("If-Range", "the ETag that the range is wanted of; the whole is sent where it has changed"),
+    header("If-None-Match", "an ETag; 304 where it is unchanged"),
+    header("If-Modified-Since", "a date; 304 where it has not changed since"),
+]
+SOUND = {kind: {"type": "string", "contentMediaType": kind} for kind in CONTENT_TYPES.values()}
+
+
+@calls.get("/apiv1/track/<name>")
+@documented(
+    "One stem",
+    "songs",
+    description="With `redirect=1` the answer leads to the object store, for clients that can reach it: a link that "
+    "needs no key and soon runs out. Ask for it anew each time.",
+    parameters=[
+        query("redirect", {"enum": ["0", "1"]}, "1: a link to the store rather than the stem; HEAD gets one for HEAD"),
+        *RANGE_PARAMETERS,
+    ],
+    answers={
+        200: Answer("The stem", SOUND, TRACK_HEADERS),
+        206: Answer("The range of it", SOUND, TRACK_HEADERS | CONTENT_RANGE),
+        304: Answer("Unchanged", headers=TRACK_HEADERS),
+        307: Answer("The stem is at `Location`, for MSAAS_S3_LINK_SECONDS", headers={"Location": "the link"}),
+    },
+    problems={
+        404: ["job_unknown", "job_not_done", "stem_unknown", "track_removed", "track_unknown"],
+        409: ["redirect_unavailable"],
+        422: ["invalid_option"],
+        416: ["requested_range_not_satisfiable"],
+        503: EITHER_AWAY,
+    },
+    head=True,
+)
+def get_track(name: str) -> Response:
+    parts = services()
+    stored = find(parts, Track.parse(name))
+    if wants_redirect():
+        hold_for_reading(parts, Track.parse(name).songhash, parts.store_links.seconds)
+        return redirect(parts.store_links.to(stored.name, method=request.method), 307, Response)  # type: ignore[return-value]
+    response = answer(stored, lambda start, stop: _held_bytes(parts, stored, start, stop))
+    response.content_type = CONTENT_TYPES[stored.name.rpartition(".")[2]]
+    return response
+
+
+def _held_bytes(parts: Services, stored: Stored, start: int, stop: int) -> Iterator[bytes]:
+    chunks = parts.storage.read_stem(stored.name, start, stop - start)
+    return held(parts, Track.parse(stored.name).songhash, chunks)
+
+
+def answer(stored: Stored, read: Callable[[int, int], Iterator[bytes]], *, what: str = "track") -> Response:
+    """The whole of it, a range of it, or 304: what the request's headers ask for. `read` gives the bytes from one
+    place up to another. Raises RequestedRangeNotSatisfiable."""
+    if is_unchanged(request, stored):
+        return described(Response(status=304), stored)
+    piece = wanted_range(request, stored, what)
+    start, stop = piece or (0, stored.size)
+    response = described(Response(status=206 if piece else 200), stored)
+    response.headers["Content-Length"] = str(stop - start)
+    if piece:
+        response.headers["Content-Range"] = f"bytes {start}-{stop - 1}/{stored.size}"
+    if request.method != "HEAD" and stop > start:
+        stream(response, read(start, stop))
+    return response
+
+
+@calls.delete("/apiv1/remove/<name>")
+@documented(
+    "Remove one stem",
+    "songs",
+    answers={200: Answer("What was removed", as_json("Removed"))},
+    problems={404: ["track_unknown"], 503: STORAGE_AWAY},
+)
+def remove_track(name: str) -> Response:
+    parts = services()
+    track = Track.parse(name)
+    removed = [found.name for found in _present(parts, track)]
+    if not removed:
+        raise NotFound(f"{name} is not in output-tracks", code="track_unknown")
+    for found in removed:
+        parts.storage.remove_stem(found)
+    if not parts.storage.stems_of(track.songhash):
+        parts.storage.remove_waveforms(track.songhash)
+    log.info("removed tracks=%s", removed)
+    return jsonify(message=f"removed {', '.join(removed)}", removed=removed)
+
+
+def stream(response: Response, chunks: Iterator[bytes]) -> None:
+    """The first chunk is fetched now: a store that is away is still a 503 then, not a body that breaks off."""
+    first = next(chunks, b"")
+    response.response = chain([first], chunks)
+    if hasattr(chunks, "close"):
+        response.call_on_close(chunks.close)  # gives the connection back where the client went away
+
+
+def described(response: Response, stored: Stored) -> Response:
+    """With the headers that belong to the object, whether or not its bytes follow."""
+    response.headers["Accept-Ranges"] = "bytes"
+    response.headers["Cache-Control"] = "private, no-cache"  # kept, but asked about: a track can be removed
+    response.headers["Content-Disposition"] = f'attachment; filename="{stored.name}"'
+    if stored.etag:
+        response.set_etag(stored.etag)
+    response.last_modified = stored.modified
+    return response
+
+
+def wants_redirect() -> bool:
+    asked = request.args.get("redirect", "0")
+    if asked not in ("0", "1"):
+        raise InvalidOption(f"redirect={asked[:40]!r} is neither 0 nor 1")
+    return asked == "1"
+
+
+# --- which object a name stands for
+
+
+def find(parts: Services, track: Track) -> Stored:
+    """Raises NotFound: job_unknown, job_not_done, stem_unknown or track_removed."""
+    hold_for_reading(parts, track.songhash)
+    job = parts.queue.get(track.songhash)
+    if job is None:
+        return next(_present(parts, track), None) or _refuse_without_record(parts, track)
+    extension = extension_of(job, track)
+    return parts.storage.stat_stem(track.object_name(extension)) or _refuse_removed(track)
+
+
+def extension_of(job: Job, track: Track) -> str:
+    """The job's own format. Raises NotFound where it is not done, or the track is none of its."""
+    refuse_unless_done(job)
+    extension = job.stem_extensions.get(track.stem)
+    if extension is None or track.extension not in (None, extension):
+        raise _unknown_stem(track, [f"{stem}.{kind}" for stem, kind in job.stem_extensions.items()])
+    return extension
+
+
+def refuse_unless_done(job: Job) -> None:
+    if job.state is State.DONE:
+        return
+    percent = f" ({job.progress:.0%})" if job.state is State.RUNNING else ""
+    raise NotFound(
+        f"job {job.songhash} is {job.state}{percent}, not done",
+        code="job_not_done",
+        state=job.state.value,
+        progress=job.progress,
+    )
+
+
+def _present(parts: Services, track: Track) -> Iterator[Stored]:
+    """The objects there are for a name, whatever the records say."""
+    for extension in [track.extension] if track.extension else EXTENSIONS:
+        if stored := parts.storage.stat_stem(track.object_name(extension)):
+            yield stored
+
+
+def _refuse_without_record(parts: Services, track: Track) -> NoReturn:
+    if others := parts.storage.stems_of(track.songhash):
+        raise _unknown_stem(track, [name.removeprefix(f"{track.songhash}-") for name in others])
+    raise NotFound(f"no job {track.songhash} is known here", code="job_unknown")
+
+
+def _unknown_stem(track: Track, stems: list[str]) -> NotFound:
+    asked = f"{track.stem}.{track.extension}" if track.extension else track.stem
+    return NotFound(
+        f"job {track.songhash} has no stem {asked}; it has {', '.join(stems)}", code="stem_unknown", stems=stems
+    )
+
+
+def _refuse_removed(track: Track) -> NoReturn:
+    raise NotFound(
+        f"the stem {track.stem} of job {track.songhash} was removed; post the song again to have it back",
+        code="track_removed",
+    )

@@ -1,0 +1,1 @@
+"""A song's way from a request body to a temporary file."""

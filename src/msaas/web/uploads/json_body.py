@@ -1,0 +1,158 @@
+"""The JSON body `{"mp3": base64, …}` taken apart without ever holding the song's text in memory. Reads files only.
+
+The song's string is found first; what is left without it has to be small, and the json module judges it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import isfinite
+from typing import IO, Any, NoReturn
+
+from msaas.errors import BadRequest
+from msaas.web.uploads.base64_stream import Base64Decoder
+
+REST_LIMIT_BYTES = 1_000_000
+WINDOW_BYTES = 1 << 20
+
+# Possessive, so that no string makes them backtrack or remember: time and memory stay bounded.
+_TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[{}\[\]"]', re.DOTALL)
+_INSIDE_STRING = re.compile(rb'(?:[^"\\]++|\\.)*+', re.DOTALL)
+_STRING_VALUE = re.compile(rb'[ \t\r\n]*+:[ \t\r\n]*+"')
+_NESTING = {b"{": 1, b"[": 1, b"}": -1, b"]": -1}
+_LONGEST_KEY = len(rb'"\u006d\u0070\u0033"')
+
+
+@dataclass(frozen=True)
+class SongText:
+    """Where the base64 stands in the file: offsets of its first byte and of its closing quote."""
+
+    start: int
+    end: int
+
+
+def take_apart(file: IO[bytes]) -> tuple[dict[str, Any], SongText]:
+    """The members other than `mp3`, and where `mp3` is. Raises BadRequest: bad_json, missing_mp3, bad_base64."""
+    size = file.seek(0, 2)
+    file.seek(0)
+    head = file.read(REST_LIMIT_BYTES)
+    start = song_start(head)
+    if start is None:
+        _refuse_songless(head, size)
+    end = _string_end(file, start)
+    members = parse_members(head[:start] + _tail(file, start, end, size))
+    del members["mp3"]
+    return members, SongText(start, end)
+
+
+def song_start(head: bytes) -> int | None:
+    """Offset just past the quote that opens the string of the top-level `mp3`; None where there is none in `head`."""
+    depth = 0
+    for match in _TOKEN.finditer(head):
+        token = match[0]
+        if token == b'"':  # a string that does not end in here: what follows is inside it
+            return None
+        depth += _NESTING.get(token, 0)
+        if depth == 1 and _is_mp3(token) and (value := _STRING_VALUE.match(head, match.end())):
+            return value.end()
+    return None
+
+
+def _is_mp3(token: bytes) -> bool:
+    if len(token) > _LONGEST_KEY or token[:1] != b'"':
+        return False
+    try:
+        return bool(json.loads(token) == "mp3")
+    except ValueError:
+        return False
+
+
+def _string_end(file: IO[bytes], start: int) -> int:
+    position = start
+    while True:
+        file.seek(position)
+        window = file.read(WINDOW_BYTES)
+        stop = _inside(window)
+        if window[stop : stop + 1] == b'"':
+            return position + stop
+        if stop == 0:
+            raise BadRequest("the JSON ends in the middle of `mp3`: was the upload cut short?", code="bad_json")
+        position += stop
+
+
+def _inside(window: bytes) -> int:
+    """How far `window` goes on being the inside of a string."""
+    if b"\\" not in window:  # the usual song: a plain search is twenty times quicker
+        quote = window.find(b'"')
+        return len(window) if quote < 0 else quote
+    inside = _INSIDE_STRING.match(window)
+    return inside.end() if inside else 0
+
+
+def _tail(file: IO[bytes], start: int, end: int, size: int) -> bytes:
+    if start + size - end > REST_LIMIT_BYTES:
+        raise BadRequest(f"the JSON besides `mp3` has more than {REST_LIMIT_BYTES} bytes, the limit", code="bad_json")
+    file.seek(end)
+    return file.read(size - end)
+
+
+def _refuse_songless(head: bytes, size: int) -> NoReturn:
+    if size > len(head):
+        raise BadRequest(
+            f"no `mp3` string begins within the first {len(head)} bytes of the JSON; is the song under another key?",
+            code="missing_mp3",
+        )
+    if parse_members(head).get("mp3") is None:
+        raise BadRequest("the JSON has no `mp3`, the song in base64", code="missing_mp3")
+    raise BadRequest("`mp3` is no string; it takes the song in base64", code="bad_base64")
+
+
+def parse_members(text: bytes) -> dict[str, Any]:
+    """A JSON object as a dict, strictly: UTF-8, no NaN, no key twice. Raises BadRequest(bad_json)."""
+    try:
+        members = strict_json(text.decode("utf-8-sig"))
+    except (ValueError, RecursionError) as error:
+        raise BadRequest(f"the body is not JSON: {error}", code="bad_json") from error
+    if not isinstance(members, dict):
+        raise BadRequest('the JSON is no object; it has to read {"mp3": …}', code="bad_json")
+    return members
+
+
+def strict_json(text: str) -> Any:
+    """JSON as RFC 8259 has it: no NaN, no number beyond a double's range, no key twice. Raises ValueError."""
+    return json.loads(text, object_pairs_hook=_once, parse_constant=_refuse_constant, parse_float=_finite)
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not isfinite(number):
+        raise ValueError(f"the number {text[:20]} is too large")
+    return number
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        twice, _ = Counter(name for name, _ in pairs).most_common(1)[0]
+        raise ValueError(f"the key {twice[:40]!r} stands in it twice")
+    return members
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a JSON number")
+
+
+def decode_song(file: IO[bytes], text: SongText, write: Callable[[bytes], object]) -> None:
+    """Decodes the song's text into `write`, a window at a time. Raises BadRequest, and whatever `write` raises."""
+    decoder = Base64Decoder()
+    file.seek(text.start)
+    left = text.end - text.start
+    while left:
+        piece = file.read(min(left, WINDOW_BYTES))
+        left -= len(piece)
+        write(decoder.feed(piece))
+    decoder.finish()

@@ -1,0 +1,81 @@
+"""An API with keys for two tenants, on the real queue and storage."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from msaas.auth.keys import Key, new_key
+from tests.web.conftest import URL, Player, make_app, player, scratch, song_bytes
+
+__all__ = ["make_app", "player", "scratch"]
+
+
+@dataclass
+class Held:
+    """The callers of a test, by what they are called here: their keys, in clear and as the API has them."""
+
+    texts: dict[str, str] = field(default_factory=dict)
+    keys: list[Key] = field(default_factory=list)
+
+    def add(self, who: str, name: str, scopes: str) -> None:
+        self.texts[who], key = new_key(name, scopes.split("+"))
+        self.keys.append(key)
+
+    def headers(self, who: str) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.texts[who]}"} if who != "nobody" else {}
+
+
+@pytest.fixture
+def held() -> Held:
+    held = Held()
+    for who, name, scopes in (
+        ("anna", "anna", "use"),
+        ("anna reading", "anna", "read"),
+        ("ben", "ben", "use"),
+        ("boss", "boss", "admin"),
+    ):
+        held.add(who, name, scopes)
+    held.texts["wrong"] = new_key("anna", ["use"])[0]
+    return held
+
+
+@pytest.fixture
+def app(make_app: Callable[..., Flask], held: Held) -> Flask:
+    return make_app(api_keys=tuple(held.keys), debug_endpoints=True)
+
+
+@pytest.fixture
+def client(app: Flask) -> FlaskClient:
+    return app.test_client()
+
+
+@pytest.fixture
+def ask(client: FlaskClient, held: Held) -> Callable[..., Any]:
+    """ask("anna", "get", path): the answer to one of the callers."""
+
+    def ask(who: str, method: str, path: str, **more: Any) -> Any:
+        return client.open(path, method=method.upper(), headers=held.headers(who) | more.pop("headers", {}), **more)
+
+    return ask
+
+
+@pytest.fixture
+def post(ask: Callable[..., Any]) -> Callable[..., Any]:
+    def post(who: str, hertz: float = 440, **more: Any) -> Any:
+        return ask(who, "post", URL, data=song_bytes(hertz=hertz), content_type="audio/wav", **more)
+
+    return post
+
+
+@pytest.fixture
+def annas(post: Callable[..., Any], player: Player) -> str:
+    """The songhash of a song of Anna's that is separated."""
+    songhash = post("anna").json["songhash"]
+    assert player.work() == songhash
+    return str(songhash)

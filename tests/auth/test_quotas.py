@@ -1,0 +1,431 @@
+"""Limits are exact, however many ask at once; what is refused is not counted, and what is known is not charged."""
+
+from __future__ import annotations
+
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import pytest
+
+from msaas.audio.decode.probe import Probe
+from msaas.auth.quotas import (
+    AUDIO,
+    CALLS,
+    POSTS,
+    Audio,
+    Quotas,
+    Standing,
+    address_account,
+    most_seconds,
+    rate_headers,
+    said_seconds,
+)
+from msaas.errors import NotAudio, QueueFull, QuotaExceeded
+from msaas.queue import Admission
+from tests.web.conftest import URL, song_bytes
+
+ACCOUNT = "key anna"
+FIFTY = range(50)
+
+
+def at_once(work, count=50):
+    with ThreadPoolExecutor(count) as crowd:
+        return list(crowd.map(work, range(count)))
+
+
+def quotas(redis, **limits):
+    return Quotas(redis, **({"posts_a_minute": 0, "audio_minutes": 0} | limits))
+
+
+def lasting(seconds):
+    def probe(path):
+        return Probe(container="w", codec="pcm_s16le", sample_rate=8000, channels=1, duration_seconds=seconds)
+
+    return probe
+
+
+# --- the windows
+
+
+def test_fifty_at_once_get_no_more_than_the_limit(redis):
+    counted = quotas(redis, posts_a_minute=7)
+    found = at_once(lambda _: counted.take(ACCOUNT, POSTS))
+    assert Counter(one.refusal is None for one in found) == {True: 7, False: 43}
+    assert sorted(one.left for one in found if not one.refusal) == list(range(7))
+
+
+def test_what_has_left_the_window_counts_no_more(redis):
+    counted = quotas(redis, posts_a_minute=2)
+    assert not counted.take(ACCOUNT, POSTS).refusal
+    assert not counted.take(ACCOUNT, POSTS).refusal
+    refused = counted.take(ACCOUNT, POSTS).refusal
+    assert refused.code == "rate_limited"
+    assert 58 <= refused.retry_after_seconds <= 60
+    for slice_, amount in redis.hgetall(key := f"quota:{ACCOUNT}:{POSTS}").items():  # a minute goes by
+        redis.hdel(key, slice_)
+        redis.hset(key, int(slice_) - 60, amount)
+    assert counted.take(ACCOUNT, POSTS).left == 1
+    assert len(redis.hgetall(key)) == 1
+
+
+def test_accounts_and_kinds_of_calls_are_counted_apart_and_forgotten(redis):
+    counted = quotas(redis, posts_a_minute=1)
+    assert not counted.take(ACCOUNT, POSTS).refusal
+    assert counted.take(ACCOUNT, POSTS).refusal
+    assert not counted.take("key ben", POSTS).refusal
+    assert counted.take(ACCOUNT, CALLS).left == 599
+    assert 0 < redis.pttl(f"quota:{ACCOUNT}:{POSTS}") <= 61_000
+
+
+def test_a_song_that_took_long_to_look_at_costs_further_posts(redis):
+    counted = quotas(redis, posts_a_minute=10)
+    counted.take(ACCOUNT, POSTS)
+    counted.charge_computing(ACCOUNT, 0.2)  # within its one post
+    assert counted.take(ACCOUNT, POSTS).left == 8
+    counted.charge_computing(ACCOUNT, 2.1)  # eight more
+    assert counted.take(ACCOUNT, POSTS).refusal
+    assert not counted.take("key ben", POSTS).refusal
+
+
+def test_without_limits_nothing_is_asked(redis):
+    counted = quotas(redis)
+    assert counted.take(ACCOUNT, POSTS) is None
+    assert counted.audio_room(ACCOUNT, Audio(99, 99)) is None
+    counted.charge_computing(ACCOUNT, 99)
+    assert not redis.keys("quota:*")
+
+
+# --- the day's audio, charged where the song is queued
+
+
+def new_songs(queue, seconds, limit, count=50, first=0, most=0):
+    def submit(n):
+        try:
+            terms = Admission(
+                account=ACCOUNT, audio_seconds=seconds, audio_most_seconds=most, audio_limit_seconds=limit
+            )
+            return queue.submit(f"00000000-0000-4000-8000-{first + n:012}", {}, admission=terms)
+        except QuotaExceeded as error:
+            return error
+
+    return at_once(submit, count)
+
+
+def used(redis, account=ACCOUNT):
+    return sum(map(int, redis.hvals(f"quota:{account}:audio")))
+
+
+def test_fifty_songs_at_once_are_charged_no_more_than_the_day_holds(queue, redis):
+    found = new_songs(queue, seconds=60, limit=630)
+    refused = [one for one in found if isinstance(one, QuotaExceeded)]
+    assert (len(refused), used(redis), redis.llen("toWorkers")) == (40, 600, 10)
+    assert {one.code for one in refused} == {"audio_quota_exceeded"}
+    assert {one.retry_after_seconds for one in refused} == {30}  # when one of them has ended there may be room again
+    while claim := queue.claim("w"):
+        queue.finish(claim, {"stems": {}, "duration_seconds": 60}, 60)
+    (late,) = new_songs(queue, seconds=60, limit=630, count=1, first=99)
+    assert 80_000 < late.retry_after_seconds <= 86_400
+
+
+def test_one_song_posted_fifty_times_is_charged_once(queue, redis):
+    terms = Admission(account=ACCOUNT, audio_seconds=60, audio_limit_seconds=60)
+    found = at_once(lambda _: queue.submit("00000000-0000-4000-8000-000000000001", {}, admission=terms))
+    assert (sum(one.new for one in found), used(redis)) == (1, 60)
+
+
+def test_a_song_that_is_longer_than_its_file_says_is_charged_when_that_is_known(queue, redis):
+    new_songs(queue, seconds=1, limit=600, count=1)
+    claim = queue.claim("w")
+    counted = quotas(redis, audio_minutes=10)
+    assert counted.audio_room(ACCOUNT, Audio(1, 1)).left == 598
+    queue.finish(claim, {"stems": {}, "duration_seconds": 599.5}, 599.5)
+    assert counted.audio_room(ACCOUNT, Audio(1, 1)).refusal
+    assert used(redis) == 600
+    assert not redis.hgetall(f"quota:{ACCOUNT}:open")
+
+
+def test_a_song_that_is_shorter_gives_the_rest_back(queue, redis):
+    new_songs(queue, seconds=500, limit=600, count=1)
+    queue.finish(queue.claim("w"), {"stems": {}, "duration_seconds": 10.2}, 10.2)
+    assert quotas(redis, audio_minutes=10).audio_room(ACCOUNT, Audio(0, 0)).left == 589
+    assert used(redis) == 11
+
+
+# --- files that lie
+
+
+def test_songs_that_say_less_than_they_may_hold_let_no_more_in_than_the_day_holds(queue, redis):
+    """Forty of a minute that say a second, limit ten minutes: each is separated as soon as it is let in."""
+    let_in = 0
+    for n in range(40):
+        (found,) = new_songs(queue, seconds=1, most=14_400, limit=600, count=1, first=n)
+        if not isinstance(found, QuotaExceeded):
+            queue.finish(queue.claim("w"), {"stems": {}, "duration_seconds": 60}, 60)
+            let_in += 1
+    assert (let_in, used(redis)) == (10, 600)
+
+
+def test_until_it_has_ended_a_song_takes_all_that_it_may_hold_or_what_is_left(queue, redis):
+    found = new_songs(queue, seconds=1, most=250, limit=600)
+    refused = [one for one in found if isinstance(one, QuotaExceeded)]
+    assert (len(found) - len(refused), used(redis)) == (3, 600)  # 250, 250, 100
+    assert {(one.code, one.retry_after_seconds) for one in refused} == {("audio_quota_exceeded", 30)}
+    assert "not done yet" in str(refused[0])
+    queue.finish(queue.claim("w"), {"stems": {}, "duration_seconds": 60}, 60)
+    assert 260 <= used(redis) <= 410
+
+
+def test_a_song_that_is_cancelled_before_it_runs_costs_nothing(queue, redis):
+    new_songs(queue, seconds=60, most=250, limit=600, count=1)
+    queue.cancel(queue.waiting()[0])
+    assert used(redis) == 0
+    assert not redis.keys("quota:*:open")
+
+
+@pytest.mark.parametrize("end", ["cancelled", "failed", "failed twice", "lost"])
+def test_a_run_that_comes_to_nothing_costs_what_could_have_been_separated_meanwhile(queue, redis, end):
+    """Never more than was charged."""
+    redis.hset("toWorkers:pace", "seconds_per_audio_second", "0.5")
+
+    def run(seconds):
+        claim = queue.claim("w")
+        started_ms = int(redis.hget(f"job:{claim.songhash}", "started_ms")) - seconds * 1000
+        redis.hset(f"job:{claim.songhash}", "started_ms", started_ms)
+        return claim
+
+    new_songs(queue, seconds=1, most=250, limit=600, count=1)
+    claim = run(50)
+    if end == "cancelled":
+        queue.cancel(claim.songhash)
+    elif end == "failed":
+        queue.fail(claim, {"code": "x"}, retry=False)
+    elif end == "lost":
+        queue.max_attempts = 1
+        redis.zadd("toWorkers:leases", {claim.songhash: 1})
+        queue.reap()
+    else:
+        assert queue.fail(claim, {"code": "x"}, retry=True) == "queued"
+        queue.fail(run(30), {"code": "x"}, retry=False)
+    assert (160 if end == "failed twice" else 100) <= used(redis) <= 250
+    assert not redis.exists(f"quota:{ACCOUNT}:open")
+    assert not {"account", "ran_ms"} & redis.hgetall(f"job:{claim.songhash}").keys()
+
+    new_songs(queue, seconds=1, most=20, limit=600, count=1, first=1)
+    before = used(redis)
+    queue.cancel(run(50).songhash)
+    assert used(redis) == before  # 20 charged, and 100 computed
+
+
+def test_a_callers_songs_that_have_not_ended_have_a_limit(queue, redis):
+    def submit(n, account=ACCOUNT):
+        terms = Admission(account=account, most_open=3)
+        return queue.submit(f"00000000-0000-4000-8000-{n:012}", {}, admission=terms).new
+
+    assert [submit(n) for n in (1, 2, 3)] == [True] * 3
+    with pytest.raises(QuotaExceeded) as refused:
+        submit(4)
+    assert (refused.value.code, refused.value.retry_after_seconds) == ("too_many_songs", 30)
+    assert submit(3) is False  # known
+    assert submit(5, "key ben")
+    queue.claim("w")
+    with pytest.raises(QuotaExceeded):  # running ones count
+        submit(4)
+    queue.cancel(queue.in_work()[0])
+    assert submit(4)
+    redis.delete(*redis.keys("job:*"))  # by hand: what is gone is counted no longer
+    assert submit(6)
+
+
+def test_a_queue_of_its_greatest_length_takes_no_new_song_and_knows_the_old_ones(queue, redis):
+    terms = Admission(most_waiting=3)
+
+    def submit(n):
+        try:
+            return queue.submit(f"00000000-0000-4000-8000-{n:012}", {}, admission=terms).new
+        except QueueFull:
+            return "full"
+
+    assert Counter(at_once(submit)) == {True: 3, "full": 47}
+    assert redis.llen("toWorkers") == 3
+    assert submit(int(redis.lindex("toWorkers", 0)[-12:])) is False
+
+
+# --- over HTTP
+
+
+def post(client, hertz, **more):
+    return client.post(URL, data=song_bytes(hertz=hertz), content_type="audio/wav", **more)
+
+
+def test_posts_past_the_limit_are_told_when_to_come_again(make_app, held):
+    client = make_app(api_keys=tuple(held.keys), rate_limit_per_minute=2).test_client()
+    answers = [post(client, hertz, headers=held.headers("anna")) for hertz in (100, 200, 300)]
+    assert [one.status_code for one in answers] == [202, 202, 429]
+    assert answers[2].mimetype == "application/problem+json"
+    assert answers[2].json["code"] == "rate_limited"
+    assert 55 <= int(answers[2].headers["Retry-After"]) <= 60
+    assert [one.headers["X-RateLimit-Remaining"] for one in answers] == ["1", "0", "0"]
+    assert {one.headers["X-RateLimit-Limit"] for one in answers} == {"2"}
+    assert {one.headers["RateLimit-Policy"] for one in answers} == {'"posts";q=2;w=60'}
+    assert answers[0].headers["RateLimit"].startswith('"posts";r=1;t=')
+    assert post(client, 300, headers=held.headers("ben")).status_code == 202
+    assert client.get("/apiv1/models", headers=held.headers("anna")).headers["X-RateLimit-Limit"] == "600"
+
+
+@pytest.mark.parametrize("refused", [True, False])
+def test_what_looking_at_a_song_took_is_charged_whether_it_is_one_or_not(make_app, refused):
+    def probe(path):
+        if refused:
+            error = NotAudio("no song")
+            error.cpu_seconds = 1.0
+            raise error
+        return replace(lasting(1)(path), cpu_seconds=1.0)
+
+    client = make_app(rate_limit_per_minute=6, probe=probe).test_client()
+    found = [post(client, hertz).status_code for hertz in (100, 200, 300)]
+    assert found == [422 if refused else 202] * 2 + [429]  # five posts each
+
+
+def test_rotated_keys_share_their_tenants_quota(make_app, held):
+    held.add("anna later", "anna", "use")
+    client = make_app(api_keys=tuple(held.keys), rate_limit_per_minute=1).test_client()
+    assert post(client, 100, headers=held.headers("anna")).status_code == 202
+    assert post(client, 200, headers=held.headers("anna later")).status_code == 429
+
+
+def test_without_keys_an_address_is_limited(make_app):
+    app = make_app(rate_limit_per_minute=1)
+    found = [
+        post(app.test_client(), hertz, environ_base={"REMOTE_ADDR": address}).status_code
+        for hertz, address in enumerate(["192.0.2.1", "192.0.2.1", "192.0.2.2"], 100)
+    ]
+    assert found == [202, 429, 202]
+
+
+def test_an_address_told_by_a_proxy_counts_where_the_proxy_is_trusted(make_app):
+    def statuses(**changed):
+        client = make_app(rate_limit_per_minute=1, **changed).test_client()
+        return [
+            post(client, hertz, headers={"X-Forwarded-For": address}).status_code
+            for hertz, address in enumerate(["192.0.2.1", "192.0.2.2", "198.51.100.7, 192.0.2.2"], 100)
+        ]
+
+    assert statuses() == [202, 429, 429]  # anybody may send that header
+    assert statuses(trusted_proxies=1) == [200, 202, 429]
+
+
+def test_a_day_s_audio_is_charged_once_and_told(make_app, held, player, redis):
+    client = make_app(api_keys=tuple(held.keys), daily_audio_minutes=1, probe=lasting(25)).test_client()
+    headers = held.headers("anna")
+    first, second = post(client, 100, headers=headers), post(client, 200, headers=headers)
+    assert [first.headers["X-RateLimit-Remaining"], second.headers["X-RateLimit-Remaining"]] == ["35", "10"]
+    refused = post(client, 300, headers=headers)
+    assert (refused.status_code, refused.json["code"]) == (429, "audio_quota_exceeded")
+    assert refused.headers["Retry-After"] == "30"
+    assert "not done yet" in refused.json["detail"]
+    assert f'"{AUDIO}";q=60;w=86400' in refused.headers["RateLimit-Policy"]
+    # known already, waiting or done: no charge and no refusal
+    assert post(client, 100, headers=headers).status_code == 200
+    player.work()
+    assert post(client, 100, headers=headers).status_code == 200
+    assert post(client, 300, headers=held.headers("ben")).status_code == 202
+    assert redis.llen("toWorkers") == 2
+
+
+def test_what_is_refused_for_want_of_quota_is_not_stored(make_app, storage):
+    client = make_app(daily_audio_minutes=1, probe=lasting(61)).test_client()
+    assert post(client, 100).status_code == 429
+    assert not list(storage.names("input-tracks"))
+
+
+def test_a_post_that_fails_costs_no_audio(make_app, storage, monkeypatch):
+    client = make_app(daily_audio_minutes=1, probe=lasting(50)).test_client()
+    assert client.post(URL, data=b"", content_type="audio/wav").status_code == 400
+    assert post(client, 100, query_string={"format": "ogg"}).status_code == 422
+    assert post(client, 100).status_code == 202
+
+
+def test_a_full_queue_is_told_and_a_known_song_is_not_refused(make_app, player):
+    client = make_app(max_queue=1).test_client()
+    assert post(client, 100).status_code == 202
+    full = post(client, 200)
+    assert (full.status_code, full.json["code"], full.headers["Retry-After"]) == (503, "queue_full", "30")
+    assert post(client, 100).status_code == 200
+    player.work()
+    assert post(client, 200).status_code == 202
+    assert post(client, 100).status_code == 200
+
+
+def test_fifty_posts_at_once_never_exceed_any_limit(make_app, held, redis):
+    app = make_app(
+        api_keys=tuple(held.keys), rate_limit_per_minute=30, daily_audio_minutes=4, max_queue=9, probe=lasting(24)
+    )
+    found = at_once(lambda n: post(app.test_client(), 100 + n, headers=held.headers("anna")))
+    codes = Counter(one.json.get("code", one.status_code) for one in found)
+    assert codes["rate_limited"] == 20
+    assert codes[202] == 9 == redis.llen("toWorkers")
+    assert used(redis) == 9 * 24
+
+
+@pytest.mark.parametrize(
+    ("codec", "seconds"),
+    [("pcm_s16le", 10), ("pcm_s24be", 7), ("pcm_f64le", 3), ("pcm_alaw", 20), ("mp3", 1600), ("aac", 14_400)],
+)
+def test_the_most_that_a_songs_bytes_can_hold(codec, seconds):
+    about = {"duration_seconds": 0.7, "codec": codec, "bytes": 1_600_000, "sample_rate": 40_000, "channels": 2}
+    assert most_seconds(about, 14_400) == seconds
+    assert most_seconds(about | {"bytes": 10**12}, 14_400) == 14_400
+    assert Audio.of(about, 14_400) == Audio(1, seconds)
+
+
+def test_over_http_a_song_that_may_hold_more_is_charged_more(make_app, redis):
+    def probe(path):
+        return replace(lasting(0.7)(path), codec="aac")
+
+    client = make_app(daily_audio_minutes=10, max_duration_seconds=300, probe=probe).test_client()
+    found = [post(client, hertz) for hertz in (100, 200, 300)]
+    assert [one.status_code for one in found] == [202, 202, 429]
+    assert [one.headers["X-RateLimit-Remaining"] for one in found] == ["300", "0", "0"]
+    assert used(redis, "address 127.0.0.1") == 600
+
+
+def test_over_http_too_many_songs_are_refused_before_they_are_stored(make_app, storage):
+    client = make_app(max_songs_per_caller=1).test_client()
+    assert post(client, 100).status_code == 202
+    refused = post(client, 200)
+    assert (refused.status_code, refused.json["code"], refused.headers["Retry-After"]) == (429, "too_many_songs", "30")
+    assert post(client, 100).status_code == 200
+    assert len(list(storage.names("input-tracks"))) == 1
+
+
+@pytest.mark.parametrize(
+    ("declared", "codec", "seconds"),
+    [(59.2, "mp3", 60), (None, "aac", 100), (97_000, "pcm_s16le", 10), (97_000, "mp3", 100), (0.0, "opus", 100)],
+)
+def test_a_song_that_tells_no_length_or_an_incredible_one_is_charged_by_its_size(declared, codec, seconds):
+    about = {"duration_seconds": declared, "codec": codec, "bytes": 1_600_000, "sample_rate": 40_000, "channels": 2}
+    assert said_seconds(about, 14_400) == seconds
+    assert said_seconds(about | {"bytes": 10**10}, 14_400) <= 14_400
+
+
+@pytest.mark.parametrize(
+    ("address", "account"),
+    [
+        ("192.0.2.1", "address 192.0.2.1"),
+        ("2001:db8::1", "address 2001:db8::/64"),
+        ("2001:db8::ffff:1", "address 2001:db8::/64"),
+        ("::ffff:192.0.2.1", "address 192.0.2.1"),
+        ("", "address unknown"),
+        ("x", "address unknown"),
+    ],
+)
+def test_an_ipv6_caller_is_one_whatever_address_of_its_network_it_takes(address, account):
+    assert address_account(address) == account
+
+
+def test_of_several_limits_the_old_headers_tell_the_last():
+    found = rate_headers([Standing("posts", 2, 1, 60, 60), Standing(AUDIO, 600, 10, 900, 86_400)])
+    assert found["RateLimit"] == '"posts";r=1;t=60, "audio-seconds";r=10;t=900'
+    assert (found["X-RateLimit-Limit"], found["X-RateLimit-Remaining"]) == ("600", "10")
+    assert rate_headers([]) == {}

@@ -77,7 +77,7 @@ def exported(run: Callable[..., Any], name: str) -> Callable[..., Any]:
     import torch
 
     from msaas.separation.engines.engine import TorchEngine
-    from msaas.separation.engines.selection import Way
+    from msaas.separation.engines.selection import EngineChoice
 
     def choose(part: Any, device: Any, _precision: str) -> Any:
         network = part.module
@@ -88,7 +88,7 @@ def exported(run: Callable[..., Any], name: str) -> Callable[..., Any]:
             spectrogram = network._mask(spectrogram, torch.from_numpy(spectrum))
             return torch.from_numpy(wave) + network._ispec(spectrogram, mix.shape[-1])
 
-        return TorchEngine(forward, device), Way(name, "fp32", None)
+        return TorchEngine(forward, device), EngineChoice(name, "fp32", None)
 
     return choose
 
@@ -141,14 +141,14 @@ def alone(forward: Callable[..., Any], batch: int, job: Job) -> dict[str, Any]:
 def step(job: Job, *, channels_last: bool, side_by_side: bool) -> dict[str, Any]:
     import torch
 
-    from msaas.separation.engines.engine import Lanes, TorchEngine, cpu_threads, lanes_of
+    from msaas.separation.engines.engine import ParallelSegments, TorchEngine, cpu_threads, lanes_of
     from msaas.separation.engines.htdemucs import ChannelsLast
     from msaas.separation.weights.loader import load_model
 
     network, device = load_model(job["model"], repo=Path(job["repo"]), places=[]).parts[0].module, torch.device("cpu")
     engine = TorchEngine(ChannelsLast(network, device) if channels_last else network, device)
     if side_by_side:
-        return alone(Lanes(engine, cpu_threads()).forward, lanes_of(cpu_threads()), job)
+        return alone(ParallelSegments(engine, cpu_threads()).forward, lanes_of(cpu_threads()), job)
     return alone(engine.forward, 1, job)
 
 

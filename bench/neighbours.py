@@ -31,7 +31,7 @@ import numpy as np
 from load import Songs, Stack, service
 
 from msaas.auth.keys import new_key
-from msaas.callbacks.outbox import Posting
+from msaas.callbacks.outbox import CallbackRequest
 from msaas.callbacks.targets import Target
 from msaas.errors import QuotaExceeded
 from msaas.local.servers import LOOPBACK
@@ -182,7 +182,7 @@ def _reposts() -> Iterator[str]:
 
 def _repost(callers: Callers, songhash: str, number: int) -> str:
     url = f"http://{LOOPBACK}:9/{number}"
-    posting = Posting.new(Target.parse(url), url, "x" * DATA_BYTES)
+    posting = CallbackRequest.new(Target.parse(url), url, "x" * DATA_BYTES)
     try:
         terms = Admission(account=f"key {GREEDY}")
         callers.stack.queue.submit(songhash, {"tenant": GREEDY}, callback=posting.args, admission=terms)

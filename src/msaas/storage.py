@@ -39,7 +39,7 @@ CHECK_NAME = ".msaas-check"
 
 
 @dataclass(frozen=True)
-class Stored:
+class StoredObject:
     """What storage knows of an object. `etag` comes without quotes."""
 
     name: str
@@ -49,14 +49,14 @@ class Stored:
 
 
 @dataclass(frozen=True)
-class Sent:
+class ExpectedUpload:
     """What a record says of its song; nothing for one that was put by hand."""
 
     size: int | None = None
     sha256: str | None = None  # hex
 
 
-UNKNOWN = Sent()
+UNKNOWN = ExpectedUpload()
 
 
 class Storage:
@@ -113,7 +113,7 @@ class Storage:
     def put_input(self, songhash: str, song: Path) -> None:
         self._put(INPUTS, f"{songhash}.mp3", song, "application/octet-stream")
 
-    def fetch_input(self, songhash: str, target: Path, sent: Sent = UNKNOWN) -> None:
+    def fetch_input(self, songhash: str, target: Path, sent: ExpectedUpload = UNKNOWN) -> None:
         """Writes the song to `target`. Raises NotFound where nothing is stored under the songhash, ObjectDamaged where
         what comes is not what was sent: a store may break off without an error."""
         name = f"{songhash}.mp3"
@@ -131,9 +131,9 @@ class Storage:
             raise ObjectDamaged(f"the object store answers other bytes of {name} than were sent")
         failpoints.hit("after-fetch")
 
-    def _as_stored(self, bucket: str, name: str) -> Sent:
+    def _as_stored(self, bucket: str, name: str) -> ExpectedUpload:
         found = self._stat(bucket, name)
-        return UNKNOWN if found is None else Sent(found.size)
+        return UNKNOWN if found is None else ExpectedUpload(found.size)
 
     def has_input(self, songhash: str) -> bool:
         return self._stat(INPUTS, f"{songhash}.mp3") is not None
@@ -143,7 +143,7 @@ class Storage:
     def put_stem(self, name: str, stem: Path) -> None:
         self._put(OUTPUTS, name, stem, CONTENT_TYPES[name.rpartition(".")[2]])
 
-    def stat_stem(self, name: str) -> Stored | None:
+    def stat_stem(self, name: str) -> StoredObject | None:
         return self._stat(OUTPUTS, name)
 
     def read_stem(self, name: str, offset: int = 0, length: int = 0) -> Iterator[bytes]:
@@ -186,12 +186,12 @@ class Storage:
 
     # --- whole buckets
 
-    def names(self, bucket: str, after: str = "") -> Iterator[Stored]:
+    def names(self, bucket: str, after: str = "") -> Iterator[StoredObject]:
         """In the order of their names, from the one behind `after` on. The store is asked for a thousand at a time."""
         with storage_errors(bucket):
             for item in self.client.list_objects(bucket, recursive=True, start_after=after or None):
                 if item.object_name != CHECK_NAME:
-                    yield Stored(str(item.object_name), item.size or 0, item.etag or "", item.last_modified)
+                    yield StoredObject(str(item.object_name), item.size or 0, item.etag or "", item.last_modified)
 
     def remove_input(self, songhash: str) -> None:
         self._remove_one(INPUTS, f"{songhash}.mp3")
@@ -253,13 +253,13 @@ class Storage:
         with suppress(NotFound), storage_errors(name):
             self.client.remove_object(bucket, name)
 
-    def _stat(self, bucket: str, name: str) -> Stored | None:
+    def _stat(self, bucket: str, name: str) -> StoredObject | None:
         try:
             with storage_errors(name):
                 found = self.client.stat_object(bucket, name)
         except NotFound:
             return None
-        return Stored(name, found.size or 0, (found.etag or "").strip('"'), found.last_modified)
+        return StoredObject(name, found.size or 0, (found.etag or "").strip('"'), found.last_modified)
 
     def _chunks(self, bucket: str, name: str, offset: int = 0, length: int = 0) -> Iterator[bytes]:
         """The connection is given back even if the reader leaves early. What the reader does with a chunk is not in

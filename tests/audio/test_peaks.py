@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from msaas.audio.waveform import POINTS, Outline, Outlines
+from msaas.audio.waveform import POINTS, Waveform, Waveforms
 from tests.sounds import tune
 
 
@@ -29,7 +29,7 @@ def at_once(samples, count):
 @given(st.integers(1, 9000), st.lists(st.integers(1, 3000), max_size=12), st.integers(0, 99))
 def test_blocks_of_any_size_give_the_outline_of_the_whole(total, cuts, seed):
     samples = np.random.default_rng(seed).normal(0, 0.4, (2, total)).astype(np.float32)
-    outline = Outline(total)
+    outline = Waveform(total)
     for block in np.split(samples, np.unique(np.minimum(np.cumsum([0, *cuts]), total)), axis=1):
         outline.add(block)
     found = kinds(outline)
@@ -39,7 +39,7 @@ def test_blocks_of_any_size_give_the_outline_of_the_whole(total, cuts, seed):
 
 
 def test_what_is_not_made_yet_is_flat():
-    outline = Outline(100_000)
+    outline = Waveform(100_000)
     outline.add(tune(1)[:, :50_000])
     peak = kinds(outline)["peak"]
     assert peak[:800].min() > 0 and not peak[900:].any()
@@ -47,12 +47,12 @@ def test_what_is_not_made_yet_is_flat():
 
 def test_a_song_takes_some_tens_of_kilobytes_however_long_it_is():
     stems = [f"stem{n}" for n in range(6)]
-    outlines = Outlines(stems, total_samples=4 * 3600 * 44_100, sample_rate=44_100)
+    outlines = Waveforms(stems, total_samples=4 * 3600 * 44_100, sample_rate=44_100)
     assert len(json.dumps(outlines.to_json())) < 40_000
 
 
 def test_the_song_is_as_far_as_its_slowest_stem():
-    outlines = Outlines(["drums", "bass"], total_samples=1000, sample_rate=44_100)
+    outlines = Waveforms(["drums", "bass"], total_samples=1000, sample_rate=44_100)
     outlines.add("drums", np.zeros((2, 1000), np.float32))
     assert (outlines.done_samples, outlines.complete) == (0, False)
     outlines.add("bass", np.zeros((2, 1000), np.float32))
@@ -61,6 +61,6 @@ def test_the_song_is_as_far_as_its_slowest_stem():
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 7.0])
 def test_samples_that_are_no_sound_break_no_drawing(value):
-    outline = Outline(4)
+    outline = Waveform(4)
     outline.add(np.full((2, 4), value, np.float32))
     assert set(kinds(outline)["peak"]) <= {0, 255}

@@ -10,7 +10,7 @@ import pytest
 from msaas.auth.keys import new_key
 from msaas.auth.scopes import NEEDS
 from msaas.storage import OUTPUTS
-from msaas.telemetry.metrics import Meters
+from msaas.telemetry.metrics import Metrics
 from tests.web.conftest import URL, as_base64, song_bytes
 
 NOBODYS = "00000000-0000-4000-8000-000000000000"
@@ -272,7 +272,7 @@ def test_refusals_are_logged_with_who_what_and_why_and_counted(ask, annas, caplo
         strict=True,
     ):
         assert all(part in line for part in parts), line
-    meters: Meters = app.extensions["msaas-meters"]
+    meters: Metrics = app.extensions["msaas-meters"]
     for code in ("scope_missing", "key_missing", "another_tenants_job"):
         assert meters.registry.get_sample_value("msaas_requests_refused_total", {"code": code}) == 1
 

@@ -13,9 +13,9 @@ from msaas.auth.quotas import (
     AUDIO,
     CALLS,
     POSTS,
-    Audio,
+    AudioLength,
+    LimitState,
     Quotas,
-    Standing,
     address_account,
     most_seconds,
     rate_headers,
@@ -91,7 +91,7 @@ def test_a_song_that_took_long_to_look_at_costs_further_posts(redis):
 def test_without_limits_nothing_is_asked(redis):
     counted = quotas(redis)
     assert counted.take(ACCOUNT, POSTS) is None
-    assert counted.audio_room(ACCOUNT, Audio(99, 99)) is None
+    assert counted.audio_room(ACCOUNT, AudioLength(99, 99)) is None
     counted.charge_computing(ACCOUNT, 99)
     assert not redis.keys("quota:*")
 
@@ -138,9 +138,9 @@ def test_a_song_that_is_longer_than_its_file_says_is_charged_when_that_is_known(
     new_songs(queue, seconds=1, limit=600, count=1)
     claim = queue.claim("w")
     counted = quotas(redis, audio_minutes=10)
-    assert counted.audio_room(ACCOUNT, Audio(1, 1)).left == 598
+    assert counted.audio_room(ACCOUNT, AudioLength(1, 1)).left == 598
     queue.finish(claim, {"stems": {}, "duration_seconds": 599.5}, 599.5)
-    assert counted.audio_room(ACCOUNT, Audio(1, 1)).refusal
+    assert counted.audio_room(ACCOUNT, AudioLength(1, 1)).refusal
     assert used(redis) == 600
     assert not redis.hgetall(f"quota:{ACCOUNT}:open")
 
@@ -148,7 +148,7 @@ def test_a_song_that_is_longer_than_its_file_says_is_charged_when_that_is_known(
 def test_a_song_that_is_shorter_gives_the_rest_back(queue, redis):
     new_songs(queue, seconds=500, limit=600, count=1)
     queue.finish(queue.claim("w"), {"stems": {}, "duration_seconds": 10.2}, 10.2)
-    assert quotas(redis, audio_minutes=10).audio_room(ACCOUNT, Audio(0, 0)).left == 589
+    assert quotas(redis, audio_minutes=10).audio_room(ACCOUNT, AudioLength(0, 0)).left == 589
     assert used(redis) == 11
 
 
@@ -376,7 +376,7 @@ def test_the_most_that_a_songs_bytes_can_hold(codec, seconds):
     about = {"duration_seconds": 0.7, "codec": codec, "bytes": 1_600_000, "sample_rate": 40_000, "channels": 2}
     assert most_seconds(about, 14_400) == seconds
     assert most_seconds(about | {"bytes": 10**12}, 14_400) == 14_400
-    assert Audio.of(about, 14_400) == Audio(1, seconds)
+    assert AudioLength.of(about, 14_400) == AudioLength(1, seconds)
 
 
 def test_over_http_a_song_that_may_hold_more_is_charged_more(make_app, redis):
@@ -425,7 +425,7 @@ def test_an_ipv6_caller_is_one_whatever_address_of_its_network_it_takes(address,
 
 
 def test_of_several_limits_the_old_headers_tell_the_last():
-    found = rate_headers([Standing("posts", 2, 1, 60, 60), Standing(AUDIO, 600, 10, 900, 86_400)])
+    found = rate_headers([LimitState("posts", 2, 1, 60, 60), LimitState(AUDIO, 600, 10, 900, 86_400)])
     assert found["RateLimit"] == '"posts";r=1;t=60, "audio-seconds";r=10;t=900'
     assert (found["X-RateLimit-Limit"], found["X-RateLimit-Remaining"]) == ("600", "10")
     assert rate_headers([]) == {}

@@ -12,14 +12,14 @@ from functools import partial
 import pytest
 
 from msaas.callbacks.addresses import parse_networks
-from msaas.callbacks.outbox import Callback, Outbox, Posting
-from msaas.callbacks.sender import Post, Sender
-from msaas.callbacks.targets import Guard, Target
+from msaas.callbacks.outbox import Callback, CallbackRequest, Outbox
+from msaas.callbacks.sender import HttpPost, Sender
+from msaas.callbacks.targets import Target, TargetPolicy
 from msaas.queue import NO_CALLBACK
 from tests.callbacks.receivers import Receiver
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # the specification's example
-HOME = Guard(allow=parse_networks("127.0.0.0/8, ::1/128"))
+HOME = TargetPolicy(allow=parse_networks("127.0.0.0/8, ::1/128"))
 STEMS = {"vocals": "mp3", "drums": "mp3"}
 ENDED = {"state": "done", "result": json.dumps({"stems": STEMS}), "created_ms": "1000", "started_ms": "3000"}
 DELAYS = (0.0, 0.05, 0.05, 0.05)
@@ -44,7 +44,7 @@ def receiver():
 @pytest.fixture
 def post():
     """One attempt as at home: loopback is open, and a busy machine has time to answer."""
-    return partial(Post, guard=HOME, attempt_seconds=60)
+    return partial(HttpPost, guard=HOME, attempt_seconds=60)
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def submitted(queue) -> Callable[..., str]:
     def submit(*urls, data=None, songhash=""):
         songhash = songhash or str(uuid.uuid4())
         for url in urls or [None]:
-            posting = Posting.new(Target.parse(url), url, data) if url else None
+            posting = CallbackRequest.new(Target.parse(url), url, data) if url else None
             queue.submit(songhash, {"model": "htdemucs"}, callback=posting.args if posting else NO_CALLBACK)
         return songhash
 

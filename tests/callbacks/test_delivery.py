@@ -16,7 +16,7 @@ from msaas.callbacks.admin import replay
 from msaas.callbacks.outbox import Outbox
 from msaas.callbacks.sender import Sender
 from msaas.callbacks.signing import Secret
-from msaas.callbacks.targets import Guard
+from msaas.callbacks.targets import TargetPolicy
 from msaas.errors import QueueUnavailable
 from msaas.local.processes.child import wait_until
 from msaas.local.servers import Valkey, free_port, running
@@ -114,7 +114,7 @@ def test_an_answer_is_obeyed(receiver, redis, outbox, finished, sender, status, 
 
 def test_an_inner_address_is_refused_with_a_reason_and_no_connection(receiver, post, outbox, finished, sender):
     listening = receiver(answers(200))
-    sender(attempt=post(guard=Guard(ports=frozenset({listening.port}))))
+    sender(attempt=post(guard=TargetPolicy(ports=frozenset({listening.port}))))
     one = until(outbox, finished(f"http://localhost:{listening.port}/"), "refused")
     assert "not public (loopback)" in one.last_error
     assert (one.attempts, listening.accepted) == (1, 0)
@@ -122,7 +122,7 @@ def test_an_inner_address_is_refused_with_a_reason_and_no_connection(receiver, p
 
 def test_a_callback_opened_afterwards_is_delivered_by_replay(receiver, post, outbox, finished, sender):
     listening = receiver(answers(200))
-    first = sender(attempt=post(guard=Guard()))
+    first = sender(attempt=post(guard=TargetPolicy()))
     songhash = finished(listening.url)
     one = until(outbox, songhash, "refused")
     first.stop()

@@ -7,7 +7,7 @@ import uuid
 
 import pytest
 
-from msaas.callbacks.outbox import Posting
+from msaas.callbacks.outbox import CallbackRequest
 from msaas.callbacks.schedule import Verdict
 from msaas.callbacks.targets import Target
 from msaas.errors import QuotaExceeded
@@ -29,7 +29,7 @@ def ended(queue):
             queue.submit(songhash, fields)
             assert queue.finish(queue.claim("w"), {"stems": {"vocals": "mp3"}}, 1.0)
         for url in urls:
-            posting = Posting.new(Target.parse(url), url, data)
+            posting = CallbackRequest.new(Target.parse(url), url, data)
             queue.submit(songhash, fields, callback=posting.args, admission=Admission(account=owner))
         return songhash
 
@@ -114,7 +114,7 @@ def test_the_limit_holds_for_jobs_that_go_on_and_not_for_the_same_callback_again
     songhash = str(uuid.uuid4())
 
     def submit(url):
-        callback = Posting.new(Target.parse(url), url, None).args
+        callback = CallbackRequest.new(Target.parse(url), url, None).args
         return queue.submit(songhash, {}, callback=callback, admission=Admission(account=GREEDY)).new
 
     assert submit("https://a.example/")

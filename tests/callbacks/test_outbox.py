@@ -7,7 +7,7 @@ import uuid
 import pytest
 
 from msaas.callbacks.admin import chosen, listed, replay, replay_all, view
-from msaas.callbacks.outbox import DATA_LIMIT_BYTES, Outbox, Posting
+from msaas.callbacks.outbox import DATA_LIMIT_BYTES, CallbackRequest, Outbox
 from msaas.callbacks.schedule import Verdict
 from msaas.callbacks.targets import Target
 from msaas.errors import Conflict, InvalidOption, NotFound
@@ -18,7 +18,7 @@ DELIVERED = Verdict("delivered")
 
 
 def posting(url=URL, data=None):
-    return Posting.new(Target.parse(url), url, data)
+    return CallbackRequest.new(Target.parse(url), url, data)
 
 
 def take(outbox, count=10, **how):

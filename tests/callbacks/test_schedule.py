@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from msaas.callbacks.schedule import DELAYS_SECONDS, LONGEST_WAIT_SECONDS, Outcome, judge
+from msaas.callbacks.schedule import DELAYS_SECONDS, LONGEST_WAIT_SECONDS, AttemptOutcome, judge
 
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
 
@@ -19,29 +19,29 @@ def test_the_schedule_is_the_one_that_is_documented():
 
 
 def test_each_failure_waits_longer_and_the_tenth_ends_it():
-    waits = [judged(Outcome(500), attempt).wait_seconds for attempt in range(1, 10)]
+    waits = [judged(AttemptOutcome(500), attempt).wait_seconds for attempt in range(1, 10)]
     assert waits == list(DELAYS_SECONDS[1:])
-    assert judged(Outcome(500), 10).state == "failed"
-    assert judged(Outcome(500), 99).state == "failed"
+    assert judged(AttemptOutcome(500), 10).state == "failed"
+    assert judged(AttemptOutcome(500), 99).state == "failed"
 
 
 def test_jitter_only_ever_delays():
-    assert judged(Outcome(500), 2, random=0.999).wait_seconds == pytest.approx(300 * 1.2, rel=0.01)
+    assert judged(AttemptOutcome(500), 2, random=0.999).wait_seconds == pytest.approx(300 * 1.2, rel=0.01)
 
 
 @pytest.mark.parametrize("status", [200, 201, 202, 204, 299])
 def test_2xx_is_delivered(status):
-    assert judged(Outcome(status)).state == "delivered"
+    assert judged(AttemptOutcome(status)).state == "delivered"
 
 
 @pytest.mark.parametrize("status", [None, 101, 199, 300, 301, 302, 307, 308, 304, 400, 401, 404, 429, 500, 503, 599])
 def test_nothing_else_is(status):
-    assert judged(Outcome(status)).state == "pending"
+    assert judged(AttemptOutcome(status)).state == "pending"
 
 
 def test_gone_ends_it_at_once_and_so_does_a_refused_address():
-    assert judged(Outcome(410)).state == "failed"
-    assert judged(Outcome(refused=True)).state == "refused"
+    assert judged(AttemptOutcome(410)).state == "failed"
+    assert judged(AttemptOutcome(refused=True)).state == "refused"
 
 
 @pytest.mark.parametrize(
@@ -64,4 +64,4 @@ def test_gone_ends_it_at_once_and_so_does_a_refused_address():
     ],
 )
 def test_retry_after_is_obeyed_within_bounds(header, wait):
-    assert judged(Outcome(429, retry_after=header)).wait_seconds == wait
+    assert judged(AttemptOutcome(429, retry_after=header)).wait_seconds == wait

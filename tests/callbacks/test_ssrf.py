@@ -14,8 +14,8 @@ import pytest
 
 from msaas.callbacks.addresses import NOT_PUBLIC, parse_networks, why_not_public
 from msaas.callbacks.resolve import Unresolved
-from msaas.callbacks.sender import Post
-from msaas.callbacks.targets import Guard
+from msaas.callbacks.sender import HttpPost
+from msaas.callbacks.targets import TargetPolicy
 from msaas.errors import CallbackRefused
 from tests.callbacks.conftest import a_callback
 from tests.callbacks.receivers import Receiver, answers
@@ -176,7 +176,7 @@ def attempt(counting):
     def tried(url: str, found: Sequence[str] = (PUBLIC,), **guard):
         before, bent = counting.accepted, Bent(counting.port)
         how = {"resolve": lambda *_: found, "connect": bent, "attempt_seconds": 60, "context": TLS}
-        outcome = Post(Guard(**guard), **how)(a_callback(url))
+        outcome = HttpPost(TargetPolicy(**guard), **how)(a_callback(url))
         return outcome, bent.meant, counting.accepted - before
 
     return tried
@@ -199,7 +199,7 @@ def test_one_inner_answer_among_public_ones_is_enough(attempt, address, reason):
 @pytest.mark.parametrize(("url", "reason"), URLS)
 def test_a_url_that_leads_inside_is_refused_at_submission_and_at_delivery(attempt, url, reason):
     with pytest.raises(CallbackRefused) as refused:
-        Guard().admit(url)
+        TargetPolicy().admit(url)
     assert reason in str(refused.value)
     outcome, meant, connections = attempt(url)
     assert outcome.refused and reason in outcome.error
@@ -225,7 +225,7 @@ def test_public_addresses_are_dialled_as_they_were_resolved(attempt, found):
     ],
 )
 def test_plain_urls_pass(attempt, url, dialled):
-    Guard().admit(url)
+    TargetPolicy().admit(url)
     outcome, meant, connections = attempt(url)
     assert outcome.delivered, outcome
     assert (meant, connections) == ([dialled], 1)
@@ -253,7 +253,7 @@ def test_a_rebinding_name_is_asked_once_an_attempt_and_dialled_where_it_was_chec
         calls.append(host)
         return next(asked)
 
-    post = Post(Guard(), resolve=rebinding, connect=bent, attempt_seconds=60)
+    post = HttpPost(TargetPolicy(), resolve=rebinding, connect=bent, attempt_seconds=60)
     assert post(a_callback("http://rebind.example/")).delivered
     assert (calls, bent.meant) == (["rebind.example"], [(PUBLIC, 80)])
     assert post(a_callback("http://rebind.example/")).refused  # the second answer is the inner one
@@ -263,7 +263,9 @@ def test_a_rebinding_name_is_asked_once_an_attempt_and_dialled_where_it_was_chec
 @pytest.mark.parametrize("spelling", ["localhost", "LOCALHOST", "localhost.", "127.0.0.1", "[::ffff:127.0.0.1]"])
 def test_the_systems_own_resolver_finds_no_way_in_either(counting, spelling):
     before = counting.accepted
-    outcome = Post(Guard(ports=frozenset({counting.port})))(a_callback(f"http://{spelling}:{counting.port}/"))
+    outcome = HttpPost(TargetPolicy(ports=frozenset({counting.port})))(
+        a_callback(f"http://{spelling}:{counting.port}/")
+    )
     assert outcome.refused, outcome
     assert counting.accepted == before
 
@@ -271,8 +273,8 @@ def test_the_systems_own_resolver_finds_no_way_in_either(counting, spelling):
 def test_a_redirect_to_an_inner_address_is_not_followed(attempt, counting, receiver):
     inner = receiver(answers(200))
     outer = receiver(answers(302, headers=f"Location: {inner.url}\r\n"))
-    home = Guard(allow=parse_networks("127.0.0.0/8"))
-    outcome = Post(home)(a_callback(outer.url))
+    home = TargetPolicy(allow=parse_networks("127.0.0.0/8"))
+    outcome = HttpPost(home)(a_callback(outer.url))
     assert (outcome.status, outcome.delivered) == (302, False)
     assert "redirects are not followed" in outcome.error
     assert (outer.accepted, inner.accepted) == (1, 0)
@@ -282,7 +284,7 @@ def test_proxy_settings_of_the_environment_are_not_read(monkeypatch, receiver):
     proxy, aim = receiver(answers(200)), receiver(answers(200))
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY", "https_proxy"):
         monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.port}")
-    assert Post(Guard(allow=parse_networks("127.0.0.0/8")))(a_callback(aim.url)).delivered
+    assert HttpPost(TargetPolicy(allow=parse_networks("127.0.0.0/8")))(a_callback(aim.url)).delivered
     assert (proxy.accepted, aim.accepted) == (0, 1)
 
 
@@ -305,7 +307,7 @@ def test_an_opened_network_is_open_on_every_port_and_nothing_beside_it(attempt, 
 
 
 def test_with_an_opened_network_a_names_port_is_judged_when_its_address_is_known():
-    home = Guard(allow=parse_networks("127.0.0.0/8"))
+    home = TargetPolicy(allow=parse_networks("127.0.0.0/8"))
     home.admit("http://receiver.home:1234/")
     home.admit("http://127.0.0.1:1234/")
     with pytest.raises(CallbackRefused):
@@ -313,14 +315,14 @@ def test_with_an_opened_network_a_names_port_is_judged_when_its_address_is_known
 
 
 def test_the_listed_ports_replace_the_default_ones():
-    guard = Guard(ports=frozenset({9000}))
+    guard = TargetPolicy(ports=frozenset({9000}))
     guard.admit("https://public.example:9000/")
     with pytest.raises(CallbackRefused, match="9000"):
         guard.admit("https://public.example/")
 
 
 def test_the_first_versions_sample_callback_is_taken_and_refused_at_delivery(attempt):
-    Guard().admit("http://localhost:5000")
+    TargetPolicy().admit("http://localhost:5000")
     assert attempt("http://localhost:5000", ["127.0.0.1"])[0].refused
 
 
@@ -328,8 +330,8 @@ def test_a_name_without_an_address_may_have_one_later(counting):
     def nothing(host, port, timeout):
         raise Unresolved(f"{host} does not resolve")
 
-    Guard().admit("http://no-such-host.invalid/")
-    outcome = Post(Guard(), resolve=nothing)(a_callback("http://no-such-host.invalid/"))
+    TargetPolicy().admit("http://no-such-host.invalid/")
+    outcome = HttpPost(TargetPolicy(), resolve=nothing)(a_callback("http://no-such-host.invalid/"))
     assert not outcome.refused and "does not resolve" in outcome.error
 
 

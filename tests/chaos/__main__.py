@@ -10,7 +10,7 @@ import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
-from msaas.local.processes.child import Warden
+from msaas.local.processes.child import ProcessGuard
 from msaas.local.servers import Keys, Weed, start
 
 from .lab import ROOT, RowResult
@@ -30,19 +30,19 @@ def parse(argv: list[str]) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def run(options: argparse.Namespace, warden: Warden) -> list[RowResult]:
+def run(options: argparse.Namespace, guard: ProcessGuard) -> list[RowResult]:
     with tempfile.TemporaryDirectory(prefix="msaas-chaos-") as place:
-        weed, child = start(lambda: Weed(Path(place) / "s3", Keys.new()), warden)
+        weed, child = start(lambda: Weed(Path(place) / "s3", Keys.new()), guard)
         try:
-            return [_run(number, options, weed, warden) for number in options.rows.split(",")]
+            return [_run(number, options, weed, guard) for number in options.rows.split(",")]
         finally:
             child.stop(weed.grace_seconds)
             weed.clean_up()
 
 
-def _run(number: str, options: argparse.Namespace, weed: Weed, warden: Warden) -> RowResult:
+def _run(number: str, options: argparse.Namespace, weed: Weed, guard: ProcessGuard) -> RowResult:
     scale = Scale(full=options.scale == "full")
-    result = run_row(number, scale, options.seed, folder=options.out, weed=weed, warden=warden)
+    result = run_row(number, scale, options.seed, folder=options.out, weed=weed, guard=guard)
     print(line(result), file=sys.stderr, flush=True)  # noqa: T201
     whole = options.out / f"row-{number}" / "result.json"
     whole.with_suffix(".new").write_text(json.dumps(asdict(result), indent=1))
@@ -54,11 +54,11 @@ def main() -> int:
     options = parse(sys.argv[1:])
     logging.disable(logging.CRITICAL)  # of this process: those under test write their own
     options.out.mkdir(parents=True, exist_ok=True)
-    warden = Warden()
+    guard = ProcessGuard()
     try:
-        results = run(options, warden)
+        results = run(options, guard)
     finally:
-        warden.close()
+        guard.close()
     print(table(results))  # noqa: T201
     return 0 if all(result.passed for result in results) else 1
 

@@ -19,7 +19,7 @@ import psutil
 
 from msaas.errors import QueueUnavailable
 from msaas.jobs import Job
-from msaas.local.processes.child import Child, Warden, wait_until
+from msaas.local.processes.child import Child, ProcessGuard, wait_until
 from msaas.local.servers import Valkey, Weed
 from msaas.queue import Backoff, Queue
 from msaas.settings import Settings
@@ -67,9 +67,7 @@ class Process:
 
     def __init__(self, lab: Lab, module: str, environ: dict[str, str]) -> None:
         self._log = (lab.folder / f"{module.rpartition('.')[2]}.log").open("a")
-        self.child = Child(
-            [sys.executable, "-m", module], warden=lab.warden, env=environ, cwd=ROOT, on_line=self._write
-        )
+        self.child = Child([sys.executable, "-m", module], guard=lab.guard, env=environ, cwd=ROOT, on_line=self._write)
         self.lab = lab
 
     def _write(self, line: str) -> None:
@@ -123,8 +121,8 @@ class Process:
 class Lab:
     """Everything a row needs. `lease_seconds` and the like are the row's to choose before it starts processes."""
 
-    def __init__(self, folder: Path, weed: Weed, warden: Warden, seed: int) -> None:
-        self.folder, self.weed, self.warden = folder, weed, warden
+    def __init__(self, folder: Path, weed: Weed, guard: ProcessGuard, seed: int) -> None:
+        self.folder, self.weed, self.guard = folder, weed, guard
         folder.mkdir(parents=True, exist_ok=True)
         self.seed = seed
         self.random = random.Random(f"{folder.name}-{seed}")
@@ -183,7 +181,7 @@ class Lab:
         return Storage.from_settings(self.settings, timeout_seconds=30)
 
     def start_valkey(self) -> None:
-        self._server = self.valkey.launch(self.warden)
+        self._server = self.valkey.launch(self.guard)
         if not wait_until(self.valkey.ready, 30, pause_seconds=0.02):
             raise Failed("Valkey did not come up: " + " ".join(self._server.tail))
         self.history.note("valkey up")
@@ -308,8 +306,8 @@ class Lab:
 
 
 @contextmanager
-def open_lab(folder: Path, weed: Weed, warden: Warden, seed: int) -> Iterator[Lab]:
-    lab = Lab(folder, weed, warden, seed)
+def open_lab(folder: Path, weed: Weed, guard: ProcessGuard, seed: int) -> Iterator[Lab]:
+    lab = Lab(folder, weed, guard, seed)
     try:
         yield lab
     finally:

@@ -49,5 +49,5 @@ class Lanes:
 
     def close(self) -> None:
         for process in self._lanes.values():
-            process.terminate()  # its warden ends what it started
+            process.terminate()  # its guard ends what it started
             process.wait()

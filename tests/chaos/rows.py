@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from msaas.local.processes.child import Warden
+from msaas.local.processes.child import ProcessGuard
 from msaas.local.servers import Weed
 
 from . import machine, rows_api, rows_crash, rows_damage, rows_jobs, rows_model, rows_redis, rows_storage
@@ -41,12 +41,12 @@ ROWS: dict[str, Row] = {
 }
 
 
-def run_row(number: str, scale: Scale, seed: int, *, folder: Path, weed: Weed, warden: Warden) -> RowResult:
+def run_row(number: str, scale: Scale, seed: int, *, folder: Path, weed: Weed, guard: ProcessGuard) -> RowResult:
     """Runs one row in a lab of its own; what stops it half-way is its failure, not the suite's."""
     began = time.monotonic()
     place = folder / f"row-{number}"
     shutil.rmtree(place, ignore_errors=True)
-    with open_lab(place, weed, warden, seed) as lab:
+    with open_lab(place, weed, guard, seed) as lab:
         result = _run(lab, number, scale)
     result.seconds = time.monotonic() - began
     return result

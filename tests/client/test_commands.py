@@ -299,7 +299,7 @@ def test_local_separation_that_is_stopped_leaves_nothing(
 
     monkeypatch.setenv("MSAAS_MODEL", "htdemucs_mini")
     monkeypatch.setattr(separate_local, "load", lambda _settings: SimpleNamespace(model=SimpleNamespace(sources=STEMS)))
-    monkeypatch.setattr(separate_local.Work, "_separate", stopped)
+    monkeypatch.setattr(separate_local.LocalBatch, "_separate", stopped)
     assert separate("--local", songs[0], "-o", tmp_path / "out" / "deep") == 130
     assert not (tmp_path / "out").exists()
 

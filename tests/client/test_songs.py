@@ -17,8 +17,8 @@ import pytest
 from msaas import interpreter
 from msaas.cli.paths import UnusablePath, output_folder, path_argument
 from msaas.cli.songs.folders import MANIFEST, StemFolders, scratch
-from msaas.cli.songs.inputs import STANDARD_INPUT, Task, song_argument, songs_of, stem_folder
-from msaas.cli.stem_files import Outcome
+from msaas.cli.songs.inputs import STANDARD_INPUT, SongTask, song_argument, songs_of, stem_folder
+from msaas.cli.stem_files import SongResult
 from msaas.client import Client, Job, NotTheService, SongTooLarge, UnsafeName
 from msaas.client.names import folder_name, path_part, printable
 from tests.client.standin import Answer, Api
@@ -83,8 +83,8 @@ def test_answer_that_is_no_jobs_is_said_to_be_none(api: Api, client: Client, vie
 
 
 def test_json_of_a_name_that_is_not_utf8_can_be_read_by_any_parser() -> None:
-    task = Task(Path(LATIN_1), Path("out/caf%E9"))
-    line = Outcome(task, stems={"vocals": Path("out/caf%E9/vocals.mp3")}).to_json()
+    task = SongTask(Path(LATIN_1), Path("out/caf%E9"))
+    line = SongResult(task, stems={"vocals": Path("out/caf%E9/vocals.mp3")}).to_json()
     assert "\\udc" not in line
     assert json.loads(line)["song"] == "caf%E9.mp3"
 
@@ -134,7 +134,7 @@ def test_working_folder_has_a_name(album: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_file_named_itself_is_taken_whatever_it_is_called(album: Path) -> None:
-    assert songs_of([album / "cover.jpg"], Path("out")).tasks == [Task(album / "cover.jpg", Path("out/cover"))]
+    assert songs_of([album / "cover.jpg"], Path("out")).tasks == [SongTask(album / "cover.jpg", Path("out/cover"))]
 
 
 def test_standard_input_and_pipes_have_folders_of_fixed_names() -> None:

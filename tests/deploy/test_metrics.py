@@ -9,14 +9,14 @@ import uuid
 import pytest
 import requests
 
-from msaas.callbacks.outbox import Outbox, Posting
-from msaas.callbacks.schedule import Outcome
+from msaas.callbacks.outbox import CallbackRequest, Outbox
+from msaas.callbacks.schedule import AttemptOutcome
 from msaas.callbacks.sender import Sender
 from msaas.callbacks.targets import Target
 from msaas.errors import QueueUnavailable
 from msaas.queue import Queue
 from msaas.settings import Settings
-from msaas.telemetry.metrics import CountedQueue, Meters
+from msaas.telemetry.metrics import CountedQueue, Metrics
 from msaas.web.app import create_app
 from msaas.worker.health import serve_health
 from tests.deploy.conftest import DEPLOY, named, render
@@ -144,7 +144,7 @@ def test_requests_are_counted_by_route_not_by_song(environ, counted, storage):
 
 
 def test_a_worker_has_its_own_page():
-    meters = Meters()
+    meters = Metrics()
     meters.watch_worker(lambda: True)
     server = serve_health(
         0, alive=lambda: (True, {}), ready=lambda: (True, {}), metrics=meters.render, host="127.0.0.1"
@@ -161,11 +161,11 @@ def test_a_worker_has_its_own_page():
 @pytest.mark.parametrize(
     ("outcomes", "counted_as"),
     [
-        ([Outcome(204)], {"delivered": 1}),
-        ([Outcome(503), Outcome(204)], {"failed": 1, "delivered": 1}),
-        ([Outcome(503), Outcome(503)], {"failed": 1, "given_up": 1}),
-        ([Outcome(410)], {"given_up": 1}),
-        ([Outcome(error="private", refused=True)], {"refused": 1}),
+        ([AttemptOutcome(204)], {"delivered": 1}),
+        ([AttemptOutcome(503), AttemptOutcome(204)], {"failed": 1, "delivered": 1}),
+        ([AttemptOutcome(503), AttemptOutcome(503)], {"failed": 1, "given_up": 1}),
+        ([AttemptOutcome(410)], {"given_up": 1}),
+        ([AttemptOutcome(error="private", refused=True)], {"refused": 1}),
     ],
 )
 def test_each_attempt_at_a_callback_is_counted_by_what_came_of_it(counted, outcomes, counted_as):
@@ -178,13 +178,13 @@ def test_an_attempt_that_outlived_its_lease_is_not_counted(counted):
         def settle(self, *_):
             return False
 
-    called_back(counted, Overtaken(counted.redis), [Outcome(204)])
+    called_back(counted, Overtaken(counted.redis), [AttemptOutcome(204)])
     assert callbacks_counted(counted) == {}
 
 
 def called_back(queue, outbox, outcomes):
     """A job ends, and its callback's attempts come to `outcomes`, each due at once."""
-    posting = Posting.new(Target.parse("http://203.0.113.7/hook"), "http://203.0.113.7/hook", None)
+    posting = CallbackRequest.new(Target.parse("http://203.0.113.7/hook"), "http://203.0.113.7/hook", None)
     songhash = str(uuid.uuid4())
     queue.submit(songhash, {"model": "htdemucs_mini", "upload": UPLOAD}, callback=posting.args)
     queue.cancel(songhash)
@@ -237,6 +237,6 @@ class Away:
 
 
 def test_an_outage_is_no_error_of_the_page():
-    meters = Meters()
+    meters = Metrics()
     meters.watch_queue(Away())
     assert b"msaas_redis_up 0.0" in meters.render()

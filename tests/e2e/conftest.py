@@ -11,7 +11,7 @@ import psutil
 import pytest
 import requests
 
-from msaas.local.processes.child import Child, Warden, wait_until
+from msaas.local.processes.child import Child, ProcessGuard, wait_until
 from tests.conftest import service_environ
 
 READY_SECONDS = 60
@@ -20,17 +20,17 @@ READY_SECONDS = 60
 class Service:
     """The API and one worker; each may be killed and started again."""
 
-    def __init__(self, environ: dict[str, str], warden: Warden) -> None:
+    def __init__(self, environ: dict[str, str], guard: ProcessGuard) -> None:
         self.env = dict(os.environ) | environ
         self.url = f"http://127.0.0.1:{environ['MSAAS_PORT']}"
         self.worker_url = f"http://127.0.0.1:{environ['MSAAS_WORKER_HTTP_PORT']}"
-        self._warden = warden
+        self._guard = guard
         self.parts: dict[str, Child] = {}
 
     def start(self, *names: str) -> None:
         for name in names:
             argv = [sys.executable, "-m", {"api": "msaas.web", "worker": "msaas.worker"}[name]]
-            self.parts[name] = Child(argv, warden=self._warden, env=self.env)
+            self.parts[name] = Child(argv, guard=self._guard, env=self.env)
         for name in names:
             url = {"api": self.url, "worker": self.worker_url}[name]
             assert wait_until(lambda: self.answers(f"{url}/readyz"), READY_SECONDS), self.parts[name].tail  # noqa: B023
@@ -87,13 +87,13 @@ class Service:
 
 @contextmanager
 def running_service(environ: dict[str, str]) -> Iterator[Service]:
-    warden = Warden()
-    service = Service(environ, warden)
+    guard = ProcessGuard()
+    service = Service(environ, guard)
     try:
         yield service
     finally:
         service.stop()
-        warden.close()
+        guard.close()
 
 
 @pytest.fixture

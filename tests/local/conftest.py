@@ -66,7 +66,7 @@ class StackProcess:
 
     @property
     def family(self) -> list[psutil.Process]:
-        """Processes below the stack's own, the warden left out."""
+        """Processes below the stack's own, the guard left out."""
         found = psutil.Process(self.process.pid).children(recursive=True)
         return [process for process in found if "-I" not in process.cmdline()]
 

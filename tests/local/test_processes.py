@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from msaas.local.processes.child import Child, Warden, wait_until
+from msaas.local.processes.child import Child, ProcessGuard, wait_until
 from msaas.local.servers import Keys, StartFailed, Valkey, Weed, free_ports, ports_are_free, start
 from msaas.local.stream import LogStream, framed
 from tests.local.conftest import ended
@@ -22,10 +22,10 @@ SHELL = "/bin/sh"
 
 
 @pytest.fixture
-def warden() -> Iterator[Warden]:
-    warden = Warden()
-    yield warden
-    warden.close()
+def guard() -> Iterator[ProcessGuard]:
+    guard = ProcessGuard()
+    yield guard
+    guard.close()
 
 
 def test_killed_parent_takes_its_servers_with_it(tmp_path: Path) -> None:
@@ -43,8 +43,8 @@ def test_killed_parent_takes_its_servers_with_it(tmp_path: Path) -> None:
     assert wait_until(lambda: all(map(ended, family)), 60)
 
 
-def test_stopping_a_child_leaves_nothing_of_its_group(warden: Warden) -> None:
-    child = Child([SHELL, "-c", "sleep 600 & echo up; wait"], warden=warden)
+def test_stopping_a_child_leaves_nothing_of_its_group(guard: ProcessGuard) -> None:
+    child = Child([SHELL, "-c", "sleep 600 & echo up; wait"], guard=guard)
     assert wait_until(lambda: "up" in child.tail, 60)
     below = psutil.Process(child.pid).children()
     child.stop(grace_seconds=1)
@@ -52,19 +52,19 @@ def test_stopping_a_child_leaves_nothing_of_its_group(warden: Warden) -> None:
     assert wait_until(lambda: all(map(ended, below)), 60)
 
 
-def test_child_that_ignores_sigterm_is_killed_after_its_grace(warden: Warden) -> None:
-    child = Child([SHELL, "-c", "trap '' TERM; echo up; while :; do sleep 0.1; done"], warden=warden)
+def test_child_that_ignores_sigterm_is_killed_after_its_grace(guard: ProcessGuard) -> None:
+    child = Child([SHELL, "-c", "trap '' TERM; echo up; while :; do sleep 0.1; done"], guard=guard)
     assert wait_until(lambda: "up" in child.tail, 60)
     child.stop(grace_seconds=0.3)
     assert child.process.returncode == -9
 
 
-def test_children_are_started_from_the_main_thread_only(warden: Warden) -> None:
+def test_children_are_started_from_the_main_thread_only(guard: ProcessGuard) -> None:
     errors: list[str] = []
 
     def start_one() -> None:
         try:
-            Child([SHELL, "-c", "true"], warden=warden)
+            Child([SHELL, "-c", "true"], guard=guard)
         except RuntimeError as error:
             errors.append(str(error))
 
@@ -74,35 +74,35 @@ def test_children_are_started_from_the_main_thread_only(warden: Warden) -> None:
     assert "main thread" in errors[0]
 
 
-def test_child_keeps_its_number_and_python_s_signals_do_not_reach_it(warden: Warden) -> None:
-    child = Child([SHELL, "-c", "echo $$; grep SigIgn /proc/$$/status; exec sleep 600"], warden=warden)
+def test_child_keeps_its_number_and_python_s_signals_do_not_reach_it(guard: ProcessGuard) -> None:
+    child = Child([SHELL, "-c", "echo $$; grep SigIgn /proc/$$/status; exec sleep 600"], guard=guard)
     assert wait_until(lambda: len(child.tail) == 2, 60)
     assert child.tail[0] == str(child.pid)
     assert int(child.tail[1].split()[1], 16) & (1 << signal.SIGPIPE - 1 | 1 << signal.SIGXFSZ - 1) == 0
     child.kill()
 
 
-def test_program_that_is_missing_is_named(warden: Warden, tmp_path: Path) -> None:
-    child = Child([tmp_path / "missing"], warden=warden)
+def test_program_that_is_missing_is_named(guard: ProcessGuard, tmp_path: Path) -> None:
+    child = Child([tmp_path / "missing"], guard=guard)
     assert wait_until(lambda: not child.alive, 60)
     child.kill()
     assert child.tail[-1] == f"{tmp_path}/missing cannot be started: No such file or directory"
 
 
-def test_valkey_on_a_taken_port_moves_to_another(tmp_path: Path, warden: Warden, valkey: Valkey) -> None:
+def test_valkey_on_a_taken_port_moves_to_another(tmp_path: Path, guard: ProcessGuard, valkey: Valkey) -> None:
     ports = [valkey.port, None]
-    server, child = start(lambda: Valkey(tmp_path, ports.pop(0)), warden)
+    server, child = start(lambda: Valkey(tmp_path, ports.pop(0)), guard)
     child.stop(1)
     assert server.port != valkey.port
 
 
-def test_server_that_never_comes_up_is_shown_with_its_last_lines(tmp_path: Path, warden: Warden) -> None:
+def test_server_that_never_comes_up_is_shown_with_its_last_lines(tmp_path: Path, guard: ProcessGuard) -> None:
     class Broken(Valkey):
         def argv(self) -> list[str]:
             return [*super().argv(), "--no-such-option", "1"]
 
     with pytest.raises(StartFailed, match="no-such-option"):
-        start(lambda: Broken(tmp_path), warden)
+        start(lambda: Broken(tmp_path), guard)
 
 
 def test_wrong_keys_are_refused_by_the_store(s3: Weed) -> None:

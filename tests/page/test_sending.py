@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
-from msaas.audio.waveform import Outlines
+from msaas.audio.waveform import Waveforms
 from tests.page.conftest import STEMS, drop, ink, lane, pick, songhash_of
 from tests.sounds import RATE, flac, tune
 
@@ -65,7 +65,7 @@ def test_lanes_fill_while_the_song_is_being_separated(page):
     """Half a song, as a worker leaves it in mid-run."""
     job = {"songhash": NOBODY, "state": "running", "stage": "separating", "progress": 0.5, "options": None}
     job |= {"model": "htdemucs_mini", "stems": {}, "eta_seconds": 30, "duration_seconds": 180, "error": None}
-    outlines = Outlines(STEMS, total_samples=10_000, sample_rate=RATE)
+    outlines = Waveforms(STEMS, total_samples=10_000, sample_rate=RATE)
     for stem in STEMS:
         outlines.add(stem, tune(5000 / RATE))
     page.route("**/events", lambda route: route.abort())

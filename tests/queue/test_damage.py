@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from msaas.auth.quotas import Audio, Quotas
+from msaas.auth.quotas import AudioLength, Quotas
 from msaas.callbacks.outbox import Outbox
 from msaas.callbacks.schedule import Verdict
 from msaas.errors import Conflict, QueueUnavailable, QuotaExceeded
@@ -42,7 +42,7 @@ NONSENSE = (
 EVERY = int(os.environ.get("DAMAGE_EVERY", "4"))
 ORDERED_HASHES = {"hash-max-listpack-entries": 1000, "hash-max-listpack-value": 1_000_000}
 ACCOUNT = "key anna"
-AUDIO = Audio(60, 90)
+AUDIO = AudioLength(60, 90)
 TERMS = Admission(1000, ACCOUNT, 1000, AUDIO.said_seconds, AUDIO.most_seconds, 100_000)
 COUNTS = (b"quota:", b"callbacks:open:", b"callbacks:bytes")
 BY_CALLER = ("quota:", "callbacks:", "toWorkers:order", "toWorkers:turns")

@@ -10,9 +10,9 @@ from demucs.hdemucs import HDemucs
 from demucs.htdemucs import HTDemucs
 
 from msaas.separation.engines import selection
-from msaas.separation.engines.engine import Lanes, TorchEngine, lanes_of
+from msaas.separation.engines.engine import ParallelSegments, TorchEngine, lanes_of
 from msaas.separation.engines.htdemucs import ChannelsLast, Unsupported, layers
-from msaas.separation.engines.selection import Way, choose_engine
+from msaas.separation.engines.selection import EngineChoice, choose_engine
 from msaas.separation.model import from_demucs
 
 CPU = torch.device("cpu")
@@ -89,7 +89,7 @@ def test_what_is_not_made_again_runs_as_it_is(make, network) -> None:
     with pytest.raises(Unsupported):
         ChannelsLast(part.module, CPU)
     engine, way = choose_engine(part, CPU)
-    assert way == Way("module", "fp32", None)
+    assert way == EngineChoice("module", "fp32", None)
     mix = noise(1, 2, SEGMENT)
     random.seed(0)  # of the random positions
     got = engine.forward(mix)
@@ -132,7 +132,7 @@ class Machine:
         self.error = {"fp32": 0.0, "bf16": 1e-3, "fp16": 1e-3}
         self.seconds = {"fp32": 2.0, "bf16": 1.0, "fp16": 1.0}
 
-    def choose(self, module, wanted="auto", device="cpu") -> Way:
+    def choose(self, module, wanted="auto", device="cpu") -> EngineChoice:
         part = from_demucs("tiny", module).parts[0]
         return choose_engine(part, torch.device(device), wanted, bf16=lambda: self.bf16, clock=lambda: self.now)[1]
 
@@ -189,7 +189,7 @@ def test_half_precision_is_used_where_it_is_near_enough_and_faster_than_float32s
 def test_an_engine_that_strays_is_not_used(device, network, machine, caplog) -> None:
     machine.error = dict.fromkeys(machine.error, 2e-2)
     machine.bf16 = True
-    assert machine.choose(network(), device=device) == Way("module", "fp32", None)
+    assert machine.choose(network(), device=device) == EngineChoice("module", "fp32", None)
     assert caplog.text.count("not used") == 2
 
 
@@ -238,7 +238,7 @@ def torch_threads():
 @pytest.mark.parametrize("threads", [1, 2, 3, 9])
 def test_segments_side_by_side_come_back_in_order(threads, network, torch_threads) -> None:
     engine, batch = TorchEngine(network(), CPU), noise(5, 2, SEGMENT)
-    lanes = Lanes(engine, threads)
+    lanes = ParallelSegments(engine, threads)
     for count in (1, 2, 5):
         got = lanes.forward(batch[:count])
         want = torch.cat([engine.forward(one[None]) for one in batch[:count]])
@@ -254,4 +254,4 @@ def test_an_error_in_a_lane_is_raised() -> None:
         raise RuntimeError("out of memory")
 
     with pytest.raises(RuntimeError, match="out of memory"):
-        Lanes(TorchEngine(fails, CPU), 2).forward(torch.zeros(2, 2, 10))
+        ParallelSegments(TorchEngine(fails, CPU), 2).forward(torch.zeros(2, 2, 10))

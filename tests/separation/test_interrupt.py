@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from msaas.errors import Cancelled
-from msaas.separation.engines.engine import Lanes, TorchEngine
+from msaas.separation.engines.engine import ParallelSegments, TorchEngine
 from msaas.separation.engines.htdemucs import ChannelsLast
 from msaas.separation.interrupt import check, interruptible
 from msaas.separation.writers import PIECE_SAMPLES, StemWriters
@@ -44,7 +44,7 @@ def test_a_networks_own_forward_ends_before_its_next_layer():
 
 def test_each_lane_of_a_batch_ends_before_the_batch_does():
     ran: list[str] = []
-    lanes = Lanes(TorchEngine(network_of(ran), CPU), 2)
+    lanes = ParallelSegments(TorchEngine(network_of(ran), CPU), 2)
     with interruptible(lambda: "first" in ran), pytest.raises(Cancelled):
         lanes.forward(torch.zeros(2, 2, 10))
     assert set(ran) == {"first"}

@@ -15,7 +15,7 @@ from msaas.audio.decode.downmix import matrix
 from msaas.audio.encode.formats import Writer
 from msaas.errors import Cancelled, InvalidOption, NotAudio
 from msaas.separation import memory
-from msaas.separation.engines.selection import Way
+from msaas.separation.engines.selection import EngineChoice
 from msaas.separation.model import from_demucs
 from msaas.separation.pipeline import SeparationRequest, Separator
 from tests.audio.conftest import write_song
@@ -255,7 +255,7 @@ def test_another_engine_takes_the_place_of_the_networks_own(wanted, model, song,
     def quarters(part, device, precision):
         count = len(model.sources)
         engine = SimpleNamespace(forward=lambda batch: batch[:, None].repeat(1, count, 1, 1) / count)
-        return engine, Way("none", precision, None)
+        return engine, EngineChoice("none", precision, None)
 
     separator = Separator(model, kit.CPU, precision=wanted, choose=quarters)
     result = separator.separate_song(song, tmp_path / "out", WAV)

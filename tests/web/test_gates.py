@@ -9,20 +9,20 @@ from contextlib import ExitStack
 import pytest
 
 from msaas.errors import Busy
-from msaas.web.http.concurrency import SharedGate, StreamGate
+from msaas.web.http.concurrency import ConcurrencyLimit, StreamLimit
 
 PATIENCE_SECONDS = 30
 
 
 def shared(**changed):
     plain = {"places": 4, "share": 2, "waiting": 100, "wait_seconds": PATIENCE_SECONDS, "what": "songs"}
-    return SharedGate(**plain | changed)
+    return ConcurrencyLimit(**plain | changed)
 
 
 class Crowd:
     """Requests in threads of their own, each in its place until it is let go."""
 
-    def __init__(self, gate: SharedGate) -> None:
+    def __init__(self, gate: ConcurrencyLimit) -> None:
         self.gate, self.pool = gate, ThreadPoolExecutor(50)
         self.entered: list[str] = []
         self.inside: list[threading.Event] = []  # what ends each, in the order of entering
@@ -125,7 +125,7 @@ def test_who_waits_too_long_is_refused_and_leaves_no_trace():
 
 
 def test_one_caller_alone_may_hold_every_place():
-    gate = StreamGate(4, what="streams")
+    gate = StreamLimit(4, what="streams")
     places = [gate.enter("greedy") for _ in range(4)]
     assert not any(one.revoked.is_set() for one in places)
     with pytest.raises(Busy, match="4 streams at once"):
@@ -133,7 +133,7 @@ def test_one_caller_alone_may_hold_every_place():
 
 
 def test_others_get_their_share_from_the_one_that_holds_the_most_the_oldest_first():
-    gate = StreamGate(4, what="streams")
+    gate = StreamLimit(4, what="streams")
     greedy = [gate.enter("greedy") for _ in range(4)]
     modest = [gate.enter("modest"), gate.enter("modest")]
     assert [one.revoked.is_set() for one in greedy] == [True, True, False, False]
@@ -149,7 +149,7 @@ def test_others_get_their_share_from_the_one_that_holds_the_most_the_oldest_firs
 
 
 def test_a_place_that_was_revoked_is_given_back_once():
-    gate = StreamGate(2, what="streams")
+    gate = StreamLimit(2, what="streams")
     first, _second = gate.enter("greedy"), gate.enter("greedy")
     gate.enter("modest")
     gate.leave(first)

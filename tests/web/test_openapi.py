@@ -26,7 +26,7 @@ from markupsafe import escape
 from openapi_spec_validator import validate
 
 from msaas import errors
-from msaas.audio.waveform import Outlines
+from msaas.audio.waveform import Waveforms
 from msaas.callbacks.payload import payload
 from msaas.errors import PROBLEM_CODES
 from msaas.jobs import Job
@@ -219,7 +219,7 @@ def test_headers_of_a_track_are_those_documented(spec, client, done):
 
 
 def test_waveforms_fit_their_schema(spec, client, storage, done):
-    outlines = Outlines(STEMS, 8000, 44100)
+    outlines = Waveforms(STEMS, 8000, 44100)
     outlines.add("vocals", np.full((2, 4000), 0.5, np.float32))
     storage.put_waveforms(done, json.dumps(outlines.to_json()).encode())
     check(spec, named(spec, "Waveforms"), client.get(f"/apiv1/jobs/{done}/waveforms").json)

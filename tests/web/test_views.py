@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from msaas.jobs import Job, State, iso
-from msaas.queue.position import Line
+from msaas.queue.position import QueueAhead
 from msaas.web.eta import eta_seconds
 from msaas.web.view import job_view
 
@@ -48,34 +48,34 @@ def lasting(seconds, state=State.QUEUED, **fields):
 def test_a_waiting_job_waits_for_those_ahead_by_their_own_lengths():
     waiting = lasting(100)
     assert eta(waiting) == 50
-    assert eta(waiting, line=Line(ahead=[lasting(600), lasting(20)])) == 300 + 10 + 50
-    assert eta(waiting, line=Line(ahead=[job(State.QUEUED)])) == 60 + 50  # of unknown length: the mean
+    assert eta(waiting, line=QueueAhead(ahead=[lasting(600), lasting(20)])) == 300 + 10 + 50
+    assert eta(waiting, line=QueueAhead(ahead=[job(State.QUEUED)])) == 60 + 50  # of unknown length: the mean
 
 
 def test_a_waiting_job_waits_for_what_runs_still_need():
     half = lasting(200, State.RUNNING, progress=0.5, started_at=960.0)  # 40 s of it done, 40 to come
     begun = lasting(100, State.RUNNING, progress=0.0, started_at=990.0)  # 50 s, 10 of them gone
-    assert eta(lasting(100), line=Line(in_work=[half])) == 40 + 50
-    assert eta(lasting(100), line=Line(in_work=[half, begun])) == 40 + 50
-    assert eta(lasting(100), line=Line(in_work=[half, begun], ahead=[lasting(60)])) == 40 + 50
+    assert eta(lasting(100), line=QueueAhead(in_work=[half])) == 40 + 50
+    assert eta(lasting(100), line=QueueAhead(in_work=[half, begun])) == 40 + 50
+    assert eta(lasting(100), line=QueueAhead(in_work=[half, begun], ahead=[lasting(60)])) == 40 + 50
 
 
 def test_a_worker_that_is_free_takes_the_next_song_at_once():
     busy = lasting(960, State.RUNNING, progress=0.0, started_at=1000.0)
-    assert eta(lasting(100), line=Line(in_work=[busy]), workers=1) == 480 + 50
-    assert eta(lasting(100), line=Line(in_work=[busy]), workers=2) == 50
-    assert eta(lasting(100), line=Line(in_work=[busy], ahead=[lasting(200)]), workers=2) == 100 + 50
+    assert eta(lasting(100), line=QueueAhead(in_work=[busy]), workers=1) == 480 + 50
+    assert eta(lasting(100), line=QueueAhead(in_work=[busy]), workers=2) == 50
+    assert eta(lasting(100), line=QueueAhead(in_work=[busy], ahead=[lasting(200)]), workers=2) == 100 + 50
 
 
 def test_beyond_the_look_the_mean_counts():
-    assert eta(lasting(100), line=Line(ahead=[lasting(600)], more_ahead=10)) == 300 + 10 * 60 + 50
-    assert eta(lasting(100), line=Line(ahead=[lasting(600)], more_ahead=10), workers=2) == 10 * 60 / 2 + 50
-    assert eta(lasting(100), line=Line(more_in_work=4, more_ahead=8)) == 30 + 8 * 60 / 4 + 50
+    assert eta(lasting(100), line=QueueAhead(ahead=[lasting(600)], more_ahead=10)) == 300 + 10 * 60 + 50
+    assert eta(lasting(100), line=QueueAhead(ahead=[lasting(600)], more_ahead=10), workers=2) == 10 * 60 / 2 + 50
+    assert eta(lasting(100), line=QueueAhead(more_in_work=4, more_ahead=8)) == 30 + 8 * 60 / 4 + 50
 
 
 def test_behind_a_song_of_eight_minutes_its_own_minutes_are_told():
     eight_minutes = lasting(480, State.RUNNING, progress=0.1, started_at=1000.0 - 24)
-    assert eta(lasting(6), line=Line(in_work=[eight_minutes]), workers=1) == pytest.approx(216 + 8 * 0.5)
+    assert eta(lasting(6), line=QueueAhead(in_work=[eight_minutes]), workers=1) == pytest.approx(216 + 8 * 0.5)
 
 
 def test_a_clip_counts_as_the_segment_that_it_takes():
@@ -104,7 +104,9 @@ def test_a_clock_behind_redis_gives_no_negative_time():
 def test_an_eta_is_never_negative(state, progress, started, ahead, in_work, now, duration):
     one = job(state, progress=progress, started_at=started, upload={"duration_seconds": duration})
     for pace in ({}, PACE, {"seconds_per_job": 60.0}):
-        line = Line(in_work=[replace(one, state=State.RUNNING)], ahead=[one], more_in_work=in_work, more_ahead=ahead)
+        line = QueueAhead(
+            in_work=[replace(one, state=State.RUNNING)], ahead=[one], more_in_work=in_work, more_ahead=ahead
+        )
         found = eta(one, line=line, workers=in_work // 2, now=now, pace=pace)
         assert found is None or found >= 0
 

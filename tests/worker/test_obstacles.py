@@ -12,8 +12,8 @@ from minio import Minio
 from minio.error import S3Error
 
 from msaas.errors import ObjectDamaged, StorageUnavailable
-from msaas.storage import INPUTS, OUTPUTS, Sent, Storage
-from msaas.worker.claim_checks import Obstacles, Trouble
+from msaas.storage import INPUTS, OUTPUTS, ExpectedUpload, Storage
+from msaas.worker.claim_checks import Blocker, ClaimChecks
 
 
 def until(check, seconds=60):
@@ -37,7 +37,7 @@ def test_a_worker_without_room_claims_nothing_says_so_and_looks_again(bench, mon
     monkeypatch.setattr("msaas.worker.supervisor.LOOK_SECONDS", 0.05)
     room = [0]
     monkeypatch.setattr(
-        Obstacles.__init__, "__kwdefaults__", Obstacles.__init__.__kwdefaults__ | {"free": lambda _: room[0]}
+        ClaimChecks.__init__, "__kwdefaults__", ClaimChecks.__init__.__kwdefaults__ | {"free": lambda _: room[0]}
     )
     worker = bench.worker(scratch_free_bytes=1000)
     song = bench.song()
@@ -125,7 +125,9 @@ class Answer:
     release_conn = close
 
 
-@pytest.mark.parametrize("sent", [Sent(8, hashlib.sha256(b"the song").hexdigest()), Sent(8), Sent()])
+@pytest.mark.parametrize(
+    "sent", [ExpectedUpload(8, hashlib.sha256(b"the song").hexdigest()), ExpectedUpload(8), ExpectedUpload()]
+)
 def test_half_a_song_is_not_taken_for_the_song(storage, tmp_path, monkeypatch, sent):
     (tmp_path / "song").write_bytes(b"the song")
     storage.put_input("name", tmp_path / "song")
@@ -141,7 +143,7 @@ def test_other_bytes_of_the_same_length_are_not_taken_for_the_song(storage, tmp_
     (tmp_path / "song").write_bytes(b"the song")
     storage.put_input("name", tmp_path / "song")
     with pytest.raises(ObjectDamaged):
-        storage.fetch_input("name", tmp_path / "x", Sent(8, hashlib.sha256(b"the sunk").hexdigest()))
+        storage.fetch_input("name", tmp_path / "x", ExpectedUpload(8, hashlib.sha256(b"the sunk").hexdigest()))
 
 
 @pytest.mark.parametrize("odd", [b"<ListBucketResult><", b"\xff\xfe", b"<a/>", b"not xml", b""])
@@ -186,11 +188,11 @@ def test_a_store_that_answers_nonsense_is_away_and_nothing_else(odd):
 
 
 def test_trouble_says_since_when():
-    assert str(Trouble("scratch_full", "the disk is full", 0)) == "the disk is full since 1970-01-01 00:00:00 UTC"
+    assert str(Blocker("scratch_full", "the disk is full", 0)) == "the disk is full since 1970-01-01 00:00:00 UTC"
 
 
 def test_a_scratch_folder_that_is_gone_is_an_obstacle(tmp_path: Path, storage):
-    obstacles = Obstacles(storage, tmp_path / "gone", 0)
+    obstacles = ClaimChecks(storage, tmp_path / "gone", 0)
     assert not obstacles.gone()
     (tmp_path / "gone").mkdir()
     assert obstacles.gone()

@@ -9,16 +9,16 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
-from msaas.audio.waveform import Outlines
+from msaas.audio.waveform import Waveforms
 from msaas.errors import StorageUnavailable
 from msaas.maintenance.housekeeping import Housekeeper
-from msaas.worker.waveforms import WaveformCourier, WaveformFile
+from msaas.worker.waveforms import WaveformFile, WaveformUploader
 
 SONGHASH = "6d736161-0000-5000-8000-000000000007"
 
 
 def outlines(done=500):
-    made = Outlines(["drums", "bass"], total_samples=1000, sample_rate=44_100)
+    made = Waveforms(["drums", "bass"], total_samples=1000, sample_rate=44_100)
     for stem in made.stems:
         made.add(stem, np.full((2, done), 0.5, np.float32))
     return made
@@ -56,7 +56,7 @@ def test_a_folder_that_is_gone_fails_nothing(tmp_path):
 
 def test_a_run_that_ends_well_leaves_its_last_waveforms(tmp_path):
     store, path = Store(), tmp_path / "waveforms.json"
-    with WaveformCourier(store, SONGHASH, path):
+    with WaveformUploader(store, SONGHASH, path):
         WaveformFile(path)(outlines(400))
         WaveformFile(path)(outlines(1000))
     assert store.put[-1] == (SONGHASH, 1000)
@@ -66,7 +66,7 @@ def test_the_same_waveforms_are_put_once(tmp_path, monkeypatch):
     monkeypatch.setattr("msaas.worker.waveforms.LOOK_SECONDS", 0.01)
     store, path = Store(), tmp_path / "waveforms.json"
     WaveformFile(path)(outlines())
-    with WaveformCourier(store, SONGHASH, path):
+    with WaveformUploader(store, SONGHASH, path):
         time.sleep(0.2)
     assert len(store.put) == 1
 
@@ -74,7 +74,7 @@ def test_the_same_waveforms_are_put_once(tmp_path, monkeypatch):
 def test_a_run_that_ends_badly_puts_nothing_more(tmp_path):
     store, path = Store(), tmp_path / "waveforms.json"
     WaveformFile(path)(outlines())
-    with pytest.raises(RuntimeError), WaveformCourier(store, SONGHASH, path):
+    with pytest.raises(RuntimeError), WaveformUploader(store, SONGHASH, path):
         raise RuntimeError
     assert store.put == []
 
@@ -82,7 +82,7 @@ def test_a_run_that_ends_badly_puts_nothing_more(tmp_path):
 def test_a_store_that_is_away_fails_no_run(tmp_path):
     path = tmp_path / "waveforms.json"
     WaveformFile(path)(outlines())
-    with WaveformCourier(Store(broken=StorageUnavailable("away")), SONGHASH, path):
+    with WaveformUploader(Store(broken=StorageUnavailable("away")), SONGHASH, path):
         pass
 
 
@@ -90,14 +90,14 @@ def test_a_store_that_does_not_answer_delays_a_run_by_a_moment_at_most(tmp_path)
     path = tmp_path / "waveforms.json"
     WaveformFile(path)(outlines())
     answers = threading.Event()
-    with WaveformCourier(Store(hangs=answers), SONGHASH, path):
+    with WaveformUploader(Store(hangs=answers), SONGHASH, path):
         pass  # leaving it returns although the store has not answered
     answers.set()
 
 
 def test_none_written_means_none_put(tmp_path):
     store = Store()
-    with WaveformCourier(store, SONGHASH, tmp_path / "waveforms.json"):
+    with WaveformUploader(store, SONGHASH, tmp_path / "waveforms.json"):
         pass
     assert store.put == []
 

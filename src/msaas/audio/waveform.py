@@ -14,7 +14,7 @@ VERSION = 1
 FULL = 255
 
 
-class Outline:
+class Waveform:
     """One stem's: the largest sample and the root of the mean square of each of at most `points` equal stretches."""
 
     def __init__(self, total_samples: int, points: int = POINTS) -> None:
@@ -49,12 +49,12 @@ class Outline:
         return {"peak": _bytes(self._peak), "rms": _bytes(rms)}
 
 
-class Outlines:
+class Waveforms:
     """All stems of a song, as far as they are made."""
 
     def __init__(self, stems: Iterable[str], total_samples: int, sample_rate: int) -> None:
         self.total_samples, self.sample_rate = total_samples, sample_rate
-        self.stems = {stem: Outline(total_samples) for stem in stems}
+        self.stems = {stem: Waveform(total_samples) for stem in stems}
 
     def add(self, stem: str, block: NDArray[np.float32]) -> None:
         self.stems[stem].add(block)

@@ -14,14 +14,14 @@ from typing import Any
 from flask import Flask, Response, current_app, g, request
 
 from msaas.auth.keys import ADMIN, USE, Key, find_key, holds_a_key
-from msaas.auth.quotas import CALLS, POSTS, Quotas, Standing, address_account, rate_headers
-from msaas.auth.scopes import Need, need_of
+from msaas.auth.quotas import CALLS, POSTS, LimitState, Quotas, address_account, rate_headers
+from msaas.auth.scopes import Requirement, need_of
 from msaas.auth.tickets import PARAMETER, ticket_holder
 from msaas.errors import BadRequest, KeyRefused, MSaaSError, NotFound, ScopeMissing
 from msaas.jobs import Track, parse_songhash
 from msaas.queue import Queue
 from msaas.settings import Settings
-from msaas.telemetry.metrics import Meters
+from msaas.telemetry.metrics import Metrics
 
 log = logging.getLogger(__name__)
 
@@ -52,8 +52,8 @@ class Caller:
         return self.key is None or self.key.may(ADMIN) or tenant == self.tenant
 
 
-class Gate:
-    def __init__(self, settings: Settings, queue: Queue, meters: Meters) -> None:
+class AccessControl:
+    def __init__(self, settings: Settings, queue: Queue, meters: Metrics) -> None:
         self.keys: Sequence[Key] = settings.api_keys
         self.queue, self.meters = queue, meters
         self.quotas = Quotas(
@@ -86,7 +86,7 @@ class Gate:
 
     # --- who
 
-    def _caller(self, need: Need) -> Caller:
+    def _caller(self, need: Requirement) -> Caller:
         if not self.keys:
             return Caller(None, address_account(request.remote_addr or ""))
         key = self._key(need)
@@ -95,7 +95,7 @@ class Gate:
             raise ScopeMissing(f"this call needs the scope {need.scope}; this key has {_scopes(key)}", need.scope)
         return g.caller  # type: ignore[no-any-return]
 
-    def _key(self, need: Need) -> Key:
+    def _key(self, need: Requirement) -> Key:
         given = request.headers.get("Authorization", "")
         if not given and need.ticket and PARAMETER in request.args:
             return self._holder_of_ticket(request.args[PARAMETER])
@@ -150,19 +150,19 @@ class Gate:
         return response
 
 
-def install(app: Flask, settings: Settings, queue: Queue, meters: Meters) -> None:
-    app.extensions[EXTENSION] = gate = Gate(settings, queue, meters)
+def install(app: Flask, settings: Settings, queue: Queue, meters: Metrics) -> None:
+    app.extensions[EXTENSION] = gate = AccessControl(settings, queue, meters)
     app.before_request(gate.let_in)
     app.after_request(gate.close)
 
 
-def gate_of(app: Flask) -> Gate:
+def gate_of(app: Flask) -> AccessControl:
     found = app.extensions[EXTENSION]
-    assert isinstance(found, Gate)  # noqa: S101 - tells mypy; install put it there
+    assert isinstance(found, AccessControl)  # noqa: S101 - tells mypy; install put it there
     return found
 
 
-def gate() -> Gate:
+def gate() -> AccessControl:
     return gate_of(current_app)
 
 
@@ -173,7 +173,7 @@ def caller() -> Caller:
     return found
 
 
-def note_standing(standing: Standing | None) -> None:
+def note_standing(standing: LimitState | None) -> None:
     """For the answer's headers. Raises QuotaExceeded where it says so."""
     if standing is None:
         return
@@ -199,9 +199,9 @@ def shown_path() -> str:
     return request.path if len(request.path) <= LONGEST_SHOWN else request.path[:LONGEST_SHOWN] + "…"
 
 
-def _effective(need: Need, *, with_keys: bool) -> Need:
+def _effective(need: Requirement, *, with_keys: bool) -> Requirement:
     if need.inside and not (with_keys and any(name in request.headers for name in PROXIED)):
-        return Need()
+        return Requirement()
     return need
 
 

@@ -32,7 +32,7 @@ CALLS_A_POST, FEWEST_CALLS = 60, 600
 
 
 @dataclass(frozen=True)
-class Standing:
+class LimitState:
     """How an account stands with one limit. `policy` names it in the RateLimit headers. `refusal`: it is used up."""
 
     policy: str
@@ -55,7 +55,7 @@ class Quotas:
         names = ("take", "charge", "room")
         self._take, self._charge, self._room = (redis.register_script(_source(name)) for name in names)
 
-    def take(self, account: str, what: str) -> Standing | None:
+    def take(self, account: str, what: str) -> LimitState | None:
         """Counts a call, but for one that is refused. None where there is no limit."""
         if not self.posts_a_minute:
             return None
@@ -64,7 +64,7 @@ class Quotas:
             allowed, left, wait = self._take(keys=[f"quota:{account}:{what}"], args=[limit, MINUTE_SLICES, SLICE_MS])
         message = f"{limit} {what} a minute are the limit here; try again in {wait} s"
         refusal = None if allowed else QuotaExceeded(message, "rate_limited", wait)
-        return Standing(what, limit, left, wait, MINUTE_SECONDS, refusal)
+        return LimitState(what, limit, left, wait, MINUTE_SECONDS, refusal)
 
     def charge_computing(self, account: str, cpu_seconds: float) -> None:
         """What looking at a post's song took, as further posts: past the limit too, so that the next ones wait."""
@@ -73,7 +73,7 @@ class Quotas:
             with redis_errors():
                 self._charge(keys=[f"quota:{account}:{POSTS}"], args=[posts, MINUTE_SLICES, SLICE_MS])
 
-    def audio_room(self, account: str, audio: Audio) -> Standing | None:
+    def audio_room(self, account: str, audio: AudioLength) -> LimitState | None:
         """Is there room for one more song, and for its audio? Charges nothing: submitting does.
 
         None where audio has no limit. Raises QuotaExceeded where too many of the account's songs are open.
@@ -90,17 +90,17 @@ class Quotas:
         asked = (self.audio_limit_seconds, audio.said_seconds, wait)
         refusal = QuotaExceeded.of_audio(*asked, reserved=bool(reserved)) if wait else None
         left_then = left if refusal else max(0, left - max(audio.said_seconds, audio.most_seconds))
-        return Standing(AUDIO, self.audio_limit_seconds, left_then, wait or DAY_SECONDS, DAY_SECONDS, refusal)
+        return LimitState(AUDIO, self.audio_limit_seconds, left_then, wait or DAY_SECONDS, DAY_SECONDS, refusal)
 
-    def admission(self, account: str, audio: Audio | None = None) -> Admission:
+    def admission(self, account: str, audio: AudioLength | None = None) -> Admission:
         """The terms of a new song: submit charges what they say, in the step that queues it."""
-        audio = audio or Audio(0, 0)
+        audio = audio or AudioLength(0, 0)
         seconds = (audio.said_seconds, audio.most_seconds, self.audio_limit_seconds)
         return Admission(self.most_waiting, account, self.most_songs, *seconds)
 
 
 @dataclass(frozen=True)
-class Audio:
+class AudioLength:
     """How long a song is, as far as its file tells: what it says, and the most that its bytes can hold.
 
     Files lie, so the most is charged until the song has ended, or all that is left of the day where that is less. What
@@ -111,7 +111,7 @@ class Audio:
     most_seconds: int
 
     @classmethod
-    def of(cls, about: Mapping[str, Any], longest_seconds: float) -> Audio:
+    def of(cls, about: Mapping[str, Any], longest_seconds: float) -> AudioLength:
         """`about`: the song as its upload was looked at; `longest_seconds`: what decoding lets by."""
         return cls(said_seconds(about, longest_seconds), most_seconds(about, longest_seconds))
 
@@ -160,7 +160,7 @@ def _source(name: str) -> str:
     return "\n".join((folder / f"{part}.lua").read_text("utf-8") for part in ("types", "quota", name))
 
 
-def rate_headers(standings: Sequence[Standing]) -> dict[str, str]:
+def rate_headers(standings: Sequence[LimitState]) -> dict[str, str]:
     """RateLimit and RateLimit-Policy (draft-ietf-httpapi-ratelimit-headers-10), and the older X-RateLimit ones.
 
     Those have room for one limit: the last that was looked at, which is the one that refused, where one did.

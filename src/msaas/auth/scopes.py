@@ -8,7 +8,7 @@ from msaas.auth.keys import ADMIN, READ, USE
 
 
 @dataclass(frozen=True)
-class Need:
+class Requirement:
     """`scope` is empty for what is open to anybody. `inside`: open, but not through a proxy.
 
     `ticket`: a signed link will do instead of a key (msaas.auth.tickets).
@@ -19,22 +19,22 @@ class Need:
     ticket: bool = False
 
 
-OPEN = Need()
-LOCKED = Need(ADMIN)
+OPEN = Requirement()
+LOCKED = Requirement(ADMIN)
 
 NEEDS = {
-    "separate.separate": Need(USE),
-    "jobs.get_job": Need(READ),
-    "jobs.get_stems": Need(READ, ticket=True),
-    "jobs.cancel_job": Need(USE),
-    "ticket_links.get_links": Need(READ),
-    "events.get_events": Need(READ),
-    "waveforms.get_waveforms": Need(READ),
-    "tracks.get_track": Need(READ, ticket=True),
+    "separate.separate": Requirement(USE),
+    "jobs.get_job": Requirement(READ),
+    "jobs.get_stems": Requirement(READ, ticket=True),
+    "jobs.cancel_job": Requirement(USE),
+    "ticket_links.get_links": Requirement(READ),
+    "events.get_events": Requirement(READ),
+    "waveforms.get_waveforms": Requirement(READ),
+    "tracks.get_track": Requirement(READ, ticket=True),
     # What a key has made it may take back, as on the page: the stems are its tenant's own, and the song, posted
     # again, brings them back. Of other tenants it is told what an unknown songhash is told.
-    "tracks.remove_track": Need(USE),
-    "models.get_models": Need(READ),
+    "tracks.remove_track": Requirement(USE),
+    "models.get_models": Requirement(READ),
     # Every tenant's songs are in these lists, and emptying the buckets takes them all.
     "lists.get_queue": LOCKED,
     "lists.get_buckets": LOCKED,
@@ -44,7 +44,7 @@ NEEDS = {
     # but are nobody's business outside: whoever comes through a proxy (an ingress) needs an admin's key.
     "health.alive": OPEN,
     "health.ready": OPEN,
-    "metrics.metrics": Need(ADMIN, inside=True),
+    "metrics.metrics": Requirement(ADMIN, inside=True),
     "health.index": OPEN,
     "reference.openapi_json": OPEN,
     "reference.docs": OPEN,
@@ -53,5 +53,5 @@ NEEDS = {
 }
 
 
-def need_of(endpoint: str) -> Need:
+def need_of(endpoint: str) -> Requirement:
     return NEEDS.get(endpoint, LOCKED)

@@ -30,7 +30,7 @@ SCRIPTS = ("take", "settle", "replay", "adopt")
 
 
 @dataclass(frozen=True)
-class Posting:
+class CallbackRequest:
     """A callback as a request brings it. The id becomes `webhook-id`, the same at each attempt."""
 
     id: str
@@ -39,7 +39,7 @@ class Posting:
     origin: str = ""
 
     @classmethod
-    def new(cls, target: Target, url: str, data: Any) -> Posting:
+    def new(cls, target: Target, url: str, data: Any) -> CallbackRequest:
         """Raises InvalidOption where `data` is too large or too deep to be kept."""
         return cls(f"msg_{secrets.token_hex(16)}", url, _data_json(data), target.origin)
 

@@ -16,7 +16,7 @@ GONE = 410
 
 
 @dataclass(frozen=True)
-class Outcome:
+class AttemptOutcome:
     """What one attempt came to. `status` is None where no answer came; `refused` where none was asked for."""
 
     status: int | None = None
@@ -38,7 +38,7 @@ class Verdict:
 
 
 def judge(
-    outcome: Outcome,
+    outcome: AttemptOutcome,
     attempt: int,
     *,
     random: Callable[[], float],

@@ -23,9 +23,9 @@ from msaas.callbacks.http_post import Connect, connect_to
 from msaas.callbacks.outbox import Callback, Outbox
 from msaas.callbacks.payload import payload
 from msaas.callbacks.resolve import Unresolved, resolve
-from msaas.callbacks.schedule import DELAYS_SECONDS, Outcome, judge
+from msaas.callbacks.schedule import DELAYS_SECONDS, AttemptOutcome, judge
 from msaas.callbacks.signing import Secret, signed_headers
-from msaas.callbacks.targets import Guard, Resolve
+from msaas.callbacks.targets import Resolve, TargetPolicy
 from msaas.errors import CallbackRefused, QueueUnavailable
 from msaas.maintenance.loop import Loop
 from msaas.queue import Backoff
@@ -43,10 +43,10 @@ FIXED_HEADERS = {"Content-Type": "application/json", "User-Agent": "MSaaS"}
 
 
 @dataclass(frozen=True)
-class Post:
+class HttpPost:
     """One attempt: resolve, check, dial, send. Holds what all attempts share."""
 
-    guard: Guard = field(default_factory=Guard)
+    guard: TargetPolicy = field(default_factory=TargetPolicy)
     secrets: Sequence[Secret] = ()
     public_url: str = ""
     attempt_seconds: float = ATTEMPT_SECONDS
@@ -54,20 +54,20 @@ class Post:
     context: ssl.SSLContext = field(default_factory=ssl.create_default_context)
     connect: Connect = connect_to
 
-    def __call__(self, callback: Callback) -> Outcome:
+    def __call__(self, callback: Callback) -> AttemptOutcome:
         """Never raises for what the other side does."""
         try:
             answer = self._sent(callback, time.monotonic() + self.attempt_seconds)
         except CallbackRefused as error:
             notes = " ".join(getattr(error, "__notes__", []))
             log.warning("callback refused id=%s to=%s reason=%r %s", callback.id, callback.origin, str(error), notes)
-            return Outcome(error=str(error), refused=True)
+            return AttemptOutcome(error=str(error), refused=True)
         except http_post.TooSlow:
-            return Outcome(error=f"no whole answer within {self.attempt_seconds:g} seconds")
+            return AttemptOutcome(error=f"no whole answer within {self.attempt_seconds:g} seconds")
         except (OSError, http.client.HTTPException) as error:
-            return Outcome(error=_reason(error))
+            return AttemptOutcome(error=_reason(error))
         error_text = "" if 200 <= answer.status < 300 else f"answered {answer.status}{_remark(answer.status)}"
-        return Outcome(answer.status, error_text, retry_after=answer.retry_after)
+        return AttemptOutcome(answer.status, error_text, retry_after=answer.retry_after)
 
     def _sent(self, callback: Callback, deadline: float) -> http_post.Answer:
         target, addresses = self.guard.addresses(callback.url, self._resolve_by(deadline))
@@ -104,7 +104,7 @@ class Sender:
     def __init__(
         self,
         outbox: Outbox,
-        post: Callable[[Callback], Outcome],
+        post: Callable[[Callback], AttemptOutcome],
         *,
         every_seconds: float = 0.5,
         delays: Sequence[float] = DELAYS_SECONDS,
@@ -129,8 +129,8 @@ class Sender:
     def from_settings(
         cls, settings: Settings, redis: Redis, *, told: Callable[[str], object] = lambda _: None
     ) -> Sender:
-        guard = Guard(settings.callback_allow, settings.callback_ports)
-        post = Post(guard, settings.callback_secrets, settings.public_url)
+        guard = TargetPolicy(settings.callback_allow, settings.callback_ports)
+        post = HttpPost(guard, settings.callback_secrets, settings.public_url)
         return cls(Outbox(redis, lease_seconds=LEASE_SECONDS), post, told=told)
 
     def start(self) -> None:
@@ -179,7 +179,7 @@ class Sender:
                 del self._busy[callback.owner, callback.origin]
             self._loop.wake()  # the next for this receiver need not wait for the clock
 
-    def attempt(self, callback: Callback) -> Outcome:
+    def attempt(self, callback: Callback) -> AttemptOutcome:
         """Sends once and notes what came of it."""
         began = time.monotonic()
         outcome = self.post(callback)
@@ -195,7 +195,7 @@ class Sender:
         )
         return outcome
 
-    def _settle(self, callback: Callback, outcome: Outcome, *, give_up_at: float) -> None:
+    def _settle(self, callback: Callback, outcome: AttemptOutcome, *, give_up_at: float) -> None:
         """Insists while Redis is away, as long as the lease may last: an answer that is not noted is asked again."""
         verdict = judge(outcome, callback.attempts, random=self.random, now=self.now(), delays=self.delays)
         pause = Backoff(self._loop.stopping)

@@ -134,7 +134,7 @@ def _ipv6(text: str) -> str:
 
 
 @dataclass(frozen=True)
-class Guard:
+class TargetPolicy:
     """`allow` opens networks, with every port in them; `ports` is what may be dialled at public addresses."""
 
     allow: tuple[Network, ...] = ()

@@ -16,7 +16,7 @@ from msaas.local.model import SMALL, WANTED, kept_here, models_folder, refuse_mi
 from msaas.settings import Settings
 
 if TYPE_CHECKING:
-    from msaas.separation.weights.loader import Whereabouts
+    from msaas.separation.weights.loader import WeightLocation
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -90,7 +90,7 @@ def _repo(name: str, settings: Settings) -> Path | None:
     return settings.model_repo or (Path(kept) if kept else None)
 
 
-def _state(found: Whereabouts) -> str:
+def _state(found: WeightLocation) -> str:
     if found.where:
         return f"here: {found.where}"
     if found.obtainable:
@@ -104,6 +104,6 @@ def _mend(name: str) -> str:
     return f"; these are known: {typed('models list')}"
 
 
-def _tell_reasons(found: Whereabouts, verbose: bool) -> None:
+def _tell_reasons(found: WeightLocation, verbose: bool) -> None:
     for reason in found.reasons if verbose else ():
         print(f"  {reason}", file=sys.stderr)

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from msaas.cli.progress import Progress
 from msaas.cli.songs.folders import StemFolders, scratch
-from msaas.cli.songs.inputs import STANDARD_INPUT, Task, is_stream, open_song
-from msaas.cli.stem_files import Outcome
+from msaas.cli.songs.inputs import STANDARD_INPUT, SongTask, is_stream, open_song
+from msaas.cli.stem_files import SongResult
 from msaas.client.models import Job, JobWarning
 from msaas.errors import MSaaSError, UploadTooLarge
 from msaas.jobs import Options
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 COPY_BYTES = 1 << 20
 
 
-def outcomes(tasks: Sequence[Task], args: argparse.Namespace) -> Iterator[Outcome]:
+def outcomes(tasks: Sequence[SongTask], args: argparse.Namespace) -> Iterator[SongResult]:
     """Raises InvalidOption, SettingsError, ModelUnavailable, DeviceUnavailable, SandboxError before the first song."""
     environ = dict(os.environ) | _chosen(args)
     Settings.from_env(environ)
@@ -43,7 +43,7 @@ def outcomes(tasks: Sequence[Task], args: argparse.Namespace) -> Iterator[Outcom
     check_sandbox(settings)
     separator = load(settings)
     options.outputs(separator.model.sources)
-    work = Work(separator, options, settings, args.out)
+    work = LocalBatch(separator, options, settings, args.out)
     for task in tasks:
         yield work.separate(task)
 
@@ -74,14 +74,14 @@ def check_sandbox(settings: Settings) -> None:
     self_check.check_decoder(settings.scratch_dir, Limits())
 
 
-class Work:
+class LocalBatch:
     """One song after the other; the stems of each are put in their folder once all are whole."""
 
     def __init__(self, separator: Separator, options: Options, settings: Settings, out: Path) -> None:
         self._separator, self._options, self._settings = separator, options, settings
         self._out, self._folders = out, StemFolders()
 
-    def separate(self, task: Task) -> Outcome:
+    def separate(self, task: SongTask) -> SongResult:
         try:
             with scratch(self._out) as part:
                 song = _on_disk(task.song, part, self._settings.max_upload_bytes)
@@ -89,10 +89,10 @@ class Work:
                     result = self._separate(song, part / "stems", progress)
                 stems = self._folders.put(result.stems, task.folder, song=task.song.name, sha256=_sha256(song))
         except (MSaaSError, OSError, RuntimeError) as error:  # torch tells of a full memory by a RuntimeError
-            return Outcome.failed(task, error)
+            return SongResult.failed(task, error)
         took = {"duration_seconds": result.duration_seconds, "timings": rounded(result.timings)}
         warnings = [JobWarning(one.code, one.detail) for one in result.warnings]
-        return Outcome(task, model=self._options.model, stems=stems, warnings=warnings, **took)  # type: ignore[arg-type]
+        return SongResult(task, model=self._options.model, stems=stems, warnings=warnings, **took)  # type: ignore[arg-type]
 
     def _separate(self, song: Path, out: Path, progress: Progress) -> SeparationResult:
         from msaas.audio.limits import Limits

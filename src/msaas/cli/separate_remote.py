@@ -13,8 +13,8 @@ from typing import Any
 from msaas.cli.progress import Progress
 from msaas.cli.service import client_of
 from msaas.cli.songs.folders import StemFolders, scratch
-from msaas.cli.songs.inputs import Task, open_song
-from msaas.cli.stem_files import Outcome
+from msaas.cli.songs.inputs import SongTask, open_song
+from msaas.cli.stem_files import SongResult
 from msaas.client import Client, Job, Unreachable
 from msaas.errors import MSaaSError
 
@@ -28,16 +28,16 @@ class Stopped(Exception):
     """Ctrl-C, as the thread that sends hears of it."""
 
 
-def outcomes(tasks: Sequence[Task], args: argparse.Namespace) -> Iterator[Outcome]:
+def outcomes(tasks: Sequence[SongTask], args: argparse.Namespace) -> Iterator[SongResult]:
     """Raises MSaaSError where the service is not there to begin with."""
     with client_of(args, retries=FIRST_RETRIES) as client:
         client.models()  # a call that any key may make
     options = {name: getattr(args, name) for name in ("model", "stems", "two_stems", "format", "bitrate")}
-    with Batch(args, options) as batch:
+    with RemoteBatch(args, options) as batch:
         yield from batch.separate(tasks)
 
 
-class Batch:
+class RemoteBatch:
     """One thread sends, this one waits and downloads; each with a client of its own."""
 
     def __init__(self, args: argparse.Namespace, options: dict[str, Any]) -> None:
@@ -47,7 +47,7 @@ class Batch:
         self._client = client_of(args, retries=RETRIES, sleep=self._sleep)
         self._gone: Unreachable | None = None
 
-    def __enter__(self) -> Batch:
+    def __enter__(self) -> RemoteBatch:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_error: object) -> None:
@@ -56,13 +56,13 @@ class Batch:
         if kind is KeyboardInterrupt:
             sys.stderr.write("stopped; songs that were sent stay in the queue: the same command goes on with them\n")
 
-    def separate(self, tasks: Sequence[Task]) -> Iterator[Outcome]:
-        sendings = [Sending(task.song, self._check) for task in tasks]
+    def separate(self, tasks: Sequence[SongTask]) -> Iterator[SongResult]:
+        sendings = [Submission(task.song, self._check) for task in tasks]
         threading.Thread(target=self._send, args=(sendings,), name="sender", daemon=True).start()
         for task, sending in zip(tasks, sendings, strict=True):
             yield self._see_through(task, sending)
 
-    def _send(self, sendings: Sequence[Sending]) -> None:
+    def _send(self, sendings: Sequence[Submission]) -> None:
         for sending in sendings:
             try:
                 if self._gone:
@@ -72,20 +72,20 @@ class Batch:
             except BaseException as error:  # carried over to the thread that waits
                 sending.job.set_exception(error)
 
-    def _see_through(self, task: Task, sending: Sending) -> Outcome:
+    def _see_through(self, task: SongTask, sending: Submission) -> SongResult:
         songhash = None
         try:
             with Progress(task.song.name) as progress:
                 songhash = sending.wait(progress).songhash
                 job = self._client.wait(songhash, on_progress=progress.show)
-            return Outcome.done(task, job, self._download(task, job, sending.sha256))
+            return SongResult.done(task, job, self._download(task, job, sending.sha256))
         except Unreachable as error:
             self._gone = error  # the songs after this one need not find out anew
-            return Outcome.failed(task, error, songhash)
+            return SongResult.failed(task, error, songhash)
         except (MSaaSError, OSError, ValueError) as error:
-            return Outcome.failed(task, error, songhash)
+            return SongResult.failed(task, error, songhash)
 
-    def _download(self, task: Task, job: Job, sha256: str) -> dict[str, Path]:
+    def _download(self, task: SongTask, job: Job, sha256: str) -> dict[str, Path]:
         """All stems or none: a connection that breaks between two leaves an earlier run's as they are."""
         with scratch(self._out) as part:
             stems = self._client.download(job, part)
@@ -100,7 +100,7 @@ class Batch:
             raise Stopped
 
 
-class Sending:
+class Submission:
     """A song on its way to the service. `show` is called by the thread that sends, `wait` by the one that waits."""
 
     def __init__(self, song: Path, check: Callable[[], None]) -> None:

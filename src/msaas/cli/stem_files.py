@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from msaas.cli.songs.inputs import Task
+from msaas.cli.songs.inputs import SongTask
 from msaas.client.models import Job, JobWarning
 from msaas.client.names import printable
 from msaas.errors import MSaaSError
@@ -18,11 +18,11 @@ WRONGLY = frozenset({"invalid_option", "file"})
 
 
 @dataclass(frozen=True)
-class Outcome:
+class SongResult:
     """`stems` is empty where it failed; `code` and `detail` are then the reason. `timings` are seconds by what took
     them, as the job has them."""
 
-    task: Task
+    task: SongTask
     songhash: str | None = None
     model: str | None = None
     stems: Mapping[str, Path] = field(default_factory=dict)
@@ -34,12 +34,12 @@ class Outcome:
     timings: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
-    def done(cls, task: Task, job: Job, stems: Mapping[str, Path]) -> Outcome:
+    def done(cls, task: SongTask, job: Job, stems: Mapping[str, Path]) -> SongResult:
         took = {"duration_seconds": job.duration_seconds, "timings": job.timings}
         return cls(task, job.songhash or None, job.model, stems, job.warnings, job.message, **took)  # type: ignore[arg-type]
 
     @classmethod
-    def failed(cls, task: Task, error: Exception, songhash: str | None = None) -> Outcome:
+    def failed(cls, task: SongTask, error: Exception, songhash: str | None = None) -> SongResult:
         if isinstance(error, OSError):
             return cls(task, songhash, code="file", detail=_of_file(task, error))
         code = error.code if isinstance(error, MSaaSError) else type(error).__name__
@@ -67,14 +67,14 @@ class Outcome:
         return json.dumps(found)
 
 
-def _of_file(task: Task, error: OSError) -> str:
+def _of_file(task: SongTask, error: OSError) -> str:
     """Names the file where it is another than the song."""
     reason = error.strerror or str(error)
     other = error.filename is not None and str(error.filename) != str(task.song)
     return f"{printable(str(error.filename))}: {reason}" if other else reason
 
 
-def report(outcomes: Iterable[Outcome], *, as_json: bool) -> int:
+def report(outcomes: Iterable[SongResult], *, as_json: bool) -> int:
     """Tells of each as it comes; the exit status: 0 all are done, 2 all that failed were asked wrongly, else 1."""
     failed, count = [], 0
     for outcome in outcomes:
@@ -89,7 +89,7 @@ def report(outcomes: Iterable[Outcome], *, as_json: bool) -> int:
     return ASKED_WRONGLY if all(outcome.code in WRONGLY for outcome in failed) else FAILED
 
 
-def _tell(outcome: Outcome, as_json: bool) -> None:
+def _tell(outcome: SongResult, as_json: bool) -> None:
     if as_json:
         print(outcome.to_json(), flush=True)
     elif outcome.code:
@@ -98,7 +98,7 @@ def _tell(outcome: Outcome, as_json: bool) -> None:
         print("\n".join(map(printable, _told(outcome))), flush=True)
 
 
-def _told(outcome: Outcome) -> Iterator[str]:
+def _told(outcome: SongResult) -> Iterator[str]:
     made = f" by {outcome.model}" if outcome.model else ""
     stems = ", ".join(path.name for path in outcome.stems.values())
     yield f"{outcome.task.song}: {outcome.folder}/ has {stems}, made{made}"
@@ -108,11 +108,11 @@ def _told(outcome: Outcome) -> Iterator[str]:
         yield f"  {text}"
 
 
-def _conclude(failed: Sequence[Outcome], count: int) -> None:
+def _conclude(failed: Sequence[SongResult], count: int) -> None:
     print(f"{count - len(failed)} of {count} songs are done; these are not:", file=sys.stderr)
     for outcome in failed:
         print(f"  {_reason(outcome)}", file=sys.stderr)
 
 
-def _reason(outcome: Outcome) -> str:
+def _reason(outcome: SongResult) -> str:
     return printable(f"{outcome.task.song}: {outcome.detail} ({outcome.code})")

@@ -51,7 +51,7 @@ class SongFailed(MSaaSError):
 
 
 @dataclass(frozen=True)
-class Stage:
+class DemoStack:
     """Where the demo plays: a stack that is ready, and what keeps it so until `done()`."""
 
     url: str
@@ -94,7 +94,7 @@ def demo(plan: Plan, song: str | None, stems: Path = STEMS, say: Say = print) ->
 
 
 @contextmanager
-def _stage(plan: Plan, stopping: Callable[[], bool], say: Say) -> Iterator[Stage]:
+def _stage(plan: Plan, stopping: Callable[[], bool], say: Say) -> Iterator[DemoStack]:
     folder = Folder(plan.folder.resolve())
     if folder.live() is not None:
         yield _live_stage(folder, stopping, say)
@@ -110,10 +110,10 @@ def _stage(plan: Plan, stopping: Callable[[], bool], say: Say) -> Iterator[Stage
         local_stack(replace(plan, any_port=True), out, sys.stderr, stopping) as running,
     ):
         say(f"ready in {time.monotonic() - began:.1f} s: {running.url}, model {running.model.name}")
-        yield Stage(running.url, running.model.warning, running.stack.supervise)
+        yield DemoStack(running.url, running.model.warning, running.stack.supervise)
 
 
-def _live_stage(folder: Folder, stopping: Callable[[], bool], say: Say) -> Stage:
+def _live_stage(folder: Folder, stopping: Callable[[], bool], say: Say) -> DemoStack:
     def answers() -> bool:
         found = folder.live()
         return found is None or bool(found.url)
@@ -127,18 +127,18 @@ def _live_stage(folder: Folder, stopping: Callable[[], bool], say: Say) -> Stage
     return _stage_of(live, stopping)
 
 
-def _stage_of(live: LiveStack, stopping: Callable[[], bool]) -> Stage:
+def _stage_of(live: LiveStack, stopping: Callable[[], bool]) -> DemoStack:
     def supervise(until: Callable[[], bool]) -> None:
         while not until() and not stopping():
             time.sleep(POLL_SECONDS)
 
-    return Stage(live.url, live.warning, supervise)
+    return DemoStack(live.url, live.warning, supervise)
 
 
 class _Work:
     """The song's way through the API, in a thread of its own: the main thread looks after the stack."""
 
-    def __init__(self, stage: Stage, song: Path, stems: Path, stopping: Callable[[], bool], say: Say) -> None:
+    def __init__(self, stage: DemoStack, song: Path, stems: Path, stopping: Callable[[], bool], say: Say) -> None:
         self.stage, self.song, self.stems, self.say = stage, song, stems, say
         self._stopping = stopping
         self._client = Client(stage.url, sleep=self._sleep)

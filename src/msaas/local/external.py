@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from msaas.errors import Unavailable
-from msaas.local.plan import Assembly
+from msaas.local.plan import StackParts
 from msaas.local.processes.stack import wait_for
 from msaas.local.servers import OnLine, StartFailed
 from msaas.queue import Queue
@@ -15,7 +15,7 @@ from msaas.storage import Storage
 TIMEOUT_SECONDS = 3.0
 
 
-def await_external(assembly: Assembly, say: OnLine, stopping: Callable[[], bool]) -> None:
+def await_external(assembly: StackParts, say: OnLine, stopping: Callable[[], bool]) -> None:
     """Raises StartFailed where one does not answer in time, Interrupted where `stopping()` came first."""
     settings, ours = Settings.from_env(assembly.environ), {server.name for server in assembly.servers}
     limit_seconds = assembly.external_limit_seconds

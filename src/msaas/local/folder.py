@@ -14,7 +14,7 @@ from msaas.errors import MSaaSError
 from msaas.local.processes.child import wait_until
 from msaas.local.servers import free_ports, ports_are_free, write_private
 
-# A stack that was killed leaves the lock to its warden until its children are gone.
+# A stack that was killed leaves the lock to its guard until its children are gone.
 WARDEN_SECONDS = 8.0
 GLANCE_SECONDS = 1.0  # `live()` takes the lock for a moment to see whether it is free
 

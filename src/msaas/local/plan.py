@@ -102,7 +102,7 @@ def _refuse_port(setting: str, port: int, host: str) -> None:
 
 
 @dataclass(frozen=True)
-class Assembly:
+class StackParts:
     """The parts, in the order they start, and what the API and the worker are told."""
 
     servers: Sequence[Server]
@@ -111,7 +111,7 @@ class Assembly:
     external_limit_seconds: float
 
 
-def assemble(plan: Plan, folder: Folder, ports: Ports, scratch: Path, model: ModelChoice) -> Assembly:
+def assemble(plan: Plan, folder: Folder, ports: Ports, scratch: Path, model: ModelChoice) -> StackParts:
     environ = interpreter.environment(plan.environ)
     if scratch == folder.path / "scratch":  # one that was asked for may hold what is not ours
         _empty(scratch)
@@ -129,7 +129,7 @@ def assemble(plan: Plan, folder: Folder, ports: Ports, scratch: Path, model: Mod
         "MSAAS_GRACE_SECONDS": environ.get("MSAAS_GRACE_SECONDS", str(WORKER_GRACE_SECONDS)),
         "PYTHONUNBUFFERED": "1",  # log lines come as they are written
     }
-    return Assembly(servers, _services(plan, environ), environ, plan.external_limit_seconds)
+    return StackParts(servers, _services(plan, environ), environ, plan.external_limit_seconds)
 
 
 def _valkey(folder: Folder, environ: dict[str, str]) -> Valkey:

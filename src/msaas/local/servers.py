@@ -22,7 +22,7 @@ from typing import Protocol, TypeVar
 from redis.exceptions import RedisError
 
 from msaas.errors import MSaaSError
-from msaas.local.processes.child import Child, Warden, wait_until
+from msaas.local.processes.child import Child, ProcessGuard, wait_until
 from msaas.local.processes.readiness import ask
 from msaas.queue import connect
 from msaas.settings import Settings
@@ -132,7 +132,7 @@ class Server(Protocol):
     grace_seconds: float  # from SIGTERM to SIGKILL
     limit_seconds: float  # from its start until it is ready
 
-    def launch(self, warden: Warden, on_line: OnLine | None = None) -> Child: ...
+    def launch(self, guard: ProcessGuard, on_line: OnLine | None = None) -> Child: ...
 
     def ready(self) -> bool: ...
 
@@ -171,10 +171,10 @@ class Valkey:
         }
         return [str(valkey_binary()), *(word for key, value in options.items() for word in (f"--{key}", value))]
 
-    def launch(self, warden: Warden, on_line: OnLine | None = None) -> Child:
+    def launch(self, guard: ProcessGuard, on_line: OnLine | None = None) -> Child:
         self.folder.mkdir(parents=True, exist_ok=True)
         environment = _bare_environment(self.folder)
-        self._child = Child(self.argv(), warden=warden, cwd=self.folder, on_line=on_line, env=environment)
+        self._child = Child(self.argv(), guard=guard, cwd=self.folder, on_line=on_line, env=environment)
         return self._child
 
     def ready(self) -> bool:
@@ -242,7 +242,7 @@ class Weed:
             *(f"-{key}={value}" for key, value in options.items()),
         ]
 
-    def launch(self, warden: Warden, on_line: OnLine | None = None) -> Child:
+    def launch(self, guard: ProcessGuard, on_line: OnLine | None = None) -> Child:
         for name in ("data", "meta"):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
         for raft in (self.folder / "meta").glob("m[0-9]*"):  # m<port>; beside them lies the filer's index: kept
@@ -252,7 +252,7 @@ class Weed:
             "GOMEMLIMIT": WEED_MEMORY_LIMIT,
             "WEED_MASTER_VOLUME_GROWTH_COPY_1": "1",  # one file a bucket at first, not seven
         }
-        return Child(self.argv(), warden=warden, cwd=self.folder, on_line=on_line, env=environment)
+        return Child(self.argv(), guard=guard, cwd=self.folder, on_line=on_line, env=environment)
 
     def _identities(self) -> object:
         credentials = [{"accessKey": self.keys.access, "secretKey": self.keys.secret}]
@@ -295,11 +295,11 @@ def _bare_environment(home: Path) -> dict[str, str]:
     return {"PATH": os.defpath, "HOME": str(home), "LC_ALL": "C"}
 
 
-def start(make: Callable[[], S], warden: Warden) -> tuple[S, Child]:
+def start(make: Callable[[], S], guard: ProcessGuard) -> tuple[S, Child]:
     """A server that is ready. Another try on other ports where someone took one between our look and its own."""
     for attempt in range(START_ATTEMPTS):
         server = make()
-        child = server.launch(warden)
+        child = server.launch(guard)
         if wait_until(lambda: server.ready() or not child.alive, server.limit_seconds) and child.alive:  # noqa: B023
             return server, child
         child.kill()
@@ -312,13 +312,13 @@ def start(make: Callable[[], S], warden: Warden) -> tuple[S, Child]:
 @contextmanager
 def running(make: Callable[[], S]) -> Iterator[S]:
     """One server, stopped at the end of the block: what tests use."""
-    warden = Warden()
+    guard = ProcessGuard()
     try:
-        server, child = start(make, warden)
+        server, child = start(make, guard)
         try:
             yield server
         finally:
             child.stop(server.grace_seconds)
             server.clean_up()
     finally:
-        warden.close()
+        guard.close()

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from msaas import interpreter
 from msaas.errors import DeviceUnavailable, ModelUnavailable
-from msaas.local.processes.child import Child, Warden
+from msaas.local.processes.child import Child, ProcessGuard
 from msaas.local.processes.readiness import ask
 from msaas.local.servers import LOOPBACK, OnLine, StartFailed
 
@@ -39,8 +39,8 @@ class Service:
         self.name, self.argv, self.environ, self.port = name, argv, environ, port
         self.host, self.grace_seconds, self.limit_seconds = reachable(host), grace_seconds, limit_seconds
 
-    def launch(self, warden: Warden, on_line: OnLine | None = None) -> Child:
-        return Child(self.argv, warden=warden, env=self.environ, on_line=on_line)
+    def launch(self, guard: ProcessGuard, on_line: OnLine | None = None) -> Child:
+        return Child(self.argv, guard=guard, env=self.environ, on_line=on_line)
 
     def ready(self) -> bool:
         """Raises StartFailed where the part says that it cannot become ready."""

@@ -14,9 +14,9 @@ from msaas.command import typed
 from msaas.local.external import await_external
 from msaas.local.folder import Folder, LiveStack
 from msaas.local.model import ModelChoice
-from msaas.local.plan import STOP_ORDER, Assembly, Plan, assemble, worth_showing
-from msaas.local.processes.child import Interrupted, Warden
-from msaas.local.processes.stack import Part, Stack, StopSignals
+from msaas.local.plan import STOP_ORDER, Plan, StackParts, assemble, worth_showing
+from msaas.local.processes.child import Interrupted, ProcessGuard
+from msaas.local.processes.stack import Component, Stack, StopSignals
 from msaas.local.servers import OnLine
 from msaas.local.services import reachable
 from msaas.local.stream import LogStream, framed
@@ -60,21 +60,21 @@ def local_stack(plan: Plan, out: TextIO, err: TextIO, stopping: Callable[[], boo
 
 
 @contextmanager
-def _started(assembly: Assembly, folder: Folder, stream: LogStream, stopping: Callable[[], bool]) -> Iterator[Stack]:
+def _started(assembly: StackParts, folder: Folder, stream: LogStream, stopping: Callable[[], bool]) -> Iterator[Stack]:
     say = stream.part("msaas")
-    warden = Warden(keep_open=[folder.lock_fd])
+    guard = ProcessGuard(keep_open=[folder.lock_fd])
     waves = [
-        [Part(server, stream.part(server.name, shows=worth_showing(server.name))) for server in wave]
+        [Component(server, stream.part(server.name, shows=worth_showing(server.name))) for server in wave]
         for wave in (assembly.servers, assembly.services)
     ]
-    stack = Stack(waves, warden, say, stopping)
+    stack = Stack(waves, guard, say, stopping)
     try:
         await_external(assembly, say, stopping)
         stack.start()
         yield stack
     finally:
         stack.stop(STOP_ORDER)
-        warden.close()
+        guard.close()
 
 
 def _shown(host: str) -> str:

@@ -15,7 +15,7 @@ FIRST_PAUSE_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 2.0
 
 
-class Guard:
+class ErrorGuard:
     """Runs a turn and outlives whatever goes wrong in it. What goes on going wrong is logged when it begins, once:
     an outage in a line, anything else with its traceback."""
 
@@ -52,7 +52,7 @@ class Loop:
         self.stopping = threading.Event()
         self.thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._woken = threading.Event()
-        self._guard = Guard(name)
+        self._guard = ErrorGuard(name)
 
     def start(self) -> None:
         self.thread.start()

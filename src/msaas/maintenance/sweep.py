@@ -20,7 +20,7 @@ from itertools import chain, groupby, islice
 from msaas.errors import NotFound, StorageUnavailable
 from msaas.jobs import State, Track, parse_songhash
 from msaas.queue import RETIRE_SECONDS, Queue
-from msaas.storage import INPUTS, OUTPUTS, WAVEFORMS, Storage, Stored
+from msaas.storage import INPUTS, OUTPUTS, WAVEFORMS, Storage, StoredObject
 
 log = logging.getLogger(__name__)
 
@@ -31,14 +31,14 @@ _HASH_LENGTH = 36
 
 
 @dataclass(frozen=True)
-class Belongings:
+class SongObjects:
     """What is stored of one song: bucket ▸ objects."""
 
     songhash: str
-    objects: Mapping[str, Sequence[Stored]]
+    objects: Mapping[str, Sequence[StoredObject]]
 
     @property
-    def all(self) -> list[Stored]:
+    def all(self) -> list[StoredObject]:
         return [item for items in self.objects.values() for item in items]
 
     def names(self, *buckets: str) -> dict[str, list[str]]:
@@ -110,7 +110,7 @@ class Sweep:
                 yield from self._unrecorded(song) if state is None else self._stray_stems(song, state)
                 yield from self._stray_drawing(song)
 
-    def _unrecorded(self, song: Belongings) -> Iterator[str]:
+    def _unrecorded(self, song: SongObjects) -> Iterator[str]:
         """Songs stored but never queued (the API died in between and nobody posted again for a day), and, where
         jobs are not kept for ever, what was put by hand or has lost its record."""
         doomed: dict[str, list[str]] = {}
@@ -121,7 +121,7 @@ class Sweep:
         if doomed and self.queue.retire(song.songhash):
             yield from self._delete(song.songhash, doomed)
 
-    def _stray_stems(self, song: Belongings, state: State) -> Iterator[str]:
+    def _stray_stems(self, song: SongObjects, state: State) -> Iterator[str]:
         """Of a job that ended without any. Asked about again: by the end of a batch it might run once more."""
         stems = song.objects.get(OUTPUTS, ())
         without = (State.CANCELLED, State.FAILED)
@@ -132,7 +132,7 @@ class Sweep:
                 self.storage.remove_stem(stem.name)
                 yield stem.name
 
-    def _stray_drawing(self, song: Belongings) -> Iterator[str]:
+    def _stray_drawing(self, song: SongObjects) -> Iterator[str]:
         """Of stems that are not there: put in the last moment of a run that was cancelled, or lost."""
         drawings = song.objects.get(WAVEFORMS, ())
         if song.objects.get(OUTPUTS) or not self._older(drawings, STRAY_AFTER):
@@ -141,21 +141,21 @@ class Sweep:
             self.storage.remove_waveforms(song.songhash)
             yield from (drawing.name for drawing in drawings)
 
-    def _older(self, items: Sequence[Stored], age: timedelta) -> bool:
+    def _older(self, items: Sequence[StoredObject], age: timedelta) -> bool:
         """All of them, and there are some."""
         return bool(items) and all(item.modified is not None and self.now() - item.modified > age for item in items)
 
     # --- the buckets, read side by side: each is listed in the order of its names, which begin with songhashes
 
-    def _belongings(self) -> Iterator[Belongings]:
+    def _belongings(self) -> Iterator[SongObjects]:
         listed = heapq.merge(*(self._listed(bucket) for bucket in (INPUTS, OUTPUTS, WAVEFORMS)), key=lambda one: one[0])
         for written, found in groupby(listed, key=lambda one: one[0]):
-            objects: dict[str, list[Stored]] = {}
+            objects: dict[str, list[StoredObject]] = {}
             for _, bucket, item in found:
                 objects.setdefault(bucket, []).append(item)
-            yield Belongings(parse_songhash(written), objects)
+            yield SongObjects(parse_songhash(written), objects)
 
-    def _listed(self, bucket: str) -> Iterator[tuple[str, str, Stored]]:
+    def _listed(self, bucket: str) -> Iterator[tuple[str, str, StoredObject]]:
         """(songhash as it is written there, bucket, object) of what is ours."""
         with suppress(NotFound):  # no bucket before the first song
             for item in self.storage.names(bucket):

@@ -21,8 +21,8 @@ from msaas.queue.connection import answers, redis_errors, unless_damaged
 from msaas.queue.connection import connect as connect
 from msaas.queue.lost_jobs import strays
 from msaas.queue.pace import weight_of
-from msaas.queue.position import Line, look
-from msaas.queue.worker_registry import Offers, Worker, Workers
+from msaas.queue.position import QueueAhead, look
+from msaas.queue.worker_registry import Worker, WorkerRegistry, Workers
 from msaas.settings import Settings
 
 WAITING = "toWorkers"
@@ -103,7 +103,7 @@ class Queue:
         self.redis: Any = redis  # its stubs speak of bytes; decode_responses gives str
         self.lease_ms = int(lease_seconds * 1000)
         self.max_attempts = max_attempts
-        self._offers = Offers(redis)
+        self._offers = WorkerRegistry(redis)
         self._scripts = {name: redis.register_script(_source(name)) for name in SCRIPTS}
 
     @classmethod
@@ -207,7 +207,7 @@ class Queue:
         pace = {name: Fields(found).amount(name) for name in found}
         return {name: value for name, value in pace.items() if value is not None}
 
-    def line(self, position: int) -> Line:
+    def line(self, position: int) -> QueueAhead:
         """What is in work, and ahead of a song at this position."""
         with redis_errors():
             return look(self.redis, position)

@@ -16,7 +16,7 @@ FIELDS = ("state", "model", "upload", "progress", "started_ms")
 
 
 @dataclass(frozen=True)
-class Line:
+class QueueAhead:
     """Records as far as looked at, and how many there are beyond."""
 
     in_work: Sequence[Job] = ()
@@ -25,17 +25,19 @@ class Line:
     more_ahead: int = 0
 
 
-NOBODY = Line()
+NOBODY = QueueAhead()
 
 
-def look(redis: Any, position: int) -> Line:
+def look(redis: Any, position: int) -> QueueAhead:
     """`position`: songs ahead. A damaged record counts as one of unknown length. Raises RedisError."""
     with redis.pipeline(transaction=False) as pipe:
         pipe.lrange(PROCESSING, 0, LOOK - 1).llen(PROCESSING).lrange(WAITING, 0, LOOK - 1)
         in_work, all_in_work, waiting = pipe.execute()
     ahead = waiting[:position]
     found = _records(redis, [*in_work, *ahead])
-    return Line(found[: len(in_work)], found[len(in_work) :], all_in_work - len(in_work), max(0, position - len(ahead)))
+    return QueueAhead(
+        found[: len(in_work)], found[len(in_work) :], all_in_work - len(in_work), max(0, position - len(ahead))
+    )
 
 
 def _records(redis: Any, songhashes: Sequence[str]) -> tuple[Job, ...]:

@@ -15,7 +15,7 @@ from redis import Redis
 
 from msaas.errors import WAIT_CODES
 from msaas.jobs import record_json
-from msaas.queue.position import Line
+from msaas.queue.position import QueueAhead
 
 WORKERS = "workers"
 ANNOUNCE_SECONDS = 5.0
@@ -59,7 +59,7 @@ class Workers:
         """What keeps workers from their songs, in words."""
         return tuple(sorted({worker.trouble for worker in self.live if worker.code}))
 
-    def served(self, line: Line) -> Line:
+    def served(self, line: QueueAhead) -> QueueAhead:
         """The line without those that wait for a worker themselves: others pass them."""
         return replace(line, ahead=tuple(job for job in line.ahead if self.offering(job.model)))
 
@@ -76,7 +76,7 @@ class Workers:
         return {"code": "model_not_offered", "detail": detail}
 
 
-class Offers:
+class WorkerRegistry:
     """The Redis hash `workers`. Raises RedisError; Queue, which holds one, translates it."""
 
     def __init__(self, redis: Redis) -> None:

@@ -10,14 +10,14 @@ from msaas.errors import DeviceUnavailable
 
 
 @dataclass(frozen=True)
-class Choice:
+class DeviceChoice:
     """A device and, for the log, why it was taken."""
 
     device: torch.device
     reason: str
 
 
-def choose_device(wanted: str = "auto") -> Choice:
+def choose_device(wanted: str = "auto") -> DeviceChoice:
     """The device for `wanted`: "auto" (CUDA, else MPS, else CPU), "cuda", "cuda:1", "mps" or "cpu".
 
     Raises DeviceUnavailable where a device asked for by name is not there: a GPU worker that ran on
@@ -30,16 +30,16 @@ def choose_device(wanted: str = "auto") -> Choice:
         _require_cuda(wanted, device.index or 0)
     if device.type == "mps" and not torch.backends.mps.is_available():
         raise DeviceUnavailable(f"device {wanted!r} was asked for; torch {torch.__version__} finds no MPS here")
-    return Choice(device, f"asked for{_model_of(device)}")
+    return DeviceChoice(device, f"asked for{_model_of(device)}")
 
 
-def _best() -> Choice:
+def _best() -> DeviceChoice:
     if torch.cuda.is_available():
         device = torch.device("cuda")
-        return Choice(device, f"CUDA is available{_model_of(device)}")
+        return DeviceChoice(device, f"CUDA is available{_model_of(device)}")
     if torch.backends.mps.is_available():
-        return Choice(torch.device("mps"), "MPS is available, CUDA is not")
-    return Choice(torch.device("cpu"), "neither CUDA nor MPS is available")
+        return DeviceChoice(torch.device("mps"), "MPS is available, CUDA is not")
+    return DeviceChoice(torch.device("cpu"), "neither CUDA nor MPS is available")
 
 
 def _parse(wanted: str) -> torch.device:

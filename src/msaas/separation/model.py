@@ -16,7 +16,7 @@ from msaas.errors import ModelUnavailable
 
 
 @dataclass(frozen=True)
-class Part:
+class Network:
     """One network of a model."""
 
     module: nn.Module
@@ -38,7 +38,7 @@ class LoadedModel:
     sample_rate: int  # Hz
     channels: int
     segment_samples: int  # of the longest part
-    parts: tuple[Part, ...]
+    parts: tuple[Network, ...]
 
     @property
     def parameters(self) -> int:
@@ -77,7 +77,7 @@ def from_demucs(name: str, model: nn.Module) -> LoadedModel:
     )
 
 
-def _parts(model: nn.Module) -> Iterator[Part]:
+def _parts(model: nn.Module) -> Iterator[Network]:
     if not isinstance(model, BagOfModels):
         yield _part(model, [1.0] * len(_attribute(model, "sources")))
         return
@@ -85,9 +85,9 @@ def _parts(model: nn.Module) -> Iterator[Part]:
         yield _part(module, weights)
 
 
-def _part(module: nn.Module, weights: Sequence[float]) -> Part:
+def _part(module: nn.Module, weights: Sequence[float]) -> Network:
     segment_samples = int(_attribute(module, "samplerate") * _attribute(module, "segment"))
-    return Part(module.eval(), segment_samples, tuple(float(weight) for weight in weights))
+    return Network(module.eval(), segment_samples, tuple(float(weight) for weight in weights))
 
 
 def _attribute(module: nn.Module, name: str):  # type: ignore[no-untyped-def]

@@ -20,7 +20,7 @@ import torch
 
 from msaas.errors import Cancelled, SeparationError
 from msaas.separation.engines.engine import Engine
-from msaas.separation.model import LoadedModel, Part
+from msaas.separation.model import LoadedModel, Network
 
 Samples = npt.NDArray[np.float32]
 
@@ -99,7 +99,7 @@ def separate_stream(
     wanted = list(range(len(model.sources))) if sources is None else list(sources)
     level = Level.of(stats)
     lanes = [
-        Lane(part, engine, level, stats.total_samples, overlap, wanted)
+        NetworkPass(part, engine, level, stats.total_samples, overlap, wanted)
         for part, engine in zip(model.parts, engines, strict=True)
         if any(part.weights[source] for source in wanted)
     ]
@@ -152,10 +152,12 @@ class Window:
             self._held = np.concatenate([self._held, *fresh], axis=1)
 
 
-class Lane:
+class NetworkPass:
     """One part's way through the song: which segment comes next, and what is finished so far."""
 
-    def __init__(self, part: Part, engine: Engine, level: Level, total: int, overlap: float, wanted: list[int]) -> None:
+    def __init__(
+        self, part: Network, engine: Engine, level: Level, total: int, overlap: float, wanted: list[int]
+    ) -> None:
         self._part, self._engine, self._level = part, engine, level
         self._total, self._wanted = total, wanted
         self._stride = int((1 - overlap) * part.segment_samples)
@@ -239,7 +241,7 @@ def _triangle(samples: int) -> Samples:
     return triangle
 
 
-def _blend(lanes: Sequence[Lane], samples: int) -> Samples:
+def _blend(lanes: Sequence[NetworkPass], samples: int) -> Samples:
     """The lanes' next finished samples, averaged by their weights, [S, C, samples]."""
     if len(lanes) == 1:
         return lanes[0].take(samples)

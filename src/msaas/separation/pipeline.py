@@ -21,13 +21,13 @@ from msaas.audio.encode.formats import FORMATS, Writer, open_writer
 from msaas.audio.limits import Limits
 from msaas.audio.sandbox.decoder import IsolatedDecoder
 from msaas.audio.warnings import SongWarning, warnings_of
-from msaas.audio.waveform import Outlines
+from msaas.audio.waveform import Waveforms
 from msaas.errors import Cancelled, NotAudio
 from msaas.separation import memory
-from msaas.separation.engines.engine import Engine, Lanes, cpu_threads, default_batch
-from msaas.separation.engines.selection import Way, choose_engine
+from msaas.separation.engines.engine import Engine, ParallelSegments, cpu_threads, default_batch
+from msaas.separation.engines.selection import EngineChoice, choose_engine
 from msaas.separation.interrupt import interruptible
-from msaas.separation.model import LoadedModel, Part
+from msaas.separation.model import LoadedModel, Network
 from msaas.separation.outputs import Output, SeparationRequest, outputs_of, stem_of
 from msaas.separation.overlap_add import Samples, separate_stream
 from msaas.separation.writers import StemWriters
@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 
 Progress = Callable[[str, float], None]
 Stop = Callable[[], bool]
-Choose = Callable[[Part, torch.device, str], tuple[Engine, Way]]
+Choose = Callable[[Network, torch.device, str], tuple[Engine, EngineChoice]]
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class Separator:
         self.batch = batch or default_batch(device, threads)
         chosen = [choose(part, device, precision) for part in model.parts]
         self.ways = [way._asdict() for _, way in chosen]
-        self._engines = [Lanes(engine, threads) if device.type == "cpu" else engine for engine, _ in chosen]
+        self._engines = [ParallelSegments(engine, threads) if device.type == "cpu" else engine for engine, _ in chosen]
         log.info("engine model=%s batch=%d threads=%d ways=%s", model.name, self.batch, threads, json.dumps(self.ways))
 
     def separate_song(
@@ -92,7 +92,7 @@ class Separator:
         limits: Limits | None = None,
         progress: Progress = lambda _stage, _fraction: None,
         stop: Stop = lambda: False,
-        outlines: Callable[[Outlines], None] = lambda _: None,
+        outlines: Callable[[Waveforms], None] = lambda _: None,
     ) -> SeparationResult:
         """Writes `<out_dir>/<stem>.<format>` for each stem that `request` wants.
 
@@ -120,7 +120,7 @@ class Separator:
         with memory.given_back_after(), StemWriters() as stems:
             for stem, path in paths.items():
                 stems.add(stem, self._open(path, request, stats))
-            with closing(_Watched(decoder, stop).blocks()) as blocks:
+            with closing(_StoppableDecoder(decoder, stop).blocks()) as blocks:
                 for drawn in self._stream(blocks, stats, outputs, stems, clock, progress, stop):
                     outlines(drawn)
             progress("encoding", 0.0)
@@ -130,8 +130,8 @@ class Separator:
 
     def _measure(self, decoder: IsolatedDecoder, stop: Stop, beat: Callable[[], None]) -> TrackStats:
         """Again where the downmix's gain fell in mid-song: what came before would be louder than in the second pass."""
-        stats = measure(_Watched(decoder, stop, beat))
-        return measure(_Watched(decoder, stop, beat)) if decoder.report.gain_fell else stats
+        stats = measure(_StoppableDecoder(decoder, stop, beat))
+        return measure(_StoppableDecoder(decoder, stop, beat)) if decoder.report.gain_fell else stats
 
     def _open(self, path: Path, request: SeparationRequest, stats: TrackStats) -> Writer:
         return open_writer(
@@ -152,9 +152,9 @@ class Separator:
         clock: _Clock,
         progress: Progress,
         stop: Stop,
-    ) -> Iterator[Outlines]:
+    ) -> Iterator[Waveforms]:
         """The second pass: what is finished goes to the stems' writers, and its outlines are drawn."""
-        drawn = Outlines([output.name for output in outputs], stats.total_samples, self.model.sample_rate)
+        drawn = Waveforms([output.name for output in outputs], stats.total_samples, self.model.sample_rate)
         sources = sorted({output.source for output in outputs})
         progress("separating", 0.0)
         with clock.running("separate"):
@@ -162,7 +162,7 @@ class Separator:
                 blocks,
                 stats,
                 self.model,
-                [_Watching(engine, clock, stop) for engine in self._engines],
+                [_TimedEngine(engine, clock, stop) for engine in self._engines],
                 batch=self.batch,
                 sources=sources,
                 progress=lambda fraction: progress("separating", fraction),
@@ -218,7 +218,7 @@ class _Clock:
         return {**self._seconds, "total": time.monotonic() - self._start}
 
 
-class _Watching:
+class _TimedEngine:
     """An engine whose time counts as the model's, and whose forward ends where stop() is true."""
 
     def __init__(self, engine: Engine, clock: _Clock, stop: Stop) -> None:
@@ -229,7 +229,7 @@ class _Watching:
             return self._engine.forward(batch)
 
 
-class _Watched:
+class _StoppableDecoder:
     """A decoder whose blocks end in Cancelled once stop() is true. beat: called each minute of audio."""
 
     def __init__(self, decoder: IsolatedDecoder, stop: Stop, beat: Callable[[], None] = lambda: None) -> None:

@@ -25,7 +25,7 @@ class StemWriters:
     """
 
     def __init__(self) -> None:
-        self._lanes: dict[str, _Lane] = {}
+        self._lanes: dict[str, _StemEncoder] = {}
 
     def __enter__(self) -> StemWriters:
         return self
@@ -42,7 +42,7 @@ class StemWriters:
                 lane.discard()
 
     def add(self, stem: str, writer: Writer) -> None:
-        self._lanes[stem] = _Lane(stem, writer)
+        self._lanes[stem] = _StemEncoder(stem, writer)
 
     def write(self, stem: str, block: Samples) -> None:
         """Queues [C, n] samples; waits where BLOCKS_AHEAD blocks of the stem are in the queue already."""
@@ -65,7 +65,7 @@ class StemWriters:
         return gain
 
 
-class _Lane:
+class _StemEncoder:
     """One stem: its writer, the only thread that touches it, and what that thread has yet to do."""
 
     def __init__(self, stem: str, writer: Writer) -> None:

@@ -47,7 +47,7 @@ REQUEST_SECONDS = (0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60, 600)
 DROP_REASONS = ("headers_too_late", "too_slow", "too_many_connections", "callers_slowest")
 
 
-class Meters:
+class Metrics:
     """One process' counters, in a registry of their own. `render()` is the page at /metrics."""
 
     def __init__(self) -> None:
@@ -229,14 +229,14 @@ class QueueLengths:
 
 
 COUNTED: Mapping[str, Callable[..., None]] = {
-    "submit": Meters.submit,
-    "cancel": Meters.cancelled,
-    "claim": Meters.claimed,
-    "finish": Meters.finished,
-    "fail": Meters.failed,
-    "release": Meters.released,
-    "reap": Meters.reaped,
-    "retire": Meters.retired,
+    "submit": Metrics.submit,
+    "cancel": Metrics.cancelled,
+    "claim": Metrics.claimed,
+    "finish": Metrics.finished,
+    "fail": Metrics.failed,
+    "release": Metrics.released,
+    "reap": Metrics.reaped,
+    "retire": Metrics.retired,
 }
 
 
@@ -245,7 +245,7 @@ class CountedQueue(Queue):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.meters = Meters()
+        self.meters = Metrics()
         for move, count in COUNTED.items():
             setattr(self, move, _counted(getattr(self, move), partial(count, self.meters)))
 

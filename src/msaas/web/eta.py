@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 
 from msaas.jobs import Job, State
 from msaas.queue.pace import weight_of
-from msaas.queue.position import NOBODY, Line
+from msaas.queue.position import NOBODY, QueueAhead
 
 # Before this much is done, a run's own speed says less than the average of those before it.
 TRUSTED_PROGRESS = 0.05
 
 
 def eta_seconds(
-    job: Job, *, line: Line = NOBODY, workers: int = 0, pace: Mapping[str, float], now: float
+    job: Job, *, line: QueueAhead = NOBODY, workers: int = 0, pace: Mapping[str, float], now: float
 ) -> float | None:
     """Seconds until the stems are there: 0 when done, None where there is nothing to go by.
 
@@ -38,7 +38,7 @@ def _of_running(job: Job, pace: Mapping[str, float], now: float) -> float | None
     return None if expected is None else max(0.0, expected - elapsed)
 
 
-def _of_queued(job: Job, line: Line, workers: int, pace: Mapping[str, float], now: float) -> float | None:
+def _of_queued(job: Job, line: QueueAhead, workers: int, pace: Mapping[str, float], now: float) -> float | None:
     """Its own run, once a worker is free for it: those ahead go, in their order, to whoever is free first."""
     own, per_job = _run_seconds(job, pace), pace.get("seconds_per_job")
     if own is None or per_job is None:
@@ -50,7 +50,7 @@ def _of_queued(job: Job, line: Line, workers: int, pace: Mapping[str, float], no
     return free_in[0] + line.more_ahead * per_job / len(free_in) + own
 
 
-def _free_in(line: Line, workers: int, per_job: float, pace: Mapping[str, float], now: float) -> list[float]:
+def _free_in(line: QueueAhead, workers: int, per_job: float, pace: Mapping[str, float], now: float) -> list[float]:
     """Seconds until each worker has done what it is at, as a heap; at least one. Beyond the look a run is half done."""
     left = [_of_running(one, pace, now) for one in line.in_work]
     busy = [per_job if seconds is None else seconds for seconds in left] + [per_job / 2] * line.more_in_work

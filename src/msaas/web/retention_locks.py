@@ -1,4 +1,4 @@
-"""Keeps a song from ageing out while somebody posts it or downloads its stems. See msaas.maintenance.sweep. Deletes nothing."""
+"""Keeps a song from expiring while somebody posts it or downloads its stems (see maintenance.sweep). Deletes nothing."""
 
 from __future__ import annotations
 

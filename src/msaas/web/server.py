@@ -24,7 +24,7 @@ from msaas.settings import Settings
 from msaas.telemetry import logs
 from msaas.telemetry.log_shipping import ship_logs
 from msaas.web.app import create_app
-from msaas.web.asgi.app import Front
+from msaas.web.asgi.app import AsgiServer
 from msaas.web.asgi.limits import KEEP_ALIVE_SECONDS
 from msaas.web.asgi.protocol import HttpProtocol
 from msaas.web.routes.metrics import meters_of
@@ -100,7 +100,7 @@ class Server:
         """Serves until a signal, then for as long as requests under way take, GRACEFUL_SECONDS at most."""
         app = self.load()
         parts, meters = services_of(app), meters_of(app)
-        front = Front(app, self.settings, RECEIVERS, dropped=meters.note_dropped, answered_alive=meters.note_alive)
+        front = AsgiServer(app, self.settings, RECEIVERS, dropped=meters.note_dropped, answered_alive=meters.note_alive)
         raise_file_limit(front.limits.connections)
         sys.setswitchinterval(SWITCH_SECONDS)
         try:
@@ -133,7 +133,7 @@ class _Uvicorn(uvicorn.Server):
     """uvicorn, told in code, with our protocol for its connections. The same signal twice means what it means once:
     make's process group and make itself pass it on."""
 
-    def __init__(self, front: Front, parts: Services) -> None:
+    def __init__(self, front: AsgiServer, parts: Services) -> None:
         self._front, self._parts = front, parts
         logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
         protocol = partial(HttpProtocol, limits=front.limits, connections=front.connections)

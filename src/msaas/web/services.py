@@ -17,7 +17,7 @@ from msaas.callbacks.outbox import Outbox
 from msaas.queue import Queue
 from msaas.settings import Settings
 from msaas.storage import Storage
-from msaas.web.http.concurrency import SharedGate, StreamGate
+from msaas.web.http.concurrency import ConcurrencyLimit, StreamLimit
 from msaas.web.store_check import StoreCheck
 from msaas.web.store_links import StoreLinks
 
@@ -36,9 +36,9 @@ class Services:
     queue: Queue
     storage: Storage
     probe: Callable[[Path], Any]
-    base64_gate: SharedGate
-    probe_gate: SharedGate
-    events_gate: StreamGate
+    base64_gate: ConcurrencyLimit
+    probe_gate: ConcurrencyLimit
+    events_gate: StreamLimit
     stopping: threading.Event = field(default_factory=threading.Event)  # set on SIGTERM: event streams end
     callbacks: Outbox = field(init=False)  # of the same Redis
     store_links: StoreLinks = field(init=False)
@@ -68,7 +68,7 @@ class Services:
                 timeout_seconds=PROBE_TIMEOUT_SECONDS,
                 cpu_seconds=settings.probe_cpu_seconds,
             ),
-            base64_gate=SharedGate(
+            base64_gate=ConcurrencyLimit(
                 BASE64_BODIES,
                 share=BASE64_BODIES,
                 waiting=settings.threads // 2,  # the other half stays free for other calls
@@ -76,7 +76,7 @@ class Services:
                 what="base64 bodies being decoded",
             ),
             # a probe is a process of its own: a burst of uploads must not become a burst of processes
-            probe_gate=SharedGate(
+            probe_gate=ConcurrencyLimit(
                 PROBES,
                 share=PROBES_A_CALLER,
                 waiting=settings.threads // 2,
@@ -84,7 +84,7 @@ class Services:
                 what="songs being looked at",
             ),
             # a stream holds no thread, but a connection, and it looks at its job's record all the while
-            events_gate=StreamGate(settings.max_connections // CONNECTIONS_A_STREAM, what="event streams"),
+            events_gate=StreamLimit(settings.max_connections // CONNECTIONS_A_STREAM, what="event streams"),
         )
 
 

@@ -39,10 +39,10 @@ STAGES = {"decoding": (0.0, 0.02), "separating": (0.02, 0.97), "encoding": (0.97
 
 TELL_SECONDS = 10
 
-Say = Callable[[Mapping[str, Any]], None]
+Send = Callable[[Mapping[str, Any]], None]
 
 
-class Bench:
+class ModelCache:
     """Holds the separator that was used last; another model takes its place when a task asks for one."""
 
     def __init__(self, settings: Settings) -> None:
@@ -66,7 +66,7 @@ class Bench:
         description = self.separator(model).model.describe()
         return {"model": description, "device": str(self.choice.device), "reason": self.choice.reason}
 
-    def separate(self, task: Task, say: Say, stop: Callable[[], bool]) -> dict[str, Any]:
+    def separate(self, task: Task, say: Send, stop: Callable[[], bool]) -> dict[str, Any]:
         with telling(say):
             separator = self.separator(task.options.model)
         options = task.options
@@ -105,7 +105,7 @@ def _report(result: SeparationResult) -> dict[str, Any]:
     }
 
 
-def attempt(bench: Bench, task: Task, say: Say, stop: Callable[[], bool]) -> None:
+def attempt(bench: ModelCache, task: Task, say: Send, stop: Callable[[], bool]) -> None:
     """Runs one task and says how it ended. What the audio or the options are to blame for is not worth another run."""
     try:
         say({"done": bench.separate(task, say, stop)})
@@ -138,7 +138,7 @@ def is_out_of_memory(error: Exception) -> bool:
 
 
 @contextmanager
-def telling(say: Say) -> Iterator[None]:
+def telling(say: Send) -> Iterator[None]:
     """Says that loading goes on: weights that have to be fetched may take longer than a stalled run is given."""
     over = threading.Event()
 
@@ -155,7 +155,7 @@ def telling(say: Say) -> Iterator[None]:
         teller.join()
 
 
-class Orders:
+class CommandReader:
     """What the supervisor asks for, read by a thread of its own so that a stop is heard in mid-run."""
 
     def __init__(self, source: TextIO) -> None:
@@ -192,7 +192,7 @@ def main() -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
     lines = _private_stdout()
-    orders = Orders(sys.stdin)
+    orders = CommandReader(sys.stdin)
     settings = Settings.from_env(os.environ)
     logs.set_up(settings.log_level)
 
@@ -204,7 +204,7 @@ def main() -> int:
         _limit_threads(settings.cpu_threads)
         _limit_memory(settings.child_memory_bytes)
         fork_server.mine().start()  # loads FFmpeg beside us, while we load the model
-        bench = Bench(settings)
+        bench = ModelCache(settings)
         with telling(say):
             description = bench.describe(settings.model)
             self_check.check_decoder(settings.scratch_dir, bench.limits())

@@ -22,7 +22,7 @@ LOOK_SECONDS = 5  # between two looks of a worker that claims nothing
 
 
 @dataclass(frozen=True)
-class Trouble:
+class Blocker:
     """`code` as in errors.WAIT_CODES; `since` in seconds since 1970; `what` says it in words."""
 
     code: str
@@ -37,7 +37,7 @@ def free_bytes(folder: Path) -> int:
     return shutil.disk_usage(folder).free
 
 
-class Obstacles:
+class ClaimChecks:
     """`changed` is called when `trouble` comes or goes."""
 
     def __init__(
@@ -52,9 +52,9 @@ class Obstacles:
     ) -> None:
         self.storage, self.scratch_dir, self.least_bytes = storage, scratch_dir, least_bytes
         self.free, self.changed, self.clock = free, changed, clock
-        self.trouble: Trouble | None = None
+        self.trouble: Blocker | None = None
 
-    def refused(self, error: StorageRefused) -> Trouble:
+    def refused(self, error: StorageRefused) -> Blocker:
         """A worker met it in mid-run; it claims nothing until the store takes an object in each bucket again."""
         return self._come(StorageRefused.code, error.detail)
 
@@ -88,9 +88,9 @@ class Obstacles:
         self.store_takes()
         return True
 
-    def _come(self, code: str, what: str) -> Trouble:
+    def _come(self, code: str, what: str) -> Blocker:
         if self.trouble is None or self.trouble.code != code:
-            self.trouble = Trouble(code, what, self.clock())
+            self.trouble = Blocker(code, what, self.clock())
             log.warning("claims nothing code=%s reason=%s", code, self.trouble)
             self.changed()
         return self.trouble

@@ -22,10 +22,10 @@ from msaas.errors import (
 )
 from msaas.jobs import Job, Options
 from msaas.queue import Backoff, Claim
-from msaas.storage import Sent
+from msaas.storage import ExpectedUpload
 from msaas.worker.heartbeat import Heartbeat
 from msaas.worker.protocol import Task
-from msaas.worker.waveforms import WaveformCourier
+from msaas.worker.waveforms import WaveformUploader
 
 if TYPE_CHECKING:
     from msaas.worker.supervisor import Supervisor
@@ -54,7 +54,7 @@ class Run:
         sent = _sent(self.claim.job)
         self._insist(lambda: self.worker.storage.fetch_input(self.claim.songhash, song, sent))
         task = Task(song, stems, options)
-        with WaveformCourier(self.worker.storage, self.claim.songhash, task.waveforms):
+        with WaveformUploader(self.worker.storage, self.claim.songhash, task.waveforms):
             done = self._separation(task)
             self.beat.progress("storing", 1)
             for stem, path in done["stems"].items():
@@ -101,7 +101,7 @@ class Run:
         Raises StorageFull and ObjectDamaged, which waiting does not mend, and StorageRefused once that has lasted: a
         stated reason is worth more than a job that never ends.
         """
-        pause, full, refusing = Backoff(), 0, Refusing(self)
+        pause, full, refusing = Backoff(), 0, StoreRefusal(self)
         while True:
             self.worker.turned()
             self.check()
@@ -136,7 +136,7 @@ class Run:
                 pause.wait()
 
 
-class Refusing:
+class StoreRefusal:
     """How long the store has refused one step of a run, and who is told of it."""
 
     def __init__(self, run: Run) -> None:
@@ -159,6 +159,6 @@ class Refusing:
             self.run.beat.note(trouble="")
 
 
-def _sent(job: Job) -> Sent:
+def _sent(job: Job) -> ExpectedUpload:
     size, sha256 = job.upload.get("bytes"), job.upload.get("sha256")
-    return Sent(size if isinstance(size, int) else None, sha256 if isinstance(sha256, str) else None)
+    return ExpectedUpload(size if isinstance(size, int) else None, sha256 if isinstance(sha256, str) else None)

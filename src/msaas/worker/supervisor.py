@@ -28,12 +28,12 @@ from msaas.errors import (
     StorageUnavailable,
 )
 from msaas.jobs import State
-from msaas.maintenance.loop import Guard, Loop
+from msaas.maintenance.loop import ErrorGuard, Loop
 from msaas.queue import Backoff, Claim, Queue
 from msaas.queue.worker_registry import ANNOUNCE_SECONDS, Worker
 from msaas.settings import Settings
 from msaas.storage import Storage
-from msaas.worker.claim_checks import LOOK_SECONDS, Obstacles
+from msaas.worker.claim_checks import LOOK_SECONDS, ClaimChecks
 from msaas.worker.heartbeat import Heartbeat
 from msaas.worker.process import SeparationProcess, TaskFailed
 from msaas.worker.run import Run, Stopping
@@ -61,7 +61,7 @@ class Supervisor:
         self._prepared = False
         self._for_others = False  # songs waited when last looked at
         self._passing_by = Backoff(self.stopping)
-        self.obstacles = Obstacles(
+        self.obstacles = ClaimChecks(
             storage, settings.scratch_dir, settings.scratch_free_bytes, changed=self._announce_soon
         )
         self._announcing = Loop("announcing", self._announce, ANNOUNCE_SECONDS)
@@ -98,7 +98,7 @@ class Supervisor:
         log.info("worker started name=%s lease_seconds=%g", self.name, self.settings.lease_seconds)
         self._sweep_scratch()
         self._announcing.start()
-        backoff, guard = Backoff(self.stopping), Guard("worker")
+        backoff, guard = Backoff(self.stopping), ErrorGuard("worker")
         while not self.stopping.is_set():
             self._turned = time.monotonic()
             if guard(self._turn):

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from msaas.audio.waveform import Outlines
+from msaas.audio.waveform import Waveforms
 from msaas.errors import MSaaSError
 from msaas.storage import Storage
 
@@ -30,7 +30,7 @@ class WaveformFile:
         self.path, self.clock = path, clock
         self._next = float("-inf")
 
-    def __call__(self, outlines: Outlines) -> None:
+    def __call__(self, outlines: Waveforms) -> None:
         if not outlines.complete and self.clock() < self._next:
             return
         self._next = self.clock() + WRITE_SECONDS
@@ -42,7 +42,7 @@ class WaveformFile:
             log.warning("waveforms not written reason=%s", error)
 
 
-class WaveformCourier:
+class WaveformUploader:
     """The supervisor's side: puts the file each time it is new, from a thread of its own, until left.
 
     A run that ends well is followed by the last put; any other leaves at once.

@@ -16,10 +16,10 @@ from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
 from av.packet import Packet
 
-from msaas.audio.source.account import Account, End
+from msaas.audio.source.account import End, PacketAccount
 from msaas.audio.source.chains import links_of
 from msaas.audio.source.findings import Findings
-from msaas.audio.source.opening import Part, open_part
+from msaas.audio.source.opening import OpenStream, open_part
 from msaas.audio.source.window import Window
 from msaas.errors import NotAudio
 
@@ -49,7 +49,7 @@ class OpenSong:
         self.part = open_part(Window(file, 0, os.fstat(file.fileno()).st_size))
         self._take_links(self.part)
 
-    def _take_links(self, chain: Part) -> None:
+    def _take_links(self, chain: OpenStream) -> None:
         links = links_of(chain.format, chain.window)
         if len(links) == 1:
             self.complete = links[0].ends
@@ -112,12 +112,12 @@ def frames(song: OpenSong, findings: Findings) -> Iterator[AudioFrame]:
     FFmpeg cuts what an encoder put ahead and behind, as far as the container says so to it: both in MP3, Ogg and
     WebM, in MP4 what is ahead.
     """
-    account = Account(song.part, findings, first=True)
+    account = PacketAccount(song.part, findings, first=True)
     while True:
         yield from _frames_of_part(song, account)
         if not song.next_part():
             break
-        account = Account(song.part, findings, first=False, owed=account.owed() if song.goes_on else 0.0)
+        account = PacketAccount(song.part, findings, first=False, owed=account.owed() if song.goes_on else 0.0)
     findings.unread_bytes += song.refused_bytes
 
 
@@ -127,7 +127,7 @@ def nothing_decodes(song: OpenSong) -> NotAudio:
     return NotAudio("the file has no samples")
 
 
-def _frames_of_part(song: OpenSong, account: Account) -> Iterator[AudioFrame]:
+def _frames_of_part(song: OpenSong, account: PacketAccount) -> Iterator[AudioFrame]:
     reader = _Reader(song, account)
     for packet in reader.packets():
         yield from _decode(song.part, account, packet)
@@ -135,7 +135,7 @@ def _frames_of_part(song: OpenSong, account: Account) -> Iterator[AudioFrame]:
     account.close(_end_of(song, account, reader))
 
 
-def _end_of(song: OpenSong, account: Account, reader: _Reader) -> End:
+def _end_of(song: OpenSong, account: PacketAccount, reader: _Reader) -> End:
     song.goes_on = False
     if not reader.gave_up:
         return End.REACHED if song.complete else End.WITHOUT_MARK
@@ -146,7 +146,7 @@ def _end_of(song: OpenSong, account: Account, reader: _Reader) -> End:
 class _Reader:
     """The packets of a part. `gave_up`: the demuxer stopped at errors, and not at the end."""
 
-    def __init__(self, song: OpenSong, account: Account) -> None:
+    def __init__(self, song: OpenSong, account: PacketAccount) -> None:
         self._song, self._account = song, account
         self.gave_up = False
 
@@ -171,7 +171,7 @@ class _Reader:
         self.gave_up = True
 
 
-def _decode(part: Part, account: Account, packet: AudioPacket | None) -> list[AudioFrame]:
+def _decode(part: OpenStream, account: PacketAccount, packet: AudioPacket | None) -> list[AudioFrame]:
     try:
         decoded = part.stream.codec_context.decode(packet)
     except (av.FFmpegError, EOFError):

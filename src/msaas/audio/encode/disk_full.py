@@ -13,7 +13,7 @@ from msaas.errors import ScratchFull
 
 
 @contextmanager
-def full_disk_told(path: Path) -> Iterator[None]:
+def full_disk_as_scratch_full(path: Path) -> Iterator[None]:
     """ENOSPC and EDQUOT, from Python or from FFmpeg, become ScratchFull; all else passes."""
     try:
         yield

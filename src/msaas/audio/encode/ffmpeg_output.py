@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 LAYOUTS = {1: "mono", 2: "stereo"}
 
 
-class FFmpegOut:
+class FFmpegOutput:
     """Encodes arrays of one sample format, in order, to a seekable file."""
 
     def __init__(

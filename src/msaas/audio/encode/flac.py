@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from msaas.audio.encode.ffmpeg_output import FFmpegOut
+from msaas.audio.encode.ffmpeg_output import FFmpegOutput
 from msaas.audio.encode.writer import Block, Writer
 from msaas.errors import InvalidOption
 
@@ -40,7 +40,7 @@ class FlacWriter(Writer):
         self._spool.write(block.T.tobytes())
 
     def _finish(self, gain: float, /) -> None:
-        out = FFmpegOut(
+        out = FFmpegOutput(
             self.path,
             container="flac",
             container_options={},

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-from msaas.audio.encode.disk_full import full_disk_told
+from msaas.audio.encode.disk_full import full_disk_as_scratch_full
 from msaas.audio.encode.flac import FlacWriter
 from msaas.audio.encode.mp3 import BITRATES_KBPS, Mp3Writer, check_mp3
 from msaas.audio.encode.wav import WavWriter
@@ -57,7 +57,7 @@ def open_writer(
         raise ValueError(f"{channels} channels; stems have one or two")
     if total_samples < 1:
         raise ValueError(f"{total_samples} samples; a stem has at least one")
-    with full_disk_told(path):
+    with full_disk_as_scratch_full(path):
         if format == "mp3":
             return Mp3Writer(
                 path,

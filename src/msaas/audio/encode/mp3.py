@@ -6,7 +6,7 @@ from pathlib import Path
 
 from av.audio.stream import AudioStream
 
-from msaas.audio.encode.ffmpeg_output import FFmpegOut
+from msaas.audio.encode.ffmpeg_output import FFmpegOutput
 from msaas.audio.encode.info_tag import write_true_padding
 from msaas.audio.encode.writer import Block, Writer
 from msaas.errors import InvalidOption
@@ -49,7 +49,7 @@ class Mp3Writer(Writer):
         def constant_rate(stream: AudioStream) -> None:
             stream.bit_rate = bitrate_kbps * 1000
 
-        self._out = FFmpegOut(
+        self._out = FFmpegOutput(
             path,
             container="mp3",
             # Without an ID3 tag the Info tag is the file's first frame.

@@ -11,7 +11,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from msaas.audio.encode.disk_full import full_disk_told
+from msaas.audio.encode.disk_full import full_disk_as_scratch_full
 
 Block = NDArray[np.float32]  # [channels, samples]; full scale is ±1
 
@@ -38,7 +38,7 @@ class Writer(ABC):
             return
         self.written_samples += block.shape[1]
         self.peak = max(self.peak, float(np.abs(block).max()))
-        with full_disk_told(self.path):
+        with full_disk_as_scratch_full(self.path):
             self._write(np.ascontiguousarray(block, np.float32))
 
     def close(self, gain: float = 1.0) -> None:
@@ -49,7 +49,7 @@ class Writer(ABC):
             raise ValueError(f"gain {gain}; this format keeps levels as they are")
         if self.written_samples != self.total_samples:
             raise ValueError(f"{self.written_samples} samples written; {self.total_samples} were announced")
-        with full_disk_told(self.path):
+        with full_disk_as_scratch_full(self.path):
             self._finish(gain)
         self.closed = True
 

@@ -164,10 +164,12 @@ def answer(sock: socket.socket, request: Request) -> None:
         if request.work == "decode":
             from msaas.audio.sandbox import decoder
 
-            restrictions.enter(Path(request.path), restrictions.Allowance(request.memory_bytes, request.cpu_seconds))
+            restrictions.enter(
+                Path(request.path), restrictions.ResourceLimits(request.memory_bytes, request.cpu_seconds)
+            )
             fields = decoder.send_blocks(sock, request, limits)
         else:
-            allowance = restrictions.Allowance(request.memory_bytes, request.cpu_seconds, request.seconds)
+            allowance = restrictions.ResourceLimits(request.memory_bytes, request.cpu_seconds, request.seconds)
             restrictions.enter(Path(request.path), allowance)
             fields = asdict(probe(Path(request.path), limits)) | {"cpu_seconds": time.process_time()}
         kind = protocol.Kind.ANSWER

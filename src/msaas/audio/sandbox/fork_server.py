@@ -56,7 +56,7 @@ class Request:
     gain: float = 1.0
 
 
-class _Helper:
+class _ForkServer:
     """The process that forks. Started at the first request, started again if it died."""
 
     def __init__(self) -> None:
@@ -131,10 +131,10 @@ def _inherited(environ: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-_helpers: dict[int, _Helper] = {}  # by process id: a lock must not cross a fork
+_helpers: dict[int, _ForkServer] = {}  # by process id: a lock must not cross a fork
 
 
-def mine() -> _Helper:
+def mine() -> _ForkServer:
     own = os.getpid()
     for pid in [pid for pid in list(_helpers) if pid != own]:
         inherited = _helpers.pop(pid, None)
@@ -142,7 +142,7 @@ def mine() -> _Helper:
             inherited.forget()
     if own not in _helpers:
         atexit.register(stop)
-    return _helpers.setdefault(own, _Helper())
+    return _helpers.setdefault(own, _ForkServer())
 
 
 def stop() -> None:

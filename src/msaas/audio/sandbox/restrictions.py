@@ -37,7 +37,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 @dataclass(frozen=True)
-class Allowance:
+class ResourceLimits:
     """`memory_bytes` of address space beyond what the process has; `seconds` on the clock, 0 where it is set apart."""
 
     memory_bytes: int
@@ -45,7 +45,7 @@ class Allowance:
     seconds: float = 0.0
 
 
-def enter(song: Path, allowance: Allowance) -> list[str]:
+def enter(song: Path, allowance: ResourceLimits) -> list[str]:
     """For the rest of this process' life. Says which of the kernel's fences stand. OSError where there is no song."""
     limit(allowance)
     with _opened(song, os.O_RDONLY | os.O_NONBLOCK) as file:
@@ -83,7 +83,7 @@ def _on_linux() -> bool:
 # --- limits, which every system knows
 
 
-def limit(allowance: Allowance) -> None:
+def limit(allowance: ResourceLimits) -> None:
     if allowance.seconds:
         set_alarm(allowance.seconds)
     # At the lower limit SIGXCPU, which says why; at the upper one SIGKILL, which does not.
@@ -157,7 +157,7 @@ def code_folders() -> list[Path]:
     All that decoding needs is imported before the fences close (helper.serve); this is for what a later release of
     Python or PyAV may import late. Not the folders that sys.path names: a home or a folder of songs may be among them.
     """
-    folders = [Path(sysconfig.get_path("stdlib")), Path(__file__).parents[1]]
+    folders = [Path(sysconfig.get_path("stdlib")), Path(__file__).parents[2]]
     folders += [Path(entry) for entry in sys.path if Path(entry).name == "lib-dynload"]
     for name in _PACKAGES:
         for place in getattr(sys.modules.get(name), "__path__", ()):
@@ -200,5 +200,5 @@ def try_out() -> list[str]:
 _ENTER = "--enter"
 
 if __name__ == "__main__":
-    names = enter(Path(__file__), Allowance(1 << 30, 60)) if _ENTER in sys.argv else ["limits", *try_out()]
+    names = enter(Path(__file__), ResourceLimits(1 << 30, 60)) if _ENTER in sys.argv else ["limits", *try_out()]
     sys.stdout.write(f"{' '.join(names)}\n")

@@ -12,7 +12,7 @@ from av.audio.stream import AudioStream
 from av.packet import Packet
 
 from msaas.audio.source.findings import Findings, Timeline
-from msaas.audio.source.opening import Part
+from msaas.audio.source.opening import OpenStream
 from msaas.audio.source.signatures import find_start
 from msaas.audio.source.tags import trailing_bytes
 
@@ -36,7 +36,7 @@ _XING_WITHIN_BYTES = 2_048
 _TAIL_BYTES = 32 << 20  # how far behind the sound another file is looked for
 
 
-def declared_seconds(part: Part) -> float | None:
+def declared_seconds(part: OpenStream) -> float | None:
     """As the header says, or as FFmpeg guesses where it does not (GUESSED_DURATIONS)."""
     stream, container = part.stream, part.container
     if stream.duration and stream.time_base and stream.duration > 0:
@@ -55,10 +55,10 @@ class End(Enum):
     GOES_ON = auto()  # at errors, and what follows is read as a part of its own
 
 
-class Account:
+class PacketAccount:
     """Hears of each packet, of what came of it, and of the part's end; adds to the findings."""
 
-    def __init__(self, part: Part, findings: Findings, *, first: bool, owed: float = 0.0) -> None:
+    def __init__(self, part: OpenStream, findings: Findings, *, first: bool, owed: float = 0.0) -> None:
         """owed: seconds that the part before promised and did not give; this one is its continuation."""
         self._part, self._findings = part, findings
         self._timeline = Timeline(findings)
@@ -146,7 +146,7 @@ class Account:
             self._findings.unread_bytes += window.size - found
 
 
-def _begins_after(part: Part) -> float:
+def _begins_after(part: OpenStream) -> float:
     """Seconds from the recording's beginning to that of its sound."""
     stream, container = part.stream, part.container
     if stream.start_time is None or not stream.time_base:
@@ -158,7 +158,7 @@ def _begins_after(part: Part) -> float:
     return begins - container.start_time / UNITS_PER_SECOND
 
 
-def _promised_seconds(part: Part) -> float | None:
+def _promised_seconds(part: OpenStream) -> float | None:
     """A duration that is the sound's own, and no guess."""
     if part.format in GUESSED_DURATIONS:
         head = part.window.bytes_at(0, _XING_WITHIN_BYTES) if part.format == "mp3" else b""

@@ -29,7 +29,7 @@ MAX_STARTS = 4  # places in garbage where a song seems to begin
 
 
 @dataclass(frozen=True)
-class Part:
+class OpenStream:
     """A song, or a link of a chained one, ready to decode. `window` begins where the container does."""
 
     window: Window
@@ -46,7 +46,7 @@ class Part:
         self.container.close()
 
 
-def open_part(song: Window) -> Part:
+def open_part(song: Window) -> OpenStream:
     """The best audio stream of what the window holds. Raises NotAudio; OSError where the file cannot be read."""
     tags = leading_bytes(song)
     for demuxer, start in _attempts(song, tags):
@@ -57,7 +57,7 @@ def open_part(song: Window) -> Part:
             refusal = error
             continue
         try:
-            return Part(window, container, best_audio(container), max(0, start - tags))
+            return OpenStream(window, container, best_audio(container), max(0, start - tags))
         except NotAudio:
             container.close()
             raise

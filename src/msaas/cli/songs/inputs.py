@@ -28,7 +28,7 @@ AUDIO_EXTENSIONS = frozenset(f"{_AUDIO} {_FILMS}".split())
 
 
 @dataclass(frozen=True)
-class Task:
+class SongTask:
     """A song and the folder that its stems are meant for."""
 
     song: Path
@@ -36,10 +36,10 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Given:
+class InputSongs:
     """`skipped` are files of folders that are no audio by their names."""
 
-    tasks: Sequence[Task]
+    tasks: Sequence[SongTask]
     skipped: Sequence[Path] = field(default_factory=tuple)
 
 
@@ -48,7 +48,7 @@ def song_argument(text: str) -> Path:
     return STANDARD_INPUT if text == "-" else path_argument(text)
 
 
-def songs_of(arguments: Sequence[Path], out: Path, *, recursive: bool = False) -> Given:
+def songs_of(arguments: Sequence[Path], out: Path, *, recursive: bool = False) -> InputSongs:
     """`<out>/<song>` for a file, `<out>/<folder>/…/<song>` for one found in a folder.
 
     Raises UnusablePath for a folder without audio or that cannot be read, and for standard input where it is a
@@ -58,16 +58,16 @@ def songs_of(arguments: Sequence[Path], out: Path, *, recursive: bool = False) -
         raise UnusablePath("standard input can be read once only")
     if STANDARD_INPUT in arguments and sys.stdin is not None and sys.stdin.isatty():
         raise UnusablePath("standard input is a terminal; send it a song: msaas separate - < song.mp3")
-    tasks: list[Task] = []
+    tasks: list[SongTask] = []
     skipped: list[Path] = []
     for argument in arguments:
         if not os.path.isdir(argument):  # noqa: PTH112 (pathlib raises for some paths)
-            tasks.append(Task(argument, out / stem_folder(argument)))
+            tasks.append(SongTask(argument, out / stem_folder(argument)))
             continue
         found = _in_folder(argument, out, recursive)
         tasks += found.tasks
         skipped += found.skipped
-    return Given(tasks, skipped)
+    return InputSongs(tasks, skipped)
 
 
 def stem_folder(song: Path) -> str:
@@ -93,19 +93,19 @@ def is_stream(song: Path) -> bool:
 # --- folders
 
 
-def _in_folder(folder: Path, out: Path, recursive: bool) -> Given:
+def _in_folder(folder: Path, out: Path, recursive: bool) -> InputSongs:
     below = out / path_part(folder.resolve().name)
-    tasks: list[Task] = []
+    tasks: list[SongTask] = []
     skipped: list[Path] = []
     for file in _files(folder, out, recursive):
         if not _is_audio(file):
             skipped.append(file)
             continue
         inside = [path_part(part) for part in file.parent.relative_to(folder).parts]
-        tasks.append(Task(file, below.joinpath(*inside, stem_folder(file))))
+        tasks.append(SongTask(file, below.joinpath(*inside, stem_folder(file))))
     if not tasks:
         raise UnusablePath(_nothing(folder, out, recursive))
-    return Given(tasks, skipped)
+    return InputSongs(tasks, skipped)
 
 
 def _nothing(folder: Path, out: Path, recursive: bool) -> str:

@@ -2,7 +2,7 @@
 
 Each child has its own session, so that a Ctrl-C in the terminal reaches us alone and we stop them in order. A parent
 that is killed outright cannot stop anything, so two things do it instead: the kernel's parent-death signal kills the
-child itself (Linux), and a warden, one small process holding the other end of a pipe, kills the child's whole group
+child itself (Linux), and a guard, one small process holding the other end of a pipe, kills the child's whole group
 (the process that probes fork from, the separation process) when that pipe closes.
 """
 
@@ -24,7 +24,7 @@ from msaas.errors import MSaaSError
 TAIL_LINES = 25
 
 # -I -S: 25 ms to start, 8 MB. It must be up before the first child, and needs nothing that is installed.
-_WARDEN = (sys.executable, "-I", "-S", str(Path(__file__).with_name("warden.py")))
+_GUARD = (sys.executable, "-I", "-S", str(Path(__file__).with_name("process_guard.py")))
 # Becomes the child. Its parent-death signal comes when the *thread* that started it ends, hence: the main thread.
 _LAUNCHER = (sys.executable, "-I", "-S", str(Path(__file__).with_name("launcher.py")))
 
@@ -35,7 +35,7 @@ class Interrupted(MSaaSError):
     code = "interrupted"
 
 
-class Warden:
+class ProcessGuard:
     """Kills the groups it was told of once this process is gone, however it went.
 
     It holds `keep_open` (a lock's descriptor) until they are: who gets the lock next finds nothing of ours alive.
@@ -43,7 +43,7 @@ class Warden:
 
     def __init__(self, keep_open: Sequence[int] = ()) -> None:
         self._process = subprocess.Popen(
-            _WARDEN,
+            _GUARD,
             stdin=subprocess.PIPE,
             text=True,
             start_new_session=True,
@@ -59,7 +59,7 @@ class Warden:
     def _tell(self, line: str) -> None:
         if self._process.stdin is None:
             return
-        with contextlib.suppress(BrokenPipeError):  # without its warden the parent-death signal is left
+        with contextlib.suppress(BrokenPipeError):  # without its guard the parent-death signal is left
             self._process.stdin.write(line)
             self._process.stdin.flush()
 
@@ -76,7 +76,7 @@ class Child:
         self,
         argv: Sequence[str | Path],
         *,
-        warden: Warden,
+        guard: ProcessGuard,
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
         on_line: Callable[[str], None] | None = None,
@@ -84,7 +84,7 @@ class Child:
         if threading.current_thread() is not threading.main_thread():
             raise RuntimeError("children are started from the main thread: they die with the thread that starts them")
         self.tail: deque[str] = deque(maxlen=TAIL_LINES)
-        self._warden, self._on_line = warden, on_line
+        self._guard, self._on_line = guard, on_line
         self.process = subprocess.Popen(
             [*_LAUNCHER, str(os.getpid()), *map(str, argv)],
             stdin=subprocess.DEVNULL,
@@ -96,7 +96,7 @@ class Child:
             cwd=cwd,
             start_new_session=True,
         )
-        warden.watch(self.pid)
+        guard.watch(self.pid)
         self._pump = threading.Thread(target=self._read, name=f"log-{self.pid}", daemon=True)
         self._pump.start()
 
@@ -129,7 +129,7 @@ class Child:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
         self.process.wait()
-        self._warden.forget(self.pid)
+        self._guard.forget(self.pid)
         self._pump.join(timeout=2)
         if self.process.stdout is not None and not self._pump.is_alive():
             self.process.stdout.close()

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from types import FrameType
 
-from msaas.local.processes.child import Child, Interrupted, Warden
+from msaas.local.processes.child import Child, Interrupted, ProcessGuard
 from msaas.local.servers import OnLine, Server, StartFailed
 
 POLL_SECONDS = 0.1
@@ -43,7 +43,7 @@ class StopSignals:
         return self.received is not None
 
 
-class Part:
+class Component:
     """One server of the stack and its present child."""
 
     def __init__(self, server: Server, on_line: OnLine) -> None:
@@ -60,9 +60,9 @@ class Part:
     def alive(self) -> bool:
         return self.child is not None and self.child.alive
 
-    def launch(self, warden: Warden) -> None:
+    def launch(self, guard: ProcessGuard) -> None:
         self._started = time.monotonic()
-        self.child = self.server.launch(warden, self.on_line)
+        self.child = self.server.launch(guard, self.on_line)
 
     def bury(self) -> tuple[str, float]:
         """Clears what the dead child left; says how it ended and in how many seconds it is due again."""
@@ -91,23 +91,23 @@ class Stack:
     """`waves` are started one after the other, the parts of one wave together; stopping goes by `stop_order`."""
 
     def __init__(
-        self, waves: Sequence[Sequence[Part]], warden: Warden, say: OnLine, stopping: Callable[[], bool]
+        self, waves: Sequence[Sequence[Component]], guard: ProcessGuard, say: OnLine, stopping: Callable[[], bool]
     ) -> None:
-        self._waves, self._warden, self._say, self._stopping = waves, warden, say, stopping
+        self._waves, self._guard, self._say, self._stopping = waves, guard, say, stopping
 
     @property
-    def parts(self) -> list[Part]:
+    def parts(self) -> list[Component]:
         return [part for wave in self._waves for part in wave]
 
     def start(self) -> None:
         """Raises StartFailed naming the part that did not come up, Interrupted where a signal came first."""
         for wave in self._waves:
             for part in wave:
-                part.launch(self._warden)
+                part.launch(self._guard)
             for part in wave:
                 self._await(part)
 
-    def _await(self, part: Part) -> None:
+    def _await(self, part: Component) -> None:
         began = heard = time.monotonic()
         while not (part.server.ready() and part.alive):
             now = time.monotonic()
@@ -121,7 +121,7 @@ class Stack:
             time.sleep(POLL_SECONDS)
         self._say(f"{part.name} ready seconds={time.monotonic() - began:.1f}")
 
-    def _failure(self, part: Part) -> str:
+    def _failure(self, part: Component) -> str:
         child = part.child
         if child is None:
             return f"{part.name} did not start"
@@ -138,12 +138,12 @@ class Stack:
                 self._look_after(part)
             time.sleep(POLL_SECONDS)
 
-    def _look_after(self, part: Part) -> None:
+    def _look_after(self, part: Component) -> None:
         if part.child is not None and not part.child.alive:
             how, pause = part.bury()
             self._say(f"{part.name} ended ({how}); starting again in {pause:g} seconds")
         if part.due:
-            part.launch(self._warden)
+            part.launch(self._guard)
             self._say(f"{part.name} started again")
 
     def stop(self, order: Iterable[str]) -> None:

@@ -61,7 +61,7 @@ def interrupted(network: nn.Module) -> nn.Module:
     return network
 
 
-class Lanes:
+class ParallelSegments:
     """The segments of a batch side by side on a CPU, each on its share of the cores.
 
     A segment on all cores spends much of its time waiting for the slowest of them, at each of some thousand steps;

@@ -18,7 +18,7 @@ from torch import Tensor
 from msaas.separation import memory
 from msaas.separation.engines.engine import Engine, TorchEngine
 from msaas.separation.engines.htdemucs import ChannelsLast, Unsupported
-from msaas.separation.model import Part
+from msaas.separation.model import Network
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ CHECKED_PART = 1 / 3
 _NAMES = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}
 
 
-class Way(NamedTuple):
+class EngineChoice(NamedTuple):
     """How a network is run, for the log and for each job's report."""
 
     layout: str  # "channels_last", or "module" for the network's own forward
@@ -44,13 +44,13 @@ def has_bf16() -> bool:
 
 
 def choose_engine(
-    part: Part,
+    part: Network,
     device: torch.device,
     precision: str = "auto",
     *,
     bf16: Callable[[], bool] = has_bf16,
     clock: Callable[[], float] = time.monotonic,
-) -> tuple[Engine, Way]:
+) -> tuple[Engine, EngineChoice]:
     """The fastest engine for a network that passes its check, and what the check found.
 
     precision: "fp32", or "auto" for half precision as well, where the device has it. bf16: whether the CPU has it.
@@ -65,19 +65,19 @@ def choose_engine(
         log.info("the network's own forward is used reason=%s", reason)
     checked = _fastest_checked(own, engines, part, clock) if engines else None
     memory.give_back()  # the check's own forward took more than the engine will
-    return checked or (own, Way("module", "fp32", None))
+    return checked or (own, EngineChoice("module", "fp32", None))
 
 
 def _fastest_checked(
-    own: Engine, engines: Mapping[torch.dtype, Engine], part: Part, clock: Callable[[], float]
-) -> tuple[Engine, Way] | None:
-    best: tuple[float, Engine, Way] | None = None
+    own: Engine, engines: Mapping[torch.dtype, Engine], part: Network, clock: Callable[[], float]
+) -> tuple[Engine, EngineChoice] | None:
+    best: tuple[float, Engine, EngineChoice] | None = None
     with _of_any_length(part.module):
         sound = _sound(part, int(part.segment_samples * CHECKED_PART))
         expected = own.forward(sound)
         for dtype, engine in engines.items():
             made = engine.forward(sound)
-            way = Way("channels_last", _NAMES[dtype], round(_snr_db(made, expected), 1))
+            way = EngineChoice("channels_last", _NAMES[dtype], round(_snr_db(made, expected), 1))
             if not _agrees(made, expected, dtype):
                 log.warning("not used, it differs from the network's own forward precision=%s snr_db=%g", *way[1:])
                 continue
@@ -108,7 +108,7 @@ def _candidates(device: torch.device, precision: str, bf16: Callable[[], bool]) 
         yield torch.bfloat16
 
 
-def _sound(part: Part, samples: int) -> Tensor:
+def _sound(part: Network, samples: int) -> Tensor:
     """Chords, a pulse and noise, [1, C, samples], at level one."""
     network: Any = part.module
     rate, channels = int(network.samplerate), int(network.audio_channels)

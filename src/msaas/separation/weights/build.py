@@ -15,7 +15,7 @@ from safetensors import safe_open
 
 from msaas.errors import ModelUnavailable
 from msaas.separation.model import LoadedModel, from_demucs
-from msaas.separation.weights.sources import Found
+from msaas.separation.weights.sources import FoundWeights
 
 NETWORKS = frozenset(
     {
@@ -27,7 +27,7 @@ NETWORKS = frozenset(
 )
 
 
-def build(name: str, found: Found) -> LoadedModel:
+def build(name: str, found: FoundWeights) -> LoadedModel:
     """Loads the files, as demucs.pretrained.get_model does. Raises ModelUnavailable where they are no model."""
     try:
         networks = [_load(path) for path in found.files]

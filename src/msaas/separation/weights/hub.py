@@ -24,11 +24,11 @@ from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 
 from msaas.separation.weights.sources import (
     PROBE_SECONDS,
-    Damaged,
-    Found,
-    NotHere,
-    Recipe,
+    FoundWeights,
+    ModelManifest,
     Result,
+    WeightsDamaged,
+    WeightsNotFound,
     sha256_of,
     user_folder,
     within,
@@ -57,14 +57,14 @@ class Hub:
     def _cache_dir(self) -> Path:
         return self._given or user_folder(constants.HF_HUB_CACHE, "HF_HOME")
 
-    def cached(self, name: str) -> Found:
+    def cached(self, name: str) -> FoundWeights:
         repository, plain = repository_of(name)
-        recipe = Recipe.read(self._in_cache(repository, f"{plain}.yaml"))
+        recipe = ModelManifest.read(self._in_cache(repository, f"{plain}.yaml"))
         files = [self._in_cache(repository, f"{signature}.safetensors") for signature in recipe.signatures]
         for file in files:
             # The cache names a blob by the hub's own checksum.
             hold_etag(file, file.resolve().name)
-        return Found(recipe, tuple(files), f"the Hugging Face cache {self._cache_dir}")
+        return FoundWeights(recipe, tuple(files), f"the Hugging Face cache {self._cache_dir}")
 
     def probe(self, name: str) -> None:
         repository, plain = repository_of(name)
@@ -73,19 +73,19 @@ class Hub:
         # The hub may be reachable and the servers that hold the large files not.
         self._ask(lambda: within(2 * seconds, lambda: self._touch_weights(repository, plain)))
 
-    def download(self, name: str) -> Found:
+    def download(self, name: str) -> FoundWeights:
         repository, plain = repository_of(name)
-        recipe = Recipe.read(self._ask(lambda: self._get(repository, f"{plain}.yaml")))
+        recipe = ModelManifest.read(self._ask(lambda: self._get(repository, f"{plain}.yaml")))
         files = [
             self._ask(lambda file=f"{signature}.safetensors": self._get(repository, file))  # type: ignore[misc]
             for signature in recipe.signatures
         ]
-        return Found(recipe, tuple(files), f"the hub {self._endpoint}")
+        return FoundWeights(recipe, tuple(files), f"the hub {self._endpoint}")
 
     def _in_cache(self, repository: str, file: str) -> Path:
         path = try_to_load_from_cache(repository, file, cache_dir=self._cache_dir)
         if not isinstance(path, str):
-            raise NotHere(f"the Hugging Face cache {self._cache_dir} has no {file} of {repository}")
+            raise WeightsNotFound(f"the Hugging Face cache {self._cache_dir} has no {file} of {repository}")
         return Path(path)
 
     def _get(self, repository: str, file: str) -> Path:
@@ -103,7 +103,7 @@ class Hub:
         return path
 
     def _touch_weights(self, repository: str, plain: str) -> None:
-        recipe = Recipe.read(self._get(repository, f"{plain}.yaml"))
+        recipe = ModelManifest.read(self._get(repository, f"{plain}.yaml"))
         _, address = self._etag_and_address(repository, f"{recipe.signatures[0]}.safetensors")
         # The token is the hub's, not that of whoever stores its files.
         headers = build_hf_headers() if address.startswith(f"{self._endpoint}/") else {}
@@ -122,10 +122,10 @@ class Hub:
         """ask(), whose many ways to fail (name, route, proxy, TLS, status, time) are all one: NotHere."""
         try:
             return ask()
-        except (NotHere, Damaged):
+        except (WeightsNotFound, WeightsDamaged):
             raise
         except Exception as error:
-            raise NotHere(f"the hub {self._endpoint}: {_in_short(error)}") from error
+            raise WeightsNotFound(f"the hub {self._endpoint}: {_in_short(error)}") from error
 
 
 def repository_of(name: str) -> tuple[str, str]:
@@ -150,7 +150,9 @@ def hold_etag(path: Path, etag: str) -> None:
     blob = path.resolve()
     path.unlink()
     blob.unlink(missing_ok=True)
-    raise Damaged(f"{path.name} has the checksum {actual}, the hub says {etag}; it was deleted from {path.parent}")
+    raise WeightsDamaged(
+        f"{path.name} has the checksum {actual}, the hub says {etag}; it was deleted from {path.parent}"
+    )
 
 
 def _git_sha1_of(path: Path) -> str:

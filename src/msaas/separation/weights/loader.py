@@ -19,7 +19,15 @@ import yaml
 
 from msaas.command import typed
 from msaas.errors import ModelUnavailable
-from msaas.separation.weights.sources import Damaged, Found, NotHere, Place, in_folder, sha256_of, valid_name
+from msaas.separation.weights.sources import (
+    FoundWeights,
+    WeightsDamaged,
+    WeightsNotFound,
+    WeightSource,
+    in_folder,
+    sha256_of,
+    valid_name,
+)
 
 if TYPE_CHECKING:
     from msaas.separation.model import LoadedModel
@@ -27,7 +35,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def load_model(name: str, *, repo: Path | None, places: Sequence[Place] | None = None) -> LoadedModel:
+def load_model(name: str, *, repo: Path | None, places: Sequence[WeightSource] | None = None) -> LoadedModel:
     """The model `name`, from `repo` (a folder) where it is there, else from the `places`: hub, then mirror.
 
     Raises ModelUnavailable with what was tried and how to mend it.
@@ -40,8 +48,8 @@ def load_model(name: str, *, repo: Path | None, places: Sequence[Place] | None =
 
 
 def fetch(
-    name: str, into: Path | None = None, *, repo: Path | None = None, places: Sequence[Place] | None = None
-) -> Found:
+    name: str, into: Path | None = None, *, repo: Path | None = None, places: Sequence[WeightSource] | None = None
+) -> FoundWeights:
     """Downloads the model `name`, unless it is here already, and loads it once to see that it does.
 
     into: a folder that then serves as MSAAS_MODEL_REPO (the model goes to `into/<name>/`); None leaves the model in
@@ -57,18 +65,18 @@ def fetch(
     return found
 
 
-def obtainable(name: str, *, repo: Path | None, places: Sequence[Place] | None = None) -> bool:
+def obtainable(name: str, *, repo: Path | None, places: Sequence[WeightSource] | None = None) -> bool:
     """Whether `load_model` would have a chance: in seconds, without loading the model or torch."""
     return not why_unobtainable(name, repo=repo, places=places)
 
 
-def why_unobtainable(name: str, *, repo: Path | None, places: Sequence[Place] | None = None) -> list[str]:
+def why_unobtainable(name: str, *, repo: Path | None, places: Sequence[WeightSource] | None = None) -> list[str]:
     """What stands in the way, one reason for each place that was asked; empty where the model can be had."""
     return list(whereabouts(name, repo=repo, places=places).reasons)
 
 
 @dataclass(frozen=True)
-class Whereabouts:
+class WeightLocation:
     """Where a model's weights are. `where` is empty unless they are on this machine; `reasons` where they are to be
     had nowhere, one for each place that was asked."""
 
@@ -80,29 +88,29 @@ class Whereabouts:
         return not self.reasons
 
 
-def whereabouts(name: str, *, repo: Path | None, places: Sequence[Place] | None = None) -> Whereabouts:
+def whereabouts(name: str, *, repo: Path | None, places: Sequence[WeightSource] | None = None) -> WeightLocation:
     """In seconds, without loading the model or torch."""
     reasons: list[str] = []
     for attempt in _attempts(name, repo, places, download=False):
         try:
             found = _readable(attempt)
-        except NotHere as reason:
+        except WeightsNotFound as reason:
             reasons.append(str(reason))
-        except (Damaged, ModelUnavailable) as reason:
-            return Whereabouts(reasons=(*reasons, str(reason)))
+        except (WeightsDamaged, ModelUnavailable) as reason:
+            return WeightLocation(reasons=(*reasons, str(reason)))
         else:
-            return Whereabouts(found.where if found else "")
-    return Whereabouts(reasons=tuple(reasons))
+            return WeightLocation(found.where if found else "")
+    return WeightLocation(reasons=tuple(reasons))
 
 
-def _find(name: str, repo: Path | None, places: Sequence[Place] | None) -> Found:
+def _find(name: str, repo: Path | None, places: Sequence[WeightSource] | None) -> FoundWeights:
     reasons: list[str] = []
     for attempt in _attempts(name, repo, places, download=True):
         try:
             found = _readable(attempt)
-        except NotHere as reason:
+        except WeightsNotFound as reason:
             reasons.append(str(reason))
-        except Damaged as reason:
+        except WeightsDamaged as reason:
             raise ModelUnavailable(f"model {name!r}: {reason}") from reason
         else:
             if found is not None:
@@ -114,18 +122,18 @@ def _find(name: str, repo: Path | None, places: Sequence[Place] | None) -> Found
     )
 
 
-def _readable(attempt: Callable[[], Found | None]) -> Found | None:
+def _readable(attempt: Callable[[], FoundWeights | None]) -> FoundWeights | None:
     """What attempt() returns. A folder that may not be read or written gives no model, and says so."""
     try:
         return attempt()
     except OSError as error:
         where = f"{error.filename}: " if error.filename is not None else ""
-        raise NotHere(f"{where}{error.strerror or error}") from error
+        raise WeightsNotFound(f"{where}{error.strerror or error}") from error
 
 
 def _attempts(
-    name: str, repo: Path | None, places: Sequence[Place] | None, *, download: bool
-) -> Iterator[Callable[[], Found | None]]:
+    name: str, repo: Path | None, places: Sequence[WeightSource] | None, *, download: bool
+) -> Iterator[Callable[[], FoundWeights | None]]:
     """The ways to have a model, in order. Each raises NotHere, or returns the files or (a mere probe) None."""
     if not valid_name(name):
         raise ModelUnavailable(f"{name!r} cannot be a model's name")
@@ -140,28 +148,28 @@ def _attempts(
         yield lambda place=place: _from_afar(place, name, download)  # type: ignore[misc]
 
 
-def _undamaged(place: Place, name: str) -> Found:
+def _undamaged(place: WeightSource, name: str) -> FoundWeights:
     # A damaged file in a cache is gone by now and can be downloaded again; one in the operator's folder cannot.
     try:
         return place.cached(name)
-    except Damaged as damaged:
+    except WeightsDamaged as damaged:
         log.warning("cache was damaged model=%s detail=%s", name, damaged)
-        raise NotHere(str(damaged)) from damaged
+        raise WeightsNotFound(str(damaged)) from damaged
 
 
-def _from_afar(place: Place, name: str, download: bool) -> Found | None:
+def _from_afar(place: WeightSource, name: str, download: bool) -> FoundWeights | None:
     place.probe(name)
     return place.download(name) if download else None
 
 
-def _default_places() -> list[Place]:
+def _default_places() -> list[WeightSource]:
     from msaas.separation.weights.hub import Hub
     from msaas.separation.weights.mirror import Mirror
 
     return [Hub(), Mirror()]
 
 
-def _copy(name: str, found: Found, into: Path) -> None:
+def _copy(name: str, found: FoundWeights, into: Path) -> None:
     plain = name.removeprefix("hf://").rpartition("/")[2]
     folder = into / plain
     folder.mkdir(parents=True, exist_ok=True)

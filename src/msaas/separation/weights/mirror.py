@@ -18,10 +18,10 @@ from typing import IO
 
 from msaas.separation.weights.sources import (
     PROBE_SECONDS,
-    Damaged,
-    Found,
-    NotHere,
-    Recipe,
+    FoundWeights,
+    ModelManifest,
+    WeightsDamaged,
+    WeightsNotFound,
     hold_name_checksum,
     user_folder,
     valid_name,
@@ -54,24 +54,24 @@ class Mirror:
     def _folder(self) -> Path:
         return self._given or torch_hub_folder()
 
-    def cached(self, name: str) -> Found:
+    def cached(self, name: str) -> FoundWeights:
         recipe, addresses = self._offer(name)
         files = [self._folder / address.rpartition("/")[2] for address in addresses]
         missing = [file.name for file in files if not file.is_file()]
         if missing:
-            raise NotHere(f"torch's cache {self._folder} has no {missing[0]}")
+            raise WeightsNotFound(f"torch's cache {self._folder} has no {missing[0]}")
         for file in files:
             _hold(file)
-        return Found(recipe, tuple(files), f"torch's cache {self._folder}")
+        return FoundWeights(recipe, tuple(files), f"torch's cache {self._folder}")
 
     def probe(self, name: str) -> None:
         _, addresses = self._offer(name)
         try:
             within(self._probe_seconds, lambda: _open(addresses[0], 0, self._probe_seconds, last=0).close())
         except _BROKEN as error:
-            raise NotHere(f"the mirror {addresses[0]}: {type(error).__name__}: {error}") from error
+            raise WeightsNotFound(f"the mirror {addresses[0]}: {type(error).__name__}: {error}") from error
 
-    def download(self, name: str) -> Found:
+    def download(self, name: str) -> FoundWeights:
         recipe, addresses = self._offer(name)
         self._folder.mkdir(parents=True, exist_ok=True)
         files = [self._folder / address.rpartition("/")[2] for address in addresses]
@@ -79,15 +79,15 @@ class Mirror:
             if not file.is_file():
                 _download(address, file)
             _hold(file)
-        return Found(recipe, tuple(files), f"the mirror {self._root_url}")
+        return FoundWeights(recipe, tuple(files), f"the mirror {self._root_url}")
 
-    def _offer(self, name: str) -> tuple[Recipe, list[str]]:
+    def _offer(self, name: str) -> tuple[ModelManifest, list[str]]:
         listing = _package_folder() / f"{name}.yaml"
-        recipe = Recipe.read(listing) if valid_name(name) and listing.is_file() else Recipe((name,))
+        recipe = ModelManifest.read(listing) if valid_name(name) and listing.is_file() else ModelManifest((name,))
         offered = _offered()
         unknown = [signature for signature in recipe.signatures if signature not in offered]
         if unknown:
-            raise NotHere(f"the mirror {self._root_url} has no model {unknown[0]!r}")
+            raise WeightsNotFound(f"the mirror {self._root_url} has no model {unknown[0]!r}")
         return recipe, [self._root_url + offered[signature] for signature in recipe.signatures]
 
 
@@ -100,7 +100,7 @@ def torch_hub_folder() -> Path:
 def _package_folder() -> Path:
     spec = find_spec("demucs")  # finds a package without running it
     if spec is None or not spec.submodule_search_locations:
-        raise NotHere("the package demucs is not installed, and with it the mirror's list of files")
+        raise WeightsNotFound("the package demucs is not installed, and with it the mirror's list of files")
     return Path(spec.submodule_search_locations[0]) / "remote"
 
 
@@ -119,9 +119,9 @@ def _offered() -> dict[str, str]:
 def _hold(file: Path) -> None:
     try:
         hold_name_checksum(file)
-    except Damaged as damaged:
+    except WeightsDamaged as damaged:
         file.unlink()
-        raise Damaged(f"{damaged}; it was deleted") from None
+        raise WeightsDamaged(f"{damaged}; it was deleted") from None
 
 
 def _download(address: str, target: Path) -> None:
@@ -148,7 +148,7 @@ def _fill(address: str, partial: IO[bytes]) -> None:
             reason = f"{type(error).__name__}: {error}"
         log.warning("download broke off url=%s bytes=%d reason=%s", address, partial.tell(), reason)
         time.sleep(0.1 * 2**attempt)
-    raise NotHere(f"the mirror {address} broke off {ATTEMPTS} times: {reason}")
+    raise WeightsNotFound(f"the mirror {address} broke off {ATTEMPTS} times: {reason}")
 
 
 def _append(address: str, partial: IO[bytes]) -> bool:

@@ -19,16 +19,16 @@ _NAME = re.compile(r"(hf://)?([\w.-]+/)?\w[\w.-]*")
 _FILE = re.compile(r"(?P<signature>.+?)(-(?P<checksum>[0-9a-f]{6,64}))?\.(th|safetensors)")
 
 
-class NotHere(Exception):
+class WeightsNotFound(Exception):
     """This place cannot give the model; the message says why, for the list of what was tried."""
 
 
-class Damaged(Exception):
+class WeightsDamaged(Exception):
     """A file's checksum is wrong. It is never loaded."""
 
 
 @dataclass(frozen=True)
-class Recipe:
+class ModelManifest:
     """What a model is made of: its networks' signatures and, for a bag, their weights by source."""
 
     signatures: tuple[str, ...]
@@ -36,28 +36,28 @@ class Recipe:
     segment: float | None = None  # seconds
 
     @classmethod
-    def read(cls, path: Path) -> Recipe:
+    def read(cls, path: Path) -> ModelManifest:
         """Of Demucs' bag yaml. Raises NotHere where it is none."""
         try:
             bag = yaml.safe_load(path.read_text("utf-8"))
             return cls(tuple(str(item) for item in bag["models"]), bag.get("weights"), bag.get("segment"))
         except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
-            raise NotHere(f"{path} is no list of models ({type(error).__name__}: {error})") from error
+            raise WeightsNotFound(f"{path} is no list of models ({type(error).__name__}: {error})") from error
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundWeights:
     """A model's files on this machine, checksums held, one for each signature."""
 
-    recipe: Recipe
+    recipe: ModelManifest
     files: tuple[Path, ...]
     where: str
 
 
-class Place(Protocol):
+class WeightSource(Protocol):
     """Somewhere to have weights from."""
 
-    def cached(self, name: str) -> Found:
+    def cached(self, name: str) -> FoundWeights:
         """What is on this machine already; no network. Raises NotHere."""
         ...
 
@@ -65,7 +65,7 @@ class Place(Protocol):
         """Raises NotHere, within seconds, where `download` would have no chance."""
         ...
 
-    def download(self, name: str) -> Found:
+    def download(self, name: str) -> FoundWeights:
         """Raises NotHere, or Damaged where what came is not what was promised."""
         ...
 
@@ -75,7 +75,7 @@ def user_folder(path: str, setting: str) -> Path:
     try:
         return Path(path).expanduser()
     except RuntimeError as error:
-        raise NotHere(f"there is no home folder for {path} ({setting} names another place)") from error
+        raise WeightsNotFound(f"there is no home folder for {path} ({setting} names another place)") from error
 
 
 def valid_name(name: str) -> bool:
@@ -83,37 +83,37 @@ def valid_name(name: str) -> bool:
     return _NAME.fullmatch(name) is not None and ".." not in name
 
 
-def in_folder(name: str, folder: Path) -> Found:
+def in_folder(name: str, folder: Path) -> FoundWeights:
     """The model in `folder/` itself or in `folder/<name>/`: a bag's yaml, or one network called `name`.
 
     Networks are Demucs' `<signature>[-<checksum>].th` or the same as `.safetensors`. Raises NotHere, and Damaged
     where a file does not have the checksum in its name (the first digits of its sha256).
     """
     if not folder.is_dir():
-        raise NotHere(f"{folder} is no folder")
+        raise WeightsNotFound(f"{folder} is no folder")
     plain = name.removeprefix("hf://").rpartition("/")[2]
     reasons = []
     for root in (folder, folder / plain):
         try:
             return _in_root(plain, root)
-        except NotHere as reason:
+        except WeightsNotFound as reason:
             reasons.append(str(reason))
-    raise NotHere("; ".join(reasons))
+    raise WeightsNotFound("; ".join(reasons))
 
 
-def _in_root(name: str, root: Path) -> Found:
+def _in_root(name: str, root: Path) -> FoundWeights:
     listing = root / f"{name}.yaml"
-    recipe = Recipe.read(listing) if listing.is_file() else Recipe((name,))
+    recipe = ModelManifest.read(listing) if listing.is_file() else ModelManifest((name,))
     files = tuple(_network(signature, root) for signature in recipe.signatures)
-    return Found(recipe, files, f"the folder {root}")
+    return FoundWeights(recipe, files, f"the folder {root}")
 
 
 def _network(signature: str, root: Path) -> Path:
     matches = [path for path in sorted(root.glob("*")) if _signature_of(path) == signature]
     if not matches:
-        raise NotHere(f"{root} has no {signature}.th or .safetensors")
+        raise WeightsNotFound(f"{root} has no {signature}.th or .safetensors")
     if len(matches) > 1:
-        raise NotHere(f"{root} has {signature} more than once: {', '.join(path.name for path in matches)}")
+        raise WeightsNotFound(f"{root} has {signature} more than once: {', '.join(path.name for path in matches)}")
     hold_name_checksum(matches[0])
     return matches[0]
 
@@ -127,7 +127,7 @@ def hold_name_checksum(path: Path) -> None:
     """Raises Damaged where the name of `path` carries a checksum that its content has not."""
     match = _FILE.fullmatch(path.name)
     if match and match["checksum"] and not sha256_of(path).startswith(match["checksum"]):
-        raise Damaged(f"{path} is damaged: its sha256 does not begin with {match['checksum']}")
+        raise WeightsDamaged(f"{path} is damaged: its sha256 does not begin with {match['checksum']}")
 
 
 def sha256_of(path: Path) -> str:

@@ -36,7 +36,7 @@ DISK_THREADS = 4
 LOOKS_PER_SECOND = 100
 
 
-class Front:
+class AsgiServer:
     """`dropped` and `answered_alive` are for the meters."""
 
     def __init__(

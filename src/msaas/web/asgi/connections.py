@@ -8,7 +8,7 @@ from typing import Protocol
 from msaas.auth.quotas import address_account
 
 
-class Held(Protocol):
+class Connection(Protocol):
     """A connection as the register sees it. `busy`: in the middle of a request whose headers are complete."""
 
     address: str
@@ -28,16 +28,16 @@ class Connections:
 
     def __init__(self, most: int, dropped: Callable[[str], None]) -> None:
         self.most, self._dropped = most, dropped
-        self._by_address: dict[str, dict[Held, None]] = {}  # dicts, for their order: the oldest first
+        self._by_address: dict[str, dict[Connection, None]] = {}  # dicts, for their order: the oldest first
         self.count = 0
 
-    def add(self, connection: Held) -> None:
+    def add(self, connection: Connection) -> None:
         self._by_address.setdefault(address_account(connection.address), {})[connection] = None
         self.count += 1
         if self.count > self.most:
             self._drop_one(connection)
 
-    def remove(self, connection: Held) -> None:
+    def remove(self, connection: Connection) -> None:
         account = address_account(connection.address)
         mine = self._by_address.get(account, {})
         if connection in mine:
@@ -49,7 +49,7 @@ class Connections:
     def note_dropped(self, reason: str) -> None:
         self._dropped(reason)
 
-    def _drop_one(self, newest: Held) -> None:
+    def _drop_one(self, newest: Connection) -> None:
         most = max(self._by_address.values(), key=len)
         victim = next((one for one in most if not one.busy and one is not newest), None) or next(iter(most))
         self.remove(victim)

@@ -17,7 +17,7 @@ from msaas.web.asgi.sender import Sender
 from msaas.web.http.problems import MEDIA_TYPE, problem_text
 
 if TYPE_CHECKING:
-    from msaas.web.asgi.app import Front
+    from msaas.web.asgi.app import AsgiServer
 
 T = TypeVar("T")
 # Who is not known here gets no time to send on: a connection that lingers is a connection held.
@@ -27,7 +27,7 @@ NO_LINGERING = (401, 408)
 class Request:
     """Raises TooSlow or ConnectionResetError where the client is the reason that it ends early."""
 
-    def __init__(self, front: Front, connection: HttpProtocol, cycle: Any, environ: Environ) -> None:
+    def __init__(self, front: AsgiServer, connection: HttpProtocol, cycle: Any, environ: Environ) -> None:
         self.front, self.connection, self.cycle, self.environ = front, connection, cycle, environ
         self.caller = front.caller_of(environ)
         self.transfer = Transfer(front.new_pace(), partial(connection.drop, "callers_slowest"))

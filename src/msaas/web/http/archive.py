@@ -30,7 +30,7 @@ class Member:
     chunks: Iterator[bytes]
 
 
-class _Outlet(io.RawIOBase):
+class _ByteSink(io.RawIOBase):
     """What zipfile writes to. It cannot seek, so zipfile puts sizes and checksums after each member."""
 
     def __init__(self) -> None:
@@ -75,7 +75,7 @@ def part_of(chunks: Iterator[bytes], start: int, stop: int) -> Iterator[bytes]:
 
 def zip_chunks(members: Iterable[Member]) -> Iterator[bytes]:
     """The archive's bytes. The first chunk holds the beginning of the first member."""
-    outlet = _Outlet()
+    outlet = _ByteSink()
     with zipfile.ZipFile(outlet, "w", zipfile.ZIP_STORED) as archive:
         for member in members:
             with archive.open(_info(member), "w", force_zip64=member.size >= ZIP64_BYTES) as entry:

@@ -12,12 +12,12 @@ from msaas.errors import Busy
 
 
 @dataclass(eq=False)
-class _Waiting:
+class _Waiter:
     caller: str
     admitted: bool = False
 
 
-class SharedGate:
+class ConcurrencyLimit:
     """A gate whose places are shared between callers: `share` each at most, and of those that wait, the caller that
     holds the fewest goes first. More than `waiting` of one caller do not wait: each holds a thread.
 
@@ -28,7 +28,7 @@ class SharedGate:
         self.places, self.share, self.waiting = places, share, waiting
         self.wait_seconds, self.what = wait_seconds, what
         self._held: Counter[str] = Counter()
-        self._queue: list[_Waiting] = []
+        self._queue: list[_Waiter] = []
         self._changed = threading.Condition()
 
     @contextmanager
@@ -44,7 +44,7 @@ class SharedGate:
                 self._admit()
 
     def _enter(self, caller: str) -> None:
-        one = _Waiting(caller)
+        one = _Waiter(caller)
         with self._changed:
             if sum(other.caller == caller for other in self._queue) >= self.waiting:
                 raise Busy(f"{self.waiting} of your requests wait for {self.what} already; try again in a few seconds")
@@ -68,14 +68,14 @@ class SharedGate:
 
 
 @dataclass(eq=False)
-class Place:
+class StreamSlot:
     """One place of a StreamGate. `revoked` is set when another caller needs it: its holder ends soon."""
 
     caller: str
     revoked: threading.Event = field(default_factory=threading.Event)
 
 
-class StreamGate:
+class StreamLimit:
     """Places for what lasts, without a share set beforehand: one caller may hold all of them until others come.
 
     With every place taken, a caller that holds at least two fewer than the one that holds the most gets that one's
@@ -84,19 +84,19 @@ class StreamGate:
 
     def __init__(self, places: int, *, what: str) -> None:
         self.places, self.what = places, what
-        self._held: list[Place] = []  # the oldest first
+        self._held: list[StreamSlot] = []  # the oldest first
         self._lock = threading.Lock()
 
-    def enter(self, caller: str) -> Place:
+    def enter(self, caller: str) -> StreamSlot:
         """Raises Busy where all places are taken, and nobody holds much more than this caller."""
         with self._lock:
             if len(self._held) >= self.places:
                 self._make_room(caller)
-            place = Place(caller)
+            place = StreamSlot(caller)
             self._held.append(place)
             return place
 
-    def leave(self, place: Place) -> None:
+    def leave(self, place: StreamSlot) -> None:
         """Also of a place that was revoked; twice changes nothing."""
         with self._lock:
             if place in self._held:

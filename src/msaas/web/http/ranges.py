@@ -8,15 +8,15 @@ from flask import Request
 from werkzeug.exceptions import RequestedRangeNotSatisfiable
 from werkzeug.http import is_resource_modified, parse_if_range_header
 
-from msaas.storage import Stored
+from msaas.storage import StoredObject
 
 
-def is_unchanged(request: Request, stored: Stored) -> bool:
+def is_unchanged(request: Request, stored: StoredObject) -> bool:
     """Does the caller hold this very object already? Then 304 is the answer."""
     return not is_resource_modified(request.environ, etag=stored.etag or None, last_modified=stored.modified)
 
 
-def wanted_range(request: Request, stored: Stored, what: str = "track") -> tuple[int, int] | None:
+def wanted_range(request: Request, stored: StoredObject, what: str = "track") -> tuple[int, int] | None:
     """First byte and the one past the last, or None for the whole object.
 
     What is no byte range, or several, is answered with the whole (RFC 9110, 14.2 allows it). Raises
@@ -36,7 +36,7 @@ def wanted_range(request: Request, stored: Stored, what: str = "track") -> tuple
     return start, stop
 
 
-def _is_for(request: Request, stored: Stored) -> bool:
+def _is_for(request: Request, stored: StoredObject) -> bool:
     """If-Range: the range is wanted only of the object that the caller has the beginning of."""
     if "If-Range" not in request.headers:
         return True

@@ -16,7 +16,7 @@ from werkzeug.routing import Rule
 
 from msaas import __version__
 from msaas.auth.access_control import gate_of
-from msaas.auth.scopes import Need, need_of
+from msaas.auth.scopes import Requirement, need_of
 from msaas.errors import PROBLEM_CODES
 from msaas.web.http.problems import MEDIA_TYPE
 from msaas.web.openapi.schemas import SCHEMAS, ref
@@ -100,7 +100,7 @@ class Operation:
     head: bool = False  # HEAD is worth a mention of its own
     deprecated: Sequence[str] = ()  # routes kept for old callers
 
-    def to_spec(self, rule: Rule, need: Need, *, with_keys: bool) -> Spec:
+    def to_spec(self, rule: Rule, need: Requirement, *, with_keys: bool) -> Spec:
         spec: Spec = {"operationId": rule.endpoint.rpartition(".")[2], "summary": self.summary, "tags": [self.tag]}
         if self.description:
             spec["description"] = self.description
@@ -210,7 +210,9 @@ def problem_spec(status: int, codes: Sequence[str]) -> Spec:
     return spec | headers_spec(PROBLEM_HEADERS.get(status, {}))
 
 
-def with_gate(problems: Mapping[int, Sequence[str]], need: Need, *, about_a_song: bool) -> dict[int, Sequence[str]]:
+def with_gate(
+    problems: Mapping[int, Sequence[str]], need: Requirement, *, about_a_song: bool
+) -> dict[int, Sequence[str]]:
     """With what the gate may answer before the view is asked (msaas.auth.access_control)."""
     if not need.scope:
         return dict(problems)

@@ -51,7 +51,7 @@ def _error_headers() -> dict[int, dict[str, str]]:
 
 @cache
 def _style() -> str:
-    return (Path(__file__).parent / "templates" / "reference.css").read_text(encoding="utf-8")
+    return (Path(__file__).parents[1] / "templates" / "reference.css").read_text(encoding="utf-8")
 
 
 def policy(style: str) -> str:

@@ -12,7 +12,7 @@ from flask import Blueprint, Response, jsonify
 
 from msaas.errors import Conflict, NotFound, StorageUnavailable
 from msaas.jobs import Job, State, Track, parse_songhash
-from msaas.storage import Stored
+from msaas.storage import StoredObject
 from msaas.web.eta import eta_seconds
 from msaas.web.http.archive import Member, part_of, zip_chunks, zip_size
 from msaas.web.openapi.document import Answer, as_json, documented
@@ -127,15 +127,15 @@ def get_stems(songhash: str) -> Response:
     return response
 
 
-def _archive(job: Job, stems: list[Stored]) -> Stored:
+def _archive(job: Job, stems: list[StoredObject]) -> StoredObject:
     """The zip as if it were stored: its size, and an ETag that changes where a stem does."""
     names = [(_name_in_zip(job, stored), stored.size) for stored in stems]
     etag = hashlib.sha256(repr([(stored.name, stored.size, stored.etag) for stored in stems]).encode()).hexdigest()
     modified = max((stored.modified for stored in stems if stored.modified), default=None)
-    return Stored(f"{job.songhash}.zip", zip_size(names), etag, modified)
+    return StoredObject(f"{job.songhash}.zip", zip_size(names), etag, modified)
 
 
-def _members(parts: Services, job: Job, stems: list[Stored]) -> Iterator[Member]:
+def _members(parts: Services, job: Job, stems: list[StoredObject]) -> Iterator[Member]:
     for stored in stems:
         yield Member(
             _name_in_zip(job, stored),
@@ -145,5 +145,5 @@ def _members(parts: Services, job: Job, stems: list[Stored]) -> Iterator[Member]
         )
 
 
-def _name_in_zip(job: Job, stored: Stored) -> str:
+def _name_in_zip(job: Job, stored: StoredObject) -> str:
     return stored.name.removeprefix(f"{job.songhash}-")

@@ -1,10 +1,10 @@
-"""`/metrics` for Prometheus, and the counting of requests. Answers with Redis away, too: see msaas.telemetry.metrics."""
+"""`/metrics` for Prometheus, and the counting of requests. Works without Redis (msaas.telemetry.metrics)."""
 
 from __future__ import annotations
 
 from flask import Blueprint, Flask, Request, Response, current_app
 
-from msaas.telemetry.metrics import CONTENT_TYPE, CountedQueue, Meters
+from msaas.telemetry.metrics import CONTENT_TYPE, CountedQueue, Metrics
 from msaas.web.openapi.document import Answer, documented
 from msaas.web.services import Services
 
@@ -15,7 +15,7 @@ EXTENSION = "msaas-meters"
 
 def install(app: Flask, parts: Services) -> None:
     """The queue's own meters where it counts its moves."""
-    meters = parts.queue.meters if isinstance(parts.queue, CountedQueue) else Meters()
+    meters = parts.queue.meters if isinstance(parts.queue, CountedQueue) else Metrics()
     meters.watch_queue(parts.queue)
     app.extensions[EXTENSION] = meters
     app.register_blueprint(calls)
@@ -27,9 +27,9 @@ def metrics() -> Response:
     return Response(meters_of(current_app).render(), content_type=CONTENT_TYPE)
 
 
-def meters_of(app: Flask) -> Meters:
+def meters_of(app: Flask) -> Metrics:
     found = app.extensions[EXTENSION]
-    assert isinstance(found, Meters)  # noqa: S101 - tells mypy; install put it there
+    assert isinstance(found, Metrics)  # noqa: S101 - tells mypy; install put it there
     return found
 
 

@@ -10,7 +10,7 @@ from msaas.web.routes import health
 
 calls = Blueprint("page", __name__)
 
-STATIC = Path(__file__).parent / "static"
+STATIC = Path(__file__).parents[1] / "static"
 
 # Nothing from elsewhere, nothing inline, no text that becomes markup: `style` is set by script, which 'self' covers.
 POLICY = "; ".join(

@@ -9,8 +9,8 @@ from typing import Any
 from flask import Blueprint, Response, jsonify, request
 
 from msaas.auth.access_control import caller, gate, note_standing
-from msaas.auth.quotas import Audio
-from msaas.callbacks.outbox import Posting
+from msaas.auth.quotas import AudioLength
+from msaas.callbacks.outbox import CallbackRequest
 from msaas.errors import AudioError, InvalidOption, QueueFull
 from msaas.jobs import OPTION_NAMES, Job, Options, State, record_json, songhash
 from msaas.queue import NO_CALLBACK
@@ -85,7 +85,7 @@ def _expect_song() -> Body:
 RECEIVERS = {"separate.separate": _expect_song}
 
 
-def parse_given(given: dict[str, Any], settings: Settings) -> tuple[Options, Posting | None]:
+def parse_given(given: dict[str, Any], settings: Settings) -> tuple[Options, CallbackRequest | None]:
     """Raises InvalidOption naming what is not known here."""
     names = {name: value for name, value in given.items() if name != "callback"}
     for name in names:
@@ -100,7 +100,7 @@ def parse_given(given: dict[str, Any], settings: Settings) -> tuple[Options, Pos
     return options, parse_callback(given.get("callback"), settings)
 
 
-def _accept(parts: Services, upload: Upload, options: Options, posting: Posting | None) -> Response:
+def _accept(parts: Services, upload: Upload, options: Options, posting: CallbackRequest | None) -> Response:
     if sources := parts.queue.model_sources(options.model):
         options.outputs(sources)  # raises on a stem that this model does not have
     tenant = caller().tenant
@@ -115,7 +115,7 @@ def _accept(parts: Services, upload: Upload, options: Options, posting: Posting 
             parts.queue.submit(name, fields, callback=callback, admission=terms)
         return _answer(name, job.state, new=False)
     fields = _record(parts, upload, options) | {"tenant": tenant}
-    audio = Audio.of(json.loads(fields["upload"]), parts.settings.max_duration_seconds)
+    audio = AudioLength.of(json.loads(fields["upload"]), parts.settings.max_duration_seconds)
     if not _is_waiting(parts, job):
         _refuse_before_storing(parts, audio, job)
         parts.storage.put_input(name, upload.song.path)
@@ -130,7 +130,7 @@ def _accept(parts: Services, upload: Upload, options: Options, posting: Posting 
     return _answer(name, submitted.state, new=submitted.new)
 
 
-def _refuse_before_storing(parts: Services, audio: Audio, job: Job | None) -> None:
+def _refuse_before_storing(parts: Services, audio: AudioLength, job: Job | None) -> None:
     """What submit would refuse is not stored first: a caller without quota must not fill the store.
 
     Submit looks again, in the step that queues the song; what was stored and then refused is swept.

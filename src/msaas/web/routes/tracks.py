@@ -11,7 +11,7 @@ from flask import Blueprint, Response, jsonify, redirect, request
 
 from msaas.errors import InvalidOption, NotFound
 from msaas.jobs import EXTENSIONS, Job, State, Track
-from msaas.storage import CONTENT_TYPES, Stored
+from msaas.storage import CONTENT_TYPES, StoredObject
 from msaas.web.http.ranges import is_unchanged, wanted_range
 from msaas.web.openapi.document import Answer, as_json, documented, header, query
 from msaas.web.openapi.schemas import EITHER_AWAY, STORAGE_AWAY
@@ -73,12 +73,12 @@ def get_track(name: str) -> Response:
     return response
 
 
-def _held_bytes(parts: Services, stored: Stored, start: int, stop: int) -> Iterator[bytes]:
+def _held_bytes(parts: Services, stored: StoredObject, start: int, stop: int) -> Iterator[bytes]:
     chunks = parts.storage.read_stem(stored.name, start, stop - start)
     return held(parts, Track.parse(stored.name).songhash, chunks)
 
 
-def answer(stored: Stored, read: Callable[[int, int], Iterator[bytes]], *, what: str = "track") -> Response:
+def answer(stored: StoredObject, read: Callable[[int, int], Iterator[bytes]], *, what: str = "track") -> Response:
     """The whole of it, a range of it, or 304: what the request's headers ask for. `read` gives the bytes from one
     place up to another. Raises RequestedRangeNotSatisfiable."""
     if is_unchanged(request, stored):
@@ -123,7 +123,7 @@ def stream(response: Response, chunks: Iterator[bytes]) -> None:
         response.call_on_close(chunks.close)  # gives the connection back where the client went away
 
 
-def described(response: Response, stored: Stored) -> Response:
+def described(response: Response, stored: StoredObject) -> Response:
     """With the headers that belong to the object, whether or not its bytes follow."""
     response.headers["Accept-Ranges"] = "bytes"
     response.headers["Cache-Control"] = "private, no-cache"  # kept, but asked about: a track can be removed
@@ -144,7 +144,7 @@ def wants_redirect() -> bool:
 # --- which object a name stands for
 
 
-def find(parts: Services, track: Track) -> Stored:
+def find(parts: Services, track: Track) -> StoredObject:
     """Raises NotFound: job_unknown, job_not_done, stem_unknown or track_removed."""
     hold_for_reading(parts, track.songhash)
     job = parts.queue.get(track.songhash)
@@ -175,7 +175,7 @@ def refuse_unless_done(job: Job) -> None:
     )
 
 
-def _present(parts: Services, track: Track) -> Iterator[Stored]:
+def _present(parts: Services, track: Track) -> Iterator[StoredObject]:
     """The objects there are for a name, whatever the records say."""
     for extension in [track.extension] if track.extension else EXTENSIONS:
         if stored := parts.storage.stat_stem(track.object_name(extension)):

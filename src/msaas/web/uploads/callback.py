@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from msaas.callbacks.outbox import Posting
+from msaas.callbacks.outbox import CallbackRequest
 from msaas.callbacks.targets import LONGEST_URL as LONGEST_URL
-from msaas.callbacks.targets import Guard
+from msaas.callbacks.targets import TargetPolicy
 from msaas.errors import InvalidOption
 from msaas.settings import Settings
 
 MEMBERS = frozenset({"url", "data"})
 
 
-def parse_callback(given: Any, settings: Settings) -> Posting | None:
+def parse_callback(given: Any, settings: Settings) -> CallbackRequest | None:
     """`{"url": http(s) URL, "data": anything}`, or None where there is none. Raises InvalidOption, CallbackRefused."""
     if given is None:
         return None
     if not isinstance(given, dict) or not given.keys() <= MEMBERS or not isinstance(given.get("url"), str):
         raise InvalidOption('callback takes {"url": "https://…", "data": anything} and no other members')
-    target = Guard(settings.callback_allow, settings.callback_ports).admit(given["url"])
-    return Posting.new(target, given["url"], given.get("data"))
+    target = TargetPolicy(settings.callback_allow, settings.callback_ports).admit(given["url"])
+    return CallbackRequest.new(target, given["url"], given.get("data"))

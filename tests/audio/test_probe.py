@@ -212,7 +212,7 @@ import os, sys
 print("imported", flush=True)
 sys.path.insert(0, {source!r})
 from pathlib import Path
-from msaas.audio import helper as helpers
+from msaas.audio.sandbox import fork_server as helpers
 from msaas.audio.limits import Limits
 from msaas.audio.decode.probe import probe_isolated
 print(probe_isolated(Path({song!r}), Limits()).codec, helpers.mine().pid, flush=True)

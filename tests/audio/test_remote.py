@@ -147,7 +147,7 @@ needs_fences = pytest.mark.skipif(
 TRIES = """
 import ctypes, fcntl, os, resource, signal, socket, subprocess, sys, _thread
 from pathlib import Path
-from msaas.audio import cage
+from msaas.audio.sandbox import restrictions
 
 song, other, port = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
 read, write = os.pipe()
@@ -201,7 +201,7 @@ tries = {
     "memory": lambda: bytearray(600 << 20),
 }
 if os.fork() == 0:
-    restrictions.enter(song, restrictions.Allowance(512 << 20, 20, 20))
+    restrictions.enter(song, restrictions.ResourceLimits(512 << 20, 20, 20))
     for name, attempt in tries.items():
         try:
             attempt()

@@ -32,7 +32,7 @@ BARE = Path(sys.base_prefix) / "bin" / f"python{sys.version_info.major}.{sys.ver
 CHECK = """
 import logging, sys, av
 from pathlib import Path
-from msaas.audio import selfcheck
+from msaas.audio.sandbox import self_check
 from msaas.audio.limits import Limits
 logging.basicConfig()
 self_check.check_probe(Path(sys.argv[1]))
@@ -137,7 +137,8 @@ def test_nothing_is_imported_behind_the_fences(tmp_path):
     code = """
 import sys
 from pathlib import Path
-from msaas.audio import helper, probe, remote
+from msaas.audio.decode import probe
+from msaas.audio.sandbox import decoder, fork_server
 from msaas.audio.decode.decoder import Decoder
 from msaas.audio.limits import Limits
 from msaas.errors import AudioError

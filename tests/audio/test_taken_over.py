@@ -21,8 +21,8 @@ from tests.sounds import DATA
 SONG = DATA / "harbour-lights.mp3"
 # In the place of all that the process does; `sock` leads to the caller.
 INSTEAD = """
-import msaas.audio.sandbox.client as isolate, os, signal, struct, time
-from msaas.audio import cage
+import msaas.audio.sandbox.client as client, os, signal, struct, time
+from msaas.audio.sandbox import restrictions
 from pathlib import Path
 def is_open(fd):
     try:
@@ -30,7 +30,8 @@ def is_open(fd):
     except OSError:
         return False
 def answer(sock, request):
-    cage.enter(Path(request.path), cage.Allowance(request.memory_bytes, request.cpu_seconds, request.seconds))
+    limits = restrictions.ResourceLimits(request.memory_bytes, request.cpu_seconds, request.seconds)
+    restrictions.enter(Path(request.path), limits)
     def say(kind, payload):
         sock.sendall(struct.pack("=BI", kind, len(payload)) + payload)
 {}
@@ -143,7 +144,7 @@ def test_traceback_that_it_makes_up_cannot_pass_for_lines_of_the_log(taken_over,
 def test_process_that_puts_off_its_alarm_is_killed_when_its_caller_has_gone(taken_over, monkeypatch):
     monkeypatch.setattr(client, "START_SECONDS", 1.0)
     taken_over(
-        "cage.set_alarm(0)",
+        "restrictions.set_alarm(0)",
         "signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())",
         "while True: time.sleep(60)",
     )

@@ -201,7 +201,7 @@ MUTANTS = (
     Mutant("a worker without Redis spins", [(QUEUE, "self._stopped.wait(self._seconds)", "pass")], "5"),
     Mutant(
         "orphans stay",
-        [("sweep.py", "ORPHAN_AFTER = timedelta(days=1)", "ORPHAN_AFTER = timedelta(days=9)")],
+        [("maintenance/sweep.py", "ORPHAN_AFTER = timedelta(days=1)", "ORPHAN_AFTER = timedelta(days=9)")],
         "13",
     ),
     Mutant(

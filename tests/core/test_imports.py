@@ -35,15 +35,14 @@ FORBIDDEN = {
         "msaas.storage",
         "msaas.maintenance.housekeeping",
     },
-    "access": HEAVY | {"minio", "msaas.storage", "msaas.separation", "msaas.worker", "msaas.local"},
+    "auth": HEAVY | {"minio", "msaas.storage", "msaas.separation", "msaas.worker", "msaas.local"},
     "queue": HEAVY | {"flask", "werkzeug", "minio", "msaas.web", "msaas.worker", "msaas.storage"},
     "storage.py": HEAVY | {"flask", "werkzeug", "redis", "msaas.queue", "msaas.web", "msaas.worker"},
     "jobs.py": HEAVY | SERVERS | {"msaas.queue", "msaas.storage", "msaas.web", "msaas.worker", "msaas.audio"},
     "settings.py": HEAVY | SERVERS | JOB_KNOWERS,
     "errors.py": {"msaas"},
     "client": HEAVY | SERVERS | JOB_KNOWERS | {"msaas.separation", "msaas.audio", "msaas.settings", "msaas.local"},
-    "housekeeping.py": HEAVY | {"flask", "werkzeug", "msaas.web", "msaas.worker"},
-    "sweep.py": HEAVY | {"flask", "werkzeug", "msaas.web", "msaas.worker"},
+    "maintenance": HEAVY | {"flask", "werkzeug", "msaas.web", "msaas.worker"},
 }
 
 

@@ -1,4 +1,4 @@
-"""Keeps a song from expiring while somebody posts it or downloads its stems (see maintenance.sweep). Deletes nothing."""
+"""Keeps a song from expiring while somebody posts it or downloads its stems (msaas.maintenance.sweep)."""
 
 from __future__ import annotations
 

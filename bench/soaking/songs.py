@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from msaas.audio.mp3 import Mp3Writer
+from msaas.audio.encode.mp3 import Mp3Writer
 from tests.sounds import tune
 
 MODEL_RATE = 44_100

@@ -23,10 +23,10 @@ import redis
 from load import MODEL
 from stores import stores
 
-from msaas.access.keys import ADMIN, USE, new_key
+from msaas.auth.keys import ADMIN, USE, new_key
 from msaas.callbacks.signing import new_secret
-from msaas.local.probe import ask
-from msaas.local.processes import Child, Warden, wait_until
+from msaas.local.processes.child import Child, ProcessGuard, wait_until
+from msaas.local.processes.readiness import ask
 from msaas.local.servers import LOOPBACK, Valkey, Weed, free_port
 from msaas.queue import PROCESSING, Queue
 from msaas.settings import Settings
@@ -67,7 +67,7 @@ class Service:
     keys: dict[str, str]  # tenant ▸ key; with "admin"
     secret: str
     valkey: Valkey
-    warden: Warden
+    guard: ProcessGuard
     parts: list[Part]
     kills: Counter[str] = field(default_factory=Counter)  # by worker
     tracebacks: list[str] = field(default_factory=list)  # the part that logged one, and its line
@@ -90,7 +90,7 @@ class Service:
 
     def _launch(self, part: Part) -> None:
         command, on_line = [sys.executable, "-P", "-m", part.module], partial(self._note, part.name)
-        part.child = Child(command, warden=self.warden, env=part.environ, on_line=on_line)
+        part.child = Child(command, guard=self.guard, env=part.environ, on_line=on_line)
         part.starts += 1
 
     def _note(self, name: str, line: str) -> None:
@@ -183,8 +183,8 @@ def service(retention_minutes: float) -> Iterator[Service]:
     """Stores, API and workers, up and ready, in a folder that goes with them."""
     with ExitStack() as ends:
         valkey, weed, folder = ends.enter_context(stores())
-        warden = Warden()
-        ends.callback(warden.close)
+        guard = ProcessGuard()
+        ends.callback(guard.close)
         keys = {name: new_key(name, [USE]) for name in TENANTS} | {"admin": new_key("admin", [ADMIN])}
         secret = new_secret()
         environ = _environ(valkey, weed, folder) | {
@@ -194,7 +194,7 @@ def service(retention_minutes: float) -> Iterator[Service]:
         }
         _keep_whole_log(valkey)
         texts = {name: text for name, (text, _) in keys.items()}
-        stack = Service(Settings.from_env(environ), texts, secret, valkey, warden, _parts(environ))
+        stack = Service(Settings.from_env(environ), texts, secret, valkey, guard, _parts(environ))
         stack.storage.ensure_buckets()
         ends.callback(stack.close)
         stack.start()

@@ -1,4 +1,4 @@
-"""Every setting, read once from the environment, typed, refused where wrong. Nothing else reads the environment.
+"""Every setting: typed, read once from the environment, checked at start. Nothing else reads the environment.
 
 `REDIS_HOST` and `MINIO_HOST` take `host` or `host:port`. `REDIS_PORT` and `MINIO_PORT` are never read: Kubernetes
 injects `REDIS_PORT=tcp://…` for a Service called redis.
@@ -24,7 +24,7 @@ TRUE_WORDS = frozenset({"1", "true", "yes", "on"})
 FALSE_WORDS = frozenset({"0", "false", "no", "off", ""})
 DEVICES = ("auto", "cpu", "cuda", "mps")
 PRECISIONS = ("auto", "fp32")
-HIDDEN = ("KEY", "PASSWORD", "SECRET")  # settings so named are never shown
+HIDDEN = ("KEY", "PASSWORD", "SECRET")  # values of settings with these words are never shown
 LOG_LEVELS = ("debug", "info", "warning", "error")
 MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
@@ -58,7 +58,7 @@ def _number(kind: type[int] | type[float], low: float, high: float) -> Callable[
 
 
 def _plain(number: float) -> str:
-    """Without an exponent, which nobody would type."""
+    """Without an exponent."""
     return f"{number:.0f}" if number == int(number) else f"{number:g}"
 
 
@@ -74,7 +74,7 @@ def _choice(options: Iterable[str]) -> Callable[[str], str]:
 
 def _model_name(value: str) -> str:
     if not MODEL_NAME.fullmatch(value.strip()):
-        raise ValueError("a model's name has letters, digits, _ . and - only")
+        raise ValueError("a model name consists of letters, digits, _, . and -")
     return value.strip()
 
 
@@ -91,15 +91,15 @@ def _folder(value: str) -> Path:
 
 
 def expanded(path: str) -> Path:
-    """With the ~ of a shell. Raises ValueError where there is no such home folder."""
+    """Expands ~ as a shell does. Raises ValueError if there is no such home folder."""
     try:
         return Path(path).expanduser()
     except RuntimeError:
-        raise ValueError(f"{path.partition('/')[0]} is no home folder here") from None
+        raise ValueError(f"{path.partition('/')[0]} is not a home folder on this machine") from None
 
 
 def _address(default_port: int) -> Callable[[str], str]:
-    """`host`, `host:port` or `[v6]:port` ▸ `host:port`. Schemes are refused: MINIO_SECURE says http or https."""
+    """`host`, `host:port` or `[v6]:port` ▸ `host:port`. Schemes are refused: MINIO_SECURE chooses http or https."""
 
     def parse(value: str) -> str:
         if "/" in value or not value.strip():
@@ -114,8 +114,8 @@ def _address(default_port: int) -> Callable[[str], str]:
 
 
 def _split(url: str, wanted: str) -> tuple[SplitResult, int | None]:
-    """The parts of a URL, and its port. Raises ValueError, which says what is wanted, for a port or a host that is
-    none: urlsplit's own messages speak of casting and of netloc."""
+    """The parts of a URL, and its port. Raises ValueError(wanted) for an invalid host or port: urlsplit's own messages
+    are about casting and netloc."""
     try:
         parts = urlsplit(url)
         return parts, parts.port
@@ -129,7 +129,7 @@ def _ports(value: str) -> frozenset[int]:
 
 
 def _base_url(value: str) -> str:
-    """Without a slash at its end, since paths that begin with one are put behind it."""
+    """Without a trailing slash, since paths that begin with one are appended."""
     text = value.strip().rstrip("/")
     wanted = "give http(s)://host[:port][/path]"
     parts, _ = _split(text, wanted)
@@ -139,10 +139,10 @@ def _base_url(value: str) -> str:
 
 
 def _server_url(value: str) -> str:
-    """A base URL without a path: what is signed for the store begins with the bucket."""
+    """A base URL without a path: the path that is signed begins with the bucket."""
     text = _base_url(value)
     if text and (parts := urlsplit(text)).path:
-        raise ValueError(f"give {parts.scheme}://{parts.netloc} alone")
+        raise ValueError(f"give {parts.scheme}://{parts.netloc} without a path")
     return text
 
 
@@ -153,22 +153,30 @@ def _setting(name: str, default: str, parse: Callable[[str], Any], unit: str, he
 
 @dataclass(frozen=True)
 class Settings:
-    """One field a setting; the metadata is what the README's table is held to."""
+    """One field per setting; a test compares the metadata with the table in the docs."""
 
-    redis_host: str = _setting("REDIS_HOST", "localhost:6379", _address(6379), "host[:port]", "Redis or Valkey")
-    redis_password: str = _setting("MSAAS_REDIS_PASSWORD", "", _text, "", "its password; empty where it asks for none")
-    minio_host: str = _setting("MINIO_HOST", "localhost:9000", _address(9000), "host[:port]", "MinIO or any S3 server")
-    minio_access_key: str = _setting("MINIO_ACCESS_KEY", "minioadmin", _text, "", "its access key")
-    minio_secret_key: str = _setting("MINIO_SECRET_KEY", "minioadmin", _text, "", "its secret key")
-    minio_secure: bool = _setting("MINIO_SECURE", "false", _flag, "bool", "speak TLS to it")
+    redis_host: str = _setting(
+        "REDIS_HOST", "localhost:6379", _address(6379), "host[:port]", "address of Redis or Valkey"
+    )
+    redis_password: str = _setting("MSAAS_REDIS_PASSWORD", "", _text, "", "password of Redis; empty if it needs none")
+    minio_host: str = _setting(
+        "MINIO_HOST", "localhost:9000", _address(9000), "host[:port]", "address of MinIO or another S3 server"
+    )
+    minio_access_key: str = _setting("MINIO_ACCESS_KEY", "minioadmin", _text, "", "S3 access key")
+    minio_secret_key: str = _setting("MINIO_SECRET_KEY", "minioadmin", _text, "", "S3 secret key")
+    minio_secure: bool = _setting("MINIO_SECURE", "false", _flag, "bool", "use TLS to the S3 server")
 
     host: str = _setting("MSAAS_HOST", "127.0.0.1", _text, "address", "address the API binds to")
     port: int = _setting("MSAAS_PORT", "5000", _number(int, 1, 65535), "port", "port the API binds to")
     url: str = _setting(
-        "MSAAS_URL", "http://localhost:5000", _text, "URL", "where clients (sample-requests.py) find the API"
+        "MSAAS_URL",
+        "http://localhost:5000",
+        _text,
+        "URL",
+        "where clients (the command line, sample-requests.py) find the API",
     )
     api_key: str = _setting(
-        "MSAAS_API_KEY", "", _text, "key", "what clients show the API; the API reads MSAAS_API_KEYS"
+        "MSAAS_API_KEY", "", _text, "key", "key that clients send; the API itself reads MSAAS_API_KEYS"
     )
     threads: int = _setting("MSAAS_THREADS", "32", _number(int, 2, 1024), "threads", "request threads of the API")
     max_connections: int = _setting(
@@ -176,38 +184,42 @@ class Settings:
         "4000",
         _number(int, 16, 100_000),
         "connections",
-        "open at once; beyond, the address that holds the most loses its oldest",
+        "open connections; above this, the client address with the most loses its oldest",
     )
     max_requests_per_caller: int = _setting(
         "MSAAS_MAX_REQUESTS_PER_CALLER",
         "128",
         _number(int, 1, 100_000),
         "requests",
-        "under way at once of a key (without keys: an address), event streams apart",
+        "concurrent requests per API key (per address without keys), event streams not counted",
     )
     header_seconds: float = _setting(
-        "MSAAS_HEADER_SECONDS", "10", _number(float, 0.1, 300), "seconds", "a request's headers may take so long"
+        "MSAAS_HEADER_SECONDS",
+        "10",
+        _number(float, 0.1, 300),
+        "seconds",
+        "time limit for receiving a request's headers",
     )
     slow_client_seconds: float = _setting(
         "MSAAS_SLOW_CLIENT_SECONDS",
         "120",
         _number(float, 0.1, 300),
         "seconds",
-        "a client that sends or takes nothing for so long is dropped; the window that the rate is measured over",
+        "idle time after which a connection is dropped; also the window over which the minimum rate is measured",
     )
     slow_client_bytes_per_second: float = _setting(
         "MSAAS_SLOW_CLIENT_BYTES_PER_SECOND",
         "4000",
         _number(float, 1, 10**9),
         "bytes a second",
-        "the least rate of an upload or download, on average",
+        "minimum average rate of an upload or download",
     )
     max_upload_bytes: int = _setting(
         "MSAAS_MAX_UPLOAD_BYTES",
         "200000000",
         _number(int, 1, 10**12),
         "bytes",
-        "largest song, decoded from base64",
+        "largest song, after base64 decoding",
     )
     max_duration_seconds: float = _setting(
         "MSAAS_MAX_DURATION_SECONDS", "14400", _number(float, 0.001, 10**6), "seconds", "longest song"
@@ -217,17 +229,17 @@ class Settings:
         "16000000000",
         _number(int, 1, 10**13),
         "bytes",
-        "most PCM a song may decode to",
+        "largest song, decoded to PCM",
     )
     probe_cpu_seconds: int = _setting(
         "MSAAS_PROBE_CPU_SECONDS",
         "2",
         _number(int, 1, 3600),
         "seconds",
-        "processor time that looking at an uploaded song may take",
+        "CPU time for probing an uploaded song",
     )
     debug_endpoints: bool = _setting(
-        "MSAAS_DEBUG_ENDPOINTS", "false", _flag, "bool", "allow the calls that empty the buckets"
+        "MSAAS_DEBUG_ENDPOINTS", "false", _flag, "bool", "enable the calls that empty the buckets"
     )
 
     api_keys: tuple[Key, ...] = _setting(
@@ -235,106 +247,112 @@ class Settings:
         "",
         parse_keys,
         "hashed keys",
-        "who may call the API, as `msaas keys new` prints them, by commas or line ends; empty lets everybody in",
+        "keys as printed by `msaas keys new`, comma- or newline-separated; empty disables authentication",
     )
     rate_limit_per_minute: int = _setting(
         "MSAAS_RATE_LIMIT_PER_MINUTE",
         "0",
         _number(int, 0, 10**6),
         "posts",
-        "songs a key (without keys: an address) may post a minute; 60 times as many other calls; 0 for no limit",
+        "uploads a minute per API key (per address without keys), and 60 times as many other calls; 0 for no limit",
     )
     daily_audio_minutes: float = _setting(
         "MSAAS_DAILY_AUDIO_MINUTES",
         "0",
         _number(float, 0, 10**7),
         "minutes",
-        "audio that a key (without keys: an address) may have separated in 24 hours; 0 for no limit",
+        "audio separated in 24 hours per API key (per address without keys); 0 for no limit",
     )
     max_queue: int = _setting(
-        "MSAAS_MAX_QUEUE", "10000", _number(int, 0, 10**9), "songs", "songs that may wait; 0 for no limit"
+        "MSAAS_MAX_QUEUE", "10000", _number(int, 0, 10**9), "songs", "longest queue; 0 for no limit"
     )
     max_songs_per_caller: int = _setting(
         "MSAAS_MAX_SONGS_PER_CALLER",
         "5000",
         _number(int, 0, 10**9),
         "songs",
-        "songs of a key (without keys: an address) that may wait or run; 0 for no limit",
+        "queued and running songs per API key (per address without keys); 0 for no limit",
     )
     trusted_proxies: int = _setting(
         "MSAAS_TRUSTED_PROXIES",
         "0",
         _number(int, 0, 16),
         "proxies",
-        "proxies in front of the API whose X-Forwarded-For tells a caller's address",
+        "number of proxies in front of the API whose X-Forwarded-For is trusted",
     )
     cors_origins: frozenset[str] = _setting(
-        "MSAAS_CORS_ORIGINS", "", parse_origins, "origins", "whose pages may call the API from a browser, by commas"
+        "MSAAS_CORS_ORIGINS", "", parse_origins, "origins", "web origins whose pages may call the API, comma-separated"
     )
 
     public_url: str = _setting(
-        "MSAAS_PUBLIC_URL", "", _base_url, "URL", "where callbacks' receivers find the API; empty for links without it"
+        "MSAAS_PUBLIC_URL", "", _base_url, "URL", "base URL of the API for links in callbacks; empty for relative links"
     )
     s3_public_url: str = _setting(
         "MSAAS_S3_PUBLIC_URL",
         "",
         _server_url,
         "URL",
-        "where clients reach the store, for `?redirect=1` of a track; empty refuses it",
+        "URL where clients reach the S3 server, for `?redirect=1` of a track; empty disables it",
     )
     s3_link_seconds: int = _setting(
-        "MSAAS_S3_LINK_SECONDS", "60", _number(int, 1, 604_800), "seconds", "how long such a link may be followed"
+        "MSAAS_S3_LINK_SECONDS", "60", _number(int, 1, 604_800), "seconds", "lifetime of a link to the S3 server"
     )
     callback_secrets: tuple[Secret, ...] = _setting(
         "MSAAS_CALLBACK_SECRETS",
         "",
         parse_secrets,
         "secrets",
-        "whsec_…, by commas: each signs every callback; empty sends them unsigned",
+        "signing secrets (whsec_…), comma-separated; each signs every callback; empty sends callbacks unsigned",
     )
     callback_ports: frozenset[int] = _setting(
-        "MSAAS_CALLBACK_PORTS", "80,443,5000,8080,8443", _ports, "ports", "what a callback may name, by commas"
+        "MSAAS_CALLBACK_PORTS",
+        "80,443,5000,8080,8443",
+        _ports,
+        "ports",
+        "ports that a callback URL may use, comma-separated",
     )
     callback_allow: tuple[Network, ...] = _setting(
         "MSAAS_CALLBACK_ALLOW",
         "",
         parse_networks,
         "CIDRs",
-        "networks that are not public and may be called all the same, on every port, by commas",
+        "private networks that callbacks may reach, on any port, comma-separated",
     )
 
-    model: str = _setting("MSAAS_MODEL", "htdemucs", _model_name, "name", "model of a request that names none")
+    model: str = _setting("MSAAS_MODEL", "htdemucs", _model_name, "name", "default model")
     models: tuple[str, ...] = _setting(
         "MSAAS_MODELS",
         "",
         _model_names,
         "names",
-        "models a request may name, by commas; MSAAS_MODEL is always one",
+        "models that a request may choose, comma-separated; MSAAS_MODEL is always included",
     )
     model_repo: Path | None = _setting(
-        "MSAAS_MODEL_REPO", "", _path, "folder", "weights on disk, looked in before caches and hubs"
+        "MSAAS_MODEL_REPO", "", _path, "folder", "folder of weights, searched before caches and model hubs"
     )
-    device: str = _setting("MSAAS_DEVICE", "auto", _choice(DEVICES), "", "auto takes CUDA, else MPS, else CPU")
+    device: str = _setting(
+        "MSAAS_DEVICE", "auto", _choice(DEVICES), "", "auto, cpu, cuda or mps; auto prefers CUDA, then MPS"
+    )
     batch: int = _setting(
         "MSAAS_BATCH",
         "0",
         _number(int, 0, 256),
         "segments",
-        "segments a forward pass; 0 lets the device choose",
+        "segments per forward pass; 0 chooses by device",
     )
     cpu_threads: int = _setting(
         "MSAAS_CPU_THREADS",
         "0",
         _number(int, 0, 1024),
         "threads",
-        "torch's threads; 0 leaves the choice to torch",
+        "torch threads; 0 leaves the choice to torch",
     )
     precision: str = _setting(
         "MSAAS_PRECISION",
         "auto",
         _choice(PRECISIONS),
         "",
-        "fp32 equals Demucs to 1e-4; auto is the fastest within 40 dB of it, checked at load",
+        "fp32 matches Demucs within 1e-4; auto is the fastest engine within 40 dB of it, measured at model load",
     )
 
     decoder_memory_bytes: int = _setting(
@@ -342,14 +360,14 @@ class Settings:
         "1000000000",
         _number(int, 50_000_000, 10**12),
         "bytes",
-        "address space the decoding of a song may take",
+        "address space of the process that decodes a song",
     )
     child_memory_bytes: int = _setting(
         "MSAAS_CHILD_MEMORY_BYTES",
         "0",
         _number(int, 0, 10**13),
         "bytes",
-        "memory the separation process may take; 0 leaves it to the container's limit",
+        "memory limit of the separation process; 0 leaves it to the container",
     )
 
     lease_seconds: float = _setting(
@@ -357,72 +375,72 @@ class Settings:
         "30",
         _number(float, 0.5, 3600),
         "seconds",
-        "a job unheard of this long is taken back",
+        "a job with no heartbeat for this long is requeued",
     )
     heartbeat_seconds: float = _setting(
         "MSAAS_HEARTBEAT_SECONDS",
         "1",
         _number(float, 0.05, 600),
         "seconds",
-        "how often a worker renews its lease, reports progress and notices a cancel",
+        "interval at which a worker renews its lease, reports progress and checks for cancellation",
     )
     max_attempts: int = _setting(
-        "MSAAS_MAX_ATTEMPTS", "3", _number(int, 1, 100), "runs", "runs before a job is given up"
+        "MSAAS_MAX_ATTEMPTS", "3", _number(int, 1, 100), "runs", "attempts before a job is dead-lettered"
     )
     storage_refusal_seconds: float = _setting(
         "MSAAS_STORAGE_REFUSAL_SECONDS",
         "600",
         _number(float, 0.1, 86400),
         "seconds",
-        "a job is given up, to be replayed, once the store has refused its song or stems for so long",
+        "a job is dead-lettered after the S3 server has refused its song or stems for this long",
     )
     scratch_free_bytes: int = _setting(
         "MSAAS_SCRATCH_FREE_BYTES",
         "500000000",
         _number(int, 0, 10**13),
         "bytes",
-        "a worker with less room for temporary files claims nothing",
+        "a worker with less free scratch space claims no job",
     )
     stall_seconds: float = _setting(
         "MSAAS_STALL_SECONDS",
         "300",
         _number(float, 1, 86400),
         "seconds",
-        "a run without progress this long is ended",
+        "a run with no progress for this long is stopped",
     )
     grace_seconds: float = _setting(
         "MSAAS_GRACE_SECONDS",
         "20",
         _number(float, 0, 86400),
         "seconds",
-        "time a worker may finish its job on SIGTERM",
+        "time for a worker to finish its job after SIGTERM",
     )
     retention_hours: float = _setting(
         "MSAAS_RETENTION_HOURS",
         "0",
         _number(float, 0, 10**6),
         "hours",
-        "an ended job is deleted after so long, with its song and stems; the same on every part; 0 keeps all",
+        "a finished job is deleted after this long, with its song and stems; set API and workers alike; 0 keeps all",
     )
     worker_http_port: int = _setting(
         "MSAAS_WORKER_HTTP_PORT",
         "8081",
         _number(int, 0, 65535),
         "port",
-        "the worker's health checks; 0 for none, which the local stack takes for any",
+        "port of the worker's health checks; 0 disables them (in the local stack: any free port)",
     )
     scratch_dir: Path = _setting(
-        "MSAAS_SCRATCH_DIR", "", _folder, "folder", "temporary files; empty for the system's own place"
+        "MSAAS_SCRATCH_DIR", "", _folder, "folder", "folder for temporary files; empty for the system default"
     )
     log_level: str = _setting("MSAAS_LOG_LEVEL", "info", _choice(LOG_LEVELS), "", "debug, info, warning or error")
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> Settings:
-        """Reads every setting. Raises SettingsError naming the variable, its value and what it may be."""
+        """Reads every setting. Raises SettingsError with the variable, its value and the values it takes."""
         known = {f.metadata["name"]: f for f in fields(cls)}
         for name in environ:
             if name.startswith("MSAAS_") and name not in known:
-                raise SettingsError(f"{name} is no setting of MSaaS; `msaas settings` lists them")
+                raise SettingsError(f"{name} is not a setting of MSaaS; `msaas settings` lists them")
         values = {f.name: _read(f.metadata, environ) for f in known.values() if f.metadata["name"] in environ}
         return cls(**values)._checked()
 
@@ -430,18 +448,18 @@ class Settings:
         if self.heartbeat_seconds * 2 > self.lease_seconds:
             raise SettingsError(
                 f"MSAAS_HEARTBEAT_SECONDS={self.heartbeat_seconds:g} is more than half of"
-                f" MSAAS_LEASE_SECONDS={self.lease_seconds:g}: one late heartbeat would lose the job"
+                f" MSAAS_LEASE_SECONDS={self.lease_seconds:g}: one late heartbeat would lose the lease"
             )
         return self
 
     @property
     def allowed_models(self) -> tuple[str, ...]:
-        """What a request may name, the default first."""
+        """Models that a request may choose, the default first."""
         return tuple(dict.fromkeys((self.model, *self.models)))
 
 
 def without_credentials(environ: Mapping[str, str]) -> dict[str, str]:
-    """For processes that read strangers' files: what is not there cannot be given away."""
+    """For processes that read untrusted files: they hold no credentials to leak."""
     return {name: value for name, value in environ.items() if not any(word in name.upper() for word in HIDDEN)}
 
 
@@ -455,6 +473,6 @@ def _read(meta: Mapping[str, Any], environ: Mapping[str, str]) -> Any:
 
 
 def describe() -> list[dict[str, str]]:
-    """Name, default, unit and help of each setting, in the order of the README's table."""
+    """Name, default, unit and help of each setting, in the order of the table in the docs."""
     keys = ("name", "default", "unit", "help")
     return [{key: str(f.metadata[key]) for key in keys} for f in fields(Settings)]

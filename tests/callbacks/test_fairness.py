@@ -15,7 +15,7 @@ from msaas.queue import Admission
 from tests.callbacks.receivers import answers, hangs
 
 GREEDY, MODEST = "key greedy", "key modest"
-MOST_OPEN_BYTES, MOST_ENDED = 32_000_000, 1000  # of queue/lua/outbox.lua
+MOST_OPEN_BYTES, MOST_ENDED = 32_000_000, 1000  # of queue/lua/callbacks/outbox.lua
 
 
 @pytest.fixture

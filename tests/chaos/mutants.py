@@ -19,7 +19,7 @@ from pathlib import Path
 
 from .lab import ROOT
 
-LUA = "queue/lua"
+LUA = "queue/lua/jobs"
 QUEUE = "queue/__init__.py"
 CONNECTION = "queue/connection.py"
 SUPERVISOR = "worker/supervisor.py"
@@ -236,7 +236,7 @@ MUTANTS = (
     ),
     Mutant(
         "damage: attempts have to be a number",
-        [(f"{LUA}/types.lua", "local count = tonumber(text or 0) or 0", "local count = tonumber(text or 0)")],
+        [("queue/lua/types.lua", "local count = tonumber(text or 0) or 0", "local count = tonumber(text or 0)")],
         "19",
     ),
 )

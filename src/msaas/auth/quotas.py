@@ -10,12 +10,11 @@ import ipaddress
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib import resources
 from math import ceil
 from typing import Any
 
 from msaas.errors import QuotaExceeded
-from msaas.queue import Admission
+from msaas.queue import Admission, scripts
 from msaas.queue.connection import redis_errors
 
 POSTS, CALLS, AUDIO = "posts", "calls", "audio-seconds"
@@ -52,8 +51,8 @@ class Quotas:
         self.posts_a_minute = posts_a_minute
         self.audio_limit_seconds = ceil(audio_minutes * 60)
         self.most_waiting, self.most_songs = most_waiting, most_songs
-        names = ("take", "charge", "room")
-        self._take, self._charge, self._room = (redis.register_script(_source(name)) for name in names)
+        names = ("take_place", "charge", "room")
+        self._take, self._charge, self._room = (scripts.load(redis, f"quotas/{name}") for name in names)
 
     def take(self, account: str, what: str) -> LimitState | None:
         """Counts a call, but for one that is refused. None where there is no limit."""
@@ -153,11 +152,6 @@ def address_account(address: str) -> str:
         return f"address {found}"
     mapped = found.ipv4_mapped
     return f"address {mapped or ipaddress.ip_network((found, 64), strict=False)}"
-
-
-def _source(name: str) -> str:
-    folder = resources.files("msaas.queue") / "lua"
-    return "\n".join((folder / f"{part}.lua").read_text("utf-8") for part in ("types", "quota", name))
 
 
 def rate_headers(standings: Sequence[LimitState]) -> dict[str, str]:

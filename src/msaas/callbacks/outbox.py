@@ -1,6 +1,6 @@
 """Posted callbacks in Redis: noted, taken under a lease, settled, looked at, replayed. Sends nothing.
 
-The key schema is atop queue/lua/outbox.lua: the scripts that end a job fill the outbox in the same step.
+The key schema is atop queue/lua/callbacks/outbox.lua: the scripts that end a job fill the outbox in the same step.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ import hashlib
 import secrets
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
-from importlib import resources
 from typing import Any
 
 from redis import Redis
@@ -20,6 +19,7 @@ from msaas.callbacks.targets import Target
 from msaas.errors import InvalidOption
 from msaas.fields import LATEST_MS, Fields
 from msaas.jobs import Job, canonical_json
+from msaas.queue import scripts
 from msaas.queue.connection import answers, redis_errors, unless_damaged
 
 DATA_LIMIT_BYTES = 16384
@@ -119,7 +119,7 @@ class Outbox:
     def __init__(self, redis: Redis, *, lease_seconds: float = 60) -> None:
         self.redis: Any = redis  # its stubs speak of bytes; decode_responses gives str
         self.lease_seconds = lease_seconds
-        self._scripts = {name: redis.register_script(_source(name)) for name in SCRIPTS}
+        self._scripts = {name: scripts.load(redis, f"callbacks/{name}") for name in SCRIPTS}
 
     def _run(self, script: str, *args: str | int) -> Any:
         failpoints.hit(f"before-callback-{script}")
@@ -187,9 +187,3 @@ class Outbox:
 
 def _paired(flat: list[str]) -> dict[str, str]:
     return dict(zip(flat[::2], flat[1::2], strict=True))
-
-
-def _source(name: str) -> str:
-    shared, own = resources.files("msaas.queue") / "lua", resources.files(__package__) / "lua"
-    parts = (shared / "types.lua", shared / "outbox.lua", own / "clock.lua", own / f"{name}.lua")
-    return "\n".join(part.read_text("utf-8") for part in parts)

@@ -1,6 +1,6 @@
 """Finds what nobody will ask for again, and deletes it: strays, orphans, jobs that have aged out. Ends no job.
 
-Records and stored objects are two things, deleted one after the other. So a song is retired first (lua/retire.lua): in
+Records and stored objects are two things, deleted one after the other. So a song is retired first (retire.lua): in
 one step its record goes, if it may, and a mark is set that keeps everybody from beginning with the song while its
 objects go. Whoever posts or downloads a song holds it before (Queue.hold), and a song that is held is not retired.
 """

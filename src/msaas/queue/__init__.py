@@ -1,6 +1,6 @@
 """The Redis list `toWorkers` with leases, fences, attempts and dead letters. Knows records, not audio or HTTP.
 
-Every move is one Lua script (lua/, the key schema atop common.lua), so that a crash between two steps loses nothing.
+Every move is one Lua script (lua/jobs/, key schema atop common.lua), so that a crash between two steps loses nothing.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import resources
 from typing import Any
 
 from redis import Redis
@@ -17,6 +16,7 @@ from msaas import failpoints
 from msaas.errors import Conflict, QueueFull, QuotaExceeded
 from msaas.fields import Fields, json_object
 from msaas.jobs import RECORD_BROKEN, Job, State, parse_state, record_json
+from msaas.queue import scripts
 from msaas.queue.connection import answers, redis_errors, unless_damaged
 from msaas.queue.connection import connect as connect
 from msaas.queue.lost_jobs import strays
@@ -104,7 +104,7 @@ class Queue:
         self.lease_ms = int(lease_seconds * 1000)
         self.max_attempts = max_attempts
         self._offers = WorkerRegistry(redis)
-        self._scripts = {name: redis.register_script(_source(name)) for name in SCRIPTS}
+        self._scripts = {name: scripts.load(redis, f"jobs/{name}") for name in SCRIPTS}
 
     @classmethod
     def from_settings(cls, settings: Settings, *, timeout_seconds: float = 10) -> Queue:
@@ -360,12 +360,6 @@ def _sources_in(description: str) -> tuple[str, ...] | None:
     except ValueError:
         return None
     return tuple(map(str, sources)) if isinstance(sources, list) else None
-
-
-def _source(name: str) -> str:
-    folder = resources.files(__package__) / "lua"
-    parts = ("types", "outbox", "quota", "turns", "common", name)
-    return "\n".join((folder / f"{part}.lua").read_text("utf-8") for part in parts)
 
 
 def _flat(fields: Mapping[str, str]) -> Sequence[str]:

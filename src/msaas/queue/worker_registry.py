@@ -8,13 +8,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from importlib import resources
 from typing import Any
 
 from redis import Redis
 
 from msaas.errors import WAIT_CODES
 from msaas.jobs import record_json
+from msaas.queue import scripts
 from msaas.queue.position import QueueAhead
 
 WORKERS = "workers"
@@ -81,8 +81,7 @@ class WorkerRegistry:
 
     def __init__(self, redis: Redis) -> None:
         self.redis: Any = redis
-        script = resources.files(__package__) / "lua" / "announce.lua"
-        self._announce = redis.register_script(script.read_text("utf-8"))
+        self._announce = scripts.load(redis, "workers/announce")
 
     def announce(self, worker: Worker) -> None:
         told = record_json({"models": worker.models, "trouble": worker.trouble, "code": worker.code})

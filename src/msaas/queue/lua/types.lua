@@ -1,4 +1,4 @@
--- Put before every script. Redis rolls nothing back: a command that fails in mid-script leaves what came before it
+-- Before every script. Redis rolls nothing back: a command that fails in mid-script leaves what came before it
 -- done. So a script looks at everything that may fail first, and changes anything only then.
 
 local function type_of(key)

@@ -1,6 +1,4 @@
--- Adds to a window what a call turned out to cost beyond its one place, past the limit too. quota.lua is put before it.
+-- Adds to a window what a call turned out to cost beyond its one place, past the limit too.
 -- KEYS[1] quota:<account>:<what>; ARGV: amount, slices, milliseconds of a slice
 local amount, slices, slice_ms = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
-local clock = redis.call('TIME')
-local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 window_add(KEYS[1], slices, slice_ms, math.floor(now / slice_ms), amount)

@@ -1,5 +1,4 @@
--- Put before every script by queue/__init__.py, types, outbox, quota and turns before it: the keys, the clock and the moves
--- that several scripts share.
+-- Before every script of jobs/: the keys and the moves that several scripts share.
 --
 -- KEYS[1] toWorkers             list  waiting songhashes, head first
 -- KEYS[2] toWorkers:processing  list  claimed songhashes
@@ -26,14 +25,6 @@ end
 local function job_key(songhash)
   return 'job:' .. songhash
 end
-
--- Redis' own clock, so that workers' clocks need not agree. As text: a Lua number would print as 1.7e+12.
-local function ms_text(ms)
-  return string.format('%d', ms)
-end
-
-local clock = redis.call('TIME')
-local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 
 -- An event is news, not the record: none is worth a move.
 local function publish(songhash, state, stage, progress)

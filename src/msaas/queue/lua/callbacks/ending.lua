@@ -1,6 +1,4 @@
--- Put behind types.lua and outbox.lua (the key schema), before each of the sender's scripts.
-local clock = redis.call('TIME')
-local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+-- The end of a callback, before each of the sender's scripts.
 
 -- Of each owner the latest that ended are remembered, a month at most: posting again and again fills no memory.
 local function remember_ended(id, owner)

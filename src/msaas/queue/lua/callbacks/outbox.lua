@@ -1,5 +1,4 @@
--- Callbacks that wait for their job to end, and the outbox they go to when it does. Put behind types.lua, before
--- common.lua, whose end_job calls release_callbacks, and before the sender's scripts in callbacks/lua/.
+-- Callbacks that wait for their job to end, and the outbox they go to when it does: jobs/common.lua releases them.
 --
 -- callbacks                     zset  the outbox: callback id > when to try it (next), Redis' clock, ms
 -- callback:<id>                 hash  one callback: songhash, url, data, owner, state, attempts, ... (waiting > pending >
@@ -14,7 +13,7 @@
 -- callbacks:bytes               hash  owner > their sum
 -- callbacks:ended:<owner>       zset  id > end, ms: the latest that ended; what falls out of it is forgotten
 --
--- `callbacks` is the truth about what is due, `callbacks:due:<owner>` an index of it: adopt.lua mends it.
+-- `callbacks` is the truth about what is due, `callbacks:due:<owner>` an index of it: callbacks/adopt.lua mends it.
 local outbox, owners, open_bytes = 'callbacks', 'callbacks:owners', 'callbacks:bytes'
 local CALLBACKS_REMEMBERED_MS = 30 * 24 * 3600 * 1000
 local MOST_CALLBACKS_A_SONG = 1000

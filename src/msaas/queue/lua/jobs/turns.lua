@@ -1,4 +1,4 @@
--- Where in the waiting list a song goes: tenants take turns. Put behind types.lua, before common.lua.
+-- Where in the waiting list a song goes: tenants take turns.
 --
 -- Each song gets a turn, one past its tenant's last one, or one past the turn that the list has come to. It goes behind
 -- the songs of the same turn and before those of later ones. A single tenant's songs so go to the tail, one behind the

@@ -1,9 +1,7 @@
--- Takes one place in a window, if there is one. quota.lua is put before it.
+-- Takes one place in a window, if there is one.
 -- KEYS[1] quota:<account>:<what>; ARGV: limit, slices, milliseconds of a slice
 -- Returns {1 or 0, how many are left, seconds until a place comes back}
 local limit, slices, slice_ms = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
-local clock = redis.call('TIME')
-local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local used, kept = window_used(KEYS[1], slices, slice_ms, now)
 if used + 1 > limit then
   return {0, 0, window_wait(kept, used + 1 - limit, slices, slice_ms, now)}

@@ -1,5 +1,4 @@
--- Sliding windows and the day's audio. Put behind types.lua, before common.lua, whose end_job calls settle_song, and
--- before take.lua, charge.lua and room.lua.
+-- Sliding windows and the day's audio. jobs/common.lua settles a song's charge when the job ends.
 --
 -- quota:<account>:posts, :calls   hash  slice of the window > how many; slices of a second, 60 of them
 -- quota:<account>:audio           hash  slice of the window > seconds of audio; slices of a quarter of an hour, 96

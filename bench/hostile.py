@@ -17,7 +17,7 @@ from redis import Redis
 from stores import stores
 from watching import Watch
 
-from msaas.audio.sandbox import fork_server
+from msaas.audio.sandbox import launcher
 from msaas.settings import Settings
 from msaas.storage import Storage
 from tests.conftest import service_environ
@@ -71,7 +71,7 @@ def main() -> int:
         finally:
             process.terminate()
             process.wait(timeout=30)
-            fork_server.stop()
+            launcher.stop()
     return 0
 
 

@@ -13,10 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from msaas.audio.decode.probe import Probe, probe, probe_isolated
+from msaas.audio.decode.probe import Probe, probe
 from msaas.audio.encode.wav import wav_header
 from msaas.audio.limits import Limits
-from msaas.audio.sandbox import fork_server as helpers
+from msaas.audio.sandbox import launcher as helpers
+from msaas.audio.sandbox.probe import probe_isolated
 from msaas.errors import AudioTooLong, NotAudio
 from tests.conftest import BUSY_SECONDS
 from tests.hostile.files import m4a_of_edits
@@ -162,10 +163,10 @@ def test_header_that_asks_for_much_memory_gets_none(tmp_path, monkeypatch):
 def test_child_may_not_take_much_memory_write_files_or_run_long():
     code = """
 import signal, tempfile
-from msaas.audio.sandbox.restrictions import Allowance, limit
+from msaas.audio.sandbox.restrictions import ResourceLimits, limit
 scratch = tempfile.TemporaryFile()
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-limit(Allowance(512 << 20, 1.0, 1.0))
+limit(ResourceLimits(512 << 20, 1.0, 1.0))
 for take in (lambda: bytearray(1 << 30), lambda: scratch.write(bytes(1 << 20))):
     try:
         take()
@@ -212,9 +213,9 @@ import os, sys
 print("imported", flush=True)
 sys.path.insert(0, {source!r})
 from pathlib import Path
-from msaas.audio.sandbox import fork_server as helpers
+from msaas.audio.sandbox import launcher as helpers
 from msaas.audio.limits import Limits
-from msaas.audio.decode.probe import probe_isolated
+from msaas.audio.sandbox.probe import probe_isolated
 print(probe_isolated(Path({song!r}), Limits()).codec, helpers.mine().pid, flush=True)
 if os.fork() == 0:
     print(probe_isolated(Path({song!r}), Limits()).codec, helpers.mine().pid, flush=True)

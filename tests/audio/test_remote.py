@@ -17,7 +17,7 @@ import pytest
 
 from msaas.audio.decode.decoder import Decoder
 from msaas.audio.limits import Limits
-from msaas.audio.sandbox import fork_server, restrictions
+from msaas.audio.sandbox import launcher, restrictions
 from msaas.audio.sandbox.client import ask
 from msaas.audio.sandbox.decoder import IsolatedDecoder
 from msaas.errors import AudioTooLong, ChildDied, DecodedTooLarge, NotAudio
@@ -31,7 +31,7 @@ RATE = 44_100
 @pytest.fixture(autouse=True, scope="module")
 def _no_helper_left():
     yield
-    fork_server.stop()
+    launcher.stop()
 
 
 def isolated(path, **limits):
@@ -39,7 +39,7 @@ def isolated(path, **limits):
 
 
 def child_of_helper():
-    tasks = Path(f"/proc/{fork_server.mine().pid}/task/{fork_server.mine().pid}/children")
+    tasks = Path(f"/proc/{launcher.mine().pid}/task/{launcher.mine().pid}/children")
     return [int(pid) for pid in tasks.read_text().split()]
 
 
@@ -109,7 +109,7 @@ def test_killed_helper_is_worth_another_run_and_the_next_song_decodes():
     """What it forked ends with it."""
     blocks = isolated(SONG).blocks()
     next(blocks)
-    os.kill(fork_server.mine().pid, signal.SIGKILL)
+    os.kill(launcher.mine().pid, signal.SIGKILL)
     with pytest.raises(ChildDied):
         list(blocks)
     assert sum(block.shape[1] for block in isolated(SONG).blocks()) == 1_679_895
@@ -225,11 +225,11 @@ def test_behind_the_fence_there_is_the_song_and_nothing_else(tmp_path):
 
 
 def test_helper_is_started_without_credentials(monkeypatch):
-    fork_server.stop()
+    launcher.stop()
     monkeypatch.setenv("MINIO_SECRET_KEY", "a secret of the store")
     monkeypatch.setenv("MSAAS_REDIS_PASSWORD", "a secret of the queue")
     list(isolated(SONG).blocks())
-    environment = Path(f"/proc/{fork_server.mine().pid}/environ").read_bytes()
+    environment = Path(f"/proc/{launcher.mine().pid}/environ").read_bytes()
     assert b"a secret" not in environment
     assert b"PATH=" in environment
 
@@ -237,7 +237,7 @@ def test_helper_is_started_without_credentials(monkeypatch):
 def test_helper_forks_with_one_thread_whatever_it_has_loaded():
     ask(SONG, Limits(), 60, 60)
     list(isolated(SONG).blocks())
-    assert len(list(Path(f"/proc/{fork_server.mine().pid}/task").iterdir())) == 1
+    assert len(list(Path(f"/proc/{launcher.mine().pid}/task").iterdir())) == 1
 
 
 def test_fences_are_tried_out_in_a_process_of_their_own():

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from msaas.audio.limits import Limits
-from msaas.audio.sandbox import fork_server, restrictions, self_check
+from msaas.audio.sandbox import launcher, restrictions, self_check
 from msaas.audio.sandbox.client import ask
 from msaas.audio.sandbox.decoder import IsolatedDecoder
 from msaas.errors import SandboxError
@@ -25,7 +25,7 @@ from tests.hostile import files, fuzz
 from tests.sounds import DATA
 
 SONG = DATA / "harbour-lights.mp3"
-SRC = Path(restrictions.__file__).parents[2]
+SRC = Path(restrictions.__file__).parents[3]
 PACKAGES = Path(av.__file__).parents[1]
 BARE = Path(sys.base_prefix) / "bin" / f"python{sys.version_info.major}.{sys.version_info.minor}"
 
@@ -43,9 +43,9 @@ print(av.__file__)
 
 @pytest.fixture(autouse=True)
 def _fresh_helper():
-    fork_server.stop()
+    launcher.stop()
     yield
-    fork_server.stop()
+    launcher.stop()
 
 
 # --- where the packages lie
@@ -206,15 +206,15 @@ def test_unforeseen_error_is_not_the_songs_fault_and_its_traceback_is_logged(tmp
 
 def test_probe_that_fails_by_our_fault_has_a_second_try(tmp_path, monkeypatch):
     again = f"""
-import msaas.audio.sandbox.client, os
-whole = msaas.audio.sandbox.client.answer
+import msaas.audio.sandbox.child, os
+whole = msaas.audio.sandbox.child.answer
 def once(sock, request):
     import msaas.audio.decode.probe
     if not os.path.exists({str(tmp_path / "tried")!r}):
         open({str(tmp_path / "tried")!r}, "w").close()
         msaas.audio.decode.probe.probe = None
     whole(sock, request)
-msaas.audio.sandbox.client.answer = once
+msaas.audio.sandbox.child.answer = once
 """
     break_sandbox(tmp_path, monkeypatch, again)
     assert probe(SONG)["codec"] == "mp3"

@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from msaas.audio.decode.probe import probe_isolated
 from msaas.audio.limits import Limits
-from msaas.audio.sandbox import client, fork_server
+from msaas.audio.sandbox import client, launcher
 from msaas.audio.sandbox.client import ask
 from msaas.audio.sandbox.decoder import IsolatedDecoder
+from msaas.audio.sandbox.probe import probe_isolated
+from msaas.audio.sandbox.protocol import PROBE
 from msaas.errors import AudioTooLong, Busy, ChildDied, NotAudio, SandboxError
 from tests.broken_sandbox import break_sandbox
 from tests.sounds import DATA
@@ -21,7 +22,7 @@ from tests.sounds import DATA
 SONG = DATA / "harbour-lights.mp3"
 # In the place of all that the process does; `sock` leads to the caller.
 INSTEAD = """
-import msaas.audio.sandbox.client as client, os, signal, struct, time
+import msaas.audio.sandbox.child as child, os, signal, struct, time
 from msaas.audio.sandbox import restrictions
 from pathlib import Path
 def is_open(fd):
@@ -35,16 +36,16 @@ def answer(sock, request):
     def say(kind, payload):
         sock.sendall(struct.pack("=BI", kind, len(payload)) + payload)
 {}
-client.answer = answer
+child.answer = answer
 """
 # kinds of message: 1 answer, 2 refusal, 3 block, 4 died
 
 
 @pytest.fixture(autouse=True)
 def _fresh_helper():
-    fork_server.stop()
+    launcher.stop()
     yield
-    fork_server.stop()
+    launcher.stop()
 
 
 @pytest.fixture
@@ -60,7 +61,7 @@ def decode(**limits):
 
 
 def children():
-    pid = fork_server.mine().pid
+    pid = launcher.mine().pid
     return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
 
 
@@ -159,7 +160,7 @@ def test_process_that_writes_to_the_log_writes_nowhere(taken_over, capfd):
     )
     with pytest.raises(NotAudio):
         decode()
-    fork_server.stop()
+    launcher.stop()
     assert "forged" not in "".join(capfd.readouterr())
 
 
@@ -169,7 +170,7 @@ def test_helper_inherits_what_it_is_started_by_and_no_more(monkeypatch):
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("LD_LIBRARY_PATH", "/opt/lib")
     assert np.concatenate(decode(), axis=1).shape == (2, 1_679_895)
-    entries = Path(f"/proc/{fork_server.mine().pid}/environ").read_bytes().split(b"\0")
+    entries = Path(f"/proc/{launcher.mine().pid}/environ").read_bytes().split(b"\0")
     names = {entry.partition(b"=")[0].decode() for entry in entries}
     assert not names & set(given)
     assert {"PATH", "LD_LIBRARY_PATH"} <= names
@@ -180,7 +181,7 @@ def test_descriptors_of_other_songs_are_closed(taken_over):
         "held = [fd for fd in range(1 << 10) if fd not in (0, 1, 2, 3) and is_open(fd)]",
         """say(2, b'{"code": "not_audio", "detail": "%d"}' % len(held))""",
     )
-    others = [fork_server.mine().connect(fork_server.PROBE) for _ in range(4)]  # they wait for a request
+    others = [launcher.mine().connect(PROBE) for _ in range(4)]  # they wait for a request
     with pytest.raises(NotAudio) as caught:
         decode()
     for sock in others:

@@ -12,7 +12,7 @@ import requests
 
 from msaas.audio.decode.decoder import measure
 from msaas.audio.limits import Limits
-from msaas.audio.sandbox import fork_server
+from msaas.audio.sandbox import launcher
 from msaas.audio.sandbox.decoder import IsolatedDecoder
 from msaas.errors import AudioError
 from msaas.local.servers import Valkey, Weed
@@ -60,7 +60,7 @@ def service(valkey: Valkey, s3: Weed, tmp_path_factory: pytest.TempPathFactory) 
 @pytest.fixture(scope="module", autouse=True)
 def _no_helper_left() -> Iterator[None]:
     yield
-    fork_server.stop()
+    launcher.stop()
 
 
 def heard(song: Path) -> tuple[str, float]:

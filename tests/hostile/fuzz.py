@@ -21,10 +21,10 @@ from pathlib import Path
 
 import numpy as np
 
-from msaas.audio.decode.probe import probe_isolated
 from msaas.audio.limits import Limits
-from msaas.audio.sandbox import fork_server
+from msaas.audio.sandbox import launcher
 from msaas.audio.sandbox.decoder import IsolatedDecoder
+from msaas.audio.sandbox.probe import probe_isolated
 from msaas.errors import AudioError, MSaaSError
 from tests.hostile import files
 
@@ -190,7 +190,7 @@ def main() -> int:
     parser.add_argument("--save", type=Path, default=Path("fuzz-found"))
     args = parser.parse_args()
     found = run(args.seconds, args.seed, args.save)
-    fork_server.stop()
+    launcher.stop()
     ends = ", ".join(f"{end_} {count}" for end_, count in found.ends.most_common())
     sys.stdout.write(f"{found.files} files, seed {args.seed}: {ends}; slowest {found.slowest_seconds:.1f} s\n")
     for line in (*found.crashes, *found.failures):

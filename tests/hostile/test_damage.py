@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from msaas.audio.decode.probe import probe_isolated
+from msaas.audio.sandbox.probe import probe_isolated
 from msaas.errors import AudioError
 from tests.hostile.conftest import LIMITS, heard
 from tests.hostile.table import WHOLE, cuts, noise

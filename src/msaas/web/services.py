@@ -11,8 +11,8 @@ from typing import Any
 
 from flask import current_app
 
-from msaas.audio.decode.probe import probe_isolated
 from msaas.audio.limits import Limits
+from msaas.audio.sandbox.probe import probe_isolated
 from msaas.callbacks.outbox import Outbox
 from msaas.queue import Queue
 from msaas.settings import Settings

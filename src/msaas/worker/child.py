@@ -22,7 +22,7 @@ from dataclasses import asdict
 from typing import Any, TextIO
 
 from msaas.audio.limits import Limits
-from msaas.audio.sandbox import fork_server, self_check
+from msaas.audio.sandbox import launcher, self_check
 from msaas.errors import AudioError, Cancelled, InvalidOption, MSaaSError, OutOfMemory, SandboxError
 from msaas.separation.device import choose_device
 from msaas.separation.pipeline import SeparationRequest, SeparationResult, Separator
@@ -203,7 +203,7 @@ def main() -> int:
     try:
         _limit_threads(settings.cpu_threads)
         _limit_memory(settings.child_memory_bytes)
-        fork_server.mine().start()  # loads FFmpeg beside us, while we load the model
+        launcher.mine().start()  # loads FFmpeg beside us, while we load the model
         bench = ModelCache(settings)
         with telling(say):
             description = bench.describe(settings.model)

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
 import signal
-import socket
 import time
-import traceback
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from msaas.audio.limits import Limits
-from msaas.audio.sandbox import fork_server, protocol, restrictions
-from msaas.audio.sandbox.fork_server import Request
+from msaas.audio.sandbox import launcher, protocol
+from msaas.audio.sandbox.protocol import Request
 from msaas.errors import (
     AudioError,
     AudioTooLong,
@@ -33,7 +29,7 @@ log = logging.getLogger(__name__)
 PROBE_MEMORY_BYTES = 512 << 20
 NONSENSE = (LookupError, TypeError, ValueError, AttributeError, RecursionError)
 _LONGEST_TEXT, _LONGEST_TRACEBACK = 500, 16_000
-START_SECONDS = 20.0  # for the helper itself, on a machine that is busy with songs
+START_SECONDS = 20.0  # for the fork server itself, on a machine that is busy with songs
 
 _ERRORS: dict[str, type[AudioError]] = {kind.code: kind for kind in (NotAudio, AudioTooLong, DecodedTooLarge)}
 # What only the file can have brought about; whoever kills a process from outside uses another.
@@ -74,7 +70,7 @@ def _probed(request: Request) -> dict[str, Any]:
 
 def _first_message(request: Request, timeout_seconds: float) -> tuple[protocol.Kind, bytearray] | None:
     try:
-        with fork_server.connect(request, timeout_seconds) as sock:
+        with launcher.connect(request, timeout_seconds) as sock:
             return protocol.receive(sock)
     except OSError:
         return None  # the child is gone, or will be when its alarm rings
@@ -150,43 +146,3 @@ def _too_slow(request: Request) -> AudioError:
 def _taking(cpu_seconds: float, error: AudioError) -> AudioError:
     error.cpu_seconds = cpu_seconds
     return error
-
-
-# --- the child's side
-
-
-def answer(sock: socket.socket, request: Request) -> None:
-    """Does the work behind the fences and sends what came of it."""
-    try:
-        from msaas.audio.decode.probe import probe  # before the fences: behind them it may not be found
-
-        limits = Limits(request.max_duration_seconds, request.max_decoded_bytes)
-        if request.work == "decode":
-            from msaas.audio.sandbox import decoder
-
-            restrictions.enter(
-                Path(request.path), restrictions.ResourceLimits(request.memory_bytes, request.cpu_seconds)
-            )
-            fields = decoder.send_blocks(sock, request, limits)
-        else:
-            allowance = restrictions.ResourceLimits(request.memory_bytes, request.cpu_seconds, request.seconds)
-            restrictions.enter(Path(request.path), allowance)
-            fields = asdict(probe(Path(request.path), limits)) | {"cpu_seconds": time.process_time()}
-        kind = protocol.Kind.ANSWER
-    except Exception as error:
-        kind, fields = protocol.Kind.REFUSAL, _refusal(error, request)
-    restrictions.set_alarm(0)
-    with contextlib.suppress(OSError):  # the caller has gone
-        protocol.send(sock, kind, json.dumps(fields).encode())
-
-
-def _refusal(error: Exception, request: Request) -> dict[str, Any]:
-    if isinstance(error, AudioError):
-        return {"code": error.code, "detail": error.detail, "cpu_seconds": time.process_time()}
-    if isinstance(error, MemoryError):
-        detail = f"reading the file takes more than {request.memory_bytes} bytes of memory, the limit"
-        return {"code": DecodedTooLarge.code, "detail": detail}
-    if isinstance(error, OSError) and error.errno and error.filename == request.path:
-        return {"errno": error.errno, "detail": error.strerror}
-    lines = "".join(traceback.format_exception(error))
-    return {"code": SandboxError.code, "detail": f"{type(error).__name__}: {error}", "traceback": lines}

@@ -7,19 +7,18 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
-from dataclasses import asdict
 from math import ceil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from msaas.audio.decode.decoder import Decoder, DecodeReport
+from msaas.audio.decode.decoder import DecodeReport
 from msaas.audio.decode.resample import Block
 from msaas.audio.limits import Limits
-from msaas.audio.sandbox import fork_server, protocol, restrictions
+from msaas.audio.sandbox import launcher, protocol
 from msaas.audio.sandbox.client import START_SECONDS, read_answer
-from msaas.audio.sandbox.fork_server import Request
+from msaas.audio.sandbox.protocol import Request
 from msaas.errors import AudioTooLong, ChildDied
 
 STALL_SECONDS = 60.0  # from one block to the next: a second's audio takes a few milliseconds
@@ -43,7 +42,7 @@ class IsolatedDecoder:
         self.path.stat()  # a missing file is the caller's fault, not the song's
         request = self._request()
         try:
-            sock = fork_server.connect(request, STALL_SECONDS + START_SECONDS)
+            sock = launcher.connect(request, STALL_SECONDS + START_SECONDS)
         except OSError as error:
             raise ChildDied(f"no process to decode in: {error}") from error
         left = ceil((self.limits.max_duration_seconds + 1) * self.sample_rate)
@@ -97,20 +96,3 @@ def _receive(sock: socket.socket) -> tuple[protocol.Kind, bytearray] | None:
         return protocol.receive(sock)
     except OSError:
         return None
-
-
-# --- the child's side
-
-
-def send_blocks(sock: socket.socket, request: Request, limits: Limits) -> dict[str, Any]:
-    """Returns the report. The alarm stands while a block is made, not while the caller computes."""
-    path = Path(request.path)
-    decoder = Decoder(
-        path, sample_rate=request.sample_rate, channels=request.channels, limits=limits, gain=request.gain
-    )
-    restrictions.set_alarm(request.seconds)
-    for block in decoder.blocks():
-        restrictions.set_alarm(0)
-        protocol.send(sock, protocol.Kind.BLOCK, np.ascontiguousarray(block, np.float32).tobytes())
-        restrictions.set_alarm(request.seconds)
-    return asdict(decoder.report)

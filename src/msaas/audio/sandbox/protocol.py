@@ -1,23 +1,40 @@
-"""What an isolated process answers: messages of a kind and a payload through a socket. Decodes no audio."""
+"""What an isolated process is asked and what it answers: messages through a socket. Decodes no audio."""
 
 from __future__ import annotations
 
 import errno
 import socket
 import struct
+from dataclasses import dataclass
 from enum import IntEnum
 
 _HEAD = struct.Struct("=BI")
 
-
 MOST_BYTES = 1 << 24  # of a payload: many times the largest block of samples
+PROBE, DECODE = b"p", b"d"  # the work that a child is forked for
+
+
+@dataclass(frozen=True)
+class Request:
+    """`sample_rate`, `channels` and `gain` count for decoding alone."""
+
+    work: str
+    path: str
+    max_duration_seconds: float
+    max_decoded_bytes: int
+    seconds: float  # of a probe in all, of decoding from one block to the next
+    memory_bytes: int
+    cpu_seconds: float
+    sample_rate: int = 0
+    channels: int = 0
+    gain: float = 1.0
 
 
 class Kind(IntEnum):
     ANSWER = 1  # JSON: what was asked for, the last message of a process that ends well
     REFUSAL = 2  # JSON: code, detail, and errno where it is the system's
     BLOCK = 3  # float32 samples, channel by channel
-    DIED = 4  # JSON: the signal that ended the process, told by the helper that forked it
+    DIED = 4  # JSON: the signal that ended the process, sent by the fork server
 
 
 def send(sock: socket.socket, kind: Kind, payload: bytes | memoryview) -> None:

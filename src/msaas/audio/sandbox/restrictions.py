@@ -154,7 +154,7 @@ _PACKAGES = ("av", "numpy")
 def code_folders() -> list[Path]:
     """The standard library, MSaaS and the packages that decode, each where this process found it.
 
-    All that decoding needs is imported before the fences close (helper.serve); this is for what a later release of
+    All that decoding needs is imported before the fences close (fork_server.serve); this is for what a later release of
     Python or PyAV may import late. Not the folders that sys.path names: a home or a folder of songs may be among them.
     """
     folders = [Path(sysconfig.get_path("stdlib")), Path(__file__).parents[2]]

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from msaas.audio.limits import Limits
-from msaas.audio.sandbox import client, fork_server, restrictions
+from msaas.audio.sandbox import client, launcher, restrictions
 from msaas.errors import MSaaSError, SandboxError
 
 log = logging.getLogger(__name__)
@@ -65,14 +65,14 @@ def _read_at_last(read: Read, path: Path) -> None:
             return
         except MSaaSError as error:
             _raise_if_final(error, last=not left)
-        fork_server.stop()
+        launcher.stop()
         time.sleep(PAUSE_SECONDS)
 
 
 def _raise_if_final(error: MSaaSError, *, last: bool) -> None:
     if last or isinstance(error, SandboxError):
         raise SandboxError(f"{FAILS}: {error}") from error
-    if status := fork_server.mine().exit_status():
+    if status := launcher.mine().exit_status():
         raise SandboxError(f"{FAILS}: its process ends with status {status}; what it said is above") from error
 
 

@@ -1,0 +1,75 @@
+"""What a forked child does: enters the fences, reads one song, answers, ends. Runs in the sandbox alone."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import json
+import socket
+import time
+import traceback
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from msaas.audio.decode import probe
+from msaas.audio.limits import Limits
+from msaas.audio.sandbox import protocol, restrictions
+from msaas.audio.sandbox.protocol import Request
+from msaas.errors import AudioError, DecodedTooLarge, SandboxError
+
+
+def load_decoder() -> None:
+    """Before the fork, so that no child has to: it brings NumPy along, which a probe has no use for."""
+    importlib.import_module("msaas.audio.decode.decoder")
+
+
+def answer(sock: socket.socket, request: Request) -> None:
+    """Does the work behind the fences and sends what came of it."""
+    try:
+        limits = Limits(request.max_duration_seconds, request.max_decoded_bytes)
+        if request.work == "decode":
+            restrictions.enter(
+                Path(request.path), restrictions.ResourceLimits(request.memory_bytes, request.cpu_seconds)
+            )
+            fields = _send_blocks(sock, request, limits)
+        else:
+            allowance = restrictions.ResourceLimits(request.memory_bytes, request.cpu_seconds, request.seconds)
+            restrictions.enter(Path(request.path), allowance)
+            fields = asdict(probe.probe(Path(request.path), limits)) | {"cpu_seconds": time.process_time()}
+        kind = protocol.Kind.ANSWER
+    except Exception as error:
+        kind, fields = protocol.Kind.REFUSAL, _refusal(error, request)
+    restrictions.set_alarm(0)
+    with contextlib.suppress(OSError):  # the caller has gone
+        protocol.send(sock, kind, json.dumps(fields).encode())
+
+
+def _refusal(error: Exception, request: Request) -> dict[str, Any]:
+    if isinstance(error, AudioError):
+        return {"code": error.code, "detail": error.detail, "cpu_seconds": time.process_time()}
+    if isinstance(error, MemoryError):
+        detail = f"reading the file takes more than {request.memory_bytes} bytes of memory, the limit"
+        return {"code": DecodedTooLarge.code, "detail": detail}
+    if isinstance(error, OSError) and error.errno and error.filename == request.path:
+        return {"errno": error.errno, "detail": error.strerror}
+    lines = "".join(traceback.format_exception(error))
+    return {"code": SandboxError.code, "detail": f"{type(error).__name__}: {error}", "traceback": lines}
+
+
+def _send_blocks(sock: socket.socket, request: Request, limits: Limits) -> dict[str, Any]:
+    """Returns the report. The alarm stands while a block is made, not while the caller computes."""
+    import numpy as np
+
+    from msaas.audio.decode.decoder import Decoder
+
+    path = Path(request.path)
+    decoder = Decoder(
+        path, sample_rate=request.sample_rate, channels=request.channels, limits=limits, gain=request.gain
+    )
+    restrictions.set_alarm(request.seconds)
+    for block in decoder.blocks():
+        restrictions.set_alarm(0)
+        protocol.send(sock, protocol.Kind.BLOCK, np.ascontiguousarray(block, np.float32).tobytes())
+        restrictions.set_alarm(request.seconds)
+    return asdict(decoder.report)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ WAVEFORMS = "waveforms"
 REGION = "us-east-1"  # named, so that no call has to ask for it first
 CONTENT_TYPES = {"mp3": "audio/mpeg", "flac": "audio/flac", "wav": "audio/wav"}
 CHUNK_BYTES = 256 * 1024
+PARTS_AT_ONCE = 3  # as minio has it
 DELETE_BATCH = 1000  # the most that S3 takes at once
 # Put and removed to see whether the store takes anything. One name for all parts: what one leaves, the next removes.
 CHECK_NAME = ".msaas-check"
@@ -60,13 +62,18 @@ UNKNOWN = ExpectedUpload()
 
 
 class Storage:
-    """Every method raises StorageUnavailable where the store does not answer."""
+    """Every method raises StorageUnavailable where the store does not answer.
 
-    def __init__(self, client: Minio) -> None:
-        self.client = client
+    `parts_at_once`: how many parts of one large file are on their way to the store at a time, each of 5 MB in memory.
+    """
+
+    def __init__(self, client: Minio, *, parts_at_once: int = PARTS_AT_ONCE) -> None:
+        self.client, self.parts_at_once = client, parts_at_once
 
     @classmethod
-    def from_settings(cls, settings: Settings, *, timeout_seconds: float = 30) -> Storage:
+    def from_settings(
+        cls, settings: Settings, *, timeout_seconds: float = 30, parts_at_once: int = PARTS_AT_ONCE
+    ) -> Storage:
         # Retries are the callers' business: the API answers 503 at once, the worker waits and tries again.
         pool = urllib3.PoolManager(
             timeout=urllib3.Timeout(connect=3, read=timeout_seconds),
@@ -82,7 +89,7 @@ class Storage:
             region=REGION,
             http_client=pool,
         )
-        return cls(client)
+        return cls(client, parts_at_once=parts_at_once)
 
     def ping(self) -> None:
         with storage_errors(INPUTS):
@@ -229,9 +236,8 @@ class Storage:
         if not source.is_file():
             raise MSaaSError(f"{source} is gone before it was stored")
         failpoints.hit("before-put")
-        self._with_bucket(
-            bucket, name, lambda: self.client.fput_object(bucket, name, str(source), content_type=content_type)
-        )
+        put = partial(self.client.fput_object, content_type=content_type, num_parallel_uploads=self.parts_at_once)
+        self._with_bucket(bucket, name, lambda: put(bucket, name, str(source)))
         failpoints.hit("after-put")
 
     def _put_bytes(self, bucket: str, name: str, data: bytes, content_type: str) -> None:

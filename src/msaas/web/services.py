@@ -60,7 +60,7 @@ class Services:
         return cls(
             settings=settings,
             queue=queue or Queue.from_settings(settings, timeout_seconds=3),
-            storage=storage or Storage.from_settings(settings, timeout_seconds=10),
+            storage=storage or Storage.from_settings(settings, timeout_seconds=10, parts_at_once=1),
             probe=probe
             or partial(
                 probe_isolated,

@@ -37,7 +37,7 @@ def send_answer(monkeypatch, status, *, body_is_unread):
     monkeypatch.setattr(requests_module, "Sender", RecordingSender)
     server = SimpleNamespace(caller_of=lambda _: "a", new_pace=lambda: None, app=None, receivers={})
     cycle = SimpleNamespace(more_body=body_is_unread)
-    request = Request(server, SimpleNamespace(drop=None), cycle, {"CONTENT_LENGTH": "200000000"})
+    request = Request(server, SimpleNamespace(drop=lambda _: None), cycle, {"CONTENT_LENGTH": "200000000"})
     asyncio.run(request._send(Answer(status, [], b"{}")))
     return RecordingSender.calls
 

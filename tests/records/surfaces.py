@@ -16,10 +16,9 @@ from jsonschema import Draft202012Validator
 from werkzeug.test import TestResponse
 
 from msaas import cli
-from msaas.callbacks.sender import Post, Sender
-from msaas.callbacks.targets import Guard as Targets
+from msaas.callbacks.sender import HttpPost, Sender
 from msaas.errors import MSaaSError
-from msaas.housekeeping import Housekeeper
+from msaas.maintenance.housekeeping import Housekeeper
 from msaas.worker.process import SeparationProcess
 from msaas.worker.supervisor import Supervisor
 from tests.callbacks.conftest import HOME
@@ -165,7 +164,7 @@ class Surfaces:
             yield from _guarded(turn)
 
     def sends(self, _songs: list[str]) -> Iterator[Fault]:
-        sender = Sender(self.world.outbox, Post(Targets(HOME.allow), attempt_seconds=10))
+        sender = Sender(self.world.outbox, HttpPost(HOME, attempt_seconds=10))
         yield from _guarded(sender.turn)
         for thread in sender._in_flight().values():
             thread.join()

@@ -21,7 +21,7 @@ import pytest
 from werkzeug.serving import make_server
 
 from msaas import cli
-from msaas.commands import jobs
+from msaas.cli import cancel, jobs
 from msaas.local.servers import free_port
 from tests.records.damages import Damage
 from tests.records.surfaces import APART, Fault, Surfaces, Tracebacks, leaves
@@ -49,7 +49,8 @@ def surfaces(made, environ, monkeypatch) -> Iterator[Surfaces]:
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("MSAAS_URL", f"http://127.0.0.1:{port}")
     monkeypatch.setenv("MSAAS_API_KEY", made.keys["boss"])
-    monkeypatch.setattr(jobs, "RETRIES", 0)
+    for command in (jobs, cancel):
+        monkeypatch.setattr(command, "RETRIES", 0)
     monkeypatch.setattr(cli, "_parser", functools.cache(cli._parser))  # most of a command's time
     logging.getLogger("werkzeug").setLevel(logging.WARNING)
     found = Surfaces(made, STUB)

@@ -13,13 +13,13 @@ from typing import Any
 from flask import Flask
 from redis import Redis
 
-from msaas.access.keys import new_key
-from msaas.audio.probe import Probe
+from msaas.audio.decode.probe import Probe
+from msaas.auth.keys import new_key
 from msaas.callbacks.addresses import parse_networks
 from msaas.callbacks.outbox import Outbox
 from msaas.callbacks.schedule import Verdict
 from msaas.queue import LEASES, Claim, Queue
-from msaas.queue.offers import Worker
+from msaas.queue.worker_registry import Worker
 from msaas.settings import Settings
 from msaas.storage import INPUTS, OUTPUTS, WAVEFORMS, Storage
 from msaas.web import create_app

@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from typing import Any, NoReturn
 
 # 253402300800 is the year 10000, where datetime ends.
 LATEST_MS = 253_402_300_799_999
 LARGEST_COUNT = 2**53  # what JSON's readers still count exactly
+# Records are three levels deep. Beyond some hundreds json.loads reads what json.dumps and others cannot walk.
+DEEPEST = 32
+_CODE = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
 
 class Fields:
@@ -80,19 +84,41 @@ class Fields:
 
 
 def json_object(text: str) -> dict[str, Any]:
-    """A JSON object that can be written as JSON again: no NaN, no infinity, no half of a surrogate pair.
+    """A JSON object that can be written as JSON again: no NaN, no infinity, no half of a surrogate pair, DEEPEST
+    levels at most.
 
     Raises ValueError.
     """
-    try:
-        value = json.loads(text, parse_constant=_refuse, parse_float=_finite)
-    except RecursionError as error:
-        raise ValueError("nested too deeply") from error
+    value = json_value(text)
     if not isinstance(value, dict):
         raise ValueError("not an object")
+    _refuse_deep(value)
     if "\\u" in text:
         json.dumps(value, ensure_ascii=False).encode()  # UnicodeEncodeError is a ValueError
     return value
+
+
+def json_value(text: str) -> Any:
+    """Any JSON value without NaN and infinity. Raises ValueError."""
+    try:
+        return json.loads(text, parse_constant=_refuse, parse_float=_finite)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+
+
+def _refuse_deep(value: Any) -> None:
+    level = [value]
+    for _ in range(DEEPEST):
+        level = [member for one in level for member in _members(one)]
+        if not level:
+            return
+    raise ValueError("nested too deeply")
+
+
+def _members(value: Any) -> Iterable[Any]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
 
 
 def _finite(text: str) -> float:
@@ -104,6 +130,11 @@ def _finite(text: str) -> float:
 
 def _refuse(name: str) -> NoReturn:
     raise ValueError(f"{name} is no JSON number")
+
+
+def code_of(value: Any, otherwise: str) -> str:
+    """A member of JSON that should be a code for programs; `otherwise` where it does not read like one."""
+    return value if isinstance(value, str) and _CODE.fullmatch(value) else otherwise
 
 
 def number_of(value: Any) -> float | None:

@@ -13,8 +13,8 @@ from typing import Any
 
 import jsonpickle
 
-from msaas.errors import InvalidOption, NotFound
-from msaas.fields import Fields, number_of
+from msaas.errors import InvalidOption, MSaaSError, NotFound
+from msaas.fields import Fields, code_of, number_of
 
 # Raised when the same request would give other bytes: new weights under an old name, another encoder.
 RESULT_VERSION = 4
@@ -255,7 +255,30 @@ class Job:
     def warnings(self) -> list[dict[str, str]]:
         """Codes and details of what was amiss with the song, or had to be done to it; of a job that is done."""
         found = self.result.get("warnings") if self.state is State.DONE else None
-        return [{name: str(one.get(name, "")) for name in ("code", "detail")} for one in found or []]
+        known = [one for one in found if isinstance(one, Mapping)] if isinstance(found, list) else []
+        pairs = [(code_of(one.get("code"), ""), str(one.get("detail", ""))) for one in known]
+        return [{"code": code, "detail": detail} for code, detail in pairs if code]
+
+    @property
+    def last_error(self) -> dict[str, str] | None:
+        """Code and detail of what ended the latest run that failed, whether or not another follows."""
+        if not self.error:
+            return None
+        code = code_of(self.error.get("code"), MSaaSError.code)
+        return {"code": code, "detail": str(self.error.get("detail", ""))}
+
+    @property
+    def reason(self) -> dict[str, str] | None:
+        """Code and detail of why it failed; of a job that has."""
+        return self.last_error if self.state is State.FAILED else None
+
+    @property
+    def known_options(self) -> dict[str, Any] | None:
+        """Those that are asked for, defaults filled in; None where they are not what options can be."""
+        shown = asdict(Options(self.model)) | dict(self.options or {})
+        if not self.options or not _are_options(shown):
+            return None
+        return {name: shown[name] for name in OPTION_NAMES}
 
     @property
     def model_ran(self) -> str | None:
@@ -280,6 +303,18 @@ class Job:
         ran = self.result.get("timings")
         known = {name: number_of(seconds) for name, seconds in ran.items()} if isinstance(ran, Mapping) else {}
         return timings | {name: seconds for name, seconds in known.items() if seconds is not None}
+
+
+def _are_options(given: Mapping[str, Any]) -> bool:
+    """By their types alone: models, formats and bit rates come and go."""
+    stems, bitrate = given["stems"], given["bitrate"]
+    return (
+        isinstance(given["model"], str)
+        and given["format"] in EXTENSIONS
+        and isinstance(given["two_stems"], str | None)
+        and (stems is None or (isinstance(stems, list) and all(isinstance(stem, str) for stem in stems)))
+        and (bitrate is None or (isinstance(bitrate, int) and not isinstance(bitrate, bool)))
+    )
 
 
 def parse_state(text: str | None) -> State | None:

@@ -217,6 +217,18 @@ def test_a_cancelled_job_is_told_without_an_error():
     assert (body["type"], body["error"]) == ("job.cancelled", None)
 
 
+@pytest.mark.parametrize("data", ["", "{", "NaN", "[" * 100_000, "9" * 5000])
+def test_a_callback_whose_data_cannot_be_read_is_refused_with_that_reason(post, data):
+    outcome = post()(a_callback("http://127.0.0.1:9/", data=data))
+    assert outcome.refused and "damaged" in outcome.error
+
+
+@pytest.mark.parametrize("snapshot", [{}, {"state": "running"}, {"state": "exploded"}])
+def test_a_callback_that_does_not_know_how_its_job_ended_tells_nothing_wrong(post, snapshot):
+    outcome = post()(a_callback("http://127.0.0.1:9/", snapshot=snapshot))
+    assert outcome.refused and "damaged" in outcome.error
+
+
 def test_the_bytes_are_the_same_at_each_attempt():
     callback = a_callback("http://a.example/", data='{"b":1,"a":2}')
     assert payload(callback) == payload(replace(callback, attempts=5))

@@ -46,6 +46,35 @@ def test_members_of_another_type_count_as_missing():
     assert (dict(job.stem_extensions), job.timings, job.duration_seconds) == ({"drums": "mp3"}, {}, 4)
 
 
+def test_warnings_of_another_shape_are_left_out():
+    for text in ("true", "7", '"x"', "[1, null]", '{"code": "gaps"}', '[{"code": 1}, {"detail": "no code"}]'):
+        job = Job.from_hash("song", {"state": "done", "result": f'{{"warnings": {text}}}'})
+        assert job.warnings == [], text
+    kept = Job.from_hash("song", {"state": "done", "result": '{"warnings": [3, {"code": "gaps", "detail": 4}]}'})
+    assert kept.warnings == [{"code": "gaps", "detail": "4"}]
+
+
+def test_an_error_whose_code_reads_like_none_is_an_internal_one():
+    for code in ("null", '"No such code"', "[1]", '""', f'"{"x" * 100}"'):
+        job = Job.from_hash("song", {"state": "failed", "error": f'{{"code": {code}, "detail": "why"}}'})
+        assert job.reason == {"code": "internal_error", "detail": "why"}
+    assert Job.from_hash("song", {"state": "queued", "error": '{"code": "boom"}'}).reason is None
+
+
+def test_options_of_another_shape_are_not_shown():
+    for text in ('{"bitrate": true}', '{"model": 3}', '{"stems": "vocals"}', '{"format": "exe"}', '{"two_stems": []}'):
+        assert Job.from_hash("song", {"options": text}).known_options is None, text
+    shown = Job.from_hash("song", {"model": "m", "options": '{"format": "flac", "extra": 1}'}).known_options
+    assert shown == {"model": "m", "stems": None, "two_stems": None, "format": "flac", "bitrate": 320}
+
+
+def test_json_nested_deeper_than_records_are_is_refused():
+    text = '{"a":' * 900 + "1" + "}" * 900
+    with pytest.raises(ValueError, match="deeply"):
+        json_object(text)
+    assert Job.from_hash("song", {"result": text}).broken == ("result",)
+
+
 def test_json_that_cannot_be_written_again_is_refused():
     for text in ('{"a": "\\ud800"}', '{"a": -Infinity}', "[]", "3"):
         with pytest.raises(ValueError):

@@ -56,7 +56,7 @@ class Surfaces:
     def __init__(self, world: World, command: tuple[str, ...]) -> None:
         self.world, self._command = world, command
         self.client = world.app.test_client()
-        self.document = self.client.get("/apiv1/openapi.json").json
+        self.document = _with_any_code(self.client.get("/apiv1/openapi.json").json)
         world.app.extensions["msaas"].stopping.set()  # event streams end after a look
         self.process = SeparationProcess(stall_seconds=60, command=command)
         assert self.process.ensure_ready(lambda: False)
@@ -91,8 +91,12 @@ class Surfaces:
         more = {"data": body, "content_type": "audio/wav"} if body else {}
         headers = self.world.headers("boss" if "songhash" not in rule and body is None else "anna")
         answer = self.client.open(path, method=method, headers=headers, buffered=False, **more)
-        with contextlib.closing(answer):
-            text = b"".join(part for part, _ in zip(answer.iter_encoded(), range(1000), strict=False))
+        try:
+            with contextlib.closing(answer):
+                text = b"".join(answer.iter_encoded())
+        except Exception as error:
+            yield f"{method} {path}: breaks off with {type(error).__name__}: {error}"
+            return
         for fault in self._judged(rule, method, answer, text):
             yield f"{method} {path}: {fault}"
 
@@ -197,6 +201,14 @@ def _guarded(turn: Callable[[], object]) -> Iterator[Fault]:
         return
     except Exception as error:
         yield f"{getattr(turn, '__qualname__', turn)}: {type(error).__name__}: {error}"
+
+
+def _with_any_code(document: Any) -> Any:
+    """A record may hold codes of another version: they are shown where they read like codes."""
+    for name in ("JobError", "JobWarning"):
+        code = document["components"]["schemas"][name]["properties"]["code"]
+        code["pattern"] = f"^[a-z][a-z0-9_]*$|^(?:{'|'.join(code.pop('enum'))})$"
+    return document
 
 
 def _filled(rule: str, value: str) -> str:

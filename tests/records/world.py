@@ -199,6 +199,7 @@ def _end(world: World, claims: dict[str, Claim]) -> None:
     for taken, state in zip(world.outbox.take(3, limit=10), ("pending", "failed", "delivered"), strict=False):
         world.outbox.settle(taken, Verdict(state, 0), "no connection")
     queue.hold(world.songs["done"], 600)
+    redis.persist(f"held:{world.songs['done']}")  # it must not run out in the midst of the test
 
 
 def some(found: list[Damage], count: int, chance: random.Random) -> list[Damage]:

@@ -6,12 +6,26 @@ import json
 from typing import Any
 
 from msaas.callbacks.outbox import Callback
-from msaas.jobs import Job, State, iso
+from msaas.errors import RecordBroken
+from msaas.fields import json_value
+from msaas.jobs import iso
+
+DAMAGED = "the callback's record in Redis was damaged or overwritten"
 
 
 def payload(callback: Callback, *, public_url: str = "") -> bytes:
-    """UTF-8 JSON. `public_url` makes the links absolute; without one they are paths below the API's own address."""
+    """UTF-8 JSON. `public_url` makes the links absolute; without one they are paths below the API's own address.
+
+    Raises RecordBroken where the callback's record does not say how the job ended, or what its data are.
+    """
     job = callback.job
+    try:
+        data = json_value(callback.data)
+        json.dumps(data)
+    except (ValueError, RecursionError) as error:
+        raise RecordBroken(f"{DAMAGED} (its data)") from error
+    if "state" not in callback.snapshot or "state" in job.broken or not job.state.ended:
+        raise RecordBroken(f"{DAMAGED} (the job as it ended)")
     body: dict[str, Any] = {
         "type": f"job.{job.state}",
         "timestamp": iso(job.finished_at),
@@ -19,23 +33,17 @@ def payload(callback: Callback, *, public_url: str = "") -> bytes:
         "state": job.state,
         "stems": {stem: f"{public_url}/apiv1/track/{job.songhash}-{stem}" for stem in job.stem_extensions},
         "job": f"{public_url}/apiv1/jobs/{job.songhash}",
-        "error": _error(job),
+        "error": job.reason,
         "warnings": job.warnings,
         "model": job.model_ran,
-        "options": job.options,
+        "options": job.known_options,
         "duration_seconds": job.duration_seconds,
         "attempts": job.attempts,
         "timings": job.timings,
         "created_at": iso(job.created_at),
         "started_at": iso(job.started_at),
         "finished_at": iso(job.finished_at),
-        "data": json.loads(callback.data),
+        "data": data,
     }
     # ASCII: a receiver that guesses the charset wrongly still reads it
     return json.dumps(body, separators=(",", ":")).encode("ascii")
-
-
-def _error(job: Job) -> dict[str, str] | None:
-    if job.state is not State.FAILED or not job.error:
-        return None
-    return {name: str(job.error.get(name, "")) for name in ("code", "detail")}

@@ -26,7 +26,7 @@ from msaas.callbacks.resolve import Unresolved, resolve
 from msaas.callbacks.schedule import DELAYS_SECONDS, AttemptOutcome, judge
 from msaas.callbacks.signing import Secret, signed_headers
 from msaas.callbacks.targets import Resolve, TargetPolicy
-from msaas.errors import CallbackRefused, QueueUnavailable
+from msaas.errors import CallbackRefused, QueueUnavailable, RecordBroken
 from msaas.maintenance.loop import Loop
 from msaas.queue import Backoff
 from msaas.settings import Settings
@@ -61,6 +61,9 @@ class HttpPost:
         except CallbackRefused as error:
             notes = " ".join(getattr(error, "__notes__", []))
             log.warning("callback refused id=%s to=%s reason=%r %s", callback.id, callback.origin, str(error), notes)
+            return AttemptOutcome(error=str(error), refused=True)
+        except RecordBroken as error:
+            log.warning("callback not sent id=%s to=%s reason=%s", callback.id, callback.origin, error)
             return AttemptOutcome(error=str(error), refused=True)
         except http_post.TooSlow:
             return AttemptOutcome(error=f"no whole answer within {self.attempt_seconds:g} seconds")

@@ -23,8 +23,8 @@ class DeadLetter:
     def reason(self) -> str:
         if self.job is None:
             return "no songhash, or its record is gone"
-        error = self.job.error or {}
-        return f"{error.get('code', MSaaSError.code)}: {error.get('detail', 'no reason was noted')}"
+        error = self.job.last_error or {}
+        return f"{error.get('code', MSaaSError.code)}: {error.get('detail') or 'no reason was noted'}"
 
 
 def letters(queue: Queue, limit: int = 1000) -> Iterator[DeadLetter]:

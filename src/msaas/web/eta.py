@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Mapping, Sequence
 
+from msaas.fields import number_of
 from msaas.jobs import Job, State
 from msaas.queue.pace import weight_of
 from msaas.queue.position import NOBODY, QueueAhead
@@ -61,7 +62,7 @@ def _free_in(line: QueueAhead, workers: int, per_job: float, pace: Mapping[str, 
 
 
 def _run_seconds(job: Job, pace: Mapping[str, float]) -> float | None:
-    duration, per_second = job.upload.get("duration_seconds"), pace.get("seconds_per_audio_second")
+    duration, per_second = number_of(job.upload.get("duration_seconds")), pace.get("seconds_per_audio_second")
     if duration and per_second:
-        return weight_of(float(duration)) * per_second
+        return weight_of(duration) * per_second
     return pace.get("seconds_per_job")

@@ -7,7 +7,6 @@ from typing import Any
 
 from msaas.callbacks.admin import view as callback_view
 from msaas.callbacks.outbox import Callback
-from msaas.errors import MSaaSError
 from msaas.jobs import Job, State, iso
 
 
@@ -38,10 +37,10 @@ def job_view(
         "eta_seconds": None if eta is None else round(eta, 1),
         "waiting_for": waiting_for,
         "attempts": job.attempts,
-        "error": _error(job),
+        "error": job.reason,
         "warnings": job.warnings,
         "model": job.model_ran,
-        "options": job.options,
+        "options": job.known_options,
         "duration_seconds": job.duration_seconds,
         "stems": stem_links(job),
         "timings": job.timings,
@@ -52,17 +51,6 @@ def job_view(
     posted = [callback_view(one) for one in callbacks]
     message = _message(job, waiting_for)
     return view | ({"callbacks": posted} if posted else {}) | ({"message": message} if message else {})
-
-
-def _error(job: Job) -> dict[str, str] | None:
-    """Of a failed job only: one that is tried again has an error behind it, not an error."""
-    if job.state is not State.FAILED or not job.error:
-        return None
-    return _code_and_detail(job.error)
-
-
-def _code_and_detail(error: Mapping[str, Any]) -> dict[str, str]:
-    return {"code": str(error.get("code", MSaaSError.code)), "detail": str(error.get("detail", ""))}
 
 
 def _message(job: Job, waiting_for: Mapping[str, str] | None) -> str:
@@ -93,6 +81,7 @@ def _capital(text: str) -> str:
 
 
 def _retry_note(job: Job) -> str:
-    if job.state.ended or not job.error:
+    """One that is tried again has an error behind it, not an error."""
+    if job.state.ended or not job.last_error:
         return ""
-    return f"The last attempt ended in an error ({_code_and_detail(job.error)['detail']}); it is being tried again."
+    return f"The last attempt ended in an error ({job.last_error['detail']}); it is being tried again."

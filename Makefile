@@ -16,6 +16,8 @@ mini-train: MINUTES ?= 120
 soak: MINUTES ?= 60
 FUZZ_SECONDS ?= 600
 FUZZ_SEED ?= 1
+# `make fuzz` tries every so many damages to records; 1 tries each, in an hour or two.
+RECORDS_EVERY ?= 10
 # `make lock` keeps what still fits; LOCK=--upgrade takes the newest.
 LOCK ?=
 
@@ -52,7 +54,7 @@ help:
 	@echo 'make bench-abuse   twelve attacks by slow and greedy clients, and what others notice (AGAINST=older/src beside it)'
 	@echo 'make soak          an hour of mixed load with kills: does anything grow, is anything lost (MINUTES=5 for a trial)'
 	@echo 'make bench-uploads peak memory of the API under 20 large uploads'
-	@echo 'make fuzz          damaged songs for ten minutes (FUZZ_SECONDS, FUZZ_SEED)      make hostile   what each hostile song costs'
+	@echo 'make fuzz          damaged songs for ten minutes, then damaged records (FUZZ_SECONDS, FUZZ_SEED)      make hostile   what each hostile song costs'
 	@echo 'make audit         known weaknesses of what the images hold      make sbom   what that is'
 	@echo 'make chaos         the fault suite, a quarter of an hour      make chaos-mutants  each guard taken away'
 	@echo 'make images        container images (IMAGES="--weights none")  make manifests  every overlay, checked'
@@ -125,6 +127,7 @@ bench-uploads: .venv/stamp-dev
 
 fuzz: .venv/stamp-dev
 	$(BIN)/python -m tests.hostile.fuzz --seconds $(FUZZ_SECONDS) --seed $(FUZZ_SEED)
+	RECORDS_EVERY=$(RECORDS_EVERY) RECORDS_SEED=$(FUZZ_SEED) $(BIN)/python -P -m pytest tests/records -m slow
 
 chaos: .venv/stamp-dev
 	$(BIN)/python -m tests.chaos --scale full

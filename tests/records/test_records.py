@@ -28,7 +28,7 @@ from tests.records.surfaces import APART, Fault, Surfaces, Tracebacks, leaves
 from tests.records.world import WAITING, WHOLE, World, some, world
 
 STUB = (sys.executable, str(Path(__file__).parents[1] / "worker" / "stub_child.py"))
-EVERY = int(os.environ.get("RECORDS_EVERY", "50"))  # of all damages; 1 tries each
+EVERY = int(os.environ.get("RECORDS_EVERY", "100"))  # of all damages; 1 tries each
 SEED = int(os.environ.get("RECORDS_SEED", "1"))
 TOGETHER = 3  # damages to as many jobs or callbacks are tried at once
 QUICK_ROUNDS = 4

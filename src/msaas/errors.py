@@ -1,42 +1,42 @@
 """Every error MSaaS raises on purpose, in one tree, and the one catalogue of their codes. No I/O.
 
 MSaaSError
-├── RequestError            the caller can mend it
-│   ├── BadRequest          400  the body cannot be read as what it says it is
-│   ├── UnsupportedBody     415  none of the three body types
+├── RequestError            the caller can correct it
+│   ├── BadRequest          400  the body does not match its Content-Type
+│   ├── UnsupportedBody     415  unsupported Content-Type
 │   ├── UploadTooLarge      413
-│   ├── ClientTooSlow       408  the body comes slower than the least rate
-│   ├── InvalidOption       422  an option, stem, format or model that does not exist
-│   ├── CallbackRefused     422  a callback that leads where none may go
+│   ├── ClientTooSlow       408  the body arrives below the minimum rate
+│   ├── InvalidOption       422  an unknown option, stem, format or model
+│   ├── CallbackRefused     422  a callback to a URL that is not allowed
 │   ├── NotFound            404  unknown job, track or stem
 │   ├── Conflict            409  the job's state does not allow it
-│   │   └── NoLinks                  this service hands out no links to its store
-│   ├── KeyRefused          401  no key, or none that is known here
-│   ├── Forbidden           403  a call that is switched off, or comes from another site
-│   │   └── ScopeMissing         the key is known; its scopes do not cover the call
-│   ├── QuotaExceeded       429  more than the caller's share
-│   └── AudioError          422  the bytes are the fault; running again gives the same answer
-│       ├── NotAudio             nothing in the file decodes to sound
-│       ├── AudioTooLong         more seconds than the limit
+│   │   └── NoLinks                  this service gives no links to its object store
+│   ├── KeyRefused          401  no key, or an unknown one
+│   ├── Forbidden           403  a disabled call, or a request from another site
+│   │   └── ScopeMissing         the key's scopes do not cover the call
+│   ├── QuotaExceeded       429  above the caller's limit
+│   └── AudioError          422  the file is the cause; a retry gives the same result
+│       ├── NotAudio             the file has no audio that decodes
+│       ├── AudioTooLong         longer than the limit
 │       └── DecodedTooLarge      more decoded bytes than the limit
-├── SandboxError            500  the process that reads songs failed, and no song is to blame
-├── Unavailable             503  passes by itself: worth another try
-│   ├── QueueUnavailable         Redis is away
-│   ├── StorageUnavailable       the object store is away
-│   │   ├── StorageFull              it answers, and has no room left: full, or its quota reached
-│   │   ├── StorageRefused           it answers, and refuses for another reason
-│   │   └── ObjectDamaged            what it answers is not what was stored
-│   ├── QueueFull                more songs wait than may
-│   └── Busy                     this server has its hands full
-├── RecordBroken            the job's record does not say what to do
+├── SandboxError            500  the sandbox process failed for a reason other than the song
+├── Unavailable             503  temporary; retry later
+│   ├── QueueUnavailable         Redis does not respond
+│   ├── StorageUnavailable       the object store does not respond
+│   │   ├── StorageFull              it is full, or its quota is reached
+│   │   ├── StorageRefused           it refuses for another reason
+│   │   └── ObjectDamaged            it returned something else than was stored
+│   ├── QueueFull                the queue is at its limit
+│   └── Busy                     this server is at its limit of concurrent work
+├── RecordBroken            the job's record cannot be read
 ├── SeparationError         a run went wrong
-│   ├── ModelUnavailable         the weights cannot be had
-│   ├── DeviceUnavailable        the device asked for is not there
+│   ├── ModelUnavailable         the weights cannot be loaded or downloaded
+│   ├── DeviceUnavailable        the device is not available
 │   ├── ScratchFull              no space left for temporary files
-│   ├── OutOfMemory              this process' memory does not hold the run
+│   ├── OutOfMemory              the run needs more memory than the process has
 │   ├── Cancelled                stopped on request
-│   └── ChildDied                the separation process ended in mid-job
-└── SettingsError           a setting is wrong: refused at start
+│   └── ChildDied                the separation process ended during a job
+└── SettingsError           a setting is invalid; the process does not start
 """
 
 from __future__ import annotations
@@ -45,16 +45,16 @@ from collections.abc import Mapping
 
 
 class MSaaSError(Exception):
-    """Root of the tree. `code` is for programs, the message for people.
+    """Root of the tree. `code` is for programs, the message is for people.
 
-    `public` replaces the message for callers where the message may name the service's own machines: logs have it.
+    `public` replaces the message in responses if the message could name internal hosts; the log has the message.
     """
 
     code = "internal_error"
     status = 500
     public: str | None = None
     retry_after_seconds: int | None = None
-    headers: Mapping[str, str] = {}  # that belong to the answer
+    headers: Mapping[str, str] = {}  # of the response
 
     @property
     def detail(self) -> str:
@@ -100,7 +100,7 @@ class CallbackRefused(RequestError):
 
 
 class NotFound(RequestError):
-    """`code` tells which thing is missing: `job_unknown`, `job_not_done`, `stem_unknown`, `track_unknown`."""
+    """`code` says what is missing: `job_unknown`, `job_not_done`, `stem_unknown`, `track_unknown`."""
 
     status = 404
 
@@ -120,7 +120,7 @@ class NoLinks(Conflict):
 
 
 class KeyRefused(RequestError):
-    """RFC 6750, 3.1: where no key came at all, the challenge names no error."""
+    """RFC 6750, 3.1: without a key in the request, the challenge has no error."""
 
     status = 401
 
@@ -146,7 +146,7 @@ class ScopeMissing(Forbidden):
 
 
 class QuotaExceeded(RequestError):
-    """`code` tells which: `rate_limited`, `audio_quota_exceeded`, `too_many_songs`, `too_many_callbacks`."""
+    """`code` says which limit: `rate_limited`, `audio_quota_exceeded`, `too_many_songs`, `too_many_callbacks`."""
 
     status = 429
 
@@ -159,19 +159,20 @@ class QuotaExceeded(RequestError):
     def of_audio(
         cls, limit_seconds: int, seconds: int, retry_after_seconds: int, *, reserved: bool = False
     ) -> QuotaExceeded:
-        """`reserved`: what is left of the day is kept for songs of the caller that have not ended."""
+        """`reserved`: the rest of the day is reserved for the caller's songs that are not finished."""
         minutes, most = f"{seconds / 60:.1f}", f"{limit_seconds / 60:g}"
         message = (
-            f"this song has {minutes} minutes; {most} minutes of audio in 24 hours are the limit, less what was used"
+            f"this song is {minutes} minutes long; the limit is {most} minutes in 24 hours,"
+            " including those already used"
         )
         if reserved:
-            message += " and what your songs that are not done yet may turn out to have; try again when one is done"
+            message += " and the most that your unfinished songs can turn out to last; retry when one is done"
         return cls(message, "audio_quota_exceeded", retry_after_seconds)
 
     @classmethod
     def of_songs(cls, most: int) -> QuotaExceeded:
         return cls(
-            f"{most} of your songs wait or run already, the limit here; try again when some are done",
+            f"{most} of your songs are queued or running, which is the limit; retry when some are done",
             "too_many_songs",
             retry_after_seconds=30,
         )
@@ -179,15 +180,14 @@ class QuotaExceeded(RequestError):
     @classmethod
     def of_callbacks(cls) -> QuotaExceeded:
         return cls(
-            "your callbacks that wait or are being delivered take up all the room there is for them (32 MB);"
-            " try again when some are delivered",
+            "your undelivered callbacks have reached the limit of 32 MB; retry when some are delivered",
             "too_many_callbacks",
             retry_after_seconds=60,
         )
 
 
 class AudioError(RequestError):
-    """`cpu_seconds`: processor time that it took to find out, 0 where nobody measured it."""
+    """`cpu_seconds`: CPU time spent on the file, 0 if not measured."""
 
     code = "bad_audio"
     status = 422
@@ -207,7 +207,7 @@ class DecodedTooLarge(AudioError):
 
 
 class SandboxError(MSaaSError):
-    """Its code is `internal_error`. The traceback, where there is one, is in the log."""
+    """Its code is `internal_error`. The log has the traceback, if there is one."""
 
 
 class Unavailable(MSaaSError):
@@ -218,12 +218,12 @@ class Unavailable(MSaaSError):
 
 class QueueUnavailable(Unavailable):
     code = "queue_unavailable"
-    public: str | None = "the queue (Redis) does not answer as it should"
+    public: str | None = "the queue (Redis) does not respond correctly"
 
 
 class StorageUnavailable(Unavailable):
     code = "storage_unavailable"
-    public: str | None = "the object store does not answer as it should"
+    public: str | None = "the object store does not respond correctly"
 
 
 class StorageFull(StorageUnavailable):
@@ -292,130 +292,130 @@ class SettingsError(MSaaSError):
     code = "bad_settings"
 
 
-# --- the catalogue: every code that a program can meet, and what it means. A code never changes its meaning.
+# --- the catalogue: every code and its meaning. The meaning of a code never changes.
 
-# of a problem document, which is how the API answers an error
+# of a problem document, the body of an error response
 PROBLEM_CODES: Mapping[str, str] = {
     "bad_request": "the body cannot be read",
-    "bad_json": "the body is no JSON object, was cut short, or has more than 1 MB besides `mp3`",
-    "bad_base64": "`mp3` is no base64",
+    "bad_json": "the body is not a JSON object, is truncated, or has more than 1 MB besides `mp3`",
+    "bad_base64": "`mp3` is not valid base64",
     "bad_multipart": "the form cannot be read, or has more than one file",
-    "bad_chunks": "the body's chunked encoding is broken, or its chunks have a byte or two each",
-    "client_too_slow": "the body came slower than MSAAS_SLOW_CLIENT_BYTES_PER_SECOND over MSAAS_SLOW_CLIENT_SECONDS",
+    "bad_chunks": "the body's chunked encoding is invalid, or its chunks are only a few bytes each",
+    "client_too_slow": "the body arrived too slowly (MSAAS_SLOW_CLIENT_BYTES_PER_SECOND, MSAAS_SLOW_CLIENT_SECONDS)",
     "headers_too_late": "the headers took longer than MSAAS_HEADER_SECONDS",
-    "headers_too_large": "the headers have more than 32,000 bytes, or there are more than 100",
-    "uri_too_long": "the address has more than 8,000 bytes",
+    "headers_too_large": "the headers exceed 32,000 bytes or 100 fields",
+    "uri_too_long": "the URL exceeds 8,000 bytes",
     "missing_mp3": "the JSON has no `mp3`",
     "missing_file": "the form has no file named `file`",
-    "empty_file": "the song has no bytes",
-    "upload_cut_short": "fewer bytes came than were announced",
-    "unsupported_body": "neither JSON, nor a form, nor audio; or compressed (Content-Encoding)",
-    "upload_too_large": "more bytes than MSAAS_MAX_UPLOAD_BYTES",
-    "invalid_option": "an option, stem, format, model or number that there is not",
-    "callback_refused": "a callback that leads where none may go",
-    "bad_audio": "the song is at fault",
-    "not_audio": "nothing in the song decodes to sound",
-    "audio_too_long": "more seconds than MSAAS_MAX_DURATION_SECONDS",
-    "decoded_too_large": "more decoded bytes than MSAAS_MAX_DECODED_BYTES",
+    "empty_file": "the song is empty",
+    "upload_cut_short": "the upload ended before the body was complete",
+    "unsupported_body": "unsupported Content-Type, or a compressed body (Content-Encoding)",
+    "upload_too_large": "the song exceeds MSAAS_MAX_UPLOAD_BYTES",
+    "invalid_option": "an option is unknown or has an invalid value",
+    "callback_refused": "the callback's URL is invalid or not allowed",
+    "bad_audio": "the song cannot be decoded",
+    "not_audio": "the file has no audio that decodes",
+    "audio_too_long": "the song is longer than MSAAS_MAX_DURATION_SECONDS",
+    "decoded_too_large": "the song exceeds MSAAS_MAX_DECODED_BYTES when decoded",
     "not_found": "no such call",
-    "method_not_allowed": "the call takes other methods; `Allow` names them",
-    "job_unknown": "no such job, or no songhash",
-    "job_not_done": "its stems are not there yet; `state` and `progress` tell how far it is",
-    "stem_unknown": "the job has no such stem; `stems` names those it has",
-    "track_removed": "the stem was removed; the song, posted again, brings it back",
-    "track_unknown": "no such track, or no track's name",
-    "waveforms_unknown": "nothing is drawn of the job, or not yet",
-    "object_missing": "it is in storage no longer",
-    "requested_range_not_satisfiable": "the Range lies outside of the track",
+    "method_not_allowed": "the call does not support this method; `Allow` lists those it does",
+    "job_unknown": "no such job, or not a songhash",
+    "job_not_done": "the job is not done; `state` and `progress` say how far it is",
+    "stem_unknown": "the job has no such stem; `stems` lists its stems",
+    "track_removed": "the stem was removed; post the song again to recreate it",
+    "track_unknown": "no such track, or not a track name",
+    "waveforms_unknown": "the job has no waveforms, or not yet",
+    "object_missing": "the object is no longer in storage",
+    "requested_range_not_satisfiable": "the Range is outside the track",
     "conflict": "the job's state does not allow it",
-    "redirect_unavailable": "this service hands out no links to its store (MSAAS_S3_PUBLIC_URL)",
-    "key_in_url": "a key stands in the address, where logs keep it: it goes into `Authorization: Bearer`",
+    "redirect_unavailable": "this service gives no links to its object store (MSAAS_S3_PUBLIC_URL)",
+    "key_in_url": "the URL contains a key, and URLs are logged; send it as `Authorization: Bearer`",
     "key_missing": "the call needs a key: `Authorization: Bearer <key>`",
-    "key_unknown": "no such key, or it was taken away; of a link: it is over",
-    "scope_missing": "the key is known, and its scopes do not cover the call",
-    "rate_limited": "too many calls within a minute (MSAAS_RATE_LIMIT_PER_MINUTE)",
-    "audio_quota_exceeded": "too many minutes of audio within 24 hours (MSAAS_DAILY_AUDIO_MINUTES)",
-    "too_many_songs": "as many songs of the caller wait or run as may (MSAAS_MAX_SONGS_PER_CALLER)",
-    "too_many_callbacks": "the caller's callbacks that are not delivered yet take up all the room there is for them",
-    "queue_full": "as many songs wait as may (MSAAS_MAX_QUEUE)",
-    "forbidden": "switched off here, or asked for by another site's page",
-    "unavailable": "passes by itself",
-    "queue_unavailable": "Redis is away",
-    "storage_unavailable": "the object store is away",
-    "storage_full": "the object store has no room left",
-    "storage_refused": "the object store answers, and refuses",
-    "object_damaged": "the object store answered fewer bytes than it holds",
-    "scratch_full": "this server's disk is full of other uploads",
-    "busy": "this server has its hands full",
-    "not_ready": "Redis or the object store is out of reach",
-    "internal_error": "something went wrong here; the server's log has the details",
+    "key_unknown": "the key is unknown or revoked, or the link has expired",
+    "scope_missing": "the key's scopes do not cover the call",
+    "rate_limited": "too many calls in a minute (MSAAS_RATE_LIMIT_PER_MINUTE)",
+    "audio_quota_exceeded": "too many minutes of audio in 24 hours (MSAAS_DAILY_AUDIO_MINUTES)",
+    "too_many_songs": "the caller has too many queued and running songs (MSAAS_MAX_SONGS_PER_CALLER)",
+    "too_many_callbacks": "the caller has too many bytes of undelivered callbacks",
+    "queue_full": "the queue is full (MSAAS_MAX_QUEUE)",
+    "forbidden": "the call is disabled, or the request comes from another site's page",
+    "unavailable": "temporary; retry later",
+    "queue_unavailable": "Redis does not respond",
+    "storage_unavailable": "the object store does not respond",
+    "storage_full": "the object store has no space left",
+    "storage_refused": "the object store refuses the request",
+    "object_damaged": "the object store returned fewer bytes than it holds",
+    "scratch_full": "this server's scratch disk is full",
+    "busy": "this server is at its limit of concurrent work",
+    "not_ready": "Redis or the object store does not respond",
+    "internal_error": "unexpected error; see the server's log",
 }
 
 # of a failed job's `error`
 JOB_CODES: Mapping[str, str] = {
-    "invalid_option": "the model has no stem of that name, or there is no such option",
+    "invalid_option": "the model has no such stem, or an option is invalid",
     "bad_audio": "the song is damaged",
-    "not_audio": "nothing in the song decodes to sound",
-    "audio_too_long": "more seconds than MSAAS_MAX_DURATION_SECONDS",
-    "decoded_too_large": "more decoded bytes than MSAAS_MAX_DECODED_BYTES",
-    "object_missing": "the song is in storage no longer",
-    "storage_unavailable": "the object store refused the song or its stems",
-    "storage_full": "the object store has no room left for the stems",
-    "storage_refused": "the object store refused for MSAAS_STORAGE_REFUSAL_SECONDS; the song can be replayed",
-    "object_damaged": "the object store answers other bytes than the song that was sent",
-    "scratch_full": "the worker's disk has no room left for temporary files",
-    "model_unavailable": "the weights of the model cannot be had",
-    "device_unavailable": "the device that MSAAS_DEVICE names is not there",
-    "out_of_memory": "the worker's memory does not hold the run",
+    "not_audio": "the file has no audio that decodes",
+    "audio_too_long": "the song is longer than MSAAS_MAX_DURATION_SECONDS",
+    "decoded_too_large": "the song exceeds MSAAS_MAX_DECODED_BYTES when decoded",
+    "object_missing": "the song is no longer in storage",
+    "storage_unavailable": "the object store did not deliver the song or accept its stems",
+    "storage_full": "the object store has no space left for the stems",
+    "storage_refused": "the object store refused for MSAAS_STORAGE_REFUSAL_SECONDS; the job can be replayed",
+    "object_damaged": "the object store returned different bytes from the song that was sent",
+    "scratch_full": "the worker's scratch disk is full",
+    "model_unavailable": "the model's weights cannot be loaded or downloaded",
+    "device_unavailable": "the device set by MSAAS_DEVICE is not available",
+    "out_of_memory": "the run needs more memory than the worker has",
     "separation_failed": "the model failed on this song; `detail` has the reason",
-    "worker_child_died": "the separation process ended in mid-run, or made no progress for MSAAS_STALL_SECONDS",
-    "worker_lost": "the worker was lost in mid-run (killed, out of memory, its machine gone) on every attempt",
-    "record_broken": "the job's record in Redis was damaged or overwritten; the song, posted again, makes it anew",
+    "worker_child_died": "the separation process crashed, or made no progress for MSAAS_STALL_SECONDS",
+    "worker_lost": "the worker was lost (killed, out of memory, its machine gone) on every attempt",
+    "record_broken": "the job's record in Redis was damaged or overwritten; post the song again to recreate it",
     "too_many_attempts": "the job used up its attempts (MSAAS_MAX_ATTEMPTS)",
     "cancelled": "the run was stopped on request",
-    "internal_error": "something went wrong in the worker; its log has the details",
+    "internal_error": "unexpected error in the worker; see its log",
 }
 
-# of a queued job's `waiting_for`: what has to come before anybody can run it
+# of a queued job's `waiting_for`: why no worker can run it now
 WAIT_CODES: Mapping[str, str] = {
-    "no_worker": "no worker is ready: none runs, or those that run are still loading their model",
-    "storage_refused": "the object store refuses what the workers put; they start no song until it takes it again",
-    "scratch_full": "the workers' disks have no room for temporary files; they start no song until there is some",
-    "model_not_offered": "workers are ready, and none of them offers the model (MSAAS_MODEL, MSAAS_MODELS)",
+    "no_worker": "no worker is ready: none is running, or all are still loading their model",
+    "storage_refused": "the object store refuses uploads; workers start no job until it accepts them again",
+    "scratch_full": "the workers' scratch disks are full; workers start no job until there is space",
+    "model_not_offered": "no ready worker offers the model (MSAAS_MODEL, MSAAS_MODELS)",
 }
 
-# of a done job's `warnings`: what was amiss with the song, or had to be done to it
+# of a done job's `warnings`: defects of the song, and changes made to it
 WARNING_CODES: Mapping[str, str] = {
-    "packets_skipped": "packets of the song did not decode; what they held is missing from the stems",
-    "cut_short": "the file ends before its sound does",
-    "not_read": "a part of the file behind the sound was not read: it is damaged, or another file",
-    "gaps": "the timestamps of the file have holes; the stems go on without a pause there",
-    "late_start": "the sound begins later than the file; the stems begin with the sound",
-    "ignored_bytes": "bytes in front of the sound, or within it, are no sound",
-    "not_numbers": "samples were no numbers (NaN or infinite); silence is in their place",
-    "downmixed": "more than two channels were mixed to stereo",
-    "turned_down": "all stems were turned down together, so that none of them clips",
+    "packets_skipped": "packets of the song did not decode; their audio is missing from the stems",
+    "cut_short": "the file is truncated",
+    "not_read": "data after the audio was not read: it is damaged, or a second file",
+    "gaps": "the file's timestamps have gaps; the stems continue without a pause",
+    "late_start": "the audio starts later than the file; the stems start with the audio",
+    "ignored_bytes": "bytes before or within the audio are not audio",
+    "not_numbers": "samples were NaN or infinite; they were replaced by silence",
+    "downmixed": "more than two channels were mixed down to stereo",
+    "turned_down": "the level of all stems was reduced together so that none clips",
 }
 
-# of what the Python client raises, `msaas separate --json` prints and the local stack says; the page has `unreachable`
+# of the Python client, `msaas separate --json` and the local stack; the page uses `unreachable`
 CLIENT_CODES: Mapping[str, str] = {
-    "client_error": "the client cannot go on; the other codes here are narrower",
-    "unreachable": "no answer, however often it was asked for",
-    "not_the_service": "an answer, but not one of this API: the URL leads somewhere else",
-    "bad_address": "the URL is none",
-    "bad_key": "the key is none, or cannot be read",
-    "unsafe_name": "a stem's name, as the service has it, would lead out of its folder",
-    "job_failed": "the job failed, and its record has no reason",
+    "client_error": "any other error of the client",
+    "unreachable": "the service did not answer, after all retries",
+    "not_the_service": "the answer is not from this API; the URL points elsewhere",
+    "bad_address": "the URL is invalid",
+    "bad_key": "the key is invalid, or its file cannot be read",
+    "unsafe_name": "a stem's name from the service would leave the output folder",
+    "job_failed": "the job failed without a recorded reason",
     "job_cancelled": "the job was cancelled",
-    "wait_timeout": "the job goes on; the caller had no more time",
-    "file": "the song cannot be read, or its stems cannot be written, on this machine",
+    "wait_timeout": "the wait timed out; the job continues",
+    "file": "the song cannot be read, or its stems cannot be written, locally",
     "callback_unknown": "no such callback",
-    "song_missing": "there is no such file",
-    "unusable_path": "a folder cannot be written, or has no songs; standard input cannot be read",
+    "song_missing": "the file does not exist",
+    "unusable_path": "a folder cannot be written or has no songs, or standard input cannot be read",
     "song_failed": "the song was not separated",
-    "bad_settings": "a setting is wrong: refused at start",
+    "bad_settings": "a setting is invalid",
     "port_taken": "the API's port is in use",
-    "start_failed": "a part of the local stack did not come up",
-    "stack_running": "a stack runs in this folder already",
-    "interrupted": "stopped by a signal while it was starting",
+    "start_failed": "a process of the local stack did not start",
+    "stack_running": "another stack is running in this folder",
+    "interrupted": "stopped by a signal during startup",
 }

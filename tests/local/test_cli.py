@@ -136,7 +136,7 @@ def test_redis_that_is_away_is_one_line_and_status_1(
 ) -> None:
     monkeypatch.setenv("REDIS_HOST", "127.0.0.1:1")
     assert cli.main(["dead"]) == 1
-    assert capsys.readouterr().err.startswith("msaas: the queue (Redis) does not answer")
+    assert capsys.readouterr().err.startswith("msaas: the queue (Redis) does not respond")
 
 
 def test_command_loads_no_torch_and_no_flask_until_it_needs_them() -> None:

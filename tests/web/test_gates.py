@@ -101,7 +101,7 @@ def test_more_than_may_wait_of_one_caller_are_refused_at_once_and_another_is_not
     many = crowd(shared(places=1, share=1, waiting=2))
     sent = [many.send("greedy") for _ in range(3)]
     stand_in_line(many.gate, "greedy", 2)
-    with pytest.raises(Busy, match="2 of your requests wait"), many.gate.place("greedy"):
+    with pytest.raises(Busy, match="2 of your requests are already waiting"), many.gate.place("greedy"):
         pass
     sent.append(many.send("modest"))
     stand_in_line(many.gate, "modest", 1)

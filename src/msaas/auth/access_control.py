@@ -104,13 +104,13 @@ class AccessControl:
             raise KeyRefused(f"this call needs a key: {HINT}", "key_missing")
         key = find_key(self.keys, text.strip())
         if key is None:
-            raise KeyRefused("this key is not known here: it is wrong, or was taken away", "key_unknown")
+            raise KeyRefused("unknown or revoked key", "key_unknown")
         return key
 
     def _holder_of_ticket(self, ticket: str) -> Key:
         holder = ticket_holder(self.keys, ticket, request.path, time.time())
         if holder is None:
-            raise KeyRefused("this link is over, or was made for something else; ask for a new one", "key_unknown")
+            raise KeyRefused("this link has expired or is for another file; request a new one", "key_unknown")
         return holder
 
     def _refuse_key_in_url(self) -> None:
@@ -119,7 +119,7 @@ class AccessControl:
         query = request.query_string.decode("latin-1")
         if names or any(holds_a_key(text, self.keys) for text in (request.path, *query.split("&"))):
             g.hide_path = True
-            raise BadRequest(f"a key never belongs in an address, where logs keep it: {HINT}", code="key_in_url")
+            raise BadRequest(f"do not put a key into a URL, since URLs are logged: {HINT}", code="key_in_url")
 
     # --- whose
 
@@ -133,7 +133,7 @@ class AccessControl:
             return
         if tenant is not None:
             g.refusal = "another_tenants_job"
-        raise NotFound(f"no job {songhash} is known here", code="job_unknown")
+        raise NotFound(f"unknown job {songhash}", code="job_unknown")
 
     # --- what is told of it
 

@@ -68,21 +68,23 @@ def parse_keys(text: str) -> tuple[Key, ...]:
     parts = re.split(r"[\s,]+", text.strip(" \t\r\n,"))
     keys = tuple(_parse(part, place) for place, part in enumerate(parts, 1) if part)
     if text and not keys:  # a Secret with an empty line in it must not open the API
-        raise ValueError("it is set, and holds no key; leave it away to work without keys")
+        raise ValueError("it is set but has no key; unset it to disable authentication")
     if len({key.digest for key in keys}) < len(keys):
-        raise ValueError("the same key stands there twice; each line needs a key of its own")
+        raise ValueError("the same key is listed twice; each entry needs its own key")
     return keys
 
 
 def _parse(text: str, place: int) -> Key:
     parts = text.split(":")
     if len(parts) != 3:
-        raise ValueError(f"key {place} does not read {FORM}; `msaas keys new` prints such a line")
+        raise ValueError(f"key {place} does not have the form {FORM}; `msaas keys new` prints such a line")
     name, scopes, digest = parts
     if not _NAME.fullmatch(name):
-        raise ValueError(f"key {place} has no usable name: letters, digits, _ . and -, 64 at most")
+        raise ValueError(f"key {place} has an invalid name: use up to 64 letters, digits, _ . and -")
     if not (found := _DIGEST.fullmatch(digest)):
-        raise ValueError(f"key {place} ({name}) does not end in sha256=<64 hex digits>; a key itself never stands here")
+        raise ValueError(
+            f"key {place} ({name}) does not end in sha256=<64 hex digits>; list the hash, never the key itself"
+        )
     return Key(name, parse_scopes(scopes), found[1])
 
 
@@ -90,7 +92,7 @@ def parse_scopes(text: str) -> frozenset[str]:
     """`use`, or several with + between them. Raises ValueError."""
     scopes = frozenset(text.split("+"))
     if not scopes <= COVERS.keys():
-        raise ValueError(f"the scopes are {', '.join(COVERS)}, with + between them")
+        raise ValueError(f"the scopes are {', '.join(COVERS)}, joined by +")
     return scopes
 
 
@@ -103,13 +105,13 @@ def new_key(name: str, scopes: Iterable[str]) -> tuple[str, Key]:
 def hashed(name: str, scopes: Iterable[str], text: str) -> Key:
     """Of a key that is there already. Raises ValueError for a name, a scope or a key that will not do."""
     if not _NAME.fullmatch(name):
-        raise ValueError("a name has letters, digits, _ . and -, 64 at most")
+        raise ValueError("a name has up to 64 letters, digits, _ . and -")
     if len(text) < SHORTEST_KEY or len(set(text)) < FEWEST_CHARACTERS:
         raise ValueError(
-            f"that key can be guessed: it takes {SHORTEST_KEY} random characters; `msaas keys new` makes one"
+            f"the key is too easy to guess: use {SHORTEST_KEY} random characters; `msaas keys new` creates one"
         )
     if not _PRINTABLE.fullmatch(text):
-        raise ValueError("a key has printable ASCII characters only, and no spaces")
+        raise ValueError("a key has only printable ASCII characters and no spaces")
     return Key(name, parse_scopes("+".join(scopes)), digest_of(text))
 
 

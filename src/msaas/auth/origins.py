@@ -18,5 +18,5 @@ def _parse(text: str) -> str:
         return text
     parts = urlsplit(text)
     if parts.scheme not in ("http", "https") or not parts.netloc or text != f"{parts.scheme}://{parts.netloc}":
-        raise ValueError(f"{text[:80]!r} is no origin: give scheme://host[:port], without a path or a slash at the end")
+        raise ValueError(f"{text[:80]!r} is not an origin: give scheme://host[:port] without a path or trailing slash")
     return text.lower()

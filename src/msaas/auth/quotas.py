@@ -61,7 +61,7 @@ class Quotas:
         limit = self.posts_a_minute if what == POSTS else max(FEWEST_CALLS, self.posts_a_minute * CALLS_A_POST)
         with redis_errors():
             allowed, left, wait = self._take(keys=[f"quota:{account}:{what}"], args=[limit, MINUTE_SLICES, SLICE_MS])
-        message = f"{limit} {what} a minute are the limit here; try again in {wait} s"
+        message = f"the limit is {limit} {what} a minute; retry in {wait} s"
         refusal = None if allowed else QuotaExceeded(message, "rate_limited", wait)
         return LimitState(what, limit, left, wait, MINUTE_SECONDS, refusal)
 

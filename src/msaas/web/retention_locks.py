@@ -28,7 +28,7 @@ def hold_for_posting(parts: Services, songhash: str) -> None:
     give_up_at = time.monotonic() + PATIENCE_SECONDS
     while not parts.queue.hold(songhash, hold_seconds(parts.settings)):
         if time.monotonic() > give_up_at:
-            raise Busy("what was stored of this song long ago is being deleted; try again in a minute")
+            raise Busy("the old job of this song is being deleted; retry in a minute")
         time.sleep(POLL_SECONDS)
 
 
@@ -40,7 +40,7 @@ def hold_for_reading(parts: Services, songhash: str, seconds: float = 0) -> None
     if not parts.settings.retention_hours:
         return
     if not parts.queue.hold(songhash, max(seconds, hold_seconds(parts.settings))):
-        raise NotFound(f"job {songhash} was kept for {parts.settings.retention_hours:g} hours", code="job_unknown")
+        raise NotFound(f"job {songhash} has expired after {parts.settings.retention_hours:g} hours", code="job_unknown")
 
 
 def held(parts: Services, songhash: str, chunks: Iterator[bytes]) -> Iterator[bytes]:

@@ -77,7 +77,7 @@ def listen(settings: Settings) -> socket.socket:
     except OSError as error:
         raise SettingsError(
             f"cannot listen on {settings.host} port {settings.port}: {_reason(error)};"
-            " set MSAAS_PORT (and MSAAS_HOST) to one that is free"
+            " set MSAAS_PORT (and MSAAS_HOST) to a free one"
         ) from error
 
 

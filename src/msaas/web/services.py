@@ -73,7 +73,7 @@ class Services:
                 share=BASE64_BODIES,
                 waiting=settings.threads // 2,  # the other half stays free for other calls
                 wait_seconds=BASE64_WAIT_SECONDS,
-                what="base64 bodies being decoded",
+                what="base64 decodings",
             ),
             # a probe is a process of its own: a burst of uploads must not become a burst of processes
             probe_gate=ConcurrencyLimit(
@@ -81,7 +81,7 @@ class Services:
                 share=PROBES_A_CALLER,
                 waiting=settings.threads // 2,
                 wait_seconds=PROBE_TIMEOUT_SECONDS,
-                what="songs being looked at",
+                what="song probes",
             ),
             # a stream holds no thread, but a connection, and it looks at its job's record all the while
             events_gate=StreamLimit(settings.max_connections // CONNECTIONS_A_STREAM, what="event streams"),

@@ -23,7 +23,7 @@ class StoreLinks:
         """Raises NoLinks where no address is set at which clients reach the store."""
         if self._client is None:
             raise NoLinks(
-                "this service hands out no links to its store (MSAAS_S3_PUBLIC_URL is empty);"
+                "this service gives no links to its object store (MSAAS_S3_PUBLIC_URL is empty);"
                 " without `redirect` the stem comes from here"
             )
         headers: dict[str, str | list[str] | tuple[str]] = {

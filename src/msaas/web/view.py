@@ -66,7 +66,7 @@ def _message(job: Job, waiting_for: Mapping[str, str] | None) -> str:
 def _trouble_note(job: Job) -> str:
     if job.state is not State.RUNNING or not job.trouble:
         return ""
-    return f"{_capital(job.trouble)}; it is asked again."
+    return f"{_capital(job.trouble)}; the worker retries."
 
 
 def _waiting_note(waiting_for: Mapping[str, str]) -> str:
@@ -84,4 +84,4 @@ def _retry_note(job: Job) -> str:
     """One that is tried again has an error behind it, not an error."""
     if job.state.ended or not job.last_error:
         return ""
-    return f"The last attempt ended in an error ({job.last_error['detail']}); it is being tried again."
+    return f"The last attempt failed ({job.last_error['detail']}); the job is retried."

@@ -165,7 +165,7 @@ class HttpProtocol(HttpToolsProtocol):
             return
         super().on_url(url)
         if len(self.url) > LONGEST_TARGET_BYTES:
-            raise HeadRefused(414, "uri_too_long", f"the address has more than {LONGEST_TARGET_BYTES} bytes")
+            raise HeadRefused(414, "uri_too_long", f"the URL exceeds {LONGEST_TARGET_BYTES} bytes")
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._head_known:
@@ -180,7 +180,7 @@ class HttpProtocol(HttpToolsProtocol):
         if self._head_known:
             return
         if len(self.pipeline) >= MOST_PIPELINED:
-            raise HeadRefused(400, "bad_request", f"more than {MOST_PIPELINED} requests came ahead")
+            raise HeadRefused(400, "bad_request", f"more than {MOST_PIPELINED} pipelined requests")
         self._disarm_head_timer()
         self._in_head, self._head_bytes = False, 0
         self._wire_bytes = self._body_bytes = 0
@@ -202,7 +202,9 @@ class HttpProtocol(HttpToolsProtocol):
         super().on_body(body)
         spent = self._wire_bytes - CHUNK_OVERHEAD * self._body_bytes
         if spent > CHUNK_OVERHEAD_BYTES:
-            self._refuse(HeadRefused(400, "bad_chunks", "the body comes in chunks of a few bytes; send larger ones"))
+            self._refuse(
+                HeadRefused(400, "bad_chunks", "the body's chunks are only a few bytes each; send larger ones")
+            )
 
     # --- deadlines
 
@@ -257,7 +259,7 @@ class HttpProtocol(HttpToolsProtocol):
             return error.__context__
         if self.busy and not self._in_head:
             return HeadRefused(400, "bad_chunks", f"the body's chunks cannot be read: {error}")
-        return HeadRefused(400, "bad_request", f"this is no HTTP/1.1 request: {error}")
+        return HeadRefused(400, "bad_request", f"not an HTTP/1.1 request: {error}")
 
     def _refuse(self, error: HeadRefused) -> None:
         """Answers, unless an answer is under way, then reads on for a moment so that the client gets to see it."""

@@ -91,7 +91,7 @@ class Request:
                 message = await self.cycle.receive()
         except TimeoutError:
             raise ClientTooSlow(
-                f"the body comes slower than {pace.bytes_per_second:g} bytes a second over {pace.window_seconds:g} s"
+                f"the body arrives at less than {pace.bytes_per_second:g} bytes a second over {pace.window_seconds:g} s"
             ) from None
         if message["type"] == "http.disconnect":
             raise ConnectionResetError
@@ -150,7 +150,7 @@ class Request:
 
 def busy(limit: int) -> Answer:
     """Made here, without a thread: whoever has too many requests under way must not cost more."""
-    error = Busy(f"{limit} requests of one caller at once are the limit here; try again in a few seconds")
+    error = Busy(f"the limit is {limit} concurrent requests per caller; retry in a few seconds")
     body = problem_text(error.status, error.code, error.detail).encode()
     headers = {
         "content-type": MEDIA_TYPE,

@@ -47,12 +47,14 @@ class ConcurrencyLimit:
         one = _Waiter(caller)
         with self._changed:
             if sum(other.caller == caller for other in self._queue) >= self.waiting:
-                raise Busy(f"{self.waiting} of your requests wait for {self.what} already; try again in a few seconds")
+                raise Busy(
+                    f"{self.waiting} of your requests are already waiting for {self.what}; retry in a few seconds"
+                )
             self._queue.append(one)
             self._admit()
             if not self._changed.wait_for(lambda: one.admitted, self.wait_seconds):
                 self._queue.remove(one)
-                raise Busy(f"{self.places} {self.what} at once is the limit here; try again in a few seconds")
+                raise Busy(f"the limit is {self.places} concurrent {self.what}; retry in a few seconds")
 
     def _admit(self) -> None:
         """Called with the lock held."""
@@ -106,7 +108,7 @@ class StreamLimit:
         count = Counter(one.caller for one in self._held)
         greediest, most = count.most_common(1)[0]
         if most < count[caller] + 2:
-            raise Busy(f"{self.places} {self.what} at once is the limit here; try again in a few seconds")
+            raise Busy(f"the limit is {self.places} concurrent {self.what}; retry in a few seconds")
         oldest = next(one for one in self._held if one.caller == greediest)
         self._held.remove(oldest)
         oldest.revoked.set()

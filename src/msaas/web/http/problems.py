@@ -15,11 +15,11 @@ from msaas.errors import PROBLEM_CODES, BadRequest, MSaaSError, ScratchFull
 log = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
-# A full disk fails a worker's run, but here it passes by itself as other uploads end: worth another try.
+# A full disk fails a worker's run; here it is temporary, since other uploads end.
 SCRATCH_FULL_RETRY_SECONDS = 30
 # details quote what the caller sent
 LONGEST_DETAIL = 1000
-UNEXPECTED = "something went wrong here; the server's log has the details"
+UNEXPECTED = "unexpected error; see the server's log"
 
 
 def register(app: Flask) -> None:
@@ -29,7 +29,7 @@ def register(app: Flask) -> None:
 
 
 def problem(status: int, code: str, detail: str, **extra: object) -> Response:
-    """`type` is about:blank, so `title` is the status' own phrase (RFC 9457, 4.2.1); `code` is for programs."""
+    """`type` is about:blank, so `title` is the status code's phrase (RFC 9457, 4.2.1); `code` is for programs."""
     return Response(problem_text(status, code, detail, **extra), status=status, content_type=MEDIA_TYPE)
 
 

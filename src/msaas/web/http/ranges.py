@@ -31,7 +31,7 @@ def wanted_range(request: Request, stored: StoredObject, what: str = "track") ->
     stop = min(stored.size, stop if stop is not None else stored.size)
     if start >= stop:
         raise RequestedRangeNotSatisfiable(
-            stored.size, description=f"{asked.to_header()} lies outside of the {what}'s {stored.size} bytes"
+            stored.size, description=f"{asked.to_header()} is outside the {what}'s {stored.size} bytes"
         )
     return start, stop
 

@@ -1,6 +1,6 @@
-"""OpenAPI 3.1, written beside the routes: `documented` notes what a view does, `document` reads it off the routes.
+"""OpenAPI 3.1 from the routes: `documented` attaches an Operation to a view, `document` collects them.
 
-A path, its methods and its parameters are the route's own; nothing of them is written twice.
+Paths, methods and path parameters come from the routes.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ _ARGUMENT = re.compile(r"<(?:\w+:)?(\w+)>")
 TAGS = {
     "songs": "Send a song and fetch its stems.",
     "jobs": "Follow a song, or cancel it.",
-    "store": "What is queued and what is stored.",
-    "service": "The service itself.",
+    "store": "The queue and the buckets.",
+    "service": "Health, metrics, models and this document.",
 }
 ABOUT = (
     "A song goes in over HTTP; its vocals, drums, bass and the rest come out as aligned tracks.\n\n"
-    "Every call may be repeated: the same song with the same options is the same job.\n\n"
+    "Every call is idempotent: the same song with the same options is the same job.\n\n"
     "Errors are `application/problem+json` (RFC 9457) with a `code` for programs and a `detail` for people; 503 has a "
     "`Retry-After` header. An unsupported method gets 405 `method_not_allowed`, an unknown path 404 `not_found`. HEAD "
     "is supported wherever GET is.\n\n"
-    "Where the service has keys, all calls but the open ones require one as `Authorization: Bearer <key>`, never in "
-    "the URL; a key has access to its own songs only. `RateLimit` and `RateLimit-Policy` headers report the limits.\n\n"
+    "If keys are configured, all calls except the open ones require `Authorization: Bearer <key>`; never put a key in "
+    "the URL. A key has access to its own songs only. `RateLimit` and `RateLimit-Policy` headers report the limits.\n\n"
     "Responses may have members that this document does not describe: ignore them."
 )
 
@@ -57,17 +57,17 @@ SECURITY_SCHEMES: dict[str, Spec] = {
     KEY: {
         "type": "http",
         "scheme": "bearer",
-        "description": "Made with `msaas keys new`. Scopes: `read` (see and fetch one's own songs), `use` (send and "
-        "remove them, too), `admin` (everything, of everybody).",
+        "description": "Created by `msaas keys new`. Scopes: `read` (read the key's own songs), `use` (also send and "
+        "remove them), `admin` (all calls, all songs).",
     }
 }
 
 
 @dataclass(frozen=True)
 class Answer:
-    """A status' answer. `content`: media type ▸ schema, none where there is no body. `headers`: name ▸ meaning.
+    """The response of one status. `content`: schema by media type, empty without a body. `headers`: meaning by name.
 
-    `leads_to`: the calls that its songhash is for, by their names here.
+    `leads_to`: operation IDs that take its songhash.
     """
 
     description: str
@@ -87,7 +87,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Operation:
-    """What `documented` notes of a view. `problems`: status ▸ the codes that it may have."""
+    """The description of a view. `problems`: error codes by status."""
 
     summary: str
     tag: str
@@ -97,8 +97,8 @@ class Operation:
     parameters: Sequence[Spec] = ()
     body: Spec | None = None
     callbacks: Spec | None = None
-    head: bool = False  # HEAD is worth a mention of its own
-    deprecated: Sequence[str] = ()  # routes kept for old callers
+    head: bool = False  # HEAD gets its own entry
+    deprecated: Sequence[str] = ()  # routes kept for compatibility
 
     def to_spec(self, rule: Rule, need: Requirement, *, with_keys: bool) -> Spec:
         spec: Spec = {"operationId": rule.endpoint.rpartition(".")[2], "summary": self.summary, "tags": [self.tag]}
@@ -121,7 +121,7 @@ class Operation:
 
 
 def documented(summary: str, tag: str, **more: Any) -> Callable[[View], View]:
-    """Beneath the route's decorator. `more`: the other fields of Operation."""
+    """Use it below the route's decorator. `more`: other fields of Operation."""
     operation = Operation(summary, tag, **more)
 
     def note(view: View) -> View:
@@ -161,7 +161,7 @@ def document(app: Flask) -> Spec:
     }
 
 
-# --- from routes and notes to the document's members
+# --- members of the document
 
 
 def openapi_path(rule: Rule) -> str:
@@ -193,9 +193,9 @@ def headers_spec(headers: Mapping[str, str]) -> Spec:
 
 
 PROBLEM_HEADERS = {
-    401: {"WWW-Authenticate": "`Bearer`, and what is wrong with the key (RFC 6750)"},
-    429: {"Retry-After": "seconds until there is room again", "RateLimit": "what is left, of what the limit is"},
-    503: {"Retry-After": "seconds until another try is worth it"},
+    401: {"WWW-Authenticate": "`Bearer`, and the error (RFC 6750)"},
+    429: {"Retry-After": "seconds to wait before a retry", "RateLimit": "what is left of the limit"},
+    503: {"Retry-After": "seconds to wait before a retry"},
 }
 
 
@@ -213,7 +213,7 @@ def problem_spec(status: int, codes: Sequence[str]) -> Spec:
 def with_gate(
     problems: Mapping[int, Sequence[str]], need: Requirement, *, about_a_song: bool
 ) -> dict[int, Sequence[str]]:
-    """With what the gate may answer before the view is asked (msaas.auth.access_control)."""
+    """Adds the errors of access control (msaas.auth.access_control), which runs before the view."""
     if not need.scope:
         return dict(problems)
     own: dict[int, list[str]] = {
@@ -230,7 +230,7 @@ def with_gate(
 
 
 def headless(spec: Spec) -> Spec:
-    """A GET's specification as its HEAD's: the same headers, no body."""
+    """The specification of HEAD from that of GET: the same headers, no body."""
     answers = {
         status: {name: value for name, value in answer.items() if name != "content"}
         for status, answer in spec["responses"].items()
@@ -239,5 +239,5 @@ def headless(spec: Spec) -> Spec:
 
 
 def as_json(name: str) -> dict[str, Spec]:
-    """The content of an answer that is JSON of this schema."""
+    """The content of a JSON response with this schema."""
     return {"application/json": ref(name)}

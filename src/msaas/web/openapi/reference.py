@@ -1,4 +1,4 @@
-"""The API described: openapi.json for programs, a page for people, both the same document. Needs no network."""
+"""Serves the OpenAPI document as openapi.json and as an HTML page, which needs no network."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ _CODE = re.compile(r"`([^`]+)`")
 @calls.get("/apiv1/openapi.json")
 @documented("This document", "service", answers={200: Answer("OpenAPI 3.1", {"application/json": {"type": "object"}})})
 def openapi_json() -> Response:
-    # not jsonify, which sorts: the calls stand in the order in which one gets to know them
+    # not jsonify, which would sort the calls
     return Response(json.dumps(document(current_app), ensure_ascii=False), mimetype="application/json")
 
 
 @calls.get("/apiv1/docs")
-@documented("This document, to read", "service", answers={200: Answer("A page", {"text/html": {"type": "string"}})})
+@documented("This document as a page", "service", answers={200: Answer("A page", {"text/html": {"type": "string"}})})
 def docs() -> Response:
     spec = document(current_app)
     style = _style()
@@ -55,19 +55,19 @@ def _style() -> str:
 
 
 def policy(style: str) -> str:
-    """The style by its hash, and nothing else: no script, no picture, no other address."""
+    """Allows the style by its hash and nothing else: no script, image or other URL."""
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     return (
         f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )
 
 
-# --- what the page shows of the document
+# --- content of the page
 
 
 @dataclass(frozen=True)
 class Call:
-    """One call. `answers` are the good ones, `errors` the codes that most calls do not have, by status."""
+    """One call. `answers`: responses without an error. `errors`: by status, the codes that most calls lack."""
 
     method: str
     path: str
@@ -96,7 +96,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Error:
-    """A code and what it means. `shared`: most calls may answer it."""
+    """A code and its meaning. `shared`: most calls have it."""
 
     status: str
     code: str
@@ -105,7 +105,7 @@ class Error:
 
 
 def groups(spec: Spec) -> list[Group]:
-    """The calls by tag, in the document's order, without HEAD."""
+    """The calls by tag in the document's order, without HEAD."""
     shared = shared_codes(spec)
     return [
         Group(tag, [_call(*one, shared) for one in _operations(spec) if tag["name"] in one[2]["tags"]])
@@ -130,13 +130,13 @@ def _call(method: str, path: str, operation: Spec, shared: Set[str]) -> Call:
 
 
 def _codes(answer: Spec) -> list[str]:
-    """The codes of an error's answer (openapi.problem_spec); none of any other."""
+    """The codes of an error response (document.problem_spec); empty for other responses."""
     problem = answer.get("content", {}).get(MEDIA_TYPE)
     return list(problem["schema"]["allOf"][1]["properties"]["code"]["enum"]) if problem else []
 
 
 def _codes_by_call(spec: Spec) -> list[list[tuple[str, str]]]:
-    """For each call its errors as (status, code)."""
+    """The errors of each call as (status, code)."""
     return [
         [(status, code) for status, answer in operation["responses"].items() for code in _codes(answer)]
         for _, _, operation in _operations(spec)
@@ -144,7 +144,7 @@ def _codes_by_call(spec: Spec) -> list[list[tuple[str, str]]]:
 
 
 def shared_codes(spec: Spec) -> Set[str]:
-    """Those that more than half of the calls may answer."""
+    """The codes that more than half of the calls have."""
     calls = _codes_by_call(spec)
     counts = Counter(code for call in calls for code in {code for _, code in call})
     return {code for code, count in counts.items() if 2 * count > len(calls)}
@@ -162,13 +162,13 @@ _JSON = """printf '{{"mp3": "%s"}}' "$(base64 -w0 song.mp3)" |
 
 
 def curl_example(method: str, path: str, operation: Spec) -> str:
-    """The call as one types it, for a service on this machine; one command for each kind of body."""
+    """curl commands for a local service, one per kind of body."""
     for name, value in EXAMPLES.items():
         path = path.replace(f"{{{name}}}", value)
     needs_key = "security" in operation and {} not in operation["security"]
     key = ' -H "Authorization: Bearer $MSAAS_API_KEY"' if needs_key else ""
     kinds = operation.get("requestBody", {}).get("content", {})
-    verb = "" if method == "GET" or kinds else f" -X {method}"  # curl posts what has a body
+    verb = "" if method == "GET" or kinds else f" -X {method}"  # curl uses POST if there is a body
     base = f"curl{verb}{key} http://localhost:5000{path}"
     if not kinds:
         return base
@@ -180,9 +180,9 @@ def curl_example(method: str, path: str, operation: Spec) -> str:
 
 
 def prose(text: str, *, block: bool = True) -> Markup:
-    """Text with `code` and lists (lines that begin with a dash), the two marks that our descriptions use.
+    """Renders `code` and lists (lines that start with a dash), the only markup in our descriptions.
 
-    block: as paragraphs and lists, else as one run of text.
+    block: paragraphs and lists, else inline text.
     """
     if not block:
         return _inline(text)
@@ -202,7 +202,7 @@ def _inline(text: str) -> Markup:
 
 
 def as_text(schema: Any) -> Markup:
-    """A schema as JSON; the name of another schema in it is a link to that one."""
+    """A schema as JSON, with links to the schemas that it refers to."""
     text = str(escape(json.dumps(schema, indent=2, ensure_ascii=False)))
     quoted = str(escape('"'))
     begin = f"{quoted}$ref{quoted}: {quoted}#/components/schemas/"

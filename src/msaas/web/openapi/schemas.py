@@ -1,4 +1,4 @@
-"""What the API takes and answers, as JSON Schema (2020-12): what openapi.json is put together from. No I/O."""
+"""Requests and responses of the API as JSON Schema (2020-12), for openapi.json. No I/O."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def nullable(kind: str, **more: Any) -> Schema:
 
 
 def an_object(properties: Schema, *optional: str, **more: Any) -> Schema:
-    """All members are there, but for the optional ones. Members that are not named may come with a later version."""
+    """All members are required except the optional ones. Later versions may add members."""
     required = [name for name in properties if name not in optional]
     return {"type": "object", "properties": properties, "required": required, **more}
 
@@ -34,7 +34,7 @@ def an_object(properties: Schema, *optional: str, **more: Any) -> Schema:
 SONGHASH: Schema = {
     "type": "string",
     "format": "uuid",
-    "description": "A job's name, made of the song's bytes and the options: the same song is the same job.",
+    "description": "A job's ID, derived from the song's bytes and the options.",
     "examples": ["00000000-0000-5000-8000-000000000001"],
 }
 STEM: Schema = {"type": "string", "pattern": f"^{STEM_NAME.pattern}$", "examples": ["vocals"]}
@@ -53,55 +53,60 @@ SONGHASHES: Schema = {"type": "array", "items": ref("Songhash")}
 CALLBACK = an_object(
     {
         "url": {"type": "string", "format": "uri", "maxLength": LONGEST_URL, "description": "http or https"},
-        "data": {"description": "handed back as it came"},
+        "data": {"description": "any JSON value, returned unchanged in the callback"},
     },
     "data",
     additionalProperties=False,
-    description="Called once the job has ended, at once where it has ended already.",
+    description="Called once when the job has ended; at once if it has already ended.",
 )
 
 PROBLEM = an_object(
     {
         "type": {"type": "string", "format": "uri-reference", "const": "about:blank"},
-        "title": {"type": "string", "description": "the status' own phrase"},
+        "title": {"type": "string", "description": "the status code's phrase"},
         "status": {"type": "integer"},
-        "detail": {"type": "string", "description": "for people: what, which, and the limit"},
+        "detail": {"type": "string", "description": "explanation for people"},
         "code": {"type": "string", "enum": list(PROBLEM_CODES), "description": "for programs"},
     },
-    description="RFC 9457. Some codes bring further members.",
+    description="RFC 9457. Some codes have additional members.",
 )
 
 JOB = an_object(
     {
         "songhash": ref("Songhash"),
         "state": ref("State"),
-        "stage": {"type": "string", "description": "what a run is at", "examples": ["separating"]},
+        "stage": {"type": "string", "description": "current step of the run", "examples": ["separating"]},
         "progress": {"type": "number", "minimum": 0, "maximum": 1},
-        "queue_position": nullable("integer", minimum=0, description="songs ahead; null unless queued"),
-        "eta_seconds": nullable("number", minimum=0, description="until it is done; null where nobody can tell"),
+        "queue_position": nullable("integer", minimum=0, description="number of songs ahead; null unless queued"),
+        "eta_seconds": nullable(
+            "number", minimum=0, description="estimated seconds until the job is done; null if unknown"
+        ),
         "waiting_for": {
             "oneOf": [ref("WaitingFor"), {"type": "null"}],
-            "description": "of a queued job that nobody can run just now: what has to come first",
+            "description": "why no worker can run this queued job now; else null",
         },
-        "attempts": {"type": "integer", "minimum": 0, "description": "runs so far"},
-        "error": {"oneOf": [ref("JobError"), {"type": "null"}], "description": "of a failed job only"},
+        "attempts": {"type": "integer", "minimum": 0, "description": "runs started so far"},
+        "error": {"oneOf": [ref("JobError"), {"type": "null"}], "description": "reason of a failed job; else null"},
         "warnings": {
             "type": "array",
             "items": ref("JobWarning"),
-            "description": "what was amiss with the song, or had to be done to it; empty until the job is done",
+            "description": "defects of the song and changes made to it; empty until the job is done",
         },
-        "model": nullable("string", description="the one that ran; before that the one asked for"),
-        "options": {"oneOf": [ref("Options"), {"type": "null"}], "description": "null for a job pushed by hand"},
-        "duration_seconds": nullable("number", description="as decoded; before that as the song declares"),
+        "model": nullable("string", description="the model that ran, or before the run the requested one"),
+        "options": {
+            "oneOf": [ref("Options"), {"type": "null"}],
+            "description": "null for a job that was pushed to Redis by hand",
+        },
+        "duration_seconds": nullable("number", description="as decoded, or before the run as declared by the file"),
         "stems": {
             "type": "object",
             "additionalProperties": {"type": "string", "format": "uri-reference"},
-            "description": "stem ▸ where it is; empty until the job is done",
+            "description": "URL by stem; empty until the job is done",
         },
         "timings": {
             "type": "object",
             "additionalProperties": {"type": "number"},
-            "description": "seconds, by what took them",
+            "description": "seconds by step",
         },
         "created_at": MOMENT,
         "started_at": MOMENT,
@@ -109,13 +114,13 @@ JOB = an_object(
         "callbacks": {
             "type": "array",
             "items": ref("CallbackState"),
-            "description": "the newest, there only where one was asked for",
+            "description": "the newest callbacks; present only if one was requested",
         },
-        "message": {"type": "string", "description": "there only where there is something to say"},
+        "message": {"type": "string", "description": "note for people; present only if there is one"},
     },
     "callbacks",
     "message",
-    description="One song's way through the service.",
+    description="A song to separate, and its state.",
 )
 
 SCHEMAS: dict[str, Schema] = {
@@ -138,17 +143,17 @@ SCHEMAS: dict[str, Schema] = {
     "Options": an_object(
         {
             "model": {"type": "string"},
-            "stems": {"oneOf": [NAMES, {"type": "null"}], "description": "null: all of the model's"},
+            "stems": {"oneOf": [NAMES, {"type": "null"}], "description": "null for all stems of the model"},
             "two_stems": nullable("string"),
             "format": {"type": "string", "enum": list(EXTENSIONS)},
-            "bitrate": nullable("integer", description="kb/s; null where the format has none"),
+            "bitrate": nullable("integer", description="kb/s; null for formats without a bit rate"),
         },
-        description="As the job has them, defaults filled in.",
+        description="The options of the job, with defaults filled in.",
     ),
     "Callback": CALLBACK,
     "CallbackState": an_object(
         {
-            "id": {"type": "string", "description": "the webhook-id that it is sent with"},
+            "id": {"type": "string", "description": "the callback's webhook-id"},
             "to": {"type": "string", "description": "the receiver's scheme, host and port"},
             "state": {"type": "string"},
             "attempts": {"type": "integer"},
@@ -172,29 +177,32 @@ SCHEMAS: dict[str, Schema] = {
             "stems": {
                 "type": "object",
                 "additionalProperties": {"type": "string", "format": "uri-reference"},
-                "description": "stem ▸ where it is",
+                "description": "URL by stem",
             },
             "stems_zip": {"type": "string", "format": "uri-reference"},
         }
     ),
     "Queue": an_object(
         {
-            "queue": {**SONGHASHES, "description": "what waits, head first: one page"},
-            "total": {"type": "integer", "description": "how many wait in all"},
+            "queue": {**SONGHASHES, "description": "one page of the waiting songhashes, head first"},
+            "total": {"type": "integer", "description": "number of all waiting songs"},
             "offset": {"type": "integer"},
             "limit": {"type": "integer"},
             "in_work": SONGHASHES,
-            # what was pushed by hand and is no songhash lands among the dead
-            "dead": {**NAMES, "description": "given up, the latest first"},
+            # entries pushed by hand that are not songhashes end among the dead letters
+            "dead": {**NAMES, "description": "dead letters, latest first"},
             "counts": {"type": "object", "additionalProperties": {"type": "integer"}},
-            "troubles": {**NAMES, "description": "what keeps workers from starting songs, in words"},
+            "troubles": {**NAMES, "description": "problems that keep workers from starting jobs, as text"},
         }
     ),
     "Buckets": an_object(
         {
             "input-tracks": NAMES,
             "output-tracks": NAMES,
-            "truncated": {**NAMES, "description": "the buckets whose list is cut; there only where one is"},
+            "truncated": {
+                **NAMES,
+                "description": "buckets with more names than the limit; present only if there are any",
+            },
         },
         "truncated",
     ),
@@ -203,17 +211,17 @@ SCHEMAS: dict[str, Schema] = {
             "version": {"type": "integer"},
             "sample_rate": {"type": "integer", "description": "Hz"},
             "total_samples": {"type": "integer", "description": "of each stem"},
-            "done_samples": {"type": "integer", "description": "fewer than that while the song is in work"},
+            "done_samples": {"type": "integer", "description": "less than total_samples while the job is running"},
             "stems": {"type": "object", "additionalProperties": ref("Waveform")},
         },
-        description="How loud each of up to 2000 equal stretches of each stem is.",
+        description="The loudness of each stem in up to 2000 equal intervals.",
     ),
     "Waveform": an_object(
         {
-            "peak": {**STRETCHES, "description": "the largest sample of each stretch"},
-            "rms": {**STRETCHES, "description": "the root of the mean square of each stretch"},
+            "peak": {**STRETCHES, "description": "largest sample of each interval"},
+            "rms": {**STRETCHES, "description": "root mean square of each interval"},
         },
-        description="A byte a stretch: 0 is silence, or not made yet, 255 is full scale.",
+        description="One byte per interval: 0 is silence or not computed yet, 255 is full scale.",
     ),
     "Removed": an_object({"message": {"type": "string"}, "removed": NAMES}),
     "Emptied": an_object({"message": {"type": "string"}, "deleted": {"type": "integer"}}),
@@ -223,18 +231,18 @@ SCHEMAS: dict[str, Schema] = {
             "status": {"const": "ok"},
             "redis": {"const": "ok"},
             "s3": {"const": "ok"},
-            "workers": {"type": "integer", "minimum": 0, "description": "that are ready"},
+            "workers": {"type": "integer", "minimum": 0, "description": "number of ready workers"},
             "models": {
                 "type": "object",
                 "additionalProperties": {"type": "integer", "minimum": 0},
-                "description": "model that a request may name ▸ how many workers offer it",
+                "description": "number of workers by model",
             },
         }
     ),
     "Index": an_object({"name": {"type": "string"}, "calls": {"type": "object"}}),
     "Offer": an_object(
         {
-            "default": {"type": "string", "description": "the model of a request that names none"},
+            "default": {"type": "string", "description": "the model used if a request chooses none"},
             "models": {"type": "array", "items": ref("Model")},
             "formats": NAMES,
             "bitrates": {"type": "array", "items": {"type": "integer"}},
@@ -246,14 +254,14 @@ SCHEMAS: dict[str, Schema] = {
             "name": {"type": "string"},
             "sources": {
                 "oneOf": [NAMES, {"type": "null"}],
-                "description": "what it separates; null until a worker has loaded it",
+                "description": "its stems; null until a worker has loaded it",
             },
-            "workers": {"type": "integer", "minimum": 0, "description": "how many offer it now"},
+            "workers": {"type": "integer", "minimum": 0, "description": "number of workers that offer it now"},
         }
     ),
 }
 
-# what a callback is sent: the job as it ended, without what belongs to one that goes on
+# body of a callback: the job's final state, without the members of an unfinished job
 _SENT = (
     *("songhash", "state", "stems", "error", "warnings", "model", "options", "duration_seconds", "attempts", "timings"),
     *("created_at", "started_at", "finished_at"),
@@ -263,18 +271,21 @@ SCHEMAS["Called"] = an_object(
         "type": {"type": "string", "enum": ["job.done", "job.failed", "job.cancelled"]},
         "timestamp": MOMENT,
         "job": {"type": "string", "format": "uri-reference"},
-        "data": {"description": "the callback's own, as it came"},
+        "data": {"description": "`callback.data` of the request, unchanged"},
     }
     | {name: JOB["properties"][name] for name in _SENT},
-    description="What a callback is sent, signed as Standard Webhooks says.",
+    description="The body of a callback, signed according to Standard Webhooks.",
 )
 
-# --- what a song comes in
+# --- the body of POST /apiv1/separate
 
 OPTIONS: dict[str, Schema] = {
-    "model": {"type": "string", "description": "one that this service offers (MSAAS_MODELS); its default if not given"},
-    "stems": {"description": "only these of the model's stems; all of them if not given"},
-    "two_stems": {**STEM, "description": "this stem, and no_<stem>, the mix without it; excludes stems"},
+    "model": {"type": "string", "description": "one of MSAAS_MODELS; default: MSAAS_MODEL"},
+    "stems": {"description": "stems to return; default: all stems of the model"},
+    "two_stems": {
+        **STEM,
+        "description": "returns this stem and no_<stem>, the mixture without it; not together with stems",
+    },
     "format": {**FORMAT, "description": "mp3, flac (24 bit) or wav (32-bit float)"},
     "bitrate": BITRATE,
 }
@@ -284,7 +295,7 @@ CALLBACK_AS_TEXT: Schema = {
     "type": "string",
     "contentMediaType": "application/json",
     "contentSchema": ref("Callback"),
-    "description": "a callback as JSON",
+    "description": "a Callback as JSON",
 }
 SONG: Schema = {"type": "string", "contentMediaType": "application/octet-stream"}
 
@@ -298,7 +309,7 @@ OPTIONS_IN_TEXT = options_with(STEMS_AS_TEXT, CALLBACK_AS_TEXT)
 
 SONG_BODY: Schema = {
     "required": True,
-    "description": "A song in any format that FFmpeg reads: as it is, as a form, or in base64 as JSON.",
+    "description": "A song in any format that FFmpeg reads: as raw bytes, in a form, or in JSON as base64.",
     "content": {
         "audio/*": {"schema": SONG},
         "video/*": {"schema": SONG},

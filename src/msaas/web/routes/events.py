@@ -1,4 +1,4 @@
-"""Server-sent events of one job: its view at once, again on each change, until it ends. Polls; misses no end state."""
+"""Server-sent events of one job: its current state, then each change until it ends. Polls Redis."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from msaas.web.services import Services, services
 calls = Blueprint("events", __name__)
 
 POLL_SECONDS = 0.5
-# A stream that nobody reads is noticed only by writing to it.
+# A closed connection is noticed only by writing to it.
 KEEP_ALIVE_SECONDS = 10
 RETRY_MS = 2000
-HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}  # nginx would hold events back
-PACED = "msaas.paced"  # in the environ of a server that pauses streams itself
-# what changes by itself as time goes on is no event
+HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}  # nginx would buffer events
+PACED = "msaas.paced"  # environ key of a server that pauses streams itself
+# fields that change with time alone cause no event
 _UNEVENTFUL = frozenset({"eta_seconds"})
 
 
@@ -34,13 +34,13 @@ _UNEVENTFUL = frozenset({"eta_seconds"})
 @documented(
     "Follow a song",
     "jobs",
-    description="Server-sent events. `event: job` has the job as its data: as it stands at once, then at each change, "
-    "until it has ended. `event: gone`: its record was deleted. A broken stream is opened again: nothing is missed. "
-    "With every place taken, a stream of the caller that has the most of them ends for one that has fewer.",
-    parameters=[header("Last-Event-ID", "of the last event seen; browsers send it")],
+    description="Server-sent events. The data of `event: job` is the job: first its current state, then each change, "
+    "until it ends. `event: gone` means that its record was deleted. Reconnecting to a broken stream misses nothing. "
+    "At the limit of streams, the caller with the most streams loses one to a caller with fewer.",
+    parameters=[header("Last-Event-ID", "ID of the last event received; browsers send it")],
     answers={
-        200: Answer("The events", {"text/event-stream": {"description": "events, as the HTML standard has them"}}),
-        204: Answer("The last event seen was the end: do not ask again"),
+        200: Answer("The events", {"text/event-stream": {"description": "server-sent events (HTML Standard)"}}),
+        204: Answer("The last event received was the final one: do not reconnect"),
     },
     problems={404: ["job_unknown"], 503: [*QUEUE_AWAY, "busy"]},
 )
@@ -48,16 +48,16 @@ def get_events(songhash: str) -> Response:
     parts = services()
     job = known_job(parts, songhash)
     if job.state.ended and request.headers.get("Last-Event-ID", "").startswith(f"{job.state}-"):
-        return Response(status=204)  # it has seen the end: browsers reconnect for ever unless told so
+        return Response(status=204)  # browsers reconnect forever unless they get a 204
     place = parts.events_gate.enter(caller().account)
     response = EventStream(_looks(parts, job, revoked=place.revoked), parts.stopping)
-    response.call_on_close(lambda: parts.events_gate.leave(place))  # unlike the generator's end, always reached
+    response.call_on_close(lambda: parts.events_gate.leave(place))  # called even if the generator never starts
     return response
 
 
 class EventStream(Response):
-    """`pause_seconds` tells a server that waits without a thread how long each pause is to be; under any other WSGI
-    server the pauses are slept through."""
+    """`pause_seconds` is the length of each pause for a server that waits without a thread; under any other WSGI
+    server the generator sleeps."""
 
     pause_seconds = POLL_SECONDS
 
@@ -74,7 +74,7 @@ def job_events(
     keep_alive_seconds: float = KEEP_ALIVE_SECONDS,
     revoked: threading.Event | None = None,
 ) -> Iterator[str]:
-    """The stream's text, sleeping between looks."""
+    """The stream's text, with sleeps between polls."""
     looks = _looks(parts, job, keep_alive_seconds=keep_alive_seconds, revoked=revoked)
     return _slept(looks, poll_seconds, parts.stopping)
 
@@ -94,10 +94,10 @@ def _looks(
     keep_alive_seconds: float = KEEP_ALIVE_SECONDS,
     revoked: threading.Event | None = None,
 ) -> Iterator[str]:
-    """What is to be sent, and an empty text after each look: now is the time for a pause.
+    """Texts to send, and an empty text after each poll, where the server pauses.
 
-    It ends after an end state, where the record is deleted, when the server stops, and when `revoked` is set, because
-    another caller needs its place.
+    Ends after a final state, if the record is deleted, if the server stops, and if `revoked` is set because another
+    caller needs the place.
     """
     yield f"retry: {RETRY_MS}\n\n"
     songhash = job.songhash if job else ""
@@ -124,7 +124,7 @@ def _looks(
 
 
 def _again(parts: Services, songhash: str, job: Job) -> Job | None:
-    """The record anew, or as it was while Redis is away: a restart of Redis ends no stream."""
+    """The current record, or the last one while Redis is unavailable, so that a restart of Redis ends no stream."""
     try:
         return parts.queue.get(songhash)
     except QueueUnavailable:

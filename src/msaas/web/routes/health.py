@@ -1,4 +1,4 @@
-"""Is the API alive, and can it reach what it needs? Repairs nothing."""
+"""Liveness and readiness of the API."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ INDEX = {
 
 
 @calls.get("/apiv1")
-@documented("Every call, in a line each", "service", answers={200: Answer("The calls", as_json("Index"))})
+@documented("Index of calls", "service", answers={200: Answer("The calls", as_json("Index"))})
 def index() -> Response:
     return jsonify(name="MSaaS, Music Separation as a Service", calls=INDEX)
 
@@ -47,15 +47,15 @@ def index() -> Response:
 @calls.get("/healthz")
 @documented("Is the API alive?", "service", answers={200: Answer("Yes", as_json("Status"))})
 def alive() -> Response:
-    """Touches nothing else: a restart of the API mends no Redis."""
+    """Checks nothing else: restarting the API would not repair Redis."""
     return jsonify(status="ok")
 
 
 @calls.get("/readyz")
 @documented(
-    "Can it reach Redis and the object store?",
+    "Can the API reach Redis and the object store?",
     "service",
-    description="`workers` and `models` say what lives: none is no reason not to be ready, since songs wait for them.",
+    description="`workers` and `models` count the ready workers. The API is ready without workers: songs are queued.",
     answers={200: Answer("Yes", as_json("Readiness"))},
     problems={503: ["not_ready"]},
 )
@@ -71,10 +71,10 @@ def ready() -> Response:
 
 
 def _workers(parts: Services) -> dict[str, Any]:
-    """How many workers are ready, and how many offer each model that a request may name."""
+    """The number of ready workers, and of those that offer each allowed model."""
     try:
         workers = parts.queue.workers()
-    except QueueUnavailable:  # gone since it was asked a moment ago; the next probe says so
+    except QueueUnavailable:  # it failed after the check; the next probe reports it
         return {"workers": 0, "models": {}}
     return {
         "workers": workers.ready,
@@ -83,7 +83,7 @@ def _workers(parts: Services) -> dict[str, Any]:
 
 
 def _check(ping: Callable[[], object]) -> str:
-    """`ok`, or what is wrong: anybody may ask, so that hosts and ports are for the log alone."""
+    """`ok` or the error without hosts and ports, which only the log has: this call needs no key."""
     try:
         ping()
     except Unavailable as error:

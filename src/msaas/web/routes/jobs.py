@@ -1,4 +1,4 @@
-"""A job over HTTP: how it stands, cancelling it, all its stems at once. Changes records through the queue alone."""
+"""Jobs over HTTP: state, cancellation, and all stems as a zip."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ ZIP = {"application/zip": {"type": "string", "contentMediaType": "application/zi
 
 
 def known_job(parts: Services, songhash: str) -> Job:
-    """Raises NotFound(job_unknown), also for what is no songhash."""
+    """Raises NotFound(job_unknown), also for an invalid songhash."""
     name = parse_songhash(songhash)
     job = parts.queue.get(name)
     if job is None:
-        raise NotFound(f"no job {name} is known here", code="job_unknown")
+        raise NotFound(f"unknown job {name}", code="job_unknown")
     return job
 
 
 def current_view(parts: Services, job: Job) -> dict[str, Any]:
-    """With what only Redis knows around the record: position, pace, those ahead, and who could run it."""
+    """The job's view with its queue position, ETA and reason for waiting."""
     around = _queued(parts, job) if job.state is State.QUEUED else {"eta": _eta(parts, job)}
     return job_view(job, callbacks=parts.callbacks.of(job.songhash), **around)
 
@@ -46,7 +46,7 @@ def current_view(parts: Services, job: Job) -> dict[str, Any]:
 def _queued(parts: Services, job: Job) -> dict[str, Any]:
     position, workers = parts.queue.position(job.songhash), parts.queue.workers()
     if waiting_for := workers.why_waiting(job.model):
-        return {"position": position, "waiting_for": waiting_for}  # nobody can tell how long
+        return {"position": position, "waiting_for": waiting_for}  # no estimate
     line = workers.served(parts.queue.line(position or 0))
     return {"position": position, "eta": _eta(parts, job, line=line, workers=workers.offering(job.model))}
 
@@ -58,7 +58,7 @@ def _eta(parts: Services, job: Job, **known: Any) -> float | None:
 
 @calls.get("/apiv1/jobs/<songhash>")
 @documented(
-    "How a song stands",
+    "State of a job",
     "jobs",
     answers={200: Answer("The job", as_json("Job"))},
     problems={404: ["job_unknown"], 503: QUEUE_AWAY},
@@ -70,9 +70,9 @@ def get_job(songhash: str) -> Response:
 
 @calls.delete("/apiv1/jobs/<songhash>")
 @documented(
-    "Cancel a song",
+    "Cancel a job",
     "jobs",
-    description="Takes it out of the queue, or stops its run within two seconds. A job that failed stays as it is.",
+    description="Removes the job from the queue, or stops its run within two seconds. A failed job stays failed.",
     answers={200: Answer("The job", as_json("Job"))},
     problems={404: ["job_unknown"], 409: ["conflict"], 503: EITHER_AWAY},
 )
@@ -81,27 +81,29 @@ def cancel_job(songhash: str) -> Response:
     name = parse_songhash(songhash)
     found = parts.queue.cancel(name)
     if found is None:
-        raise NotFound(f"no job {name} is known here", code="job_unknown")
+        raise NotFound(f"unknown job {name}", code="job_unknown")
     if found is State.DONE:
         raise Conflict(f"job {name} is done; remove its tracks instead (DELETE /apiv1/remove/{name}-<stem>)")
     if not found.ended:
         try:
-            parts.storage.remove_stems_of(name)  # of an earlier run; what this one still puts is swept
-        except StorageUnavailable as error:  # it is cancelled all the same
-            log.warning("stems of a cancelled job left to the sweep job=%s reason=%s", name, error)
+            parts.storage.remove_stems_of(
+                name
+            )  # of an earlier run; the sweep removes what the current run still stores
+        except StorageUnavailable as error:  # the job is cancelled nevertheless
+            log.warning("stems of a cancelled job are left to the sweep job=%s reason=%s", name, error)
         log.info("cancelled job=%s was=%s", name, found)
     return jsonify(current_view(parts, known_job(parts, name)))
 
 
 @calls.get("/apiv1/jobs/<songhash>/stems.zip")
 @documented(
-    "All stems of a song",
+    "All stems as a zip",
     "songs",
-    description="Made while it is sent. The same stems give the same bytes, so that a download can be resumed.",
+    description="Created while it is sent. The same stems give the same bytes, so a download can be resumed.",
     parameters=RANGE_PARAMETERS,
     answers={
         200: Answer("The stems", ZIP, TRACK_HEADERS),
-        206: Answer("The range of the archive", ZIP, TRACK_HEADERS | CONTENT_RANGE),
+        206: Answer("The requested range of the archive", ZIP, TRACK_HEADERS | CONTENT_RANGE),
         304: Answer("Unchanged", headers=TRACK_HEADERS),
     },
     problems={
@@ -128,7 +130,7 @@ def get_stems(songhash: str) -> Response:
 
 
 def _archive(job: Job, stems: list[StoredObject]) -> StoredObject:
-    """The zip as if it were stored: its size, and an ETag that changes where a stem does."""
+    """The zip described as a stored object: its size, and an ETag that changes if a stem changes."""
     names = [(_name_in_zip(job, stored), stored.size) for stored in stems]
     etag = hashlib.sha256(repr([(stored.name, stored.size, stored.etag) for stored in stems]).encode()).hexdigest()
     modified = max((stored.modified for stored in stems if stored.modified), default=None)

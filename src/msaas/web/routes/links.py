@@ -1,4 +1,4 @@
-"""Links to a job's files that a browser can open by itself, without a header. Serves no file."""
+"""Links to a job's files that a browser can open without an Authorization header."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ calls = Blueprint("ticket_links", __name__)
 
 @calls.get("/apiv1/jobs/<songhash>/links")
 @documented(
-    "Links to download a song's stems by",
+    "Download links for browsers",
     "songs",
-    description="With keys: each link opens one file for five minutes, for a browser's own downloads and players, "
-    "which send no `Authorization`. Without keys: the plain links.",
+    description="With keys: signed links, each valid for one file and five minutes, for browser downloads and players, "
+    "which send no `Authorization`. Without keys: plain links.",
     answers={200: Answer("The links", as_json("Links"))},
     problems={404: ["job_unknown", "job_not_done"], 503: QUEUE_AWAY},
 )

@@ -32,11 +32,11 @@ def whole_number(low: int, high: int, default: int) -> dict[str, object]:
 
 @calls.get("/apiv1/queue")
 @documented(
-    "What waits, what is in work, what was given up",
+    "Waiting, running and dead jobs",
     "store",
     parameters=[
-        query("offset", whole_number(0, FURTHEST, 0), "how many of those that wait to leave out"),
-        query("limit", whole_number(1, QUEUE_PAGE, QUEUE_PAGE), "how many of them to list"),
+        query("offset", whole_number(0, FURTHEST, 0), "number of waiting songs to skip"),
+        query("limit", whole_number(1, QUEUE_PAGE, QUEUE_PAGE), "maximum number of waiting songs to list"),
     ],
     answers={200: Answer("Songhashes", as_json("Queue"))},
     problems={422: ["invalid_option"], 503: QUEUE_AWAY},
@@ -60,19 +60,19 @@ def get_queue() -> Response:
 
 @calls.get("/apiv1/bucket")
 @documented(
-    "What is stored",
+    "Stored objects",
     "store",
-    description="Names in their order. With `bucket` and `after`, the last name of one page, comes the next page.",
+    description="Names in lexicographic order. The next page: `bucket`, and the last name of this page as `after`.",
     parameters=[
-        query("limit", whole_number(1, BUCKET_MOST, BUCKET_PAGE), "how many names of each bucket to list"),
-        query("bucket", {"type": "string", "enum": list(BUCKETS)}, "list this one alone; the other is empty then"),
-        query("after", {"type": "string", "maxLength": LONGEST_NAME}, "begin behind this name"),
+        query("limit", whole_number(1, BUCKET_MOST, BUCKET_PAGE), "maximum number of names per bucket"),
+        query("bucket", {"type": "string", "enum": list(BUCKETS)}, "list only this bucket; the other list is empty"),
+        query("after", {"type": "string", "maxLength": LONGEST_NAME}, "start after this name"),
     ],
-    answers={200: Answer("Each bucket with its objects' names", as_json("Buckets"))},
+    answers={200: Answer("Object names by bucket", as_json("Buckets"))},
     problems={422: ["invalid_option"], 503: STORAGE_AWAY},
 )
 def get_buckets() -> Response:
-    """`truncated` is there only where a list is cut, and names the buckets."""
+    """`truncated` lists the buckets with more names than the limit, if any."""
     storage = services().storage
     limit = number("limit", default=BUCKET_PAGE, low=1, high=BUCKET_MOST)
     wanted, after = _wanted_buckets(), _after()
@@ -87,31 +87,31 @@ def _wanted_buckets() -> tuple[str, ...]:
     if bucket is None:
         return BUCKETS
     if bucket not in BUCKETS:
-        raise InvalidOption(f"bucket={bucket[:40]!r} is none; there are {' and '.join(BUCKETS)}")
+        raise InvalidOption(f"unknown bucket={bucket[:40]!r}; the buckets are {' and '.join(BUCKETS)}")
     return (bucket,)
 
 
 def _after() -> str:
     name = request.args.get("after", "")
     if len(name.encode("utf-8", "surrogatepass")) > LONGEST_NAME or not name.isprintable():
-        raise InvalidOption(f"after={name[:40]!r} is no object's name")
+        raise InvalidOption(f"after={name[:40]!r} is not an object name")
     return name
 
 
 def _names(storage: Storage, bucket: str, after: str, limit: int) -> list[str]:
     try:
         return [item.name for item in islice(storage.names(bucket, after), limit)]
-    except NotFound:  # no bucket before the first song
+    except NotFound:  # the bucket is created with the first song
         return []
 
 
 def number(name: str, *, default: int, low: int, high: int) -> int:
-    """A number of the query string. Raises InvalidOption naming it and its limits."""
+    """A number from the query string. Raises InvalidOption with its limits."""
     text = request.args.get(name)
     if text is None:
         return default
     if not (text.isascii() and text.isdigit() and len(text) < 20 and low <= int(text) <= high):
-        raise InvalidOption(f"{name}={text[:40]!r} is not usable: it takes a whole number from {low} to {high}")
+        raise InvalidOption(f"{name}={text[:40]!r} is not a whole number from {low} to {high}")
     return int(text)
 
 
@@ -123,17 +123,17 @@ def number(name: str, *, default: int, low: int, high: int) -> int:
 @documented(
     "Empty the buckets",
     "store",
-    description="For debugging; only with MSAAS_DEBUG_ENDPOINTS on, and not from another site's page.",
-    answers={200: Answer("How much was deleted", as_json("Emptied"))},
+    description="For debugging; requires MSAAS_DEBUG_ENDPOINTS=true. Requests from another site's page are refused.",
+    answers={200: Answer("Number of deleted objects", as_json("Emptied"))},
     problems={403: ["forbidden"], 503: STORAGE_AWAY},
     deprecated=["/apiv1/delete_contents"],
 )
 def empty_buckets() -> Response:
-    if request.method == "HEAD":  # comes with every GET route, and must change nothing
+    if request.method == "HEAD":  # Flask adds HEAD to every GET route; it must change nothing
         raise MethodNotAllowed(["GET"])
     parts = services()
     if not parts.settings.debug_endpoints:
-        raise Forbidden("emptying the buckets is switched off here; MSAAS_DEBUG_ENDPOINTS=true switches it on")
+        raise Forbidden("emptying the buckets is disabled; MSAAS_DEBUG_ENDPOINTS=true enables it")
     refuse_cross_site(request)
     deleted = parts.storage.empty()
     log.warning("buckets emptied objects=%d", deleted)
@@ -141,10 +141,10 @@ def empty_buckets() -> Response:
 
 
 def refuse_cross_site(request: Request) -> None:
-    """A link or an image on somebody else's page must not empty the buckets of whoever looks at it."""
+    """A link or an image on another site must not empty the buckets."""
     if request.headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin"):
-        raise Forbidden("this call is not taken from another site's page")
+        raise Forbidden("this call is refused from another site's page")
     for header in ("Origin", "Referer"):
         origin = request.headers.get(header)
         if origin and urlsplit(origin).netloc != request.host:
-            raise Forbidden(f"this call is not taken from another site's page ({header} is not {request.host})")
+            raise Forbidden(f"this call is refused from another site's page ({header} is not {request.host})")

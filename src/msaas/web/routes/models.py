@@ -14,9 +14,9 @@ calls = Blueprint("models", __name__)
 
 @calls.get("/apiv1/models")
 @documented(
-    "What a song may be sent with",
+    "Models, formats and limits",
     "songs",
-    answers={200: Answer("Models, formats and limits", as_json("Offer"))},
+    answers={200: Answer("What a request may choose", as_json("Offer"))},
     problems={503: QUEUE_AWAY},
 )
 def get_models() -> Response:

@@ -27,7 +27,7 @@ from msaas.web.view import job_links
 log = logging.getLogger(__name__)
 calls = Blueprint("separate", __name__)
 
-# the words that programs written for the first version look for
+# clients of the first version compare this text
 MESSAGE = "File uploaded to MinIO and task queued for processing"
 
 LOCATION = {"Location": "the job"}
@@ -37,12 +37,12 @@ CALLED: dict[str, Any] = {
             "post": {
                 "summary": "The job has ended",
                 "requestBody": {"content": {"application/json": {"schema": ref("Called")}}},
-                "responses": {"2XX": {"description": "heard; any other answer is asked for again later"}},
+                "responses": {"2XX": {"description": "delivered; any other response is retried later"}},
             }
         }
     }
 }
-# calls about the song that was sent
+# calls that take the songhash
 SONGS = ("get_job", "get_events", "get_links", "get_stems", "get_waveforms", "cancel_job")
 
 
@@ -50,13 +50,13 @@ SONGS = ("get_job", "get_events", "get_links", "get_stems", "get_waveforms", "ca
 @documented(
     "Send a song",
     "songs",
-    description="Options go where the song goes: members of the JSON, fields of the form, or, with a bare file, the "
-    "query string. They are refused in the query string of a form or of JSON.",
+    description="Options are members of the JSON, fields of the form, or, for raw bytes, in the query string. "
+    "For JSON and forms, the query string must be empty.",
     parameters=[query(name, schema) for name, schema in OPTIONS_IN_TEXT.items()],
     body=SONG_BODY,
     answers={
-        202: Answer("Queued: a song that is new here, or one that is made again", as_json("Accepted"), LOCATION, SONGS),
-        200: Answer("Known already: queued, in work, or done with all its stems", as_json("Accepted"), LOCATION, SONGS),
+        202: Answer("Queued: a new job, or one that runs again", as_json("Accepted"), LOCATION, SONGS),
+        200: Answer("Already known: queued, running, or done with all stems", as_json("Accepted"), LOCATION, SONGS),
     },
     problems={
         400: ["bad_request", *BODY_CODES, "upload_cut_short"],
@@ -81,35 +81,35 @@ def _expect_song() -> Body:
     return expected(request, services())
 
 
-# endpoint ▸ what makes the place for its body, where that is received before the call
+# by endpoint: creates the buffer for a body that is received before the call
 RECEIVERS = {"separate.separate": _expect_song}
 
 
 def parse_given(given: dict[str, Any], settings: Settings) -> tuple[Options, CallbackRequest | None]:
-    """Raises InvalidOption naming what is not known here."""
+    """Raises InvalidOption for an unknown option."""
     names = {name: value for name, value in given.items() if name != "callback"}
     for name in names:
         if name not in OPTION_NAMES:
             raise InvalidOption(
-                f"{str(name)[:40]!r} is no option; there are {', '.join(OPTION_NAMES)}, and callback beside them"
+                f"unknown option {str(name)[:40]!r}; the options are {', '.join(OPTION_NAMES)} and callback"
             )
     try:
         options = Options.parse(names, default_model=settings.model, allowed=settings.allowed_models)
-    except RecursionError as error:  # while it quotes the value it refuses
+    except RecursionError as error:  # while quoting the value
         raise InvalidOption("an option is nested too deeply") from error
     return options, parse_callback(given.get("callback"), settings)
 
 
 def _accept(parts: Services, upload: Upload, options: Options, posting: CallbackRequest | None) -> Response:
     if sources := parts.queue.model_sources(options.model):
-        options.outputs(sources)  # raises on a stem that this model does not have
+        options.outputs(sources)  # raises for a stem that the model does not have
     tenant = caller().tenant
     name = songhash(upload.song.sha256, options, tenant)
     hold_for_posting(parts, name)
     job = parts.queue.get(name)
     callback = posting.args if posting else NO_CALLBACK
     if job is not None and _is_whole(parts, job):
-        if posting:  # called at once; the fields are for a record that somebody deletes at this very moment
+        if posting:  # called at once; the fields are needed if the record is deleted at this moment
             fields = {"model": options.model, "options": options.to_json(), "tenant": tenant}
             terms = gate().quotas.admission(caller().account)
             parts.queue.submit(name, fields, callback=callback, admission=terms)
@@ -119,7 +119,7 @@ def _accept(parts: Services, upload: Upload, options: Options, posting: Callback
     if not _is_waiting(parts, job):
         _refuse_before_storing(parts, audio, job)
         parts.storage.put_input(name, upload.song.path)
-    # submit is asked even about a job that waits: it mends a record whose list entry somebody deleted
+    # submit also for a waiting job: it repairs a record whose list entry was deleted
     gone = job is not None and job.state is State.DONE
     terms = gate().quotas.admission(caller().account, audio)
     submitted = parts.queue.submit(name, fields, stems_missing=gone, callback=callback, admission=terms)
@@ -131,35 +131,35 @@ def _accept(parts: Services, upload: Upload, options: Options, posting: Callback
 
 
 def _refuse_before_storing(parts: Services, audio: AudioLength, job: Job | None) -> None:
-    """What submit would refuse is not stored first: a caller without quota must not fill the store.
+    """Checks the quotas before storing: a caller without quota must not fill the store.
 
-    Submit looks again, in the step that queues the song; what was stored and then refused is swept.
+    Submit checks again in the step that queues the job; a song stored and then refused is swept.
     """
     if job is not None and not job.state.ended:
-        return  # its song got lost, its place did not
+        return  # its song was lost, its place in the queue was not
     quotas = gate().quotas
     if quotas.most_waiting and parts.queue.counts().waiting >= quotas.most_waiting:
-        raise QueueFull(f"{quotas.most_waiting} songs wait already, the limit here; try again later")
+        raise QueueFull(f"the queue is full ({quotas.most_waiting} songs); retry later")
     note_standing(quotas.audio_room(caller().account, audio))
 
 
 def _is_whole(parts: Services, job: Job) -> bool:
-    """Done, and every stem still there."""
+    """Done, with all stems stored."""
     names = [f"{job.songhash}-{stem}.{extension}" for stem, extension in job.stem_extensions.items()]
     return bool(names) and all(parts.storage.stat_stem(name) for name in names)
 
 
 def _is_waiting(parts: Services, job: Job | None) -> bool:
-    """Queued or in work, its song stored: no reason to store it again."""
+    """Queued or running, with its song stored."""
     return job is not None and not job.state.ended and parts.storage.has_input(job.songhash)
 
 
 def _record(parts: Services, upload: Upload, options: Options) -> dict[str, str]:
-    """The new job's fields. Raises AudioError where the song is none, which is why this comes before storing it."""
+    """The new job's fields. Raises AudioError if the file is not audio, so call it before storing the song."""
     found = _looked_at(parts, upload)
     about = {
         "bytes": upload.song.size,
-        "sha256": upload.song.sha256,  # so that a worker sees that it got what was sent
+        "sha256": upload.song.sha256,  # lets a worker verify the song
         "container": found.container,
         "codec": found.codec,
         "sample_rate": found.sample_rate,
@@ -170,7 +170,7 @@ def _record(parts: Services, upload: Upload, options: Options) -> dict[str, str]
 
 
 def _looked_at(parts: Services, upload: Upload) -> Any:
-    """What the probe found. A song that takes long to look at costs its caller further posts, refused or not."""
+    """The result of the probe. A slow probe is charged to the caller as additional posts, refused or not."""
     account, quotas = caller().account, gate().quotas
     with parts.probe_gate.place(account):
         try:

@@ -1,4 +1,4 @@
-"""Stems over HTTP: streamed from storage as they are asked for, and removed. Makes none."""
+"""Stems over HTTP: streamed from storage, and removed."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from msaas.web.services import Services, services
 log = logging.getLogger(__name__)
 calls = Blueprint("tracks", __name__)
 
-ATTACHMENT = {"Content-Disposition": "the file's name"}
+ATTACHMENT = {"Content-Disposition": "the file name"}
 TRACK_HEADERS = ATTACHMENT | {
-    "ETag": "of the bytes",
-    "Last-Modified": "when they were stored",
+    "ETag": "hash of the content",
+    "Last-Modified": "time of storage",
     "Accept-Ranges": "bytes",
 }
-CONTENT_RANGE = {"Content-Range": "which bytes of how many"}
+CONTENT_RANGE = {"Content-Range": "the range and the total size"}
 RANGE_PARAMETERS = [
-    header("Range", "`bytes=<first>-<last>`; what is no such range, or several, is answered with the whole"),
-    header("If-Range", "the ETag that the range is wanted of; the whole is sent where it has changed"),
-    header("If-None-Match", "an ETag; 304 where it is unchanged"),
-    header("If-Modified-Since", "a date; 304 where it has not changed since"),
+    header("Range", "`bytes=<first>-<last>`; anything else, or several ranges, returns the whole file"),
+    header("If-Range", "an ETag; the whole file is sent if it has changed"),
+    header("If-None-Match", "an ETag; 304 if it is unchanged"),
+    header("If-Modified-Since", "a date; 304 if unchanged since"),
 ]
 SOUND = {kind: {"type": "string", "contentMediaType": kind} for kind in CONTENT_TYPES.values()}
 
@@ -41,17 +41,17 @@ SOUND = {kind: {"type": "string", "contentMediaType": kind} for kind in CONTENT_
 @documented(
     "One stem",
     "songs",
-    description="With `redirect=1` the answer leads to the object store, for clients that can reach it: a link that "
-    "needs no key and soon runs out. Ask for it anew each time.",
+    description="With `redirect=1` the response redirects to the object store, for clients that can reach it. The link "
+    "needs no key and expires soon: request a new one each time.",
     parameters=[
-        query("redirect", {"enum": ["0", "1"]}, "1: a link to the store rather than the stem; HEAD gets one for HEAD"),
+        query("redirect", {"enum": ["0", "1"]}, "1: redirect to the object store; a HEAD request gets a link for HEAD"),
         *RANGE_PARAMETERS,
     ],
     answers={
         200: Answer("The stem", SOUND, TRACK_HEADERS),
-        206: Answer("The range of it", SOUND, TRACK_HEADERS | CONTENT_RANGE),
+        206: Answer("The requested range", SOUND, TRACK_HEADERS | CONTENT_RANGE),
         304: Answer("Unchanged", headers=TRACK_HEADERS),
-        307: Answer("The stem is at `Location`, for MSAAS_S3_LINK_SECONDS", headers={"Location": "the link"}),
+        307: Answer("The stem is at `Location`, valid for MSAAS_S3_LINK_SECONDS", headers={"Location": "the link"}),
     },
     problems={
         404: ["job_unknown", "job_not_done", "stem_unknown", "track_removed", "track_unknown"],
@@ -79,8 +79,8 @@ def _held_bytes(parts: Services, stored: StoredObject, start: int, stop: int) ->
 
 
 def answer(stored: StoredObject, read: Callable[[int, int], Iterator[bytes]], *, what: str = "track") -> Response:
-    """The whole of it, a range of it, or 304: what the request's headers ask for. `read` gives the bytes from one
-    place up to another. Raises RequestedRangeNotSatisfiable."""
+    """The whole object, a range, or 304, as the request's headers ask. `read(start, stop)` yields the bytes.
+    Raises RequestedRangeNotSatisfiable."""
     if is_unchanged(request, stored):
         return described(Response(status=304), stored)
     piece = wanted_range(request, stored, what)
@@ -116,17 +116,17 @@ def remove_track(name: str) -> Response:
 
 
 def stream(response: Response, chunks: Iterator[bytes]) -> None:
-    """The first chunk is fetched now: a store that is away is still a 503 then, not a body that breaks off."""
+    """Fetches the first chunk now, so that an unavailable store gives a 503 rather than a broken body."""
     first = next(chunks, b"")
     response.response = chain([first], chunks)
     if hasattr(chunks, "close"):
-        response.call_on_close(chunks.close)  # gives the connection back where the client went away
+        response.call_on_close(chunks.close)  # returns the connection if the client disconnects
 
 
 def described(response: Response, stored: StoredObject) -> Response:
-    """With the headers that belong to the object, whether or not its bytes follow."""
+    """Adds the object's headers."""
     response.headers["Accept-Ranges"] = "bytes"
-    response.headers["Cache-Control"] = "private, no-cache"  # kept, but asked about: a track can be removed
+    response.headers["Cache-Control"] = "private, no-cache"  # cached but revalidated: a track can be removed
     response.headers["Content-Disposition"] = f'attachment; filename="{stored.name}"'
     if stored.etag:
         response.set_etag(stored.etag)
@@ -137,11 +137,11 @@ def described(response: Response, stored: StoredObject) -> Response:
 def wants_redirect() -> bool:
     asked = request.args.get("redirect", "0")
     if asked not in ("0", "1"):
-        raise InvalidOption(f"redirect={asked[:40]!r} is neither 0 nor 1")
+        raise InvalidOption(f"redirect={asked[:40]!r} is not 0 or 1")
     return asked == "1"
 
 
-# --- which object a name stands for
+# --- from a name to an object
 
 
 def find(parts: Services, track: Track) -> StoredObject:
@@ -155,7 +155,7 @@ def find(parts: Services, track: Track) -> StoredObject:
 
 
 def extension_of(job: Job, track: Track) -> str:
-    """The job's own format. Raises NotFound where it is not done, or the track is none of its."""
+    """The file extension of the track. Raises NotFound if the job is not done or has no such track."""
     refuse_unless_done(job)
     extension = job.stem_extensions.get(track.stem)
     if extension is None or track.extension not in (None, extension):
@@ -176,7 +176,7 @@ def refuse_unless_done(job: Job) -> None:
 
 
 def _present(parts: Services, track: Track) -> Iterator[StoredObject]:
-    """The objects there are for a name, whatever the records say."""
+    """The stored objects of a name, without regard to records."""
     for extension in [track.extension] if track.extension else EXTENSIONS:
         if stored := parts.storage.stat_stem(track.object_name(extension)):
             yield stored
@@ -185,7 +185,7 @@ def _present(parts: Services, track: Track) -> Iterator[StoredObject]:
 def _refuse_without_record(parts: Services, track: Track) -> NoReturn:
     if others := parts.storage.stems_of(track.songhash):
         raise _unknown_stem(track, [name.removeprefix(f"{track.songhash}-") for name in others])
-    raise NotFound(f"no job {track.songhash} is known here", code="job_unknown")
+    raise NotFound(f"unknown job {track.songhash}", code="job_unknown")
 
 
 def _unknown_stem(track: Track, stems: list[str]) -> NotFound:
@@ -197,6 +197,6 @@ def _unknown_stem(track: Track, stems: list[str]) -> NotFound:
 
 def _refuse_removed(track: Track) -> NoReturn:
     raise NotFound(
-        f"the stem {track.stem} of job {track.songhash} was removed; post the song again to have it back",
+        f"the stem {track.stem} of job {track.songhash} was removed; post the song again to recreate it",
         code="track_removed",
     )

@@ -1,4 +1,4 @@
-"""The stems' outlines of a job, as its worker left them: partial ones while it runs. Draws nothing, decodes nothing."""
+"""A job's waveforms as stored by its worker, partial while it runs."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from msaas.web.services import services
 
 calls = Blueprint("waveforms", __name__)
 
-KEPT_SECONDS = 86_400  # the same songhash is always the same drawing
+KEPT_SECONDS = 86_400  # the same songhash always has the same waveforms
 
 
 @calls.get("/apiv1/jobs/<songhash>/waveforms")
 @documented(
-    "The outlines of a song's stems, to draw",
+    "Waveforms of the stems",
     "songs",
-    description="There while the song is in work, too, as far as it is done.",
-    parameters=[header("If-None-Match", "an ETag; 304 where the drawing is the same")],
+    description="Available while the job is running, for the part that is done.",
+    parameters=[header("If-None-Match", "an ETag; 304 if unchanged")],
     answers={
-        200: Answer("The outlines", as_json("Waveforms"), {"ETag": "of the drawing"}),
-        304: Answer("Unchanged", headers={"ETag": "of the drawing"}),
+        200: Answer("The waveforms", as_json("Waveforms"), {"ETag": "hash of the content"}),
+        304: Answer("Unchanged", headers={"ETag": "hash of the content"}),
     },
     problems={404: ["waveforms_unknown", "job_unknown"], 503: STORAGE_AWAY},
 )
@@ -35,7 +35,7 @@ def get_waveforms(songhash: str) -> Response:
     name = parse_songhash(songhash)
     data = parts.storage.read_waveforms(name)
     if data is None:
-        raise NotFound(f"there are no waveforms of job {name}, or not yet", code="waveforms_unknown")
+        raise NotFound(f"job {name} has no waveforms, or not yet", code="waveforms_unknown")
     response = Response(data, content_type="application/json")
     response.headers["Cache-Control"] = f"private, max-age={KEPT_SECONDS}" if _is_whole(data) else "private, no-cache"
     response.set_etag(hashlib.sha256(data).hexdigest()[:32])

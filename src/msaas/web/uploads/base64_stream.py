@@ -32,18 +32,18 @@ class Base64Decoder:
         if not whole:
             return b""
         if self._padded:
-            raise _bad("it goes on after its = padding")
+            raise _bad("data after the = padding")
         return self._decode(text[:whole])
 
     def finish(self) -> None:
         if self._cut or self._quad:
-            raise _bad("its length is no multiple of 4: was it cut short, or did it lose its = padding?")
+            raise _bad("the length is not a multiple of 4; it is truncated or lacks its = padding")
 
     def _characters(self, raw: bytes) -> bytes:
         """The text that `raw` stands for: escapes undone, line ends left out."""
         if b"\n" in raw or b"\r" in raw:
             raise BadRequest(
-                "`mp3` holds a raw line break, which no JSON string may; make its base64 with `base64 -w0`", "bad_json"
+                "`mp3` has a raw line break, which is not valid JSON; encode with `base64 -w0`", "bad_json"
             )
         cut = _CUT_ESCAPE.search(raw, max(0, len(raw) - _LONGEST_ESCAPE))
         end = cut.start() if cut else len(raw)
@@ -67,14 +67,14 @@ def _unescape(raw: bytes) -> bytes:
         text: str = json.loads(f'"{raw.decode("ascii")}"')
         return text.encode("ascii")
     except ValueError as error:
-        raise _bad("it holds an escape or a character that base64 has no use for") from error
+        raise _bad("it has an escape or a character that is not base64") from error
 
 
 def _reason(text: bytes, error: binascii.Error) -> str:
     if text.startswith(b"data:"):
-        return "it is a data: URL; send only what follows its comma"
+        return "it is a data: URL; send only the part after the comma"
     if b"-" in text or b"_" in text:
-        return "it holds - or _, the URL-safe alphabet; use the standard one, with + and /"
+        return "it uses the URL-safe alphabet (- and _); use the standard one (+ and /)"
     return str(error).lower()
 
 

@@ -30,7 +30,7 @@ RAW_TYPES = ("application/octet-stream", "application/ogg")
 RAW_FAMILIES = ("audio/", "video/")
 
 HINT = (
-    "send the song as it is:  curl -H 'Content-Type: audio/mpeg' --data-binary @song.mp3 {url}\n"
+    "send the song as raw bytes:  curl -H 'Content-Type: audio/mpeg' --data-binary @song.mp3 {url}\n"
     "or as a form:  curl -F file=@song.mp3 {url}\n"
     "or as JSON:  curl -H 'Content-Type: application/json' -d '{{\"mp3\": \"<base64>\"}}' {url}"
 )
@@ -87,7 +87,7 @@ def expected(request: Request, services: Services) -> Body:
 
 def _kind(request: Request) -> Kind:
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
-        raise UnsupportedBody("compressed bodies (Content-Encoding) are not read; send the song as it is")
+        raise UnsupportedBody("compressed bodies (Content-Encoding) are not supported; send the song uncompressed")
     kind = request.mimetype
     if kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json")):
         return Kind.JSON
@@ -96,7 +96,7 @@ def _kind(request: Request) -> Kind:
     # `curl -T` names no type at all
     if not kind or kind in RAW_TYPES or kind.startswith(RAW_FAMILIES):
         return Kind.RAW
-    raise UnsupportedBody(f"{kind[:80]!r} is no body a song comes in; " + HINT.format(url=request.base_url))
+    raise UnsupportedBody(f"unsupported Content-Type {kind[:80]!r}; " + HINT.format(url=request.base_url))
 
 
 def _limit_bytes(kind: Kind, song_limit_bytes: int) -> int:
@@ -144,7 +144,7 @@ def _song_of_form(request: Request, services: Services, body: Body, files: ExitS
     form = _read_form(request, body, lambda: _new_song(services, files))
     for name in form.files:
         if name != "file":
-            raise InvalidOption(f"the form has a file named {str(name)[:40]!r}; the song's is named file")
+            raise InvalidOption(f"the form has a file named {str(name)[:40]!r}; the song must be named file")
     songs = form.files.getlist("file")
     if len(songs) > 1:
         raise BadRequest(f"the form has {len(songs)} files; a request takes one song", code="bad_multipart")
@@ -163,14 +163,14 @@ def _read_form(request: Request, body: Body, new_song: Callable[[], Spool]) -> F
     except RequestEntityTooLarge as error:
         raise UploadTooLarge(
             f"the form has more than {FORM_PARTS} parts, or more than {FORM_FIELDS_BYTES} bytes in a field"
-            " (a song goes in as -F file=@song.mp3, with @)"
+            " (send the song as -F file=@song.mp3, with @)"
         ) from error
 
 
 def _refuse_fileless(fields: MultiDict[str, str]) -> NoReturn:
     if "file" in fields:
         raise BadRequest("`file` is a text field, not a file; write -F file=@song.mp3, with @", code="missing_file")
-    raise BadRequest("the form has no `file`, the song", code="missing_file")
+    raise BadRequest("the form has no `file`", code="missing_file")
 
 
 # --- options
@@ -178,7 +178,7 @@ def _refuse_fileless(fields: MultiDict[str, str]) -> NoReturn:
 
 def _refuse_query(request: Request, place: str) -> None:
     for name in request.args:
-        raise InvalidOption(f"{name[:40]!r} stands in the query string; options of this request belong in {place}")
+        raise InvalidOption(f"{name[:40]!r} is in the query string; put the options of this request into {place}")
 
 
 def _flat(values: MultiDict[str, str]) -> dict[str, Any]:

@@ -18,6 +18,6 @@ def parse_callback(given: Any, settings: Settings) -> CallbackRequest | None:
     if given is None:
         return None
     if not isinstance(given, dict) or not given.keys() <= MEMBERS or not isinstance(given.get("url"), str):
-        raise InvalidOption('callback takes {"url": "https://…", "data": anything} and no other members')
+        raise InvalidOption('callback takes {"url": "https://…", "data": any JSON value} and no other members')
     target = TargetPolicy(settings.callback_allow, settings.callback_ports).admit(given["url"])
     return CallbackRequest.new(target, given["url"], given.get("data"))

@@ -80,7 +80,7 @@ def _string_end(file: IO[bytes], start: int) -> int:
         if window[stop : stop + 1] == b'"':
             return position + stop
         if stop == 0:
-            raise BadRequest("the JSON ends in the middle of `mp3`: was the upload cut short?", code="bad_json")
+            raise BadRequest("the JSON ends within `mp3`; the upload may be truncated", code="bad_json")
         position += stop
 
 
@@ -95,7 +95,7 @@ def _inside(window: bytes) -> int:
 
 def _tail(file: IO[bytes], start: int, end: int, size: int) -> bytes:
     if start + size - end > REST_LIMIT_BYTES:
-        raise BadRequest(f"the JSON besides `mp3` has more than {REST_LIMIT_BYTES} bytes, the limit", code="bad_json")
+        raise BadRequest(f"the JSON besides `mp3` exceeds the limit of {REST_LIMIT_BYTES} bytes", code="bad_json")
     file.seek(end)
     return file.read(size - end)
 
@@ -103,12 +103,12 @@ def _tail(file: IO[bytes], start: int, end: int, size: int) -> bytes:
 def _refuse_songless(head: bytes, size: int) -> NoReturn:
     if size > len(head):
         raise BadRequest(
-            f"no `mp3` string begins within the first {len(head)} bytes of the JSON; is the song under another key?",
+            f"no `mp3` string starts within the first {len(head)} bytes of the JSON; check the name of the member",
             code="missing_mp3",
         )
     if parse_members(head).get("mp3") is None:
-        raise BadRequest("the JSON has no `mp3`, the song in base64", code="missing_mp3")
-    raise BadRequest("`mp3` is no string; it takes the song in base64", code="bad_base64")
+        raise BadRequest("the JSON has no `mp3` (the song in base64)", code="missing_mp3")
+    raise BadRequest("`mp3` is not a string; it must be the song in base64", code="bad_base64")
 
 
 def parse_members(text: bytes) -> dict[str, Any]:
@@ -118,7 +118,7 @@ def parse_members(text: bytes) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise BadRequest(f"the body is not JSON: {error}", code="bad_json") from error
     if not isinstance(members, dict):
-        raise BadRequest('the JSON is no object; it has to read {"mp3": …}', code="bad_json")
+        raise BadRequest('the JSON is not an object; send {"mp3": …}', code="bad_json")
     return members
 
 
@@ -138,7 +138,7 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) < len(pairs):
         twice, _ = Counter(name for name, _ in pairs).most_common(1)[0]
-        raise ValueError(f"the key {twice[:40]!r} stands in it twice")
+        raise ValueError(f"duplicate key {twice[:40]!r}")
     return members
 
 

@@ -27,7 +27,7 @@ def scratch_errors(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise ScratchFull(f"no space is left for uploads ({folder.name}); try again later") from error
+            raise ScratchFull(f"no space left for uploads ({folder.name}); retry later") from error
         raise
 
 
@@ -49,7 +49,7 @@ class Scratch:
         """Raises UploadTooLarge before it writes past the limit, ScratchFull where the disk is."""
         self.size += len(data)
         if self.size > self.limit_bytes:
-            raise UploadTooLarge(f"the song has more than {self.limit_bytes} bytes, the limit here")
+            raise UploadTooLarge(f"the song exceeds the limit of {self.limit_bytes} bytes")
         with scratch_errors(self.folder):
             return self.file.write(data)
 

@@ -171,7 +171,7 @@ def test_until_it_has_ended_a_song_takes_all_that_it_may_hold_or_what_is_left(qu
     refused = [one for one in found if isinstance(one, QuotaExceeded)]
     assert (len(found) - len(refused), used(redis)) == (3, 600)  # 250, 250, 100
     assert {(one.code, one.retry_after_seconds) for one in refused} == {("audio_quota_exceeded", 30)}
-    assert "not done yet" in str(refused[0])
+    assert "unfinished songs" in str(refused[0])
     queue.finish(queue.claim("w"), {"stems": {}, "duration_seconds": 60}, 60)
     assert 260 <= used(redis) <= 410
 
@@ -323,7 +323,7 @@ def test_a_day_s_audio_is_charged_once_and_told(make_app, held, player, redis):
     refused = post(client, 300, headers=headers)
     assert (refused.status_code, refused.json["code"]) == (429, "audio_quota_exceeded")
     assert refused.headers["Retry-After"] == "30"
-    assert "not done yet" in refused.json["detail"]
+    assert "unfinished songs" in refused.json["detail"]
     assert f'"{AUDIO}";q=60;w=86400' in refused.headers["RateLimit-Policy"]
     # known already, waiting or done: no charge and no refusal
     assert post(client, 100, headers=headers).status_code == 200

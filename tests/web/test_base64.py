@@ -106,7 +106,7 @@ def test_corrupt_text_is_refused_and_only_corrupt_text(text, piece_bytes):
     [
         ("QUJD-_==", "URL-safe"),
         ("data:audio/mpeg;base64,QUJD", "data: URL"),
-        ("QUJ", "cut short"),
+        ("QUJ", "truncated"),
         ("QUI", "padding"),
         ("QQ==QUJD", "padding"),
         ("QU JD", "base64"),

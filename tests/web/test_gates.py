@@ -113,7 +113,7 @@ def test_more_than_may_wait_of_one_caller_are_refused_at_once_and_another_is_not
 
 def test_who_waits_too_long_is_refused_and_leaves_no_trace():
     gate = shared(places=1, share=1, wait_seconds=0.05)
-    with gate.place("a"), pytest.raises(Busy, match="1 songs at once"), gate.place("b"):
+    with gate.place("a"), pytest.raises(Busy, match="1 concurrent songs"), gate.place("b"):
         pass
     with gate.place("b"):
         assert gate._held == {"b": 1}
@@ -128,7 +128,7 @@ def test_one_caller_alone_may_hold_every_place():
     gate = StreamLimit(4, what="streams")
     places = [gate.enter("greedy") for _ in range(4)]
     assert not any(one.revoked.is_set() for one in places)
-    with pytest.raises(Busy, match="4 streams at once"):
+    with pytest.raises(Busy, match="4 concurrent streams"):
         gate.enter("greedy")
 
 

@@ -10,8 +10,7 @@ from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
-from msaas import settings
-from msaas.cli import callbacks, cancel, dead, jobs, keys, models, separate
+from msaas.cli import callbacks, cancel, dead, jobs, keys, models, separate, settings
 from msaas.cli.paths import path_argument
 from msaas.client.names import printable, printable_lines
 from msaas.errors import MSaaSError, SettingsError
@@ -71,11 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("rest", help="run the API").set_defaults(run=_rest)
     commands.add_parser("worker", help="run a worker").set_defaults(run=_worker)
 
-    table = commands.add_parser("settings", help="list every setting")
-    table.add_argument("--markdown", action="store_true", help="as the README's table")
-    table.set_defaults(run=_settings)
-
-    for command in (separate, jobs, cancel, dead, callbacks, keys, models):
+    for command in (settings, separate, jobs, cancel, dead, callbacks, keys, models):
         command.add(commands)
     return parser
 
@@ -110,26 +105,6 @@ def _worker(_args: argparse.Namespace) -> int:
     from msaas.worker.__main__ import main as work
 
     return work()
-
-
-def _settings(args: argparse.Namespace) -> int:
-    rows = settings.describe()
-    if args.markdown:
-        print(markdown_table(rows))
-        return 0
-    for row in rows:
-        default = f"{row['default'] or '(empty)'} {row['unit']}".rstrip()
-        print(f"{row['name']:<28} {row['help']}\n{'':<28} default: {default}")
-    return 0
-
-
-def markdown_table(rows: Sequence[dict[str, str]]) -> str:
-    """The README's table, as a test holds it."""
-    lines = ["| setting | default | unit | what |", "|---|---|---|---|"]
-    for row in rows:
-        default = f"`{row['default']}`" if row["default"] else ""
-        lines.append(f"| `{row['name']}` | {default} | {row['unit']} | {row['help']} |")
-    return "\n".join(lines)
 
 
 if __name__ == "__main__":

@@ -94,8 +94,9 @@ def exported(run: Callable[..., Any], name: str) -> Callable[..., Any]:
 
 
 def ours(job: Job, batch: int = 0, **how: Any) -> dict[str, Any]:
+    from msaas.options import Options
     from msaas.separation.device import choose_device
-    from msaas.separation.pipeline import SeparationRequest, Separator
+    from msaas.separation.pipeline import Separator
     from msaas.separation.weights.loader import load_model
 
     first: list[float] = []
@@ -108,7 +109,7 @@ def ours(job: Job, batch: int = 0, **how: Any) -> dict[str, Any]:
     separator = Separator(model, choose_device("cpu").device, batch, **how)
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as out:
-        separator.separate_song(Path(job["song"]), Path(out), SeparationRequest(format="mp3"), progress=heard)
+        separator.separate_song(Path(job["song"]), Path(out), Options(model.name, format="mp3"), progress=heard)
     took = time.monotonic() - began
     engine = separator._engines[0]
     return {

@@ -22,9 +22,10 @@ from typing import Any
 
 from load import MODEL, STEMS, Stack, peak_mib, service
 
-from msaas.jobs import Options, record_json
+from msaas.jobs import record_json
 from msaas.local.servers import LOOPBACK
 from msaas.maintenance.housekeeping import SWEEP_LOCK, Housekeeper
+from msaas.options import Options
 from msaas.queue import DEAD, WAITING
 from msaas.storage import INPUTS, OUTPUTS, WAVEFORMS
 from msaas.web.app import create_app

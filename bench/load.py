@@ -30,8 +30,9 @@ import psutil
 from stores import stores
 
 from msaas.audio.encode.mp3 import Mp3Writer
-from msaas.jobs import Options, songhash
+from msaas.jobs import songhash
 from msaas.local.servers import LOOPBACK, Valkey, Weed, free_port
+from msaas.options import Options
 from msaas.queue import Queue
 from msaas.settings import Settings
 from msaas.storage import Storage

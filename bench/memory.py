@@ -91,15 +91,16 @@ def _measured(child: str, minutes: float, song: Path, options: argparse.Namespac
 
 
 def _msaas(options: argparse.Namespace) -> float:
+    from msaas.options import Options
     from msaas.separation.device import choose_device
-    from msaas.separation.pipeline import SeparationRequest, Separator
+    from msaas.separation.pipeline import Separator
     from msaas.separation.weights.loader import load_model
 
     model = load_model(options.model, repo=options.repo, places=[])
     separator = Separator(model, choose_device("cpu").device, options.batch)
     with tempfile.TemporaryDirectory(dir=options.song.parent) as out:
         start = time.monotonic()
-        separator.separate_song(options.song, Path(out), SeparationRequest(format=options.format))
+        separator.separate_song(options.song, Path(out), Options(model.name, format=options.format))
         return time.monotonic() - start
 
 

@@ -16,12 +16,13 @@ import numpy as np
 import soundfile
 
 from msaas.audio.encode.mp3 import Mp3Writer
+from msaas.formats import FORMATS
 from tests.sounds import tune
 
 MODEL_RATE = 44_100
 TUNES = 24
 SHORTEST_SECONDS, LONGEST_SECONDS = 0.5, 6.0
-KINDS = {"mp3": "audio/mpeg", "flac": "audio/flac", "wav": "audio/wav"}
+KINDS = {one.name: one.media_type for one in FORMATS.values()}
 RATES = {"mp3": (44_100, 48_000), "flac": (44_100, 22_050), "wav": (44_100, 8_000)}
 
 

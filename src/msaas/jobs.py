@@ -1,20 +1,21 @@
-"""Job records, their options and their names. No I/O, no clock: both come in as arguments."""
+"""Job records and their names. No I/O, no clock: both come in as arguments."""
 
 from __future__ import annotations
 
-import json
 import re
 import uuid
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
 import jsonpickle
 
-from msaas.errors import InvalidOption, MSaaSError, NotFound
+from msaas.errors import MSaaSError, NotFound
 from msaas.fields import Fields, code_of, number_of
+from msaas.formats import FORMAT_NAMES
+from msaas.options import STEM_NAME, Options, complete_options
 
 # Raised when the same request would give other bytes: new weights under an old name, another encoder.
 RESULT_VERSION = 4
@@ -25,14 +26,9 @@ RECORD_BROKEN = {
     "detail": "the job's record in Redis was damaged or overwritten; post the song again",
 }
 
-STEM_NAME = re.compile(r"[a-z0-9_]{1,32}")
-EXTENSIONS = ("mp3", "flac", "wav")
-# MPEG-1 layer III, ISO 11172-3 table 2.4.2.3
-MP3_BITRATES = (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)
-_SURROGATE = re.compile("[\ud800-\udfff]")
 _TRACK = re.compile(
     r"(?P<hash>[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})"
-    r"-(?P<stem>[a-z0-9_]{1,32})(?:\.(?P<extension>mp3|flac|wav))?"
+    rf"-(?P<stem>{STEM_NAME.pattern})(?:\.(?P<extension>{'|'.join(FORMAT_NAMES)}))?"
 )
 
 
@@ -46,110 +42,6 @@ class State(StrEnum):
     @property
     def ended(self) -> bool:
         return self in (State.DONE, State.FAILED, State.CANCELLED)
-
-
-@dataclass(frozen=True)
-class Options:
-    """What a caller may choose, defaults filled in: the part of a request that its songhash depends on."""
-
-    model: str
-    stems: tuple[str, ...] | None = None  # None: all of the model's
-    two_stems: str | None = None
-    format: str = "mp3"
-    bitrate: int | None = 320  # kb/s; None where the format has none
-
-    @classmethod
-    def parse(cls, given: Mapping[str, Any], *, default_model: str, allowed: Iterable[str]) -> Options:
-        """Checks each option and fills in defaults. Raises InvalidOption naming the option and what it may be."""
-        format_ = _parse_format(given.get("format"))
-        options = cls(
-            model=_parse_model(given.get("model"), default_model, tuple(allowed)),
-            stems=_parse_stems(given.get("stems")),
-            two_stems=_parse_stem("two_stems", given.get("two_stems")),
-            format=format_,
-            bitrate=_parse_bitrate(given.get("bitrate"), format_),
-        )
-        if options.stems and options.two_stems:
-            raise InvalidOption("stems and two_stems exclude each other: two_stems already names both stems")
-        return options
-
-    @classmethod
-    def from_json(cls, text: str) -> Options:
-        data = json.loads(text)
-        if data.get("stems") is not None:
-            data["stems"] = tuple(data["stems"])
-        return cls(**data)
-
-    def to_json(self) -> str:
-        return canonical_json(asdict(self))
-
-    def outputs(self, sources: Iterable[str]) -> tuple[str, ...]:
-        """The stems this request publishes, given what the model separates. Raises InvalidOption."""
-        known = tuple(sources)
-        for stem in (*(self.stems or ()), *filter(None, [self.two_stems])):
-            if stem not in known:
-                raise InvalidOption(f"{self.model} has no stem {stem!r}; it separates {', '.join(known)}")
-        if self.two_stems:
-            return (self.two_stems, f"no_{self.two_stems}")
-        return tuple(stem for stem in known if not self.stems or stem in self.stems)
-
-
-OPTION_NAMES = tuple(f.name for f in fields(Options))
-
-
-def _parse_model(value: Any, default: str, allowed: tuple[str, ...]) -> str:
-    name = default if value in (None, "") else value
-    if name not in allowed:
-        raise InvalidOption(f"model {name!r} is not offered here; choose one of {', '.join(allowed)}")
-    return str(name)
-
-
-def _parse_format(value: Any) -> str:
-    name = "mp3" if value in (None, "") else value
-    if name not in EXTENSIONS:
-        raise InvalidOption(f"format {name!r} is unknown; choose one of {', '.join(EXTENSIONS)}")
-    return str(name)
-
-
-def _parse_stem(option: str, value: Any) -> str | None:
-    if value in (None, ""):
-        return None
-    if not isinstance(value, str) or not STEM_NAME.fullmatch(value):
-        raise InvalidOption(f"{option} {str(value)[:40]!r} is no stem's name (a-z, 0-9 and _)")
-    return value
-
-
-def _parse_stems(value: Any) -> tuple[str, ...] | None:
-    if value in (None, "", [], ()):
-        return None
-    if isinstance(value, str):
-        value = [part.strip() for part in value.split(",") if part.strip()]
-    if not isinstance(value, list | tuple) or len(value) > 32:
-        raise InvalidOption("stems takes a list of stem names, or names parted by commas")
-    names = {_parse_stem("stems", name) or _refuse_empty_stem() for name in value}
-    return tuple(sorted(names)) or None  # sorted: the order asked for does not change the result
-
-
-def _refuse_empty_stem() -> str:
-    raise InvalidOption("stems holds an empty name")
-
-
-def _parse_bitrate(value: Any, format_: str) -> int | None:
-    if format_ != "mp3":
-        if value not in (None, ""):
-            raise InvalidOption(f"bitrate belongs to mp3; {format_} has none")
-        return None
-    if value in (None, ""):
-        return 320
-    try:
-        bitrate = int(str(value))
-    except ValueError:
-        bitrate = -1
-    if isinstance(value, bool) or bitrate not in MP3_BITRATES:
-        raise InvalidOption(
-            f"bitrate {str(value)[:20]!r} is unknown; choose one of {', '.join(map(str, MP3_BITRATES))} kb/s"
-        )
-    return bitrate
 
 
 def songhash(audio_sha256: str, options: Options, tenant: str = "") -> str:
@@ -249,7 +141,7 @@ class Job:
         stems = self.result.get("stems")
         if self.state is not State.DONE or not isinstance(stems, Mapping):
             return {}
-        return {stem: end for stem, end in stems.items() if STEM_NAME.fullmatch(stem) and end in EXTENSIONS}
+        return {stem: end for stem, end in stems.items() if STEM_NAME.fullmatch(stem) and end in FORMAT_NAMES}
 
     @property
     def warnings(self) -> list[dict[str, str]]:
@@ -275,10 +167,7 @@ class Job:
     @property
     def known_options(self) -> dict[str, Any] | None:
         """Those that are asked for, defaults filled in; None where they are not what options can be."""
-        shown = asdict(Options(self.model)) | dict(self.options or {})
-        if not self.options or not _are_options(shown):
-            return None
-        return {name: shown[name] for name in OPTION_NAMES}
+        return complete_options(self.options, self.model) if self.options else None
 
     @property
     def model_ran(self) -> str | None:
@@ -305,18 +194,6 @@ class Job:
         return timings | {name: seconds for name, seconds in known.items() if seconds is not None}
 
 
-def _are_options(given: Mapping[str, Any]) -> bool:
-    """By their types alone: models, formats and bit rates come and go."""
-    stems, bitrate = given["stems"], given["bitrate"]
-    return (
-        isinstance(given["model"], str)
-        and given["format"] in EXTENSIONS
-        and isinstance(given["two_stems"], str | None)
-        and (stems is None or (isinstance(stems, list) and all(isinstance(stem, str) for stem in stems)))
-        and (bitrate is None or (isinstance(bitrate, int) and not isinstance(bitrate, bool)))
-    )
-
-
 def parse_state(text: str | None) -> State | None:
     """None where the text is no state."""
     try:
@@ -337,15 +214,6 @@ def iso(seconds: float | None) -> str | None:
     if seconds is None:
         return None
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def canonical_json(value: Any) -> str:
-    """The one spelling of a value that hashes are taken of: sorted keys, no spaces, no NaN.
-
-    A lone surrogate, which JSON may hold and UTF-8 may not, is written as its escape.
-    """
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    return _SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def record_json(value: Any) -> str:

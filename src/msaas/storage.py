@@ -24,6 +24,7 @@ from minio.error import S3Error
 
 from msaas import failpoints
 from msaas.errors import MSaaSError, NotFound, ObjectDamaged, StorageRefused
+from msaas.formats import media_type_of
 from msaas.settings import Settings
 from msaas.storage_errors import BucketMissing, storage_errors
 
@@ -32,7 +33,6 @@ OUTPUTS = "output-tracks"
 BUCKETS = (INPUTS, OUTPUTS)  # what callers know of
 WAVEFORMS = "waveforms"
 REGION = "us-east-1"  # named, so that no call has to ask for it first
-CONTENT_TYPES = {"mp3": "audio/mpeg", "flac": "audio/flac", "wav": "audio/wav"}
 CHUNK_BYTES = 256 * 1024
 PARTS_AT_ONCE = 3  # as minio has it
 DELETE_BATCH = 1000  # the most that S3 takes at once
@@ -148,7 +148,7 @@ class Storage:
     # --- stems
 
     def put_stem(self, name: str, stem: Path) -> None:
-        self._put(OUTPUTS, name, stem, CONTENT_TYPES[name.rpartition(".")[2]])
+        self._put(OUTPUTS, name, stem, media_type_of(name))
 
     def stat_stem(self, name: str) -> StoredObject | None:
         return self._stat(OUTPUTS, name)

@@ -11,9 +11,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from msaas.audio.encode import info_tag
-from msaas.audio.encode.formats import FORMATS, common_gain, open_writer
+from msaas.audio.encode.open_writer import open_writer
 from msaas.audio.encode.wav import WavWriter
+from msaas.audio.encode.writer import common_gain
 from msaas.errors import InvalidOption, ScratchFull
+from msaas.formats import FORMATS
 
 
 def write(path, samples, fmt, rate=44_100, block=5_000, **options):

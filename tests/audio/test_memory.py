@@ -14,7 +14,7 @@ PASS = """
 import resource, sys
 from pathlib import Path
 from msaas.audio.decode.decoder import Decoder, measure
-from msaas.audio.encode.formats import open_writer
+from msaas.audio.encode.open_writer import open_writer
 decoder = Decoder(Path(sys.argv[1]), sample_rate=int(sys.argv[2]), channels=2)
 stats = measure(decoder)
 with open_writer(Path(sys.argv[1] + ".out"), sys.argv[3], sample_rate=int(sys.argv[2]), channels=2,

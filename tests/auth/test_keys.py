@@ -11,7 +11,8 @@ from msaas.auth.keys import find_key, hashed, new_key, parse_keys
 from msaas.auth.origins import parse_origins
 from msaas.auth.tickets import SECONDS, ticket_for, ticket_holder
 from msaas.errors import SettingsError
-from msaas.jobs import Options, songhash
+from msaas.jobs import songhash
+from msaas.options import Options
 from msaas.settings import Settings
 
 DIGEST = hashlib.sha256(b"one").hexdigest()

@@ -10,9 +10,10 @@ from typing import Any
 
 import requests
 
-from msaas.jobs import Options, songhash
+from msaas.jobs import songhash
 from msaas.local.processes.child import wait_until
 from msaas.local.servers import free_port
+from msaas.options import Options
 
 from .lab import MODEL, UP_SECONDS, Failed, Lab, Process
 

@@ -18,7 +18,8 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from msaas.jobs import Options, songhash
+from msaas.jobs import songhash
+from msaas.options import Options
 from msaas.queue import LEASES, Claim
 from msaas.web.app import create_app
 

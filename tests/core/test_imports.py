@@ -40,6 +40,11 @@ FORBIDDEN = {
     "storage.py": HEAVY | {"flask", "werkzeug", "redis", "msaas.queue", "msaas.web", "msaas.worker"},
     "jobs.py": HEAVY | SERVERS | {"msaas.queue", "msaas.storage", "msaas.web", "msaas.worker", "msaas.audio"},
     "settings.py": HEAVY | SERVERS | JOB_KNOWERS,
+    "options.py": HEAVY | SERVERS | JOB_KNOWERS | {"msaas.audio", "msaas.separation", "msaas.settings"},
+    "formats.py": HEAVY
+    | SERVERS
+    | JOB_KNOWERS
+    | {"msaas.audio", "msaas.separation", "msaas.settings", "msaas.options"},
     "errors.py": {"msaas"},
     "client": HEAVY | SERVERS | JOB_KNOWERS | {"msaas.separation", "msaas.audio", "msaas.settings", "msaas.local"},
     "maintenance": HEAVY | {"flask", "werkzeug", "msaas.web", "msaas.worker"},
@@ -84,8 +89,8 @@ def test_only_the_separation_process_loads_torch_in_a_worker():
     assert heavy == ["child.py"]
 
 
-def test_client_needs_requests_and_our_errors_and_nothing_else():
-    allowed = {"requests", "msaas.errors", "msaas.client"} | set(sys.stdlib_module_names)
+def test_client_needs_requests_and_our_errors_and_formats_and_nothing_else():
+    allowed = {"requests", "msaas.errors", "msaas.formats", "msaas.client"} | set(sys.stdlib_module_names)
     strange = [
         f"{path.name} imports {name}"
         for path in (SRC / "client").glob("*.py")

@@ -12,15 +12,16 @@ import soundfile
 
 from msaas.audio.decode.decoder import Decoder
 from msaas.audio.decode.downmix import matrix
-from msaas.audio.encode.formats import Writer
+from msaas.audio.encode.writer import Writer
 from msaas.errors import Cancelled, InvalidOption, NotAudio
+from msaas.options import Options
 from msaas.separation import memory
 from msaas.separation.engines.selection import EngineChoice
 from msaas.separation.model import from_demucs
-from msaas.separation.pipeline import SeparationRequest, Separator
+from msaas.separation.pipeline import Separator
 from tests.audio.conftest import write_song
 
-WAV = SeparationRequest(format="wav")
+WAV = Options("tiny", format="wav")
 
 
 def samples_of(path) -> np.ndarray:
@@ -43,7 +44,7 @@ def no_thread_left():
 
 
 def test_a_song_comes_out_as_one_file_a_source(separator, song, tmp_path) -> None:
-    result = separator.separate_song(song, tmp_path / "out", SeparationRequest())
+    result = separator.separate_song(song, tmp_path / "out", Options("tiny"))
     assert list(result.stems) == ["drums", "bass", "other", "vocals"]
     assert [path.name for path in result.stems.values()] == [
         "drums.mp3",
@@ -81,7 +82,7 @@ def test_a_song_at_another_rate_in_mono_is_separated_as_it_decodes(separator, fo
 
 
 def test_two_stems_are_the_source_and_the_mix_without_it(separator, song, tmp_path) -> None:
-    result = separator.separate_song(song, tmp_path / "two", SeparationRequest(two_stems="vocals", format="wav"))
+    result = separator.separate_song(song, tmp_path / "two", Options("tiny", two_stems="vocals", format="wav"))
     stems = stems_of(result)
     assert list(stems) == ["vocals", "no_vocals"]
     assert np.abs(stems["vocals"] + stems["no_vocals"] - samples_of(song)).max() <= 1e-6
@@ -90,7 +91,7 @@ def test_two_stems_are_the_source_and_the_mix_without_it(separator, song, tmp_pa
 
 
 def test_only_the_stems_asked_for_are_written(separator, song, tmp_path) -> None:
-    request = SeparationRequest(stems=("vocals", "bass"), format="flac")
+    request = Options("tiny", stems=("vocals", "bass"), format="flac")
     result = separator.separate_song(song, tmp_path / "out", request)
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["bass.flac", "vocals.flac"]
     assert list(result.stems) == ["bass", "vocals"]
@@ -99,12 +100,12 @@ def test_only_the_stems_asked_for_are_written(separator, song, tmp_path) -> None
 @pytest.mark.parametrize(
     ("request_", "names"),
     [
-        (SeparationRequest(stems=("vocals", "kazoo")), ["'kazoo'", "drums, bass, other, vocals"]),
-        (SeparationRequest(two_stems="kazoo"), ["'kazoo'", "drums, bass, other, vocals"]),
-        (SeparationRequest(two_stems="bass", stems=("vocals",)), ["'vocals'", "bass, no_bass"]),
-        (SeparationRequest(stems=()), ["drums, bass, other, vocals"]),
-        (SeparationRequest(format="ogg"), ["'ogg'", "mp3"]),
-        (SeparationRequest(bitrate_kbps=7), ["7"]),
+        (Options("tiny", stems=("vocals", "kazoo")), ["'kazoo'", "drums, bass, other, vocals"]),
+        (Options("tiny", two_stems="kazoo"), ["'kazoo'", "drums, bass, other, vocals"]),
+        (Options("tiny", two_stems="bass", stems=("vocals",)), ["'vocals'", "bass, no_bass"]),
+        (Options("tiny", stems=()), ["drums, bass, other, vocals"]),
+        (Options("tiny", format="ogg"), ["'ogg'", "mp3"]),
+        (Options("tiny", bitrate=7), ["7"]),
     ],
 )
 def test_what_there_is_not_is_refused_by_name(request_, names, separator, song, tmp_path) -> None:
@@ -145,7 +146,7 @@ def test_flac_stems_that_would_clip_share_one_gain(separator, write_wav, kit, tm
     exact = stems_of(separator.separate_song(song, tmp_path / "wav", WAV))
     peak = max(np.abs(stem).max() for stem in exact.values())
     assert peak > 1
-    result = separator.separate_song(song, tmp_path / "flac", SeparationRequest(format="flac"))
+    result = separator.separate_song(song, tmp_path / "flac", Options("tiny", format="flac"))
     assert result.gain == pytest.approx(1 / peak, rel=1e-5)
     for name, stem in stems_of(result).items():
         assert np.abs(stem - exact[name] * result.gain).max() < 2**-22
@@ -155,7 +156,7 @@ def test_what_was_amiss_and_what_was_done_about_it_is_in_the_result(separator, w
     song = write_wav(kit.noise(4 * kit.RATE) * 20)
     data = song.read_bytes()
     song.write_bytes(data[: len(data) // 2])
-    result = separator.separate_song(song, tmp_path / "out", SeparationRequest(format="flac"))
+    result = separator.separate_song(song, tmp_path / "out", Options("tiny", format="flac"))
     assert [warning.code for warning in result.warnings] == ["cut_short", "turned_down"]
     whole = separator.separate_song(write_wav(kit.noise(kit.RATE) * 0.1), tmp_path / "whole", WAV)
     assert whole.warnings == []
@@ -174,7 +175,7 @@ def test_a_song_whose_channels_change_has_one_level(separator, tmp_path, channel
         samples[:2] = tone
         parts.append(write_song(tmp_path / "part", samples, codec="flac", container="flac").read_bytes())
     (tmp_path / "song").write_bytes(b"".join(parts))
-    request = SeparationRequest(format="wav", two_stems=separator.model.sources[0])
+    request = Options("tiny", format="wav", two_stems=separator.model.sources[0])
     mix = np.sum(list(stems_of(separator.separate_song(tmp_path / "song", tmp_path / "out", request)).values()), axis=0)
     assert mix == pytest.approx(np.tile(tone * matrix(SURROUND, 2)[0, 0], (2, 2)), abs=1e-4)
 
@@ -203,7 +204,7 @@ def test_stop_cancels_and_leaves_nothing(stage, separator, song, tmp_path, no_th
         separator.separate_song(
             song,
             tmp_path / "out",
-            SeparationRequest(format="flac"),
+            Options("tiny", format="flac"),
             progress=lambda name, _: reached.append(name),
             stop=lambda: stage in reached,
         )
@@ -223,7 +224,7 @@ def test_a_writer_that_fails_fails_the_song_and_leaves_nothing(
 
     monkeypatch.setattr(Writer, "write", write)
     with pytest.raises(OSError, match="the disk went away"):
-        separator.separate_song(song, tmp_path / "out", SeparationRequest())
+        separator.separate_song(song, tmp_path / "out", Options("tiny"))
     assert not list((tmp_path / "out").glob("*"))
 
 

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from msaas.jobs import MP3_BITRATES, Options
+from msaas.formats import MP3_BITRATES
+from msaas.options import Options
 
 from .conftest import STEMS, URL, as_base64
 from .test_separate import RAW, nothing_is_left, problem

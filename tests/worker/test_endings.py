@@ -10,8 +10,8 @@ import pytest
 
 from msaas import failpoints
 from msaas.errors import StorageFull
-from msaas.jobs import Options
 from msaas.local.processes.child import wait_until
+from msaas.options import Options
 from msaas.worker import run, scratch, supervisor
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from msaas.jobs import Options
+from msaas.options import Options
 from msaas.worker.child import is_out_of_memory
 from msaas.worker.process import SeparationProcess, TaskFailed
 from msaas.worker.protocol import Task

@@ -6,8 +6,8 @@ import time
 import uuid
 from dataclasses import replace
 
-from msaas.jobs import Options
 from msaas.local.processes.child import wait_until
+from msaas.options import Options
 from msaas.queue import WAITING, Queue
 from msaas.storage import OUTPUTS
 from tests.conftest import BUSY_SECONDS

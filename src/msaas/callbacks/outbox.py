@@ -16,9 +16,10 @@ from redis import Redis
 from msaas import failpoints
 from msaas.callbacks.schedule import Verdict
 from msaas.callbacks.targets import Target
+from msaas.canonical import canonical_json
 from msaas.errors import InvalidOption
 from msaas.fields import LATEST_MS, Fields
-from msaas.jobs import Job, canonical_json
+from msaas.jobs import Job
 from msaas.queue import scripts
 from msaas.queue.connection import answers, redis_errors, unless_damaged
 

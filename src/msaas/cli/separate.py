@@ -18,6 +18,7 @@ from msaas.cli.songs import demucs_options
 from msaas.cli.songs.inputs import song_argument, songs_of
 from msaas.cli.stem_files import report
 from msaas.client.names import printable
+from msaas.formats import DEFAULT_BITRATE, DEFAULT_FORMAT, FORMATS, WITH_BITRATES
 
 SHOWN = 5
 
@@ -63,10 +64,15 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     which.add_argument("--stems", type=_names, metavar="A,B", help="only these stems")
     which.add_argument("--two-stems", metavar="STEM", help="this stem, and everything else as no_STEM")
     form = parser.add_mutually_exclusive_group()
-    form.add_argument("--format", choices=("mp3", "flac", "wav"), default="mp3", help="of the stems (%(default)s)")
+    form.add_argument("--format", choices=tuple(FORMATS), default=DEFAULT_FORMAT, help="of the stems (%(default)s)")
     for option, format_ in (("--mp3", "mp3"), ("--flac", "flac"), ("--float32", "wav")):
         form.add_argument(option, dest="format", action="store_const", const=format_, help=f"--format {format_}")
-    parser.add_argument("--bitrate", "--mp3-bitrate", type=int, metavar="KBPS", help="of mp3, 32 to 320 (320)")
+    parser.add_argument("--bitrate", "--mp3-bitrate", type=int, metavar="KBPS", help=_bitrates())
+
+
+def _bitrates() -> str:
+    names = f"{FORMATS[DEFAULT_FORMAT].bitrates[0]} to {FORMATS[DEFAULT_FORMAT].bitrates[-1]}"
+    return f"kb/s of {WITH_BITRATES}, {names} ({DEFAULT_BITRATE})"
 
 
 def _names(text: str) -> list[str]:

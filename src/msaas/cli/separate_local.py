@@ -16,9 +16,9 @@ from msaas.cli.songs.inputs import STANDARD_INPUT, SongTask, is_stream, open_son
 from msaas.cli.stem_files import SongResult
 from msaas.client.models import Job, JobWarning
 from msaas.errors import MSaaSError, UploadTooLarge
-from msaas.jobs import Options
 from msaas.local.model import choose_model
 from msaas.local.stream import framed
+from msaas.options import OPTION_NAMES, Options
 from msaas.scratch import check_writable
 from msaas.separation import PROCESS_ENVIRONMENT, memory
 from msaas.settings import Settings
@@ -37,7 +37,7 @@ def outcomes(tasks: Sequence[SongTask], args: argparse.Namespace) -> Iterator[So
     if choice.warning:
         print(framed(choice.warning), file=sys.stderr, flush=True)
     settings = Settings.from_env(environ | dict(choice.environ))
-    given = {name: getattr(args, name) for name in ("stems", "two_stems", "format", "bitrate")}
+    given = {name: getattr(args, name) for name in OPTION_NAMES if name != "model"}
     options = Options.parse(given, default_model=choice.name, allowed=(choice.name,))
     check_writable(settings.scratch_dir)
     check_sandbox(settings)
@@ -96,14 +96,13 @@ class LocalBatch:
 
     def _separate(self, song: Path, out: Path, progress: Progress) -> SeparationResult:
         from msaas.audio.limits import Limits
-        from msaas.separation.pipeline import SeparationRequest
         from msaas.worker.child import overall
 
-        options, settings = self._options, self._settings
+        settings = self._settings
         return self._separator.separate_song(
             song,
             out,
-            SeparationRequest(options.stems, options.two_stems, options.format, options.bitrate or 320),
+            self._options,
             limits=Limits(settings.max_duration_seconds, settings.max_decoded_bytes),
             progress=lambda stage, fraction: progress.show(
                 Job("", "running", stage=stage, progress=overall(stage, fraction))

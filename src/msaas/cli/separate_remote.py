@@ -17,6 +17,7 @@ from msaas.cli.songs.inputs import SongTask, open_song
 from msaas.cli.stem_files import SongResult
 from msaas.client import Client, Job, Unreachable
 from msaas.errors import MSaaSError
+from msaas.options import OPTION_NAMES
 
 # Some five minutes: a service that is being replaced, a laptop between two networks.
 RETRIES = 35
@@ -32,7 +33,7 @@ def outcomes(tasks: Sequence[SongTask], args: argparse.Namespace) -> Iterator[So
     """Raises MSaaSError where the service is not there to begin with."""
     with client_of(args, retries=FIRST_RETRIES) as client:
         client.models()  # a call that any key may make
-    options = {name: getattr(args, name) for name in ("model", "stems", "two_stems", "format", "bitrate")}
+    options = {name: getattr(args, name) for name in OPTION_NAMES}
     with RemoteBatch(args, options) as batch:
         yield from batch.separate(tasks)
 

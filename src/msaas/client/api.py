@@ -23,6 +23,7 @@ from msaas.client.models import Job, Queue
 from msaas.client.names import printable
 from msaas.client.transport import Transport
 from msaas.client.upload import OnUpload, Song, Source, opened
+from msaas.formats import DEFAULT_FORMAT
 
 DEFAULT_URL = "http://localhost:5000"
 RETRIES = 8  # some 40 seconds, or as long as the API says: a restart of it is over by then
@@ -66,7 +67,7 @@ class Client:
         model: str | None = None,
         stems: Iterable[str] | None = None,
         two_stems: str | None = None,
-        format: str = "mp3",
+        format: str = DEFAULT_FORMAT,
         bitrate: int | None = None,
         callback: Mapping[str, Any] | None = None,
         on_upload: OnUpload | None = None,

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from msaas.formats import DEFAULT_FORMAT
+
 ENDED = frozenset({"done", "failed", "cancelled"})
 
 
@@ -70,7 +72,7 @@ class Job:
     @property
     def format(self) -> str:
         """Of its stems: `mp3`, `flac` or `wav`, which are file extensions too."""
-        return str((self.options or {}).get("format") or "mp3")
+        return str((self.options or {}).get("format") or DEFAULT_FORMAT)
 
     @classmethod
     def from_view(cls, view: Mapping[str, Any]) -> Job:

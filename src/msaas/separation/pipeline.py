@@ -14,25 +14,28 @@ from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from msaas.audio.decode.decoder import DecodeReport, TrackStats, measure
-from msaas.audio.encode.formats import FORMATS, Writer, open_writer
+from msaas.audio.encode.open_writer import open_writer
+from msaas.audio.encode.writer import Writer
 from msaas.audio.limits import Limits
 from msaas.audio.sandbox.decoder import IsolatedDecoder
 from msaas.audio.warnings import SongWarning, warnings_of
 from msaas.audio.waveform import Waveforms
 from msaas.errors import Cancelled, NotAudio
+from msaas.formats import format_named
+from msaas.options import Options, Output
 from msaas.separation import memory
 from msaas.separation.engines.engine import Engine, ParallelSegments, cpu_threads, default_batch
 from msaas.separation.engines.selection import EngineChoice, choose_engine
 from msaas.separation.interrupt import interruptible
 from msaas.separation.model import LoadedModel, Network
-from msaas.separation.outputs import Output, SeparationRequest, outputs_of, stem_of
-from msaas.separation.overlap_add import Samples, separate_stream
+from msaas.separation.overlap_add import Samples, Span, separate_stream
 from msaas.separation.writers import StemWriters
 
-__all__ = ["SeparationRequest", "SeparationResult", "Separator"]
+__all__ = ["SeparationResult", "Separator"]
 
 log = logging.getLogger(__name__)
 
@@ -87,14 +90,14 @@ class Separator:
         self,
         song: Path,
         out_dir: Path,
-        request: SeparationRequest,
+        options: Options,
         *,
         limits: Limits | None = None,
         progress: Progress = lambda _stage, _fraction: None,
         stop: Stop = lambda: False,
         outlines: Callable[[Waveforms], None] = lambda _: None,
     ) -> SeparationResult:
-        """Writes `<out_dir>/<stem>.<format>` for each stem that `request` wants.
+        """Writes `<out_dir>/<stem>.<format>` for each stem that `options` ask for.
 
         progress(stage, fraction): "decoding", "separating", "encoding" in this order, each rising to 1. Until a
         song is decoded once its length is not known: "decoding" stays at 0, said again each minute of audio.
@@ -103,7 +106,7 @@ class Separator:
         Raises InvalidOption for a stem or format there is not, AudioError where the song is at fault,
         Cancelled where stop() is true, ScratchFull where the disk is.
         """
-        outputs = outputs_of(request, self.model.sources)
+        outputs, kind = options.outputs(self.model.sources), format_named(options.format)
         clock = _Clock()
         decoder = IsolatedDecoder(
             song, sample_rate=self.model.sample_rate, channels=self.model.channels, limits=limits or Limits()
@@ -116,10 +119,10 @@ class Separator:
             raise NotAudio("the song holds no samples")
         progress("decoding", 1.0)
         out_dir.mkdir(parents=True, exist_ok=True)
-        paths = {output.name: out_dir / (output.name + FORMATS[request.format].extension) for output in outputs}
+        paths = {output.name: out_dir / (output.name + kind.suffix) for output in outputs}
         with memory.given_back_after(), StemWriters() as stems:
             for stem, path in paths.items():
-                stems.add(stem, self._open(path, request, stats))
+                stems.add(stem, self._open(path, options, stats))
             with closing(_StoppableDecoder(decoder, stop).blocks()) as blocks:
                 for drawn in self._stream(blocks, stats, outputs, stems, clock, progress, stop):
                     outlines(drawn)
@@ -133,14 +136,14 @@ class Separator:
         stats = measure(_StoppableDecoder(decoder, stop, beat))
         return measure(_StoppableDecoder(decoder, stop, beat)) if decoder.report.gain_fell else stats
 
-    def _open(self, path: Path, request: SeparationRequest, stats: TrackStats) -> Writer:
+    def _open(self, path: Path, options: Options, stats: TrackStats) -> Writer:
         return open_writer(
             path,
-            request.format,
+            options.format,
             sample_rate=self.model.sample_rate,
             channels=self.model.channels,
             total_samples=stats.total_samples,
-            bitrate_kbps=request.bitrate_kbps,
+            bitrate_kbps=options.bitrate,
         )
 
     def _stream(
@@ -170,7 +173,7 @@ class Separator:
             )
             for span in spans:
                 for output in outputs:
-                    block = stem_of(span, output, sources)
+                    block = _stem_of(span, output, sources)
                     stems.write(output.name, block)
                     drawn.add(output.name, block)
                 yield drawn
@@ -197,6 +200,12 @@ class Separator:
         )
         log.info("separated stems=%d seconds=%.1f took=%.1f", len(paths), seconds, result.timings["total"])
         return result
+
+
+def _stem_of(span: Span, output: Output, sources: Sequence[int]) -> Samples:
+    """`output`'s samples [C, n] of a span whose stems are those of `sources`."""
+    stem: Samples = span.stems[list(sources).index(output.source)]
+    return np.subtract(span.mix, stem) if output.rest else stem
 
 
 class _Clock:

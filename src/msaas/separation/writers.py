@@ -10,7 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from types import TracebackType
 
-from msaas.audio.encode.formats import Writer, common_gain
+from msaas.audio.encode.writer import Writer, common_gain
 from msaas.separation.overlap_add import Samples
 
 BLOCKS_AHEAD = 2  # a stem; a block is as long as a batch of segments, a few megabytes

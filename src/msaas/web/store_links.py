@@ -8,8 +8,9 @@ from urllib.parse import urlsplit
 from minio import Minio
 
 from msaas.errors import NoLinks
+from msaas.formats import media_type_of
 from msaas.settings import Settings
-from msaas.storage import CONTENT_TYPES, OUTPUTS, REGION
+from msaas.storage import OUTPUTS, REGION
 
 
 class StoreLinks:
@@ -28,7 +29,7 @@ class StoreLinks:
             )
         headers: dict[str, str | list[str] | tuple[str]] = {
             "response-content-disposition": f'attachment; filename="{name}"',
-            "response-content-type": CONTENT_TYPES[name.rpartition(".")[2]],
+            "response-content-type": media_type_of(name),
         }
         return self._client.get_presigned_url(
             method, OUTPUTS, name, expires=timedelta(seconds=self.seconds), response_headers=headers

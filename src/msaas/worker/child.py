@@ -25,7 +25,7 @@ from msaas.audio.limits import Limits
 from msaas.audio.sandbox import launcher, self_check
 from msaas.errors import AudioError, Cancelled, InvalidOption, MSaaSError, OutOfMemory, SandboxError
 from msaas.separation.device import choose_device
-from msaas.separation.pipeline import SeparationRequest, SeparationResult, Separator
+from msaas.separation.pipeline import SeparationResult, Separator
 from msaas.separation.weights.loader import load_model
 from msaas.settings import Settings
 from msaas.telemetry import logs
@@ -69,17 +69,16 @@ class ModelCache:
     def separate(self, task: Task, say: Send, stop: Callable[[], bool]) -> dict[str, Any]:
         with telling(say):
             separator = self.separator(task.options.model)
-        options = task.options
         result = separator.separate_song(
             task.song,
             task.out_dir,
-            SeparationRequest(options.stems, options.two_stems, options.format, options.bitrate or 320),
+            task.options,
             limits=self.limits(),
             progress=lambda stage, fraction: say({"progress": {"stage": stage, "fraction": overall(stage, fraction)}}),
             stop=stop,
             outlines=WaveformFile(task.waveforms),
         )
-        return _report(result) | self.describe(options.model)
+        return _report(result) | self.describe(task.options.model)
 
     def limits(self) -> Limits:
         settings = self.settings

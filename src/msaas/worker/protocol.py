@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from msaas.jobs import Options
+from msaas.options import Options
 
 
 @dataclass(frozen=True)
@@ -32,12 +32,12 @@ class Task:
         return self.out_dir.parent / "waveforms.json"
 
     def to_message(self) -> str:
-        options = asdict(self.options)
-        return line({"separate": {"song": str(self.song), "out_dir": str(self.out_dir), "options": options}})
+        body = {"song": str(self.song), "out_dir": str(self.out_dir), "options": self.options.to_json()}
+        return line({"separate": body})
 
     @classmethod
     def from_message(cls, body: Mapping[str, Any]) -> Task:
-        return cls(Path(body["song"]), Path(body["out_dir"]), Options.from_json(json.dumps(body["options"])))
+        return cls(Path(body["song"]), Path(body["out_dir"]), Options.from_json(body["options"]))
 
 
 def line(message: Mapping[str, Any]) -> str:

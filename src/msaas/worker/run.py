@@ -20,7 +20,8 @@ from msaas.errors import (
     StorageRefused,
     StorageUnavailable,
 )
-from msaas.jobs import Job, Options
+from msaas.jobs import Job
+from msaas.options import Options
 from msaas.queue import Backoff, Claim
 from msaas.storage import ExpectedUpload
 from msaas.worker.heartbeat import Heartbeat

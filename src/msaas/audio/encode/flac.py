@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 from msaas.audio.encode.ffmpeg_output import FFmpegOutput
 from msaas.audio.encode.writer import Block, Writer
 from msaas.errors import InvalidOption
+from msaas.formats import FORMATS
+
+FLAC = FORMATS["flac"]
 
 MAX_SAMPLE_RATE = 655_350  # the 20 bits of STREAMINFO (RFC 9639), in FFmpeg's reading of them
 _FULL_SCALE = 1 << 23
@@ -27,7 +30,7 @@ def to_24_bit(samples: NDArray[np.float32], gain: float) -> NDArray[np.int32]:
 class FlacWriter(Writer):
     """Spools interleaved float32 beside `path` (21 MB a minute in stereo at 44.1 kHz); `close(gain)` encodes it."""
 
-    needs_gain = True
+    needs_gain = FLAC.needs_gain
 
     def __init__(self, path: Path, *, sample_rate: int, channels: int, total_samples: int) -> None:
         super().__init__(path, sample_rate=sample_rate, channels=channels, total_samples=total_samples)
@@ -45,7 +48,7 @@ class FlacWriter(Writer):
             container="flac",
             container_options={},
             codec="flac",
-            codec_options={"bits_per_raw_sample": "24", "compression_level": "5"},
+            codec_options={"bits_per_raw_sample": str(FLAC.bits), "compression_level": "5"},
             sample_format="s32",
             sample_rate=self.sample_rate,
             channels=self.channels,

@@ -10,13 +10,13 @@ from msaas.audio.encode.ffmpeg_output import FFmpegOutput
 from msaas.audio.encode.info_tag import write_true_padding
 from msaas.audio.encode.writer import Block, Writer
 from msaas.errors import InvalidOption
+from msaas.formats import MP3_BITRATES
 
 # ISO/IEC 11172-3 and 13818-3, layer III, in kb/s; MPEG-2.5 is the industry's extension of the latter.
-_MPEG1 = (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)
 _MPEG2 = (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)
 _MPEG25 = (8, 16, 24, 32, 40, 48, 56, 64)
 BITRATES_KBPS = {
-    **dict.fromkeys((32_000, 44_100, 48_000), _MPEG1),
+    **dict.fromkeys((32_000, 44_100, 48_000), MP3_BITRATES),
     **dict.fromkeys((16_000, 22_050, 24_000), _MPEG2),
     **dict.fromkeys((8_000, 11_025, 12_000), _MPEG25),
 }

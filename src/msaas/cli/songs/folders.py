@@ -15,9 +15,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from msaas.client.names import printable
+from msaas.formats import FORMATS
 
 MANIFEST = ".msaas.json"
-STEM_SUFFIXES = frozenset({".mp3", ".flac", ".wav"})
+STEM_SUFFIXES = frozenset(one.suffix for one in FORMATS.values())
 
 
 @contextmanager

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from msaas.errors import JOB_CODES, PROBLEM_CODES, WAIT_CODES, WARNING_CODES
-from msaas.jobs import EXTENSIONS, MP3_BITRATES, STEM_NAME, State
+from msaas.formats import DEFAULT_BITRATE, DEFAULT_FORMAT, FORMATS, MP3_BITRATES, WITH_BITRATES
+from msaas.jobs import State
+from msaas.options import MOST_STEMS, STEM_NAME
 from msaas.web.uploads.callback import LONGEST_URL
 
 Schema = dict[str, Any]
@@ -40,12 +42,12 @@ SONGHASH: Schema = {
 STEM: Schema = {"type": "string", "pattern": f"^{STEM_NAME.pattern}$", "examples": ["vocals"]}
 STATE: Schema = {"type": "string", "enum": [state.value for state in State]}
 MOMENT: Schema = nullable("string", format="date-time", description="ISO 8601, UTC")
-FORMAT: Schema = {"type": "string", "enum": list(EXTENSIONS), "default": "mp3"}
+FORMAT: Schema = {"type": "string", "enum": list(FORMATS), "default": DEFAULT_FORMAT}
 BITRATE: Schema = {
     "type": "integer",
     "enum": list(MP3_BITRATES),
-    "default": 320,
-    "description": "kb/s; for mp3 only",
+    "default": DEFAULT_BITRATE,
+    "description": f"kb/s; for {WITH_BITRATES} only",
 }
 STRETCHES: Schema = {"type": "string", "contentEncoding": "base64"}
 NAMES: Schema = {"type": "array", "items": {"type": "string"}}
@@ -145,7 +147,7 @@ SCHEMAS: dict[str, Schema] = {
             "model": {"type": "string"},
             "stems": {"oneOf": [NAMES, {"type": "null"}], "description": "null for all stems of the model"},
             "two_stems": nullable("string"),
-            "format": {"type": "string", "enum": list(EXTENSIONS)},
+            "format": {"type": "string", "enum": list(FORMATS)},
             "bitrate": nullable("integer", description="kb/s; null for formats without a bit rate"),
         },
         description="The options of the job, with defaults filled in.",
@@ -286,10 +288,10 @@ OPTIONS: dict[str, Schema] = {
         **STEM,
         "description": "returns this stem and no_<stem>, the mixture without it; not together with stems",
     },
-    "format": {**FORMAT, "description": "mp3, flac (24 bit) or wav (32-bit float)"},
+    "format": {**FORMAT, "description": ", ".join(one.label for one in FORMATS.values())},
     "bitrate": BITRATE,
 }
-STEMS_AS_LIST: Schema = {"type": "array", "items": STEM, "maxItems": 32}
+STEMS_AS_LIST: Schema = {"type": "array", "items": STEM, "maxItems": MOST_STEMS}
 STEMS_AS_TEXT: Schema = {"type": "string", "examples": ["vocals,drums"]}
 CALLBACK_AS_TEXT: Schema = {
     "type": "string",

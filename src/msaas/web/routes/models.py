@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Blueprint, Response, jsonify
 
-from msaas.jobs import EXTENSIONS, MP3_BITRATES
+from msaas.formats import FORMATS, MP3_BITRATES
 from msaas.web.openapi.document import Answer, as_json, documented
 from msaas.web.openapi.schemas import QUEUE_AWAY
 from msaas.web.services import services
@@ -29,7 +29,7 @@ def get_models() -> Response:
             {"name": name, "sources": parts.queue.model_sources(name), "workers": workers.offering(name)}
             for name in settings.allowed_models
         ],
-        formats=EXTENSIONS,
+        formats=list(FORMATS),
         bitrates=MP3_BITRATES,
         limits={"upload_bytes": settings.max_upload_bytes, "duration_seconds": settings.max_duration_seconds},
     )

@@ -12,7 +12,8 @@ from msaas.auth.access_control import caller, gate, note_standing
 from msaas.auth.quotas import AudioLength
 from msaas.callbacks.outbox import CallbackRequest
 from msaas.errors import AudioError, InvalidOption, QueueFull
-from msaas.jobs import OPTION_NAMES, Job, Options, State, record_json, songhash
+from msaas.jobs import Job, State, record_json, songhash
+from msaas.options import OPTION_NAMES, Options
 from msaas.queue import NO_CALLBACK
 from msaas.settings import Settings
 from msaas.web.openapi.document import Answer, as_json, documented, query

@@ -10,8 +10,9 @@ from typing import NoReturn
 from flask import Blueprint, Response, jsonify, redirect, request
 
 from msaas.errors import InvalidOption, NotFound
-from msaas.jobs import EXTENSIONS, Job, State, Track
-from msaas.storage import CONTENT_TYPES, StoredObject
+from msaas.formats import FORMATS, media_type_of
+from msaas.jobs import Job, State, Track
+from msaas.storage import StoredObject
 from msaas.web.http.ranges import is_unchanged, wanted_range
 from msaas.web.openapi.document import Answer, as_json, documented, header, query
 from msaas.web.openapi.schemas import EITHER_AWAY, STORAGE_AWAY
@@ -34,7 +35,7 @@ RANGE_PARAMETERS = [
     header("If-None-Match", "an ETag; 304 if it is unchanged"),
     header("If-Modified-Since", "a date; 304 if unchanged since"),
 ]
-SOUND = {kind: {"type": "string", "contentMediaType": kind} for kind in CONTENT_TYPES.values()}
+SOUND = {one.media_type: {"type": "string", "contentMediaType": one.media_type} for one in FORMATS.values()}
 
 
 @calls.get("/apiv1/track/<name>")
@@ -69,7 +70,7 @@ def get_track(name: str) -> Response:
         hold_for_reading(parts, Track.parse(name).songhash, parts.store_links.seconds)
         return redirect(parts.store_links.to(stored.name, method=request.method), 307, Response)  # type: ignore[return-value]
     response = answer(stored, lambda start, stop: _held_bytes(parts, stored, start, stop))
-    response.content_type = CONTENT_TYPES[stored.name.rpartition(".")[2]]
+    response.content_type = media_type_of(stored.name)
     return response
 
 
@@ -177,7 +178,7 @@ def refuse_unless_done(job: Job) -> None:
 
 def _present(parts: Services, track: Track) -> Iterator[StoredObject]:
     """The stored objects of a name, without regard to records."""
-    for extension in [track.extension] if track.extension else EXTENSIONS:
+    for extension in [track.extension] if track.extension else FORMATS:
         if stored := parts.storage.stat_stem(track.object_name(extension)):
             yield stored
 

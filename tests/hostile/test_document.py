@@ -11,11 +11,15 @@ from tests.hostile.table import ROWS
 CLAIMS = {row.claim for row in ROWS}
 
 
-def shown_by() -> list[list[str]]:
-    """The names in the last column of each row of each table."""
-    rows = (REPOSITORY / "docs" / "security.md").read_text(encoding="utf-8").splitlines()
-    cells = [row.strip("|").split("|")[-1] for row in rows if row.startswith("|") and "---" not in row]
-    return [re.findall(r"`([^`]+)`", cell) for cell in cells if cell.strip() != "shown by"]
+def tables(header: str) -> list[list[str]]:
+    """The rows of all tables of docs/security.md with this header."""
+    text = (REPOSITORY / "docs" / "security.md").read_text(encoding="utf-8")
+    found = re.findall(rf"^{re.escape(header)}\n\|[-|]+\n((?:\|.*\n)+)", text, re.MULTILINE)
+    return [[cell.strip() for cell in row.strip("|").split(" | ")] for rows in found for row in rows.splitlines()]
+
+
+def named_tests() -> dict[str, list[str]]:
+    return {threat: re.findall(r"`([^`]+)`", tests) for threat, tests in tables("| threat | tests |")}
 
 
 def functions_of(path: str) -> set[str]:
@@ -24,9 +28,11 @@ def functions_of(path: str) -> set[str]:
 
 
 def test_every_threat_names_tests_and_each_of_them_exists():
-    assert len(shown_by()) > 25
+    named = named_tests()
+    assert len(named) > 25
+    assert list(named) == [threat for threat, _ in tables("| threat | defence |")]
     missing = []
-    for names in shown_by():
+    for names in named.values():
         assert names
         for name in names:
             path, _, function = name.partition("::")

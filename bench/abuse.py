@@ -34,9 +34,8 @@ from stores import stores
 from msaas.audio.encode.wav import wav_header
 from msaas.auth.keys import new_key
 from msaas.local.servers import LOOPBACK, Valkey, Weed, free_port
-from msaas.queue import Queue
 from msaas.settings import Settings
-from msaas.storage import Storage
+from msaas.wiring.stores import build_queue, build_storage
 
 FILES = 16_384
 STEM_BYTES = 20_000_000
@@ -128,7 +127,7 @@ class Bench:
     def fill(self) -> None:
         """A job of the attacker's that is done, with a large stem, and one that waits."""
         settings = Settings.from_env(self.environ)
-        queue, storage = Queue.from_settings(settings), Storage.from_settings(settings)
+        queue, storage = build_queue(settings), build_storage(settings)
         storage.ensure_buckets()
         fields = {"model": "htdemucs_mini", "options": "{}", "tenant": "mallory"}
         queue.submit(DONE, fields)

@@ -28,7 +28,7 @@ from msaas.maintenance.housekeeping import SWEEP_LOCK, Housekeeper
 from msaas.options import Options
 from msaas.queue import DEAD, WAITING
 from msaas.storage import INPUTS, OUTPUTS, WAVEFORMS
-from msaas.web.app import create_app
+from msaas.wiring.api import build_app
 
 TRIES = 7
 BATCH = 1000
@@ -140,7 +140,7 @@ def _used_bytes(stack: Stack) -> int:
 
 
 def _client(stack: Stack) -> Any:
-    return create_app(stack.settings, queue=stack.queue, storage=stack.storage).test_client()
+    return build_app(stack.settings, queue=stack.queue, storage=stack.storage).test_client()
 
 
 def _get(client: Any, path: str, status: int = 200) -> Callable[[], None]:

@@ -20,6 +20,7 @@ from watching import Watch
 from msaas.audio.sandbox import launcher
 from msaas.settings import Settings
 from msaas.storage import Storage
+from msaas.wiring.stores import build_storage
 from tests.conftest import service_environ
 from tests.hostile.conftest import SETTINGS, Service, heard
 from tests.hostile.table import ACCEPTED, ROWS, Row
@@ -63,7 +64,7 @@ def main() -> int:
         try:
             wait_alive(service.url, process, folder / "log")
             service.pid = process.pid
-            storage = Storage.from_settings(Settings.from_env(environ))
+            storage = build_storage(Settings.from_env(environ))
             service.post(ROWS[-1].make())  # the helper's start is not the first song's cost
             Redis.from_url(f"redis://{valkey.address}").flushdb()
             for row in ROWS:

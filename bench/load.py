@@ -36,9 +36,10 @@ from msaas.options import Options
 from msaas.queue import Queue
 from msaas.settings import Settings
 from msaas.storage import Storage
-from msaas.telemetry.metrics import CountedQueue
-from msaas.web.app import create_app
+from msaas.telemetry.metrics import Metrics
 from msaas.web.uploads.spool import Spool
+from msaas.wiring.api import build_app
+from msaas.wiring.stores import build_queue, build_storage
 
 MODEL = "htdemucs_mini"
 STEMS = ("drums", "bass", "other", "vocals")
@@ -109,7 +110,7 @@ def service(*, api: bool = True, more: Mapping[str, str] | None = None) -> Itera
         valkey, weed, folder = ends.enter_context(stores())
         environ = _environ(valkey, weed, folder / "scratch") | dict(more or {})
         settings = Settings.from_env(environ)
-        queue, storage = Queue.from_settings(settings), Storage.from_settings(settings)
+        queue, storage = build_queue(settings), build_storage(settings)
         stack = Stack(settings, queue, storage, folder=folder, filer_port=weed.ports[2])
         stack.storage.ensure_buckets()
         if api:
@@ -330,10 +331,10 @@ def _print_own_time(stack: Stack) -> None:
     """The API in this process, one song after the other: wall time of its parts, and processor time of it all."""
     spent: dict[str, float] = {}
     queue = Timed(
-        CountedQueue.from_settings(stack.settings), spent, {"get": "Redis, look-up", "submit": "Redis, script"}
+        build_queue(stack.settings, observer=Metrics()), spent, {"get": "Redis, look-up", "submit": "Redis, script"}
     )
     storage = Timed(stack.storage, spent, {"put_input": "S3, put"})
-    app = create_app(stack.settings, queue=queue, storage=storage)  # type: ignore[arg-type]
+    app = build_app(stack.settings, queue=queue, storage=storage)  # type: ignore[arg-type]
     parts = app.extensions["msaas"]
     parts.probe = Timed(None, spent, {}).timed("probe, in a process of its own", parts.probe)
     client, songs = app.test_client(), Songs(stack.folder)

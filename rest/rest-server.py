@@ -7,7 +7,7 @@ from pathlib import Path
 if importlib.util.find_spec("msaas") is None:
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
 
-from msaas.web.server import main
+from msaas.web.__main__ import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -106,7 +106,7 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Weed]:
 @pytest.fixture
 def redis(valkey: Valkey) -> Iterator[Any]:
     """A client of the server, flushed. Typed Any, as in msaas.queue: its stubs speak of bytes."""
-    client = connect(Settings.from_env({"REDIS_HOST": valkey.address}))
+    client = connect(valkey.address)
     client.flushall()
     yield client
     client.close()

@@ -28,9 +28,9 @@ from msaas.callbacks.signing import new_secret
 from msaas.local.processes.child import Child, ProcessGuard, wait_until
 from msaas.local.processes.readiness import ask
 from msaas.local.servers import LOOPBACK, Valkey, Weed, free_port
-from msaas.queue import PROCESSING, Queue
+from msaas.queue import PROCESSING
 from msaas.settings import Settings
-from msaas.storage import Storage
+from msaas.wiring.stores import build_queue, build_storage
 
 TENANTS = ("anna", "ben", "cleo", "dora")
 STEADY, ORPHANED, KILLED = WORKERS = ("steady", "orphaned", "killed")
@@ -73,7 +73,7 @@ class Service:
     tracebacks: list[str] = field(default_factory=list)  # the part that logged one, and its line
 
     def __post_init__(self) -> None:
-        self.queue, self.storage = Queue.from_settings(self.settings), Storage.from_settings(self.settings)
+        self.queue, self.storage = build_queue(self.settings), build_storage(self.settings)
         LOG.parent.mkdir(parents=True, exist_ok=True)
         self._log = LOG.open("w")
         self._doomed, self._doom_at = "", 0.0

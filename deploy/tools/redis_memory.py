@@ -12,7 +12,6 @@ from typing import Any
 from msaas.jobs import Options, canonical_json
 from msaas.local.servers import Valkey, running
 from msaas.queue import Queue, connect
-from msaas.settings import Settings
 
 # As the API and a worker write them, of a song of three and a half minutes.
 FIELDS = {
@@ -45,7 +44,7 @@ RESULT = {
 
 def main(jobs: int = 3000) -> int:
     with tempfile.TemporaryDirectory() as folder, running(lambda: Valkey(Path(folder))) as server:
-        redis: Any = connect(Settings.from_env({"REDIS_HOST": server.address}))
+        redis: Any = connect(server.address)
         queue = Queue(redis, lease_seconds=30, max_attempts=3)
         done(queue, 1)  # scripts and lists are there from here on
         before = used(redis)

@@ -272,9 +272,9 @@ def test_refusals_are_logged_with_who_what_and_why_and_counted(ask, annas, caplo
         strict=True,
     ):
         assert all(part in line for part in parts), line
-    meters: Metrics = app.extensions["msaas-meters"]
+    metrics: Metrics = app.extensions["msaas"].metrics
     for code in ("scope_missing", "key_missing", "another_tenants_job"):
-        assert meters.registry.get_sample_value("msaas_requests_refused_total", {"code": code}) == 1
+        assert metrics.registry.get_sample_value("msaas_requests_refused_total", {"code": code}) == 1
 
 
 def test_a_key_that_is_taken_away_opens_nothing(make_app, held, annas):

@@ -21,8 +21,9 @@ from msaas.errors import QueueUnavailable
 from msaas.local.processes.child import wait_until
 from msaas.local.servers import Valkey, free_port, running
 from msaas.maintenance.housekeeping import Housekeeper
-from msaas.queue import Queue
 from msaas.settings import Settings
+from msaas.wiring.background import build_sender
+from msaas.wiring.stores import build_queue
 from tests.callbacks.conftest import SECRET
 from tests.callbacks.receivers import answers, answers_in_turn, dies_after_receipt, hangs
 from tests.conftest import BUSY_SECONDS
@@ -31,10 +32,10 @@ SENDER = """
 import sys
 from redis import Redis
 from msaas.callbacks.outbox import Outbox
-from msaas.callbacks.sender import Post, Sender
+from msaas.callbacks.sender import HttpPost, Sender
 from tests.callbacks.conftest import HOME
 redis = Redis(host="127.0.0.1", port=int(sys.argv[1]), decode_responses=True)
-Sender(Outbox(redis, lease_seconds=1), Post(HOME), every_seconds=0.02).start()
+Sender(Outbox(redis, lease_seconds=1), HttpPost(HOME), every_seconds=0.02).start()
 sys.stdin.read()
 """
 FINISHER = """
@@ -214,7 +215,7 @@ def test_a_sender_killed_while_it_sends_is_followed_by_another(receiver, redis, 
 def test_redis_away_while_a_callback_is_sent_delivers_it_all_the_same(receiver, post, tmp_path):
     port = free_port()
     settings = Settings.from_env({"REDIS_HOST": f"127.0.0.1:{port}"})
-    outbox, queue = Outbox(Queue.from_settings(settings).redis, lease_seconds=20), Queue.from_settings(settings)
+    outbox, queue = Outbox(build_queue(settings).redis, lease_seconds=20), build_queue(settings)
     received, away = threading.Event(), threading.Event()
 
     def answers_once_redis_is_away(connection):
@@ -293,6 +294,6 @@ def test_stopping_waits_a_moment_for_what_is_on_its_way(receiver, outbox, finish
 def test_settings_reach_the_sender(redis, environ):
     given = {"SECRETS": SECRET, "ALLOW": "127.0.0.0/8, ::1", "PORTS": "9"}
     settings = Settings.from_env(environ | {f"MSAAS_CALLBACK_{name}": value for name, value in given.items()})
-    sender = Sender.from_settings(replace(settings, public_url="https://a.example"), redis)
+    sender = build_sender(replace(settings, public_url="https://a.example"), redis)
     assert sender.post.guard.ports == {9} and len(sender.post.guard.allow) == 2
     assert sender.post.secrets == (Secret.parse(SECRET),) and sender.post.public_url == "https://a.example"

@@ -24,6 +24,7 @@ from msaas.local.servers import Valkey, Weed
 from msaas.queue import Backoff, Queue
 from msaas.settings import Settings
 from msaas.storage import Storage
+from msaas.wiring.stores import build_queue, build_storage
 
 from .account import Account, p99, recoveries, take_account
 from .history import History
@@ -175,11 +176,11 @@ class Lab:
 
     @property
     def queue(self) -> Queue:
-        return Queue.from_settings(self.settings, timeout_seconds=5)
+        return build_queue(self.settings, timeout_seconds=5)
 
     @property
     def storage(self) -> Storage:
-        return Storage.from_settings(self.settings, timeout_seconds=30)
+        return build_storage(self.settings, timeout_seconds=30)
 
     def start_valkey(self) -> None:
         self._server = self.valkey.launch(self.guard)

@@ -21,7 +21,7 @@ from hypothesis.stateful import (
 from msaas.jobs import songhash
 from msaas.options import Options
 from msaas.queue import LEASES, Claim
-from msaas.web.app import create_app
+from msaas.wiring.api import build_app
 
 from .lab import MODEL, Lab, RowResult
 from .scale import Scale
@@ -51,7 +51,7 @@ class Machine(RuleBasedStateMachine):
         self.queue, self.storage = self.lab.queue, self.lab.shared_storage
         self.queue.redis.flushall()
         self.storage.empty()
-        self.client = create_app(
+        self.client = build_app(
             self.lab.settings, queue=self.queue, storage=self.storage, probe=stub_probe
         ).test_client()
         self.jobs: dict[str, ModelJob] = {}

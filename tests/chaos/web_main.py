@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from flask import Flask
-
 from msaas.audio.decode.probe import Probe
 from msaas.settings import Settings
 from msaas.telemetry import logs
-from msaas.web.app import create_app
-from msaas.web.server import Server, listen
+from msaas.telemetry.log_shipping import ship_logs
+from msaas.web.server import listen
+from msaas.wiring.api import build_app, serve
+from msaas.wiring.stores import build_redis
 
 from .arms import Arms, parse_plan
 from .history import History
@@ -21,19 +21,14 @@ def stub_probe(_path: Path) -> Probe:
     return Probe(container="stub", codec="stub", sample_rate=44100, channels=2, duration_seconds=2.0)
 
 
-class StubServer(Server):
-    def load(self) -> Flask:
-        app = create_app(self.settings, probe=stub_probe)
-        plan = parse_plan(os.environ.get("CHAOS_PLAN", ""))
-        if plan:
-            Arms(History(Path(os.environ["CHAOS_HISTORY"]))).arm(plan[0])
-        return app
-
-
 def main() -> None:
     settings = Settings.from_env(os.environ)
     logs.set_up(settings.log_level)
-    StubServer(settings, listen(settings)).run()
+    ship_logs(build_redis(settings, timeout_seconds=3), "rest")
+    app = build_app(settings, probe=stub_probe)
+    if plan := parse_plan(os.environ.get("CHAOS_PLAN", "")):
+        Arms(History(Path(os.environ["CHAOS_HISTORY"]))).arm(plan[0])
+    serve(settings, app, listen(settings.host, settings.port))
 
 
 if __name__ == "__main__":

@@ -15,12 +15,13 @@ from typing import Any
 
 from msaas import failpoints
 from msaas.maintenance.housekeeping import Housekeeper
-from msaas.queue import Claim, Queue, connect
+from msaas.queue import Claim, Queue
 from msaas.settings import Settings
 from msaas.storage import Storage
 from msaas.telemetry import logs
+from msaas.wiring.stores import build_queue, build_redis, build_storage
+from msaas.wiring.worker import build_supervisor
 from msaas.worker.process import SeparationProcess
-from msaas.worker.supervisor import Supervisor
 
 from .arms import Arms, mark_redis_commands, parse_plan
 from .history import History
@@ -69,7 +70,7 @@ class Witness(Queue):
 
 def witness(settings: Settings, history: History) -> Witness:
     # a hang is noticed before the lease is over: leases of this suite are short
-    redis = connect(settings, timeout_seconds=3)
+    redis = build_redis(settings, timeout_seconds=3)
     queue = Witness(redis, lease_seconds=settings.lease_seconds, max_attempts=settings.max_attempts)
     queue.history, queue.plan = history, parse_plan(os.environ.get("CHAOS_PLAN", ""))
     queue.arms = Arms(history, cancel=lambda: cancel_current(queue))
@@ -83,13 +84,12 @@ def cancel_current(queue: Witness) -> None:
 
 def be_worker(settings: Settings, queue: Witness, storage: Storage) -> None:
     command = tuple(os.environ["CHAOS_CHILD"].split()) if "CHAOS_CHILD" in os.environ else STUB
-    worker = Supervisor(
-        settings, queue, storage, SeparationProcess(stall_seconds=settings.stall_seconds, command=command)
-    )
+    process = SeparationProcess(stall_seconds=settings.stall_seconds, command=command)
+    worker = build_supervisor(settings, queue, storage, process)
     signal.signal(signal.SIGTERM, lambda *_: worker.stop())
     if os.environ.get("CHAOS_HOUSEKEEPING", "1") == "1":
         # its own client and no witness: what it sends is none of the worker's steps
-        Housekeeper(Queue.from_settings(settings), storage).start()
+        Housekeeper(build_queue(settings), storage).start()
     queue.history.note("up", name=worker.name)
     worker.run()
 
@@ -108,7 +108,7 @@ def main() -> None:
     logs.set_up(settings.log_level)
     mark_redis_commands()
     queue = witness(settings, History(Path(os.environ["CHAOS_HISTORY"])))
-    storage = Storage.from_settings(settings, timeout_seconds=5)
+    storage = build_storage(settings, timeout_seconds=5)
     if os.environ.get("CHAOS_ROLE") == "reaper":
         be_reaper(queue, storage)
     else:

@@ -17,7 +17,7 @@ import pytest
 from redis.exceptions import ConnectionError as RedisAway
 
 from msaas.local.processes.child import wait_until
-from msaas.settings import Settings
+from msaas.queue import connect
 from msaas.telemetry.log_shipping import CHANNEL, LogShipper, ship_logs
 from tests.conftest import BUSY_SECONDS
 from tests.deploy.conftest import OURS, REPOSITORY
@@ -139,7 +139,7 @@ def test_lines_go_to_redis_under_the_channel_that_is_listened_to(valkey, redis):
     with redis.pubsub(ignore_subscribe_messages=True) as pubsub:
         pubsub.subscribe(CHANNEL)
         pubsub.get_message(timeout=60)
-        shipper = ship_logs(Settings.from_env({"REDIS_HOST": valkey.address}), "rest")
+        shipper = ship_logs(connect(valkey.address, timeout_seconds=3), "rest")
         try:
             logging.getLogger("msaas.test").warning("here")
             found = []

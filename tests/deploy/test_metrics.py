@@ -16,8 +16,8 @@ from msaas.callbacks.targets import Target
 from msaas.errors import QueueUnavailable
 from msaas.queue import Queue
 from msaas.settings import Settings
-from msaas.telemetry.metrics import CountedQueue, Metrics
-from msaas.web.app import create_app
+from msaas.telemetry.metrics import Metrics
+from msaas.wiring.api import build_app
 from msaas.worker.health import serve_health
 from tests.deploy.conftest import DEPLOY, named, render
 
@@ -30,12 +30,12 @@ UPLOAD = json.dumps({"bytes": 2_000_000, "duration_seconds": 40.0})
 
 
 @pytest.fixture
-def counted(redis) -> CountedQueue:
-    return CountedQueue(redis, lease_seconds=2, max_attempts=1)
+def counted(redis) -> Queue:
+    return Queue(redis, lease_seconds=2, max_attempts=1, observer=Metrics())
 
 
-def value(queue: CountedQueue, name: str, **labels: str) -> float:
-    return queue.meters.registry.get_sample_value(name, labels) or 0.0
+def value(queue: Queue, name: str, **labels: str) -> float:
+    return queue.observer.registry.get_sample_value(name, labels) or 0.0
 
 
 def queued(queue: Queue) -> str:
@@ -77,7 +77,7 @@ def test_of_two_parts_that_reap_one_counts_the_lost_run(redis, counted):
     queued(counted)
     counted.claim("worker")
     redis.zadd("toWorkers:leases", {counted.in_work()[0]: 0})
-    other = CountedQueue(redis, lease_seconds=2, max_attempts=1)
+    other = Queue(redis, lease_seconds=2, max_attempts=1, observer=Metrics())
     counted.reap(), other.reap()
     both = [
         sum(value(queue, name, **labels) for queue in (counted, other))
@@ -90,7 +90,7 @@ def test_of_two_parts_that_reap_one_counts_the_lost_run(redis, counted):
 
 
 def test_a_failed_run_and_a_failed_job_are_told_apart(redis):
-    counted = CountedQueue(redis, lease_seconds=2, max_attempts=2)
+    counted = Queue(redis, lease_seconds=2, max_attempts=2, observer=Metrics())
     queued(counted)
     for _ in range(2):
         counted.fail(counted.claim("worker"), {"code": "x", "detail": "y"}, retry=True)
@@ -115,7 +115,7 @@ def test_a_result_that_cannot_be_counted_is_finished_all_the_same(counted, caplo
 
 def test_the_api_tells_the_queues_lengths(environ, counted, storage):
     queued(counted)
-    client = create_app(Settings.from_env(environ), queue=counted, storage=storage).test_client()
+    client = build_app(Settings.from_env(environ), queue=counted, storage=storage).test_client()
     page = client.get("/metrics")
     assert page.status_code == 200
     assert page.content_type.startswith("text/plain")
@@ -125,7 +125,7 @@ def test_the_api_tells_the_queues_lengths(environ, counted, storage):
 
 def test_the_api_answers_without_redis_and_leaves_the_lengths_out(environ, storage):
     away = environ | {"REDIS_HOST": "127.0.0.1:1"}
-    client = create_app(Settings.from_env(away), storage=storage).test_client()
+    client = build_app(Settings.from_env(away), storage=storage).test_client()
     page = client.get("/metrics")
     assert page.status_code == 200
     assert "msaas_redis_up 0.0" in page.text
@@ -133,7 +133,7 @@ def test_the_api_answers_without_redis_and_leaves_the_lengths_out(environ, stora
 
 
 def test_requests_are_counted_by_route_not_by_song(environ, counted, storage):
-    client = create_app(Settings.from_env(environ), queue=counted, storage=storage).test_client()
+    client = build_app(Settings.from_env(environ), queue=counted, storage=storage).test_client()
     for _ in range(3):
         client.get(f"/apiv1/jobs/{uuid.uuid4()}")
     client.get("/nowhere/at/all")
@@ -144,10 +144,10 @@ def test_requests_are_counted_by_route_not_by_song(environ, counted, storage):
 
 
 def test_a_worker_has_its_own_page():
-    meters = Metrics()
-    meters.watch_worker(lambda: True)
+    metrics = Metrics()
+    metrics.watch_worker(lambda: True)
     server = serve_health(
-        0, alive=lambda: (True, {}), ready=lambda: (True, {}), metrics=meters.render, host="127.0.0.1"
+        0, alive=lambda: (True, {}), ready=lambda: (True, {}), metrics=metrics.render, host="127.0.0.1"
     )
     try:
         page = requests.get(f"http://127.0.0.1:{server.server_address[1]}/metrics", timeout=60)
@@ -188,7 +188,7 @@ def called_back(queue, outbox, outcomes):
     songhash = str(uuid.uuid4())
     queue.submit(songhash, {"model": "htdemucs_mini", "upload": UPLOAD}, callback=posting.args)
     queue.cancel(songhash)
-    sender = Sender(outbox, lambda _: outcomes.pop(0), delays=(0, 0), told=queue.meters.called_back)
+    sender = Sender(outbox, lambda _: outcomes.pop(0), delays=(0, 0), settled=queue.observer.called_back)
     while outcomes:
         [taken] = outbox.take(1, limit=2)
         sender.attempt(taken)
@@ -201,9 +201,9 @@ def callbacks_counted(queue):
 
 
 def test_alerts_and_dashboard_ask_for_numbers_that_there_are(counted):
-    counted.meters.watch_queue(counted)
-    counted.meters.watch_worker(lambda: True)
-    there = {f"{family.name}{suffix}" for family in counted.meters.registry.collect() for suffix in SUFFIXES}
+    counted.observer.watch_queue(counted)
+    counted.observer.watch_worker(lambda: True)
+    there = {f"{family.name}{suffix}" for family in counted.observer.registry.collect() for suffix in SUFFIXES}
     panels = json.loads((DEPLOY / "components" / "monitoring" / "dashboard.json").read_text())["panels"]
     shown = [target["expr"] for panel in panels for target in panel["targets"]]
     alerts = [rule["expr"] for rule in alert_rules()]
@@ -237,6 +237,6 @@ class Away:
 
 
 def test_an_outage_is_no_error_of_the_page():
-    meters = Metrics()
-    meters.watch_queue(Away())
-    assert b"msaas_redis_up 0.0" in meters.render()
+    metrics = Metrics()
+    metrics.watch_queue(Away())
+    assert b"msaas_redis_up 0.0" in metrics.render()

@@ -14,8 +14,8 @@ from msaas.audio.sandbox.client import PROBE_MEMORY_BYTES
 from msaas.errors import SettingsError
 from msaas.settings import Settings, describe
 from msaas.storage import BUCKETS, WAVEFORMS
-from msaas.web.app import create_app
 from msaas.web.server import GRACEFUL_SECONDS
+from msaas.wiring.api import build_app
 from msaas.worker.health import serve_health
 from tests.deploy.conftest import (
     HELPERS,
@@ -34,7 +34,7 @@ from tests.deploy.conftest import (
 )
 
 GRACE_MARGIN_SECONDS = 20
-LOOKED_AT_ONCE = 4  # msaas.web.services' probe_gate
+LOOKED_AT_ONCE = 4  # msaas.wiring.api's probe_gate
 REST_BYTES = 200 << 20  # the API's process and the one that probes fork from
 LONGEST_GRACE_SECONDS = 600  # what autoscalers and spot nodes allow at most
 
@@ -64,7 +64,7 @@ def test_rest_listens_and_answers_where_its_probes_ask(manifests):
     for workload in deployments(manifests, "rest"):
         environment = environment_of(workload, manifests)
         settings = Settings.from_env(environment)
-        routes = {rule.rule for rule in create_app(settings).url_map.iter_rules() if "GET" in (rule.methods or ())}
+        routes = {rule.rule for rule in build_app(settings).url_map.iter_rules() if "GET" in (rule.methods or ())}
         assert _probe_paths(workload) <= routes
         assert ports(workload) in ({}, {"http": settings.port})
 

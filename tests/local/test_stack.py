@@ -14,9 +14,9 @@ import psutil
 import pytest
 
 from msaas.local.servers import Valkey, Weed, free_port
-from msaas.queue import Queue, connect
 from msaas.settings import Settings
 from msaas.storage import INPUTS, Storage
+from msaas.wiring.stores import build_queue, build_redis, build_storage
 
 
 def settings_of(stack: Any) -> Settings:
@@ -108,16 +108,16 @@ def test_restart_keeps_objects_and_queue(start_stack: Any, ending: signal.Signal
     first = start_stack().wait_ready()
     settings = settings_of(first)
     song = bytes(range(256)) * 20_000
-    storage = Storage.from_settings(settings)
+    storage = build_storage(settings)
     storage.ensure_buckets()
     storage.client.put_object(INPUTS, "song.mp3", io.BytesIO(song), len(song))
-    connect(settings).rpush("toWorkers", "a", "b")
+    build_redis(settings).rpush("toWorkers", "a", "b")
     first.end(ending)
 
     again = start_stack().wait_ready()
     settings = settings_of(again)
-    assert Queue.from_settings(settings).waiting() == ["a", "b"]
-    client = Storage.from_settings(settings).client
+    assert build_queue(settings).waiting() == ["a", "b"]
+    client = build_storage(settings).client
     assert client.get_object(INPUTS, "song.mp3").data == song
     client.put_object(INPUTS, "another.mp3", io.BytesIO(song), len(song))
     assert client.get_object(INPUTS, "another.mp3").data == song
@@ -126,13 +126,13 @@ def test_restart_keeps_objects_and_queue(start_stack: Any, ending: signal.Signal
 @pytest.mark.slow
 def test_append_only_file_cut_short_costs_only_its_last_command(start_stack: Any) -> None:
     first = start_stack().wait_ready()
-    connect(settings_of(first)).rpush("toWorkers", "a", "b")
+    build_redis(settings_of(first)).rpush("toWorkers", "a", "b")
     first.end(signal.SIGKILL)
     files = list((first.folder / "valkey" / "appendonlydir").glob("*.incr.aof"))
     with max(files, key=lambda file: file.stat().st_mtime).open("ab") as file:
         file.write(b"*3\r\n$5\r\nRPUSH\r\n$9\r\ntoWor")
     again = start_stack().wait_ready()
-    assert Queue.from_settings(settings_of(again)).waiting() == ["a", "b"]
+    assert build_queue(settings_of(again)).waiting() == ["a", "b"]
 
 
 @pytest.mark.slow
@@ -152,12 +152,12 @@ def test_part_that_dies_is_brought_back_and_leaves_nothing_behind(start_stack: A
 def test_valkey_that_dies_comes_back_with_what_it_held(start_stack: Any) -> None:
     stack = start_stack().wait_ready()
     settings = settings_of(stack)
-    connect(settings).rpush("toWorkers", "a")
+    build_redis(settings).rpush("toWorkers", "a")
     next(process for process in stack.family if process.name() == "valkey-server").kill()
 
     def holds() -> bool:
         try:
-            return Queue.from_settings(settings).waiting() == ["a"]
+            return build_queue(settings).waiting() == ["a"]
         except Exception:
             return False
 

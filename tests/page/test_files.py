@@ -4,9 +4,9 @@ import re
 
 import pytest
 
-from msaas.queue import Queue
-from msaas.web import create_app
 from msaas.web.routes.page import STATIC
+from msaas.wiring.api import build_app
+from msaas.wiring.stores import build_queue
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 FILES = sorted(path.relative_to(STATIC).as_posix() for path in STATIC.rglob("*") if path.is_file())
@@ -15,7 +15,7 @@ FILES = sorted(path.relative_to(STATIC).as_posix() for path in STATIC.rglob("*")
 @pytest.fixture
 def client(settings):
     """Without the fixtures that empty the servers: the songs of the other tests here live on them."""
-    return create_app(settings).test_client()
+    return build_app(settings).test_client()
 
 
 def test_browsers_get_the_page_and_programs_the_calls(client):
@@ -68,7 +68,7 @@ def test_modules_import_only_modules_that_are_there():
 
 
 def test_what_may_be_asked_for_is_listed(client, settings):
-    queue = Queue.from_settings(settings)
+    queue = build_queue(settings)
     queue.publish_model(settings.model, {"sources": ["drums", "bass", "other", "vocals"]})
     offer = client.get("/apiv1/models").json
     assert offer["default"] == settings.model

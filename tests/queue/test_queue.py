@@ -10,8 +10,9 @@ import pytest
 from msaas.errors import QueueUnavailable
 from msaas.jobs import State
 from msaas.local.processes.child import wait_until
-from msaas.queue import DEAD, FENCE, LEASES, PROCESSING, WAITING, Queue, connect
+from msaas.queue import DEAD, FENCE, LEASES, PROCESSING, WAITING, Queue
 from msaas.settings import Settings
+from msaas.wiring.stores import build_queue, build_redis
 from tests.conftest import BUSY_SECONDS
 
 LEASE = 0.2
@@ -298,7 +299,7 @@ def test_waiting_wakes_on_a_push_by_hand_and_leaves_the_list_alone(queue, redis,
     woke: list[float] = []
 
     def wait():
-        Queue.from_settings(settings).wait(5)
+        build_queue(settings).wait(5)
         woke.append(time.monotonic())
 
     waiter = threading.Thread(target=wait)
@@ -313,7 +314,7 @@ def test_waiting_wakes_on_a_push_by_hand_and_leaves_the_list_alone(queue, redis,
 
 def test_fifty_posts_at_once_are_one_job(settings, redis):
     songhash = new_hash()
-    queues = [Queue.from_settings(settings) for _ in range(10)]
+    queues = [build_queue(settings) for _ in range(10)]
     outcomes: list[bool] = []
     start = threading.Barrier(10)
 
@@ -335,7 +336,7 @@ def test_many_workers_share_the_songs_without_sharing_one(settings, redis, queue
     taken: list[str] = []
 
     def work(name):
-        mine = Queue.from_settings(settings)
+        mine = build_queue(settings)
         while claim := mine.claim(name):
             taken.append(claim.songhash)
             mine.finish(claim, {"stems": {}}, 1)
@@ -370,7 +371,7 @@ def test_the_pace_follows_finished_jobs(queue):
 
 def test_redis_away_is_one_error():
     settings = Settings.from_env({"REDIS_HOST": "127.0.0.1:1"})
-    queue = Queue(connect(settings, timeout_seconds=1))
+    queue = Queue(build_redis(settings, timeout_seconds=1))
     for move in (queue.ping, queue.reap, queue.counts, lambda: queue.claim("w"), lambda: queue.submit("x", {})):
         with pytest.raises(QueueUnavailable):
             move()

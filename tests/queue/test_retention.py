@@ -12,7 +12,7 @@ from msaas.maintenance.housekeeping import SWEEP_LOCK, Housekeeper, sweep_interv
 from msaas.maintenance.loop import Loop
 from msaas.queue import DEAD, WAITING, Queue
 from msaas.storage import INPUTS, OUTPUTS, WAVEFORMS
-from msaas.telemetry.metrics import CountedQueue
+from msaas.telemetry.metrics import Metrics
 
 DAY = 24 * 3600
 STEMS = ("bass", "drums", "other", "vocals")
@@ -148,10 +148,10 @@ def test_holding_a_song_that_is_being_retired_says_so(queue, job):
 
 
 def test_jobs_that_age_out_are_counted_once(redis, job):
-    counted = CountedQueue(redis)
+    counted = Queue(redis, observer=Metrics())
     old = job("done", days_ago=8)
     assert [counted.retire(old, 7 * DAY), counted.retire(old, 7 * DAY)] == ["forgotten", ""]
-    assert counted.meters.registry.get_sample_value("msaas_jobs_aged_out_total") == 1
+    assert counted.observer.registry.get_sample_value("msaas_jobs_aged_out_total") == 1
 
 
 def test_two_sweeps_retire_a_job_once(queue, job):
@@ -196,7 +196,7 @@ def test_a_stalled_sweep_does_not_go_on_past_its_mark(queue, storage, job, sweep
 
 def test_many_jobs_are_looked_through_in_batches(queue, redis, storage, job, sweep, monkeypatch):
     monkeypatch.setattr("msaas.maintenance.sweep.BATCH", 2)
-    monkeypatch.setattr("msaas.queue.SCAN_COUNT", 2)
+    monkeypatch.setattr("msaas.queue.queue.SCAN_COUNT", 2)
     old, young = {job("done", days_ago=8) for _ in range(5)}, {job("done") for _ in range(5)}
     assert len(sweep()) == 30
     assert {item.name[:36] for item in storage.names(INPUTS)} == young

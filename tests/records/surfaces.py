@@ -19,6 +19,7 @@ from msaas import cli
 from msaas.callbacks.sender import HttpPost, Sender
 from msaas.errors import MSaaSError
 from msaas.maintenance.housekeeping import Housekeeper
+from msaas.wiring.worker import build_supervisor
 from msaas.worker.process import SeparationProcess
 from msaas.worker.supervisor import Supervisor
 from tests.callbacks.conftest import HOME
@@ -175,7 +176,7 @@ class Surfaces:
 
     def works(self, _songs: list[str]) -> Iterator[Fault]:
         """A worker takes what waits, until nothing does."""
-        worker = Supervisor(self.world.settings, self.world.queue, self.world.storage, self.process)
+        worker = build_supervisor(self.world.settings, self.world.queue, self.world.storage, self.process)
         alarm = threading.Timer(STUCK_SECONDS, worker.stop)
         alarm.start()
         try:

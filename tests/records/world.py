@@ -22,7 +22,7 @@ from msaas.queue import LEASES, Claim, Queue
 from msaas.queue.worker_registry import Worker
 from msaas.settings import Settings
 from msaas.storage import INPUTS, OUTPUTS, WAVEFORMS, Storage
-from msaas.web import create_app
+from msaas.wiring.api import build_app
 from tests.records.damages import Damage, damages
 
 MODEL = "htdemucs_mini"
@@ -138,7 +138,7 @@ def world(valkey: Any, settings: Settings, queue: Queue, storage: Storage, folde
         callback_allow=parse_networks("127.0.0.0/8"),
         debug_endpoints=False,  # a call that empties the store leaves nothing to ask for
     )
-    app = create_app(settings, queue=queue, storage=storage, probe=look_at)
+    app = build_app(settings, queue=queue, storage=storage, probe=look_at)
     raw = Redis("127.0.0.1", valkey.port)
     for name, value in QUICK.items():
         raw.config_set(name, value)

@@ -26,7 +26,7 @@ from msaas.local.servers import Valkey, Weed, free_port
 from msaas.queue import Claim, Queue
 from msaas.settings import Settings
 from msaas.storage import Storage
-from msaas.web import create_app
+from msaas.wiring.api import build_app
 
 URL = "/apiv1/separate"
 STEMS = ("vocals", "drums", "bass", "other")
@@ -67,7 +67,7 @@ def make_app(queue: Queue, storage: Storage, settings: Settings) -> Callable[...
     """An app with some settings changed."""
 
     def make(*, probe: Callable[[Path], Any] | None = fake_probe, **changed: Any) -> Flask:
-        return create_app(replace(settings, **changed), queue=queue, storage=storage, probe=probe)
+        return build_app(replace(settings, **changed), queue=queue, storage=storage, probe=probe)
 
     return make
 

@@ -4,10 +4,9 @@ import json
 
 import pytest
 
-from msaas.queue import Queue
 from msaas.settings import Settings
-from msaas.storage import Storage
-from msaas.web import create_app
+from msaas.wiring.api import build_app
+from msaas.wiring.stores import build_queue, build_storage
 
 from .conftest import URL, as_base64, fake_probe
 from .test_separate import RAW, problem
@@ -33,12 +32,12 @@ CALLS = [
 
 @pytest.fixture
 def without_redis(settings, storage):
-    return create_app(settings, queue=Queue.from_settings(NOWHERE), storage=storage, probe=fake_probe).test_client()
+    return build_app(settings, queue=build_queue(NOWHERE), storage=storage, probe=fake_probe).test_client()
 
 
 @pytest.fixture
 def without_s3(settings, queue):
-    return create_app(settings, queue=queue, storage=Storage.from_settings(NOWHERE), probe=fake_probe).test_client()
+    return build_app(settings, queue=queue, storage=build_storage(NOWHERE), probe=fake_probe).test_client()
 
 
 def refused(answer, code):
@@ -92,7 +91,7 @@ def test_no_answer_names_the_machines_behind_the_api(without_redis, without_s3, 
 
 def test_a_wrong_key_is_not_ready_and_shows_no_secret(settings, queue, s3):
     wrong = Settings.from_env({"MINIO_HOST": s3.address, "MINIO_ACCESS_KEY": "a", "MINIO_SECRET_KEY": "verysecret"})
-    client = create_app(settings, queue=queue, storage=Storage.from_settings(wrong)).test_client()
+    client = build_app(settings, queue=queue, storage=build_storage(wrong)).test_client()
     answer = client.get("/readyz")
     assert "verysecret" not in problem(answer, 503, "not_ready")
 

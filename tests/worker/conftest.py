@@ -11,10 +11,9 @@ from pathlib import Path
 import pytest
 
 from msaas.maintenance.housekeeping import Housekeeper
-from msaas.queue import Queue
-from msaas.storage import Storage
+from msaas.wiring.stores import build_queue, build_storage
+from msaas.wiring.worker import build_supervisor
 from msaas.worker.process import SeparationProcess
-from msaas.worker.supervisor import Supervisor
 
 STUB = (sys.executable, str(Path(__file__).parent / "stub_child.py"))
 
@@ -29,7 +28,7 @@ class Bench:
     def worker(self, command=STUB, **changes):
         settings = replace(self.settings, **changes)
         process = SeparationProcess(stall_seconds=settings.stall_seconds, command=command)
-        worker = Supervisor(settings, Queue.from_settings(settings), Storage.from_settings(settings), process)
+        worker = build_supervisor(settings, build_queue(settings), build_storage(settings), process)
         thread = threading.Thread(target=worker.run, daemon=True)
         thread.start()
         self.workers.append((worker, thread))

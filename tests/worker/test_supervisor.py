@@ -8,8 +8,9 @@ from dataclasses import replace
 
 from msaas.local.processes.child import wait_until
 from msaas.options import Options
-from msaas.queue import WAITING, Queue
+from msaas.queue import WAITING
 from msaas.storage import OUTPUTS
+from msaas.wiring.stores import build_queue
 from tests.conftest import BUSY_SECONDS
 
 
@@ -183,7 +184,7 @@ def test_a_claim_whose_answer_was_lost_is_given_back_uncharged(bench):
     bench.store(lost, {"do": "separate"})
     worker.stop()
     time.sleep(1.5)
-    queue = Queue.from_settings(replace(bench.settings, lease_seconds=60))
+    queue = build_queue(replace(bench.settings, lease_seconds=60))
     queue.submit(lost, {"model": "htdemucs_mini"})
     assert queue.claim(worker.name).songhash == lost  # the answer that never arrived
     worker._claim_in_doubt = True

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,8 +20,6 @@ from msaas.auth.tickets import PARAMETER, ticket_holder
 from msaas.errors import BadRequest, KeyRefused, MSaaSError, NotFound, ScopeMissing
 from msaas.jobs import Track, parse_songhash
 from msaas.queue import Queue
-from msaas.settings import Settings
-from msaas.telemetry.metrics import Metrics
 
 log = logging.getLogger(__name__)
 
@@ -53,16 +51,12 @@ class Caller:
 
 
 class AccessControl:
-    def __init__(self, settings: Settings, queue: Queue, meters: Metrics) -> None:
-        self.keys: Sequence[Key] = settings.api_keys
-        self.queue, self.meters = queue, meters
-        self.quotas = Quotas(
-            queue.redis,
-            posts_a_minute=settings.rate_limit_per_minute,
-            audio_minutes=settings.daily_audio_minutes,
-            most_waiting=settings.max_queue,
-            most_songs=settings.max_songs_per_caller,
-        )
+    """`refused` is called with the code of each request that is refused, for the metrics."""
+
+    def __init__(
+        self, keys: Sequence[Key], quotas: Quotas, queue: Queue, refused: Callable[[str], object] = lambda _: None
+    ) -> None:
+        self.keys, self.quotas, self.queue, self.refused = keys, quotas, queue, refused
 
     @property
     def locked(self) -> bool:
@@ -141,7 +135,7 @@ class AccessControl:
         response.headers.update(rate_headers(g.get("standings", ())))
         refusal = g.get("refusal", "")
         if response.status_code in AUDITED or refusal in ("another_tenants_job", "key_in_url", "queue_full"):
-            self.meters.refused.labels(refusal or str(response.status_code)).inc()
+            self.refused(refusal or str(response.status_code))
             who = g.caller.account if "caller" in g else "nobody"
             log.warning(
                 "refused who=%r address=%s call=%s %r status=%d code=%s",
@@ -150,10 +144,10 @@ class AccessControl:
         return response
 
 
-def install(app: Flask, settings: Settings, queue: Queue, meters: Metrics) -> None:
-    app.extensions[EXTENSION] = gate = AccessControl(settings, queue, meters)
-    app.before_request(gate.let_in)
-    app.after_request(gate.close)
+def install(app: Flask, access: AccessControl) -> None:
+    app.extensions[EXTENSION] = access
+    app.before_request(access.let_in)
+    app.after_request(access.close)
 
 
 def gate_of(app: Flask) -> AccessControl:

@@ -16,8 +16,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from redis import Redis
-
 from msaas.callbacks import http_post
 from msaas.callbacks.http_post import Connect, connect_to
 from msaas.callbacks.outbox import Callback, Outbox
@@ -29,7 +27,6 @@ from msaas.callbacks.targets import Resolve, TargetPolicy
 from msaas.errors import CallbackRefused, QueueUnavailable, RecordBroken
 from msaas.maintenance.loop import Loop
 from msaas.queue import Backoff
-from msaas.settings import Settings
 
 log = logging.getLogger(__name__)
 
@@ -115,11 +112,11 @@ class Sender:
         share: int = SHARE,
         random: Callable[[], float] = random.random,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
-        told: Callable[[str], object] = lambda _: None,
+        settled: Callable[[str], object] = lambda _: None,
     ) -> None:
-        """`concurrency`: attempts at once, `share`: of one owner's callbacks. `told` hears the state that each settled
-        attempt left its callback in, for the metrics."""
-        self.outbox, self.post, self.told = outbox, post, told
+        """`concurrency`: attempts at once, `share`: of one owner's callbacks. `settled` is called with the state
+        that each attempt left its callback in, for the metrics."""
+        self.outbox, self.post, self.settled = outbox, post, settled
         self.delays, self.concurrency, self.share = delays, concurrency, share
         self.random, self.now = random, now
         # by owner and origin: one of an origin at a time, so that a slow one delays itself
@@ -127,14 +124,6 @@ class Sender:
         self._lock = threading.Lock()
         self._adopt_at = 0.0  # of time.monotonic()
         self._loop = Loop("callbacks", self.turn, every_seconds)
-
-    @classmethod
-    def from_settings(
-        cls, settings: Settings, redis: Redis, *, told: Callable[[str], object] = lambda _: None
-    ) -> Sender:
-        guard = TargetPolicy(settings.callback_allow, settings.callback_ports)
-        post = HttpPost(guard, settings.callback_secrets, settings.public_url)
-        return cls(Outbox(redis, lease_seconds=LEASE_SECONDS), post, told=told)
 
     def start(self) -> None:
         self._loop.start()
@@ -205,7 +194,7 @@ class Sender:
         while True:
             try:
                 if self.outbox.settle(callback, verdict, outcome.error):
-                    self.told(verdict.state)
+                    self.settled(verdict.state)
                 return
             except QueueUnavailable:
                 if time.monotonic() > give_up_at or self._loop.stopping.is_set():

@@ -96,9 +96,9 @@ def _demo(args: argparse.Namespace) -> int:
 
 
 def _rest(_args: argparse.Namespace) -> int:
-    from msaas.web.server import main as serve
+    from msaas.web.__main__ import main as serve
 
-    return int(serve() or 0)
+    return serve()
 
 
 def _worker(_args: argparse.Namespace) -> int:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from msaas.client.names import printable
 from msaas.errors import Conflict, NotFound
 from msaas.settings import Settings
+from msaas.wiring.stores import build_redis
 
 if TYPE_CHECKING:
     from msaas.callbacks.outbox import Outbox
@@ -77,6 +78,5 @@ def secret(_args: argparse.Namespace) -> int:
 
 def _outbox() -> Outbox:
     from msaas.callbacks.outbox import Outbox
-    from msaas.queue import connect
 
-    return Outbox(connect(Settings.from_env(os.environ)))
+    return Outbox(build_redis(Settings.from_env(os.environ)))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from msaas.client.names import printable
 from msaas.errors import Conflict, NotFound
 from msaas.settings import Settings
+from msaas.wiring.stores import build_queue, build_storage
 
 if TYPE_CHECKING:
     from msaas.queue import Queue
@@ -56,10 +57,9 @@ def show(args: argparse.Namespace) -> int:
 def replay(args: argparse.Namespace) -> int:
     """1 where one of them could not be queued again; the others are all the same."""
     from msaas.queue import dead_letters
-    from msaas.storage import Storage
 
     settings = _settings()
-    queue, storage = _queue(settings), Storage.from_settings(settings)
+    queue, storage = _queue(settings), build_storage(settings)
     chosen = _each(queue, storage, args.songhashes) if args.songhashes else dead_letters.replay_all(queue, storage)
     left = 0
     for entry, became in chosen:
@@ -84,6 +84,5 @@ def _settings() -> Settings:
 
 
 def _queue(settings: Settings) -> Queue:
-    from msaas.queue import Queue
 
-    return Queue.from_settings(settings)
+    return build_queue(settings)

@@ -8,9 +8,8 @@ from msaas.errors import Unavailable
 from msaas.local.plan import StackParts
 from msaas.local.processes.stack import wait_for
 from msaas.local.servers import OnLine, StartFailed
-from msaas.queue import Queue
 from msaas.settings import Settings
-from msaas.storage import Storage
+from msaas.wiring.stores import build_queue, build_storage
 
 TIMEOUT_SECONDS = 3.0
 
@@ -20,11 +19,11 @@ def await_external(assembly: StackParts, say: OnLine, stopping: Callable[[], boo
     settings, ours = Settings.from_env(assembly.environ), {server.name for server in assembly.servers}
     limit_seconds = assembly.external_limit_seconds
     if "valkey" not in ours:
-        queue = Queue.from_settings(settings, timeout_seconds=TIMEOUT_SECONDS)
+        queue = build_queue(settings, timeout_seconds=TIMEOUT_SECONDS)
         _await_answer(f"REDIS_HOST={settings.redis_host}", queue.ping, limit_seconds, stopping)
         say(f"redis is not started here: REDIS_HOST={settings.redis_host} is used")
     if "s3" not in ours:
-        storage = Storage.from_settings(settings, timeout_seconds=TIMEOUT_SECONDS)
+        storage = build_storage(settings, timeout_seconds=TIMEOUT_SECONDS)
         _await_answer(f"MINIO_HOST={settings.minio_host}", storage.ping, limit_seconds, stopping)
         say(f"s3 is not started here: MINIO_HOST={settings.minio_host} is used")
 

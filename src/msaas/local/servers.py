@@ -27,6 +27,7 @@ from msaas.local.processes.readiness import ask
 from msaas.queue import connect
 from msaas.settings import Settings
 from msaas.storage import Storage
+from msaas.wiring.stores import build_storage
 
 LOOPBACK = "127.0.0.1"
 # Below the kernel's range for outgoing connections (32768…60999 on Linux), and so is weed's gRPC port, port + 10000.
@@ -179,7 +180,7 @@ class Valkey:
 
     def ready(self) -> bool:
         """It is ours that answers, not one that took the port a moment before."""
-        client = connect(Settings.from_env({"REDIS_HOST": self.address}), timeout_seconds=1)
+        client = connect(self.address, timeout_seconds=1)
         try:
             return self._child is not None and client.info("server")["process_id"] == self._child.pid
         except RedisError:  # away, or loading its file
@@ -265,7 +266,7 @@ class Weed:
             "MINIO_ACCESS_KEY": self.keys.access,
             "MINIO_SECRET_KEY": self.keys.secret,
         }
-        return Storage.from_settings(Settings.from_env(environ), timeout_seconds=timeout_seconds)
+        return build_storage(Settings.from_env(environ), timeout_seconds=timeout_seconds)
 
     def ready(self) -> bool:
         """The gateway answers, and the volumes have reported: before that, objects stored earlier cannot be read."""

@@ -12,8 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 
-from msaas.callbacks.sender import Sender
-from msaas.maintenance.loop import Loop
+from msaas.maintenance.loop import Background, Loop
 from msaas.maintenance.sweep import Sweep
 from msaas.queue import Queue
 from msaas.queue.connection import redis_errors
@@ -43,7 +42,7 @@ class Housekeeper:
         queue: Queue,
         storage: Storage,
         *,
-        callbacks: Sender | None = None,
+        callbacks: Background | None = None,
         retention_seconds: float = 0,
         every_seconds: float = 0.5,
         sweep_every_seconds: float | None = None,
@@ -73,7 +72,7 @@ class Housekeeper:
         for loop in (self._reaping, self._sweeping, self._mending):
             loop.join(max(give_up_at - time.monotonic(), 0))
 
-    def _parts(self) -> list[Loop | Sender]:
+    def _parts(self) -> list[Background]:
         return [self._reaping, self._sweeping, self._mending, *([self.callbacks] if self.callbacks else [])]
 
     def reap(self) -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from typing import Protocol
 
 from msaas.errors import MSaaSError
 
@@ -13,6 +14,14 @@ log = logging.getLogger(__name__)
 # On top of its usual rest, a turn that fails waits so long before the next.
 FIRST_PAUSE_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 2.0
+
+
+class Background(Protocol):
+    """Work in threads of its own."""
+
+    def start(self) -> None: ...
+
+    def stop(self) -> None: ...
 
 
 class ErrorGuard:

@@ -12,25 +12,28 @@ from redis.exceptions import RedisError, ResponseError
 from redis.retry import Retry
 
 from msaas.errors import QueueUnavailable
-from msaas.settings import Settings
 
 # What the client library raises beside its own errors where an answer is not what Redis sends: lengths that are no
 # numbers, words that are missing, bytes that are no text.
 STRANGE_ANSWER = (OSError, ValueError, LookupError, TypeError, AttributeError)
 
 
-def connect(settings: Settings, *, timeout_seconds: float = 10) -> Redis:
-    """A client that fails at once rather than retrying: a claim sent twice would be a job leased to nobody."""
-    host, _, port = settings.redis_host.rpartition(":")
+def connect(address: str, password: str = "", *, timeout_seconds: float = 10, health_check_seconds: int = 0) -> Redis:
+    """A client that fails at once rather than retrying: a claim sent twice would be a job leased to nobody.
+
+    `address`: host:port. `health_check_seconds`: a connection that was silent this long is asked whether it lives.
+    """
+    host, _, port = address.rpartition(":")
     return Redis(
         host=host.strip("[]"),
         port=int(port),
-        password=settings.redis_password or None,
+        password=password or None,
         decode_responses=True,
         # Anybody can push entries: one that is not UTF-8 is read as \xff, and breaks no list.
         encoding_errors="backslashreplace",
         socket_timeout=timeout_seconds,
         socket_connect_timeout=min(timeout_seconds, 3),
+        health_check_interval=health_check_seconds,
         retry=Retry(NoBackoff(), 0),
     )
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from msaas.jobs import State, parse_state
 from msaas.queue.connection import answers, redis_errors
+from msaas.queue.keys import LEASES, WAITING
 
-WAITING, LEASES = "toWorkers", "toWorkers:leases"
 PAGE = 10_000
 SCAN_COUNT = 1000
 

@@ -8,9 +8,8 @@ from typing import Any
 
 from msaas.jobs import Job
 from msaas.queue.connection import answers
+from msaas.queue.keys import PROCESSING, WAITING
 
-WAITING = "toWorkers"
-PROCESSING = "toWorkers:processing"
 LOOK = 50  # songs in work, and as many ahead; a view is asked for twice a second by each event stream
 FIELDS = ("state", "model", "upload", "progress", "started_ms")
 

@@ -10,8 +10,8 @@ import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from msaas.queue import connect
-from msaas.settings import Settings
+from redis import Redis
+
 from msaas.telemetry.logs import redacted
 
 CHANNEL = "logs"
@@ -99,9 +99,8 @@ class LogShipper(logging.Handler):
         self._send(self._json(at, "warning", __name__, f"log lines were dropped count={count}"))
 
 
-def ship_logs(settings: Settings, part: str) -> LogShipper:
+def ship_logs(redis: Redis, part: str) -> LogShipper:
     """From here on the root logger's lines go to Redis too. Called after a fork: a thread does not survive one."""
-    redis = connect(settings, timeout_seconds=3)
     shipper = LogShipper(lambda line: redis.publish(CHANNEL, line), part)
     logging.getLogger().addHandler(shipper)
     return shipper

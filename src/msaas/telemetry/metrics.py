@@ -1,16 +1,13 @@
-"""What Prometheus is told, counted where it happens. Decides nothing about jobs, and never fails one.
+"""Prometheus metrics of one process. Decides nothing about jobs, and never fails one.
 
-Every move of a job is one script, and one process gets its answer: the worker whose `finish` was accepted, the part
-whose `reap` found the lease run out, the API that cancelled. Each counts what it was told, so that the sum over all
-pods counts every job once. The lengths of the queue are Redis' own: every API pod tells the same, so take their max.
+Metrics are a QueueObserver: the process whose move Redis accepted counts it, so the sum over all pods counts every job
+once. The lengths of the queue are Redis' own: every API pod reports the same, so take their maximum.
 """
 
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Callable, Iterator, Mapping
-from functools import partial, wraps
 from typing import Any
 
 from prometheus_client import (
@@ -27,10 +24,7 @@ from prometheus_client.core import GaugeMetricFamily
 
 from msaas.errors import QueueUnavailable
 from msaas.jobs import State
-from msaas.queue import Claim, Queue, Submitted
-from msaas.settings import Settings
-
-log = logging.getLogger(__name__)
+from msaas.queue import Claim, Queue, QueueObserver
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 BYTES = (100_000, 1_000_000, 3_000_000, 10_000_000, 30_000_000, 100_000_000, 300_000_000, 1_000_000_000)
@@ -47,14 +41,14 @@ REQUEST_SECONDS = (0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60, 600)
 DROP_REASONS = ("headers_too_late", "too_slow", "too_many_connections", "callers_slowest")
 
 
-class Metrics:
+class Metrics(QueueObserver):
     """One process' counters, in a registry of their own. `render()` is the page at /metrics."""
 
     def __init__(self) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = registry = CollectorRegistry()
         ProcessCollector(registry=registry)
-        self.submitted = Counter("msaas_jobs_submitted_total", "Songs queued", registry=registry)
+        self.jobs_submitted = Counter("msaas_jobs_submitted_total", "Songs queued", registry=registry)
         self.upload_bytes = Histogram(
             "msaas_upload_bytes", "Size of the songs queued", buckets=BYTES, registry=registry
         )
@@ -118,6 +112,9 @@ class Metrics:
     def note_dropped(self, reason: str) -> None:
         self.dropped.labels(reason).inc()
 
+    def note_refused(self, code: str) -> None:
+        self.refused.labels(code).inc()
+
     def note_alive(self, method: str) -> None:
         """/healthz is answered before anything that measures it."""
         self.requests.labels(method, "/healthz", "200").observe(0)
@@ -144,32 +141,25 @@ class Metrics:
         gauge = Gauge("msaas_worker_ready", "1 while the model is loaded", registry=self.registry)
         gauge.set_function(lambda: float(ready()))
 
-    # --- what happened: the answer to a move of the queue, then what it was called with
+    # --- the hooks of the queue
 
-    def submit(self, submitted: Submitted, _songhash: str, fields: Mapping[str, str], **_: Any) -> None:
-        if not submitted.new:
-            return
-        self.submitted.inc()
+    def submitted(self, fields: Mapping[str, str]) -> None:
+        self.jobs_submitted.inc()
         upload = json.loads(fields.get("upload", "{}"))
         if "bytes" in upload:
             self.upload_bytes.observe(upload["bytes"])
         if upload.get("duration_seconds"):
             self.upload_seconds.observe(upload["duration_seconds"])
 
-    def cancelled(self, found: State | None, _songhash: str) -> None:
-        if found in (State.QUEUED, State.RUNNING):
-            self.ended.labels(State.CANCELLED).inc()
+    def cancelled(self) -> None:
+        self.ended.labels(State.CANCELLED).inc()
 
-    def claimed(self, claim: Claim | None, *_: Any) -> None:
-        if claim is None:
-            return
+    def claimed(self, claim: Claim) -> None:
         job = claim.job
         if job.attempts == 1 and job.created_at is not None and job.started_at is not None:
             self.waited.observe(max(0.0, job.started_at - job.created_at))
 
-    def finished(self, accepted: bool, _claim: Claim, result: Mapping[str, Any], audio_seconds: float) -> None:
-        if not accepted:
-            return
+    def finished(self, result: Mapping[str, Any], audio_seconds: float) -> None:
         self.runs.labels("done").inc()
         self.ended.labels(State.DONE).inc()
         model, timings = str(result["model"]["name"]), result.get("timings", {})
@@ -180,30 +170,29 @@ class Metrics:
         for stage, seconds in timings.items():
             self.stage_seconds.labels(stage).observe(seconds)
 
-    def failed(self, outcome: str, *_: Any, **__: Any) -> None:
-        if outcome:
-            self.runs.labels("failed").inc()
-        if outcome == State.FAILED:
+    def failed(self, *, final: bool) -> None:
+        self.runs.labels("failed").inc()
+        if final:
             self.ended.labels(State.FAILED).inc()
 
-    def released(self, released: bool, _claim: Claim) -> None:
-        if released:
-            self.runs.labels("given_back").inc()
+    def released(self) -> None:
+        self.runs.labels("given_back").inc()
 
-    def retired(self, outcome: str, *_: Any) -> None:
-        if outcome == "forgotten":
-            self.aged_out.inc()
+    def retired(self) -> None:
+        self.aged_out.inc()
 
     def reaped(self, outcomes: Mapping[str, str]) -> None:
-        """songhash ▸ outcome, as Queue.reap tells it. Other outcomes tidy up after a run that was counted."""
+        """Other outcomes than these tidy up after a run that was counted."""
         for outcome in outcomes.values():
             if outcome in (State.QUEUED, State.FAILED):
                 self.runs.labels("lost").inc()
             if outcome == State.FAILED:
                 self.ended.labels(State.FAILED).inc()
 
+    # --- other hooks
+
     def called_back(self, state: str) -> None:
-        """`state` as the outbox has it after the attempt."""
+        """An attempt at a callback. `state`: as the outbox has it after the attempt."""
         self.callbacks.labels(CALLBACK_OUTCOMES[state]).inc()
 
 
@@ -226,44 +215,3 @@ class QueueLengths:
         yield GaugeMetricFamily("msaas_queue_waiting", "Songs waiting in toWorkers", value=counts.waiting)
         yield GaugeMetricFamily("msaas_queue_in_work", "Songs being separated", value=counts.in_work)
         yield GaugeMetricFamily("msaas_queue_dead", "Songs that were given up", value=counts.dead)
-
-
-COUNTED: Mapping[str, Callable[..., None]] = {
-    "submit": Metrics.submit,
-    "cancel": Metrics.cancelled,
-    "claim": Metrics.claimed,
-    "finish": Metrics.finished,
-    "fail": Metrics.failed,
-    "release": Metrics.released,
-    "reap": Metrics.reaped,
-    "retire": Metrics.retired,
-}
-
-
-class CountedQueue(Queue):
-    """The queue, each of its moves counted by the process that makes it. Its methods are Queue's own."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.meters = Metrics()
-        for move, count in COUNTED.items():
-            setattr(self, move, _counted(getattr(self, move), partial(count, self.meters)))
-
-    @classmethod
-    def from_settings(cls, settings: Settings, *, timeout_seconds: float = 10) -> CountedQueue:
-        queue = super().from_settings(settings, timeout_seconds=timeout_seconds)
-        assert isinstance(queue, CountedQueue)  # noqa: S101 - tells mypy
-        return queue
-
-
-def _counted(move: Callable[..., Any], count: Callable[..., object]) -> Callable[..., Any]:
-    @wraps(move)
-    def run(*args: Any, **kwargs: Any) -> Any:
-        answer = move(*args, **kwargs)
-        try:
-            count(answer, *args, **kwargs)
-        except Exception:  # the job has moved already: its caller must not think otherwise
-            log.exception("not counted")
-        return answer
-
-    return run

@@ -1,7 +1,16 @@
-"""`python -m msaas.web`."""
+"""`python -m msaas.web`: the API."""
+
+from __future__ import annotations
 
 import sys
 
-from msaas.web.server import main
+from msaas.wiring.api import run_api
+from msaas.wiring.process import run_process
 
-sys.exit(main())
+
+def main() -> int:
+    return run_process("rest", run_api)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -4,18 +4,12 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
 from flask import Flask, Response, g, request
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from msaas.auth import access_control, security_headers
-from msaas.queue import Queue
-from msaas.settings import Settings
-from msaas.storage import Storage
-from msaas.telemetry.metrics import CountedQueue
+from msaas.auth.access_control import AccessControl
 from msaas.web.http import problems
 from msaas.web.openapi import reference
 from msaas.web.routes import events, health, jobs, links, listing, metrics, models, page, separate, tracks, waveforms
@@ -33,33 +27,28 @@ CALLS = (
     listing.calls,
     models.calls,
     health.calls,
+    metrics.calls,
     reference.calls,
     page.calls,
 )
 
 
 def create_app(
-    settings: Settings,
-    *,
-    queue: Queue | None = None,
-    storage: Storage | None = None,
-    probe: Callable[[Path], Any] | None = None,
+    services: Services, access: AccessControl, *, cors_origins: frozenset[str] = frozenset(), trusted_proxies: int = 0
 ) -> Flask:
-    """Queue, storage and probe are made from the settings where none are given."""
+    """`msaas.wiring.api.build_app` calls it with what the settings say."""
     app = Flask("msaas.web", static_folder=None)
-    queue = queue or CountedQueue.from_settings(settings, timeout_seconds=3)
-    app.extensions[EXTENSION] = parts = Services.build(settings, queue, storage, probe)
+    app.extensions[EXTENSION] = services
     app.url_map.strict_slashes = False
     for calls in CALLS:
         app.register_blueprint(calls)
-    metrics.install(app, parts)
     problems.register(app)
     app.before_request(_begin)
     app.after_request(_finish)  # runs last: the line it logs tells what was answered
-    access_control.install(app, settings, queue, metrics.meters_of(app))
-    security_headers.install(app, settings.cors_origins)
-    if settings.trusted_proxies:
-        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=settings.trusted_proxies, x_proto=0)  # type: ignore[method-assign]
+    access_control.install(app, access)
+    security_headers.install(app, cors_origins)
+    if trusted_proxies:
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=trusted_proxies, x_proto=0)  # type: ignore[method-assign]
     return app
 
 

@@ -9,16 +9,16 @@ from minio import Minio
 
 from msaas.errors import NoLinks
 from msaas.formats import media_type_of
-from msaas.settings import Settings
-from msaas.storage import OUTPUTS, REGION
+from msaas.storage import OUTPUTS, connect
 
 
 class StoreLinks:
     """The signature covers the host that the client asks, so it is made for that one (AWS Signature Version 4)."""
 
-    def __init__(self, settings: Settings) -> None:
-        self.seconds = settings.s3_link_seconds
-        self._client = _client(settings) if settings.s3_public_url else None
+    def __init__(self, public_url: str, access_key: str, secret_key: str, *, seconds: int) -> None:
+        """`public_url`: where clients reach the store; empty where they do not."""
+        self.seconds = seconds
+        self._client = _client(public_url, access_key, secret_key) if public_url else None
 
     def to(self, name: str, *, method: str = "GET") -> str:
         """Raises NoLinks where no address is set at which clients reach the store."""
@@ -36,12 +36,6 @@ class StoreLinks:
         )
 
 
-def _client(settings: Settings) -> Minio:
-    parts = urlsplit(settings.s3_public_url)
-    return Minio(
-        parts.netloc,
-        access_key=settings.minio_access_key,
-        secret_key=settings.minio_secret_key,
-        secure=parts.scheme == "https",
-        region=REGION,
-    )
+def _client(public_url: str, access_key: str, secret_key: str) -> Minio:
+    parts = urlsplit(public_url)
+    return connect(parts.netloc, access_key, secret_key, secure=parts.scheme == "https")

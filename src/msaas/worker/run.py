@@ -67,7 +67,7 @@ class Run:
         """The record's; for a songhash pushed by hand the defaults, which are noted in its record."""
         if "options" in self.claim.job.broken:  # its defaults may be other options than were asked for
             raise RecordBroken("the job's options in Redis cannot be read; post the song again")
-        given, settings = self.claim.job.options, self.worker.settings
+        given, settings = self.claim.job.options, self.worker.options
         options = Options.parse(given or {}, default_model=settings.model, allowed=settings.allowed_models)
         self.beat.note(model=options.model, options=options.to_json(), trouble="")
         self.beat.beat()  # a short job may be over before the next
@@ -151,7 +151,7 @@ class StoreRefusal:
             self.since = now
             log.warning("storage refuses, trying again job=%s reason=%s", self.run.claim.songhash, error)
             self.run.beat.note(trouble=str(trouble))
-        if now - self.since >= worker.settings.storage_refusal_seconds:
+        if now - self.since >= worker.options.storage_refusal_seconds:
             raise StorageRefused(f"{error}; it has for {now - self.since:.0f} s", error.reason) from error
 
     def over(self) -> None:

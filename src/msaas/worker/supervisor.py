@@ -31,10 +31,10 @@ from msaas.jobs import State
 from msaas.maintenance.loop import ErrorGuard, Loop
 from msaas.queue import Backoff, Claim, Queue
 from msaas.queue.worker_registry import ANNOUNCE_SECONDS, Worker
-from msaas.settings import Settings
 from msaas.storage import Storage
 from msaas.worker.claim_checks import LOOK_SECONDS, ClaimChecks
 from msaas.worker.heartbeat import Heartbeat
+from msaas.worker.options import WorkerOptions
 from msaas.worker.process import SeparationProcess, TaskFailed
 from msaas.worker.run import Run, Stopping
 from msaas.worker.scratch import scratch_folder, sweep
@@ -51,8 +51,8 @@ class Supervisor:
     """One worker. `run()` returns once `stop()` was called and the job in hand is finished or given back, and where no
     separation process can run here."""
 
-    def __init__(self, settings: Settings, queue: Queue, storage: Storage, process: SeparationProcess) -> None:
-        self.settings, self.queue, self.storage, self.process = settings, queue, storage, process
+    def __init__(self, options: WorkerOptions, queue: Queue, storage: Storage, process: SeparationProcess) -> None:
+        self.options, self.queue, self.storage, self.process = options, queue, storage, process
         self.name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
         self.stopping = threading.Event()
         self._deadline = float("inf")
@@ -62,7 +62,7 @@ class Supervisor:
         self._for_others = False  # songs waited when last looked at
         self._passing_by = Backoff(self.stopping)
         self.obstacles = ClaimChecks(
-            storage, settings.scratch_dir, settings.scratch_free_bytes, changed=self._announce_soon
+            storage, options.scratch_dir, options.scratch_free_bytes, changed=self._announce_soon
         )
         self._announcing = Loop("announcing", self._announce, ANNOUNCE_SECONDS)
         self.failed = False  # it stopped by itself, since it cannot run here
@@ -72,13 +72,13 @@ class Supervisor:
     def stop(self) -> None:
         """No new claim; the job in hand has the grace to finish in. Calling it again changes nothing."""
         if not self.stopping.is_set():
-            self._deadline = time.monotonic() + self.settings.grace_seconds
+            self._deadline = time.monotonic() + self.options.grace_seconds
             self.stopping.set()
 
     def alive(self) -> tuple[bool, dict[str, Any]]:
         """False once the loop hangs; a run in progress turns it with every message of the process."""
         quiet = time.monotonic() - self._turned
-        return quiet < LOOP_STALE_SECONDS + self.settings.stall_seconds, {"quiet_seconds": round(quiet, 1)}
+        return quiet < LOOP_STALE_SECONDS + self.options.stall_seconds, {"quiet_seconds": round(quiet, 1)}
 
     def ready(self) -> tuple[bool, dict[str, Any]]:
         if self.process.ready is None or not self.process.alive:
@@ -90,12 +90,12 @@ class Supervisor:
     @property
     def offers(self) -> tuple[str, ...]:
         """The models it runs: none until it is ready. A process that is started anew in mid-job changes nothing."""
-        return self.settings.allowed_models if self._prepared and not self.obstacles.trouble else ()
+        return self.options.allowed_models if self._prepared and not self.obstacles.trouble else ()
 
     # --- the loop
 
     def run(self) -> None:
-        log.info("worker started name=%s lease_seconds=%g", self.name, self.settings.lease_seconds)
+        log.info("worker started name=%s lease_seconds=%g", self.name, self.options.lease_seconds)
         self._sweep_scratch()
         self._announcing.start()
         backoff, guard = Backoff(self.stopping), ErrorGuard("worker")
@@ -140,7 +140,7 @@ class Supervisor:
 
     def _sweep_scratch(self) -> None:
         try:
-            swept = sweep(self.settings.scratch_dir)
+            swept = sweep(self.options.scratch_dir)
         except OSError as error:  # the next look at the disk says so
             log.warning("scratch folders not swept reason=%s", error)
             return
@@ -156,8 +156,8 @@ class Supervisor:
         self._note_prepared(able)
         if able:
             assert self.process.ready is not None  # noqa: S101 - what ensure_ready says
-            self.queue.publish_model(self.settings.model, self.process.ready["model"])
-            log.info("ready model=%s device=%s", self.settings.model, self.process.ready["device"])
+            self.queue.publish_model(self.options.model, self.process.ready["model"])
+            log.info("ready model=%s device=%s", self.options.model, self.process.ready["device"])
             return True
         if self.process.hopeless:
             log.error("worker cannot run reason=%s", self.process.trouble)
@@ -194,7 +194,7 @@ class Supervisor:
         if self._claim_in_doubt:
             self._release_lost_claims()
         self._claim_in_doubt = True
-        claim = self.queue.claim(self.name, self.settings.allowed_models)
+        claim = self.queue.claim(self.name, self.options.allowed_models)
         self._claim_in_doubt = False
         return claim
 
@@ -215,10 +215,10 @@ class Supervisor:
 
     def _run_job(self, claim: Claim) -> None:
         """Whatever happens, the job ends finished, failed, requeued or given back; only Redis away leaves it leased."""
-        with Heartbeat(self.queue, claim, every_seconds=self.settings.heartbeat_seconds) as beat:
+        with Heartbeat(self.queue, claim, every_seconds=self.options.heartbeat_seconds) as beat:
             run = Run(self, claim, beat)
             try:
-                with scratch_folder(self.settings.scratch_dir, claim.songhash[:8]) as folder:
+                with scratch_folder(self.options.scratch_dir, claim.songhash[:8]) as folder:
                     result = run.separate(folder)
                 run.until_done(partial(self._finish, claim, result))
             except Stopping:

@@ -1,4 +1,4 @@
-"""The front: an ASGI app that hands requests to the Flask app and its answers to the clients, each at their pace.
+"""An ASGI app that hands requests to the Flask app and its answers to the clients, each at their pace.
 
 Threads run the Flask app and write uploads to disk, nothing else. Bodies are waited for, answers sent and refused
 clients lingered with on the event loop, where a client that is slow costs a connection and no thread.
@@ -7,123 +7,27 @@ clients lingered with on the event loop, where a client that is slow costs a con
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any
 
-from flask import Flask
-
-from msaas.auth.keys import find_key
-from msaas.auth.quotas import address_account
-from msaas.settings import Settings
-from msaas.web.asgi.callers import Callers
-from msaas.web.asgi.connections import Connections
-from msaas.web.asgi.environ import Environ, environ_of
-from msaas.web.asgi.exchange import Answer, Exchange, Receivers
-from msaas.web.asgi.limits import Limits
-from msaas.web.asgi.pace import Pace
-from msaas.web.asgi.pool import FairPool
+from msaas.web.asgi.context import ServerContext
+from msaas.web.asgi.environ import environ_of
 from msaas.web.asgi.protocol import TooSlow, connection_of
 from msaas.web.asgi.request import Request
 
-T = TypeVar("T")
-
-# They tell how the service is, however busy its threads are, and get threads of their own.
-HEALTH_PATHS = ("/healthz", "/readyz", "/metrics")
-HEALTH_THREADS, HEALTH_THREADS_PER_CALLER = 4, 3
-DISK_THREADS = 4
-# All event streams together look at their jobs this often; many of them look less often each.
-LOOKS_PER_SECOND = 100
-
 
 class AsgiServer:
-    """`dropped` and `answered_alive` are for the meters."""
+    """`trusted_proxies`: how many are in front of this server."""
 
-    def __init__(
-        self,
-        app: Flask,
-        settings: Settings,
-        receivers: Receivers,
-        *,
-        dropped: Callable[[str], None],
-        answered_alive: Callable[[str], None],
-    ) -> None:
-        self.app, self.settings, self.receivers = app, settings, receivers
-        self.limits = Limits.of(settings)
-        self.connections = Connections(self.limits.connections, dropped)
-        self.callers = Callers(self.limits.requests)
-        self.streams: set[Request] = set()
-        self._answered_alive = answered_alive
-        self._alive: Answer | None = None
-        self._pool = FairPool(self.limits.threads, self.limits.threads_per_caller, "request")
-        self._health = FairPool(HEALTH_THREADS, HEALTH_THREADS_PER_CALLER, "health")
-        self._disk = FairPool(DISK_THREADS, DISK_THREADS, "disk")
+    def __init__(self, context: ServerContext, *, trusted_proxies: int = 0) -> None:
+        self.context, self.trusted_proxies = context, trusted_proxies
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:  # noqa: ARG002 - the cycle has both
         connection, cycle = connection_of(scope)
         try:
-            await Request(self, connection, cycle, environ_of(scope, self.settings.trusted_proxies)).serve()
+            await Request(self.context, connection, cycle, environ_of(scope, self.trusted_proxies)).serve()
         except TooSlow:
             connection.drop("too_slow")
         except ConnectionResetError:
             connection.transport.abort()
         if connection.transport.is_closing():
             await asyncio.sleep(0)  # connection_lost comes before uvicorn looks whether the answer was whole
-
-    def load(self) -> None:
-        """Learns the one answer that is always the same, before the first request."""
-        scope = {
-            "method": "GET",
-            "raw_path": b"/healthz",
-            "query_string": b"",
-            "http_version": "1.1",
-            "scheme": "http",
-            "server": None,
-            "client": None,
-            "headers": [(b"host", b"localhost")],
-        }
-        self._alive = Exchange(self.app, environ_of(scope, 0), {}).begin()
-
-    def stop_streams(self) -> None:
-        for request in self.streams:
-            request.wake()
-
-    def stop(self) -> None:
-        for pool in (self._pool, self._health, self._disk):
-            pool.stop()
-
-    def new_pace(self) -> Pace:
-        return Pace(self.limits.slow_seconds, self.limits.slow_bytes_per_second)
-
-    # --- for its requests
-
-    def known_answer(self, environ: Environ) -> Answer | None:
-        """That of /healthz, to whom it is the same: it takes no thread, whatever else goes on."""
-        if self._alive is None or environ["PATH_INFO"] != "/healthz" or environ["QUERY_STRING"]:
-            return None
-        if environ["REQUEST_METHOD"] not in ("GET", "HEAD") or "HTTP_ORIGIN" in environ:
-            return None
-        self._answered_alive(environ["REQUEST_METHOD"])
-        return self._alive if environ["REQUEST_METHOD"] == "GET" else replace(self._alive, whole=b"")
-
-    def is_health(self, environ: Environ) -> bool:
-        return environ["PATH_INFO"] in HEALTH_PATHS
-
-    def stretched(self, pause_seconds: float) -> float:
-        return max(pause_seconds, len(self.streams) / LOOKS_PER_SECOND)
-
-    def caller_of(self, environ: Environ) -> str:
-        """Whose share a request takes: the key's, where it is known here, else the address's."""
-        scheme, _, text = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
-        if self.settings.api_keys and scheme.lower() == "bearer":
-            key = find_key(self.settings.api_keys, text.strip())
-            if key is not None:
-                return f"key {key.name}"
-        return address_account(environ.get("REMOTE_ADDR", ""))
-
-    async def in_thread(self, caller: str, environ: Environ, work: Callable[[], T]) -> T:
-        pool = self._health if self.is_health(environ) else self._pool
-        return await asyncio.wrap_future(pool.submit(caller, work))
-
-    async def on_disk(self, caller: str, work: Callable[[], T]) -> T:
-        return await asyncio.wrap_future(self._disk.submit(caller, work))

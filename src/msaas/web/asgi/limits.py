@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from msaas.settings import Settings
-
 # A song's links and options fit into a tenth of these. gunicorn, nginx and Apache allow as much or a little less.
 LONGEST_TARGET_BYTES = 8_000
 LARGEST_HEAD_BYTES = 32_000
@@ -37,14 +35,3 @@ class Limits:
     def threads_per_caller(self) -> int:
         """Three quarters, so that no caller's slow requests hold up everybody else."""
         return max(1, self.threads * 3 // 4)
-
-    @classmethod
-    def of(cls, settings: Settings) -> Limits:
-        return cls(
-            threads=settings.threads,
-            connections=settings.max_connections,
-            header_seconds=settings.header_seconds,
-            slow_seconds=settings.slow_client_seconds,
-            slow_bytes_per_second=settings.slow_client_bytes_per_second,
-            requests=settings.max_requests_per_caller,
-        )

@@ -5,19 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from msaas.errors import Busy, ClientTooSlow, MSaaSError
 from msaas.web.asgi.callers import Transfer
+from msaas.web.asgi.context import ServerContext
 from msaas.web.asgi.environ import Environ, declared_bytes
 from msaas.web.asgi.exchange import Answer, Exchange
 from msaas.web.asgi.limits import LINGER_SECONDS
 from msaas.web.asgi.protocol import HttpProtocol
 from msaas.web.asgi.sender import Sender
 from msaas.web.http.problems import MEDIA_TYPE, problem_text
-
-if TYPE_CHECKING:
-    from msaas.web.asgi.app import AsgiServer
 
 T = TypeVar("T")
 # Who is not known here gets no time to send on: a connection that lingers is a connection held.
@@ -27,24 +25,24 @@ NO_LINGERING = (401, 408)
 class Request:
     """Raises TooSlow or ConnectionResetError where the client is the reason that it ends early."""
 
-    def __init__(self, front: AsgiServer, connection: HttpProtocol, cycle: Any, environ: Environ) -> None:
-        self.front, self.connection, self.cycle, self.environ = front, connection, cycle, environ
-        self.caller = front.caller_of(environ)
-        self.transfer = Transfer(front.new_pace(), partial(connection.drop, "callers_slowest"))
-        self.exchange = Exchange(front.app, environ, front.receivers)
+    def __init__(self, context: ServerContext, connection: HttpProtocol, cycle: Any, environ: Environ) -> None:
+        self.context, self.connection, self.cycle, self.environ = context, connection, cycle, environ
+        self.caller = context.caller_of(environ)
+        self.transfer = Transfer(context.new_pace(), partial(connection.drop, "callers_slowest"))
+        self.exchange = Exchange(context.app, environ, context.receivers)
 
     async def serve(self) -> None:
-        if (known := self.front.known_answer(self.environ)) is not None:
+        if (known := self.context.known_answer(self.environ)) is not None:
             await self._send(known)
-        elif self.front.is_health(self.environ):
+        elif self.context.is_health(self.environ):
             await self._exchange()
-        elif self.front.callers.enter(self.caller, self.transfer, self._now()):
+        elif self.context.callers.enter(self.caller, self.transfer, self._now()):
             try:
                 await self._exchange()
             finally:
-                self.front.callers.leave(self.caller, self.transfer)
+                self.context.callers.leave(self.caller, self.transfer)
         else:
-            await self._send(busy(self.front.limits.requests))
+            await self._send(busy(self.context.limits.requests))
 
     async def _exchange(self) -> None:
         try:
@@ -61,7 +59,7 @@ class Request:
                 await self._in_thread(answer.close)
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
-        return await self.front.in_thread(self.caller, self.environ, work)
+        return await self.context.in_thread(self.caller, self.environ, work)
 
     # --- the body
 
@@ -79,9 +77,9 @@ class Request:
         while more:
             data, more = await self._next_piece()
             if data:
-                await self.front.on_disk(self.caller, partial(self.exchange.received.write, data))
+                await self.context.on_disk(self.caller, partial(self.exchange.received.write, data))
         ended = partial(self.exchange.received.end, cut_short=self.connection.cut_short)
-        await self.front.on_disk(self.caller, ended)
+        await self.context.on_disk(self.caller, ended)
 
     async def _next_piece(self) -> tuple[bytes, bool]:
         pace = self.transfer.pace
@@ -102,7 +100,7 @@ class Request:
 
     async def _send(self, answer: Answer) -> None:
         unread = declared_bytes(self.environ) != 0 and self.cycle.more_body
-        self.transfer.pace = pace = self.front.new_pace()
+        self.transfer.pace = pace = self.context.new_pace()
         sender = Sender(self.connection, self.cycle, pace)
         await sender.start(answer, closing=unread)
         if answer.whole is not None:
@@ -121,16 +119,16 @@ class Request:
 
     async def _send_events(self, answer: Answer, sender: Sender) -> None:
         """An empty chunk asks for a pause. Streams are counted by a gate of their own, not among the transfers."""
-        self.front.callers.leave(self.caller, self.transfer)
-        self.front.streams.add(self)
+        self.context.callers.leave(self.caller, self.transfer)
+        self.context.streams.add(self)
         try:
             while (chunk := await self._next_chunk(answer)) is not None:
                 if chunk:
                     await sender.write(chunk)
-                elif await self._client_left(self.front.stretched(answer.pause_seconds or 0)):
+                elif await self._client_left(self.context.stretched(answer.pause_seconds or 0)):
                     raise ConnectionResetError
         finally:
-            self.front.streams.discard(self)
+            self.context.streams.discard(self)
 
     async def _client_left(self, within_seconds: float) -> bool:
         try:

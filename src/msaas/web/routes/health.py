@@ -78,7 +78,7 @@ def _workers(parts: Services) -> dict[str, Any]:
         return {"workers": 0, "models": {}}
     return {
         "workers": workers.ready,
-        "models": {name: workers.offering(name) for name in parts.settings.allowed_models},
+        "models": {name: workers.offering(name) for name in parts.options.allowed_models},
     }
 
 

@@ -132,7 +132,7 @@ def empty_buckets() -> Response:
     if request.method == "HEAD":  # Flask adds HEAD to every GET route; it must change nothing
         raise MethodNotAllowed(["GET"])
     parts = services()
-    if not parts.settings.debug_endpoints:
+    if not parts.options.debug_endpoints:
         raise Forbidden("emptying the buckets is disabled; MSAAS_DEBUG_ENDPOINTS=true enables it")
     refuse_cross_site(request)
     deleted = parts.storage.empty()

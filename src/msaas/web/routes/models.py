@@ -22,14 +22,14 @@ calls = Blueprint("models", __name__)
 def get_models() -> Response:
     """`sources` is null until a worker has loaded that model."""
     parts = services()
-    settings, workers = parts.settings, parts.queue.workers()
+    options, workers = parts.options, parts.queue.workers()
     return jsonify(
-        default=settings.model,
+        default=options.model,
         models=[
             {"name": name, "sources": parts.queue.model_sources(name), "workers": workers.offering(name)}
-            for name in settings.allowed_models
+            for name in options.allowed_models
         ],
         formats=list(FORMATS),
         bitrates=MP3_BITRATES,
-        limits={"upload_bytes": settings.max_upload_bytes, "duration_seconds": settings.max_duration_seconds},
+        limits={"upload_bytes": options.max_upload_bytes, "duration_seconds": options.max_duration_seconds},
     )

@@ -15,9 +15,9 @@ from msaas.errors import AudioError, InvalidOption, QueueFull
 from msaas.jobs import Job, State, record_json, songhash
 from msaas.options import OPTION_NAMES, Options
 from msaas.queue import NO_CALLBACK
-from msaas.settings import Settings
 from msaas.web.openapi.document import Answer, as_json, documented, query
 from msaas.web.openapi.schemas import AUDIO_CODES, BODY_CODES, EITHER_AWAY, OPTIONS_IN_TEXT, SONG_BODY, ref
+from msaas.web.options import ApiOptions
 from msaas.web.retention_locks import hold_for_posting
 from msaas.web.services import Services, services
 from msaas.web.uploads.bodies import Upload, expected, received
@@ -74,7 +74,7 @@ SONGS = ("get_job", "get_events", "get_links", "get_stems", "get_waveforms", "ca
 def separate() -> Response:
     parts = services()
     with received(request, parts) as upload:
-        options, callback = parse_given(upload.given, parts.settings)
+        options, callback = parse_given(upload.given, parts.options)
         return _accept(parts, upload, options, callback)
 
 
@@ -86,7 +86,7 @@ def _expect_song() -> Body:
 RECEIVERS = {"separate.separate": _expect_song}
 
 
-def parse_given(given: dict[str, Any], settings: Settings) -> tuple[Options, CallbackRequest | None]:
+def parse_given(given: dict[str, Any], api: ApiOptions) -> tuple[Options, CallbackRequest | None]:
     """Raises InvalidOption for an unknown option."""
     names = {name: value for name, value in given.items() if name != "callback"}
     for name in names:
@@ -95,10 +95,10 @@ def parse_given(given: dict[str, Any], settings: Settings) -> tuple[Options, Cal
                 f"unknown option {str(name)[:40]!r}; the options are {', '.join(OPTION_NAMES)} and callback"
             )
     try:
-        options = Options.parse(names, default_model=settings.model, allowed=settings.allowed_models)
+        options = Options.parse(names, default_model=api.model, allowed=api.allowed_models)
     except RecursionError as error:  # while quoting the value
         raise InvalidOption("an option is nested too deeply") from error
-    return options, parse_callback(given.get("callback"), settings)
+    return options, parse_callback(given.get("callback"), api.callback_targets)
 
 
 def _accept(parts: Services, upload: Upload, options: Options, posting: CallbackRequest | None) -> Response:
@@ -116,7 +116,7 @@ def _accept(parts: Services, upload: Upload, options: Options, posting: Callback
             parts.queue.submit(name, fields, callback=callback, admission=terms)
         return _answer(name, job.state, new=False)
     fields = _record(parts, upload, options) | {"tenant": tenant}
-    audio = AudioLength.of(json.loads(fields["upload"]), parts.settings.max_duration_seconds)
+    audio = AudioLength.of(json.loads(fields["upload"]), parts.options.max_duration_seconds)
     if not _is_waiting(parts, job):
         _refuse_before_storing(parts, audio, job)
         parts.storage.put_input(name, upload.song.path)

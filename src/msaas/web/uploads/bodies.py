@@ -77,12 +77,12 @@ def expected(request: Request, services: Services) -> Body:
     kind = _kind(request)
     if kind is not Kind.RAW:
         _refuse_query(request, f"the {kind.value}")
-    settings = services.settings
-    limit = _limit_bytes(kind, settings.max_upload_bytes)
-    body = Body(request.content_length, limit, settings.max_upload_bytes)
+    options = services.options
+    limit = _limit_bytes(kind, options.max_upload_bytes)
+    body = Body(request.content_length, limit, options.max_upload_bytes)
     # a bare file is the song itself: hashed as it comes, it need not be read again
     make = Spool if kind is Kind.RAW else Scratch
-    return body.put_into(make(settings.scratch_dir, limit))
+    return body.put_into(make(options.scratch_dir, limit))
 
 
 def _kind(request: Request) -> Kind:
@@ -114,7 +114,7 @@ def _take_apart(request: Request, services: Services, body: Body, files: ExitSta
 
 
 def _new_song(services: Services, files: ExitStack) -> Spool:
-    spool = Spool(services.settings.scratch_dir, services.settings.max_upload_bytes)
+    spool = Spool(services.options.scratch_dir, services.options.max_upload_bytes)
     files.callback(spool.close)
     return spool
 

@@ -8,16 +8,15 @@ from msaas.callbacks.outbox import CallbackRequest
 from msaas.callbacks.targets import LONGEST_URL as LONGEST_URL
 from msaas.callbacks.targets import TargetPolicy
 from msaas.errors import InvalidOption
-from msaas.settings import Settings
 
 MEMBERS = frozenset({"url", "data"})
 
 
-def parse_callback(given: Any, settings: Settings) -> CallbackRequest | None:
+def parse_callback(given: Any, targets: TargetPolicy) -> CallbackRequest | None:
     """`{"url": http(s) URL, "data": anything}`, or None where there is none. Raises InvalidOption, CallbackRefused."""
     if given is None:
         return None
     if not isinstance(given, dict) or not given.keys() <= MEMBERS or not isinstance(given.get("url"), str):
         raise InvalidOption('callback takes {"url": "https://…", "data": any JSON value} and no other members')
-    target = TargetPolicy(settings.callback_allow, settings.callback_ports).admit(given["url"])
+    target = targets.admit(given["url"])
     return CallbackRequest.new(target, given["url"], given.get("data"))

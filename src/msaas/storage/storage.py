@@ -17,7 +17,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import urllib3
 from minio import Minio
 from minio.deleteobjects import DeleteObject
 from minio.error import S3Error
@@ -25,14 +24,12 @@ from minio.error import S3Error
 from msaas import failpoints
 from msaas.errors import MSaaSError, NotFound, ObjectDamaged, StorageRefused
 from msaas.formats import media_type_of
-from msaas.settings import Settings
-from msaas.storage_errors import BucketMissing, storage_errors
+from msaas.storage.errors import BucketMissing, storage_errors
 
 INPUTS = "input-tracks"
 OUTPUTS = "output-tracks"
 BUCKETS = (INPUTS, OUTPUTS)  # what callers know of
 WAVEFORMS = "waveforms"
-REGION = "us-east-1"  # named, so that no call has to ask for it first
 CHUNK_BYTES = 256 * 1024
 PARTS_AT_ONCE = 3  # as minio has it
 DELETE_BATCH = 1000  # the most that S3 takes at once
@@ -69,27 +66,6 @@ class Storage:
 
     def __init__(self, client: Minio, *, parts_at_once: int = PARTS_AT_ONCE) -> None:
         self.client, self.parts_at_once = client, parts_at_once
-
-    @classmethod
-    def from_settings(
-        cls, settings: Settings, *, timeout_seconds: float = 30, parts_at_once: int = PARTS_AT_ONCE
-    ) -> Storage:
-        # Retries are the callers' business: the API answers 503 at once, the worker waits and tries again.
-        pool = urllib3.PoolManager(
-            timeout=urllib3.Timeout(connect=3, read=timeout_seconds),
-            retries=urllib3.Retry(total=False, redirect=False),
-            maxsize=max(settings.threads, 10),
-            cert_reqs="CERT_REQUIRED",
-        )
-        client = Minio(
-            settings.minio_host,
-            access_key=settings.minio_access_key,
-            secret_key=settings.minio_secret_key,
-            secure=settings.minio_secure,
-            region=REGION,
-            http_client=pool,
-        )
-        return cls(client, parts_at_once=parts_at_once)
 
     def ping(self) -> None:
         with storage_errors(INPUTS):

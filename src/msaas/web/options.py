@@ -1,0 +1,24 @@
+"""What the routes know of the settings. Built by msaas.wiring."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from msaas.callbacks.targets import TargetPolicy
+
+
+@dataclass(frozen=True)
+class ApiOptions:
+    """`model`: of a request that names none; the first of `allowed_models`. `retention_hours`: 0 keeps
+    jobs for ever.
+    """
+
+    model: str
+    allowed_models: tuple[str, ...]
+    max_upload_bytes: int
+    max_duration_seconds: float
+    scratch_dir: Path
+    retention_hours: float
+    debug_endpoints: bool
+    callback_targets: TargetPolicy

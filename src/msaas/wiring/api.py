@@ -1,0 +1,172 @@
+"""The API, built from the settings."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, NoReturn
+
+from flask import Flask
+
+from msaas.audio.limits import Limits as SongLimits
+from msaas.audio.sandbox.probe import probe_isolated
+from msaas.audio.sandbox.self_check import check_probe
+from msaas.auth.access_control import AccessControl
+from msaas.auth.quotas import Quotas
+from msaas.callbacks.outbox import Outbox
+from msaas.queue import Queue
+from msaas.settings import Settings
+from msaas.storage import Storage
+from msaas.telemetry.metrics import Metrics
+from msaas.web.app import create_app
+from msaas.web.asgi.app import AsgiServer
+from msaas.web.asgi.context import ServerContext
+from msaas.web.asgi.limits import Limits
+from msaas.web.http.concurrency import ConcurrencyLimit, StreamLimit
+from msaas.web.options import ApiOptions
+from msaas.web.routes.separate import RECEIVERS
+from msaas.web.server import Server, listen
+from msaas.web.services import Services, services_of
+from msaas.web.store_check import StoreCheck
+from msaas.web.store_links import StoreLinks
+from msaas.web.uploads.spool import sweep
+from msaas.wiring.background import build_target_policy, housekeeping
+from msaas.wiring.process import on_stop_signals
+from msaas.wiring.stores import build_queue, build_storage
+
+log = logging.getLogger(__name__)
+
+REDIS_TIMEOUT_SECONDS, STORAGE_TIMEOUT_SECONDS = 3, 10  # a caller waits for the answer
+PROBE_TIMEOUT_SECONDS = 30
+BASE64_BODIES, BASE64_WAIT_SECONDS = 2, 10
+PROBES, PROBES_A_CALLER = 4, 2
+CONNECTIONS_A_STREAM = 8
+
+Probe = Callable[[Path], Any]
+
+
+def run_api(settings: Settings) -> int:
+    """Serves until SIGTERM or SIGINT. Raises SettingsError and SandboxError where it cannot."""
+    listener = listen(settings.host, settings.port)
+    check_probe(settings.scratch_dir)
+    on_stop_signals(_end_before_serving)  # until uvicorn sets its own
+    serve(settings, build_app(settings), listener)
+    return 0
+
+
+def _end_before_serving() -> NoReturn:
+    """A signal while the server starts ends it as one does later: with what it has begun stopped, and status 0."""
+    raise SystemExit(0)
+
+
+def serve(settings: Settings, app: Flask, listener: socket.socket) -> None:
+    """The app behind uvicorn, with housekeeping beside it, until a signal."""
+    services = services_of(app)
+    server = Server(build_asgi(settings, app), services.stopping)
+    if strays := sweep(settings.scratch_dir):
+        log.info("swept uploads of a killed server files=%d", strays)
+    with housekeeping(settings, services.queue, services.storage, services.metrics):
+        server.run(listener)
+
+
+def build_app(
+    settings: Settings, *, queue: Queue | None = None, storage: Storage | None = None, probe: Probe | None = None
+) -> Flask:
+    """Queue, storage and probe are built from the settings where none are given."""
+    metrics = Metrics()
+    queue = queue or build_queue(settings, timeout_seconds=REDIS_TIMEOUT_SECONDS, observer=metrics)
+    storage = storage or build_storage(settings, timeout_seconds=STORAGE_TIMEOUT_SECONDS, parts_at_once=1)
+    metrics.watch_queue(queue)
+    return create_app(
+        build_services(settings, queue, storage, probe or build_probe(settings), metrics),
+        AccessControl(settings.api_keys, build_quotas(settings, queue), queue, metrics.note_refused),
+        cors_origins=settings.cors_origins,
+        trusted_proxies=settings.trusted_proxies,
+    )
+
+
+def build_asgi(settings: Settings, app: Flask) -> AsgiServer:
+    limits = Limits(
+        threads=settings.threads,
+        connections=settings.max_connections,
+        header_seconds=settings.header_seconds,
+        slow_seconds=settings.slow_client_seconds,
+        slow_bytes_per_second=settings.slow_client_bytes_per_second,
+        requests=settings.max_requests_per_caller,
+    )
+    metrics = services_of(app).metrics
+    context = ServerContext(
+        app, limits, RECEIVERS, keys=settings.api_keys, dropped=metrics.note_dropped, answered_alive=metrics.note_alive
+    )
+    return AsgiServer(context, trusted_proxies=settings.trusted_proxies)
+
+
+def build_probe(settings: Settings) -> Probe:
+    return partial(
+        probe_isolated,
+        limits=SongLimits(settings.max_duration_seconds, settings.max_decoded_bytes),
+        timeout_seconds=PROBE_TIMEOUT_SECONDS,
+        cpu_seconds=settings.probe_cpu_seconds,
+    )
+
+
+def build_quotas(settings: Settings, queue: Queue) -> Quotas:
+    return Quotas(
+        queue.redis,
+        posts_a_minute=settings.rate_limit_per_minute,
+        audio_minutes=settings.daily_audio_minutes,
+        most_waiting=settings.max_queue,
+        most_songs=settings.max_songs_per_caller,
+    )
+
+
+def build_options(settings: Settings) -> ApiOptions:
+    return ApiOptions(
+        model=settings.model,
+        allowed_models=settings.allowed_models,
+        max_upload_bytes=settings.max_upload_bytes,
+        max_duration_seconds=settings.max_duration_seconds,
+        scratch_dir=settings.scratch_dir,
+        retention_hours=settings.retention_hours,
+        debug_endpoints=settings.debug_endpoints,
+        callback_targets=build_target_policy(settings),
+    )
+
+
+def build_services(settings: Settings, queue: Queue, storage: Storage, probe: Probe, metrics: Metrics) -> Services:
+    waiting = settings.threads // 2  # the other half stays free for other calls
+    return Services(
+        options=build_options(settings),
+        queue=queue,
+        storage=storage,
+        probe=probe,
+        metrics=metrics,
+        callbacks=Outbox(queue.redis),
+        store_links=StoreLinks(
+            settings.s3_public_url,
+            settings.minio_access_key,
+            settings.minio_secret_key,
+            seconds=settings.s3_link_seconds,
+        ),
+        store_check=StoreCheck(storage.check),
+        base64_gate=ConcurrencyLimit(
+            BASE64_BODIES,
+            share=BASE64_BODIES,
+            waiting=waiting,
+            wait_seconds=BASE64_WAIT_SECONDS,
+            what="base64 decodings",
+        ),
+        # a probe is a process of its own: a burst of uploads must not become a burst of processes
+        probe_gate=ConcurrencyLimit(
+            PROBES,
+            share=PROBES_A_CALLER,
+            waiting=waiting,
+            wait_seconds=PROBE_TIMEOUT_SECONDS,
+            what="song probes",
+        ),
+        # a stream holds no thread, but a connection, and it looks at its job's record all the while
+        events_gate=StreamLimit(settings.max_connections // CONNECTIONS_A_STREAM, what="event streams"),
+    )

@@ -1,0 +1,40 @@
+"""How the API and a worker start: settings, the scratch folder, logs. Then each does its own work."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+
+from msaas.errors import SandboxError, SettingsError
+from msaas.scratch import check_writable
+from msaas.settings import Settings
+from msaas.telemetry import logs
+from msaas.telemetry.log_shipping import ship_logs
+from msaas.wiring.stores import build_redis
+
+WRONG_STATUS = 2  # the process cannot run here: another start would end the same way
+LOG_TIMEOUT_SECONDS = 3
+
+
+def run_process(role: str, work: Callable[[Settings], int]) -> int:
+    """The exit status: that of `work`, or WRONG_STATUS with a line on stderr where a setting or the sandbox is wrong.
+
+    `role`: what the process is called in shipped log lines.
+    """
+    try:
+        settings = Settings.from_env(os.environ)
+        check_writable(settings.scratch_dir)
+        logs.set_up(settings.log_level)
+        ship_logs(build_redis(settings, timeout_seconds=LOG_TIMEOUT_SECONDS), role)
+        return work(settings)
+    except (SettingsError, SandboxError) as error:
+        sys.stderr.write(f"msaas {role}: {error}\n")
+        return WRONG_STATUS
+
+
+def on_stop_signals(stop: Callable[[], object]) -> None:
+    """Calls `stop` at each SIGTERM and SIGINT."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda _number, _frame: stop())

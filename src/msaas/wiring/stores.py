@@ -1,0 +1,37 @@
+"""The clients of Redis and the object store, as the settings name them. Connects to nothing yet."""
+
+from __future__ import annotations
+
+from redis import Redis
+
+from msaas import queue, storage
+from msaas.queue import Queue, QueueObserver
+from msaas.settings import Settings
+from msaas.storage import PARTS_AT_ONCE, Storage
+
+FEWEST_CONNECTIONS = 10  # to the object store, kept open
+
+
+def build_redis(settings: Settings, *, timeout_seconds: float = 10) -> Redis:
+    return queue.connect(settings.redis_host, settings.redis_password, timeout_seconds=timeout_seconds)
+
+
+def build_queue(settings: Settings, *, timeout_seconds: float = 10, observer: QueueObserver | None = None) -> Queue:
+    return Queue(
+        build_redis(settings, timeout_seconds=timeout_seconds),
+        lease_seconds=settings.lease_seconds,
+        max_attempts=settings.max_attempts,
+        observer=observer,
+    )
+
+
+def build_storage(settings: Settings, *, timeout_seconds: float = 30, parts_at_once: int = PARTS_AT_ONCE) -> Storage:
+    client = storage.connect(
+        settings.minio_host,
+        settings.minio_access_key,
+        settings.minio_secret_key,
+        secure=settings.minio_secure,
+        timeout_seconds=timeout_seconds,
+        connections=max(settings.threads, FEWEST_CONNECTIONS),
+    )
+    return Storage(client, parts_at_once=parts_at_once)

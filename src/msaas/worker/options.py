@@ -1,0 +1,21 @@
+"""What a worker is set to. Built from the settings by msaas.wiring."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class WorkerOptions:
+    """`model`: the default, loaded at start; the first of `allowed_models`."""
+
+    model: str
+    allowed_models: tuple[str, ...]
+    scratch_dir: Path
+    scratch_free_bytes: int
+    lease_seconds: float
+    heartbeat_seconds: float
+    stall_seconds: float
+    grace_seconds: float
+    storage_refusal_seconds: float

@@ -28,7 +28,7 @@ from soaking.samples import Sampling, growing, table
 from soaking.songs import Songs
 from soaking.stack import KILLED, ORPHANED, Service, service
 
-from msaas.callbacks.signing import Secret
+from msaas.settings.callback_secrets import Secret
 from msaas.storage import INPUTS, OUTPUTS, WAVEFORMS
 from tests.chaos.ledger import read_ledger
 

@@ -19,17 +19,15 @@ from typing import Any, NoReturn
 if importlib.util.find_spec("msaas") is None:
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
 
-from redis import Redis
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
-from redis.retry import Retry
 
 from msaas.errors import SettingsError
+from msaas.redis_client import connect
 from msaas.settings import Settings
 
 CHANNELS = ("logs", "events")
 POLL_SECONDS = 1.0
-SILENT_SECONDS = 30.0  # a connection that said nothing this long is asked whether it lives
+SILENT_SECONDS = 30  # a connection that said nothing this long is asked whether it lives
 STALE_SECONDS = 60.0
 LONGEST_PAUSE_SECONDS = 10.0
 
@@ -101,27 +99,14 @@ def records(settings: Settings, only: str | None, beat: Beat) -> Iterator[tuple[
 
 def listen(settings: Settings, channels: tuple[str, ...], beat: Beat) -> Iterator[tuple[str, Record] | None]:
     """None at each turn without news."""
-    with connected(settings) as redis, redis.pubsub(ignore_subscribe_messages=True) as pubsub:
+    redis: Any = connect(settings.redis_host, settings.redis_password, health_check_seconds=SILENT_SECONDS)
+    with redis, redis.pubsub(ignore_subscribe_messages=True) as pubsub:
         pubsub.subscribe(*channels)
         sys.stderr.write(f"logs: listening on {' and '.join(channels)} of {settings.redis_host}\n")
         while True:
             beat()
             message = pubsub.get_message(timeout=POLL_SECONDS)
             yield (message["channel"], read(message["data"])) if message else None
-
-
-def connected(settings: Settings) -> Redis:
-    host, _, port = settings.redis_host.rpartition(":")
-    return Redis(
-        host=host.strip("[]"),
-        port=int(port),
-        password=settings.redis_password or None,
-        decode_responses=True,
-        encoding_errors="replace",
-        socket_connect_timeout=3,
-        health_check_interval=SILENT_SECONDS,
-        retry=Retry(NoBackoff(), 0),  # trying again is done above, and said
-    )
 
 
 def read(text: str) -> Record:

@@ -11,8 +11,9 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from msaas.callbacks.signing import Secret, signed_headers
+from msaas.callbacks.signing import signed_headers
 from msaas.local.servers import LOOPBACK
+from msaas.settings.callback_secrets import Secret
 
 FAILING = 0.15  # of the first attempts: the second comes after five seconds
 

@@ -23,13 +23,14 @@ import redis
 from load import MODEL
 from stores import stores
 
-from msaas.auth.keys import ADMIN, USE, new_key
+from msaas.auth.keys import new_key
 from msaas.callbacks.signing import new_secret
 from msaas.local.processes.child import Child, ProcessGuard, wait_until
 from msaas.local.processes.readiness import ask
 from msaas.local.servers import LOOPBACK, Valkey, Weed, free_port
 from msaas.queue import PROCESSING
 from msaas.settings import Settings
+from msaas.settings.api_keys import ADMIN, USE
 from msaas.wiring.stores import build_queue, build_storage
 
 TENANTS = ("anna", "ben", "cleo", "dora")

@@ -21,7 +21,7 @@ from msaas.audio.sandbox import launcher, restrictions
 from msaas.audio.sandbox.client import ask
 from msaas.audio.sandbox.decoder import IsolatedDecoder
 from msaas.errors import AudioTooLong, ChildDied, DecodedTooLarge, NotAudio
-from msaas.settings import without_credentials
+from msaas.settings.credentials import without_credentials
 from tests.sounds import DATA
 
 SONG = DATA / "harbour-lights.mp3"

@@ -14,7 +14,8 @@ from msaas.audio.decode.stats import measure
 from msaas.audio.encode.wav import wav_header
 from msaas.audio.sandbox.decoder import IsolatedDecoder
 from msaas.audio.warnings import warnings_of
-from msaas.errors import WARNING_CODES, NotAudio
+from msaas.error_codes import WARNING_CODES
+from msaas.errors import NotAudio
 from tests.audio.conftest import as_frame, write_song
 from tests.audio.containers import CONTAINERS, encoded
 

@@ -10,7 +10,8 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from msaas.auth.keys import Key, new_key
+from msaas.auth.keys import new_key
+from msaas.settings.api_keys import Key
 from tests.web.conftest import URL, Player, make_app, player, scratch, song_bytes
 
 __all__ = ["make_app", "player", "scratch"]

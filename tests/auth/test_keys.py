@@ -7,13 +7,14 @@ import json
 import pytest
 
 from msaas import cli
-from msaas.auth.keys import find_key, hashed, new_key, parse_keys
-from msaas.auth.origins import parse_origins
+from msaas.auth.keys import find_key, hashed, new_key
 from msaas.auth.tickets import SECONDS, ticket_for, ticket_holder
 from msaas.errors import SettingsError
 from msaas.jobs import songhash
 from msaas.options import Options
 from msaas.settings import Settings
+from msaas.settings.api_keys import parse_keys
+from msaas.settings.origins import parse_origins
 
 DIGEST = hashlib.sha256(b"one").hexdigest()
 OTHER = hashlib.sha256(b"two").hexdigest()

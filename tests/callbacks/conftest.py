@@ -11,11 +11,11 @@ from functools import partial
 
 import pytest
 
-from msaas.callbacks.addresses import parse_networks
 from msaas.callbacks.outbox import Callback, CallbackRequest, Outbox
 from msaas.callbacks.sender import HttpPost, Sender
 from msaas.callbacks.targets import Target, TargetPolicy
 from msaas.queue import NO_CALLBACK
+from msaas.settings.networks import parse_networks
 from tests.callbacks.receivers import Receiver
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # the specification's example

@@ -12,7 +12,7 @@ from standardwebhooks import Webhook
 from msaas.callbacks.http_post import BODY_LIMIT_BYTES
 from msaas.callbacks.payload import payload
 from msaas.callbacks.schedule import AttemptOutcome
-from msaas.callbacks.signing import Secret
+from msaas.settings.callback_secrets import Secret
 from tests.callbacks.conftest import SECRET, a_callback
 from tests.callbacks.receivers import (
     Flood,

@@ -6,7 +6,8 @@ import pytest
 from standardwebhooks import Webhook
 from standardwebhooks.webhooks import WebhookVerificationError
 
-from msaas.callbacks.signing import Secret, new_secret, parse_secrets, signed_headers
+from msaas.callbacks.signing import new_secret, signed_headers
+from msaas.settings.callback_secrets import Secret, parse_secrets
 
 OLD, NEW, OTHER = new_secret(), new_secret(), new_secret()
 BODY = '{"songhash":"ä"}'.encode()

@@ -12,11 +12,12 @@ from itertools import cycle
 
 import pytest
 
-from msaas.callbacks.addresses import NOT_PUBLIC, parse_networks, why_not_public
+from msaas.callbacks.addresses import NOT_PUBLIC, why_not_public
 from msaas.callbacks.resolve import Unresolved
 from msaas.callbacks.sender import HttpPost
 from msaas.callbacks.targets import TargetPolicy
 from msaas.errors import CallbackRefused
+from msaas.settings.networks import parse_networks
 from tests.callbacks.conftest import a_callback
 from tests.callbacks.receivers import Receiver, answers
 

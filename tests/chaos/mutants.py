@@ -20,8 +20,8 @@ from pathlib import Path
 from .lab import ROOT
 
 LUA = "queue/lua/jobs"
-QUEUE = "queue/__init__.py"
-CONNECTION = "queue/connection.py"
+QUEUE = "queue/queue.py"
+CONNECTION = "redis_client.py"
 SUPERVISOR = "worker/supervisor.py"
 RUN = "worker/run.py"
 
@@ -95,10 +95,10 @@ MUTANTS = (
         [
             (
                 QUEUE,
-                '        return bool(self._run("finish",',
-                "        self.redis.zrem(LEASES, claim.songhash)\n"
+                '        accepted = bool(self._run("finish",',
+                "        self.redis.zrem('toWorkers:leases', claim.songhash)\n"
                 "        self.redis.lrem(PROCESSING, 0, claim.songhash)\n"
-                '        return bool(self._run("finish",',
+                '        accepted = bool(self._run("finish",',
             )
         ],
         "2",
@@ -108,10 +108,10 @@ MUTANTS = (
         [
             (
                 QUEUE,
-                '        return str(self._run("fail",',
-                "        self.redis.zrem(LEASES, claim.songhash)\n"
+                '        outcome = str(self._run("fail",',
+                "        self.redis.zrem('toWorkers:leases', claim.songhash)\n"
                 "        self.redis.lrem(PROCESSING, 0, claim.songhash)\n"
-                '        return str(self._run("fail",',
+                '        outcome = str(self._run("fail",',
             )
         ],
         "8,2",
@@ -126,12 +126,12 @@ MUTANTS = (
             ),
             (
                 QUEUE,
-                "        return dict(zip(answer[::2], answer[1::2], strict=True))\n",
+                "        outcomes = dict(zip(answer[::2], answer[1::2], strict=True))\n",
                 "        for songhash, outcome in zip(answer[::2], answer[1::2], strict=True):\n"
                 '            if outcome == "queued":\n'
                 '                self.redis.hset(f"job:{songhash}", "state", "queued")\n'
                 "                self.redis.lpush(WAITING, songhash)\n"
-                "        return dict(zip(answer[::2], answer[1::2], strict=True))\n",
+                "        outcomes = dict(zip(answer[::2], answer[1::2], strict=True))\n",
             ),
         ],
         "3",
@@ -198,7 +198,7 @@ MUTANTS = (
         "5",
     ),
     Mutant("an idle worker spins", [(SUPERVISOR, "self.queue.wait(WAIT_SECONDS)", "False")], "5"),
-    Mutant("a worker without Redis spins", [(QUEUE, "self._stopped.wait(self._seconds)", "pass")], "5"),
+    Mutant("a worker without Redis spins", [("queue/backoff.py", "self._stopped.wait(self._seconds)", "pass")], "5"),
     Mutant(
         "orphans stay",
         [("maintenance/sweep.py", "ORPHAN_AFTER = timedelta(days=1)", "ORPHAN_AFTER = timedelta(days=9)")],

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from msaas.errors import CLIENT_CODES, JOB_CODES, PROBLEM_CODES, WAIT_CODES, WARNING_CODES
+from msaas.error_codes import CLIENT_CODES, JOB_CODES, PROBLEM_CODES, WAIT_CODES, WARNING_CODES
 from msaas.web.openapi.schemas import SCHEMAS
 from tests.conftest import REPOSITORY
 
@@ -55,7 +55,7 @@ def test_every_code_in_the_source_is_in_the_catalogue_and_every_code_of_the_cata
 
 
 def test_what_a_worker_says_of_a_job_is_a_job_code():
-    files = ["queue/__init__.py", "worker/supervisor.py", "worker/child.py", "worker/process.py", "storage.py"]
+    files = ["queue/queue.py", "worker/supervisor.py", "worker/child.py", "worker/process.py", "storage/storage.py"]
     assert {code for file in files for code in written_in(SOURCES / file)} <= JOB_CODES.keys()
 
 

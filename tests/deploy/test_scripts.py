@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from msaas.callbacks.signing import Secret
 from msaas.local.servers import free_ports
+from msaas.settings.callback_secrets import Secret
 from tests.deploy.conftest import OVERLAYS, REPOSITORY, tool
 
 STUB = """#!/bin/sh

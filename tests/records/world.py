@@ -15,12 +15,12 @@ from redis import Redis
 
 from msaas.audio.decode.probe import Probe
 from msaas.auth.keys import new_key
-from msaas.callbacks.addresses import parse_networks
 from msaas.callbacks.outbox import Outbox
 from msaas.callbacks.schedule import Verdict
 from msaas.queue import LEASES, Claim, Queue
 from msaas.queue.worker_registry import Worker
 from msaas.settings import Settings
+from msaas.settings.networks import parse_networks
 from msaas.storage import INPUTS, OUTPUTS, WAVEFORMS, Storage
 from msaas.wiring.api import build_app
 from tests.records.damages import Damage, damages

@@ -5,8 +5,8 @@ import json
 
 import pytest
 
-from msaas.callbacks.addresses import parse_networks
 from msaas.callbacks.outbox import Outbox
+from msaas.settings.networks import parse_networks
 
 from .conftest import URL, as_base64, song_bytes
 from .test_separate import RAW, problem

@@ -28,7 +28,7 @@ from openapi_spec_validator import validate
 from msaas import errors
 from msaas.audio.waveform import Waveforms
 from msaas.callbacks.payload import payload
-from msaas.errors import PROBLEM_CODES
+from msaas.error_codes import PROBLEM_CODES
 from msaas.jobs import Job
 from msaas.web.openapi.document import document
 from msaas.web.openapi.reference import as_text, error_table, prose, shared_codes

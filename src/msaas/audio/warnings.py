@@ -13,7 +13,7 @@ LEAST_SECONDS = 0.1  # less than that dropped goes without a warning
 
 @dataclass(frozen=True)
 class SongWarning:
-    """`code` is one of msaas.errors.WARNING_CODES; `detail` says how much."""
+    """`code` is one of msaas.error_codes.WARNING_CODES; `detail` says how much."""
 
     code: str
     detail: str

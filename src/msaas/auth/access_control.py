@@ -13,13 +13,14 @@ from typing import Any
 
 from flask import Flask, Response, current_app, g, request
 
-from msaas.auth.keys import ADMIN, USE, Key, find_key, holds_a_key
+from msaas.auth.keys import find_key, holds_a_key
 from msaas.auth.quotas import CALLS, POSTS, LimitState, Quotas, address_account, rate_headers
 from msaas.auth.scopes import Requirement, need_of
 from msaas.auth.tickets import PARAMETER, ticket_holder
 from msaas.errors import BadRequest, KeyRefused, MSaaSError, NotFound, ScopeMissing
 from msaas.jobs import Track, parse_songhash
 from msaas.queue import Queue
+from msaas.settings.api_keys import ADMIN, USE, Key
 
 log = logging.getLogger(__name__)
 

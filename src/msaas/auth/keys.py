@@ -1,4 +1,4 @@
-"""API keys: how the setting spells them, how a caller's key is found among them. Knows hashes, keeps no key. No I/O."""
+"""API keys: how a caller's key is found among those of the setting, and how one is made. Keeps no key. No I/O."""
 
 from __future__ import annotations
 
@@ -7,47 +7,20 @@ import hmac
 import re
 import secrets
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from urllib.parse import unquote_plus
+
+from msaas.settings.api_keys import NAME, Key, parse_scopes
 
 PREFIX = "msaas_"  # scanners for leaked secrets, and our own log, know one by it
 KEY_BYTES = 32
 SHORTEST_KEY = 32  # characters of a key that somebody made without us
 FEWEST_CHARACTERS = 12  # different ones: `aaaa…` is long, and no secret
 
-READ, USE, ADMIN = "read", "use", "admin"
-# what a scope covers, itself included
-COVERS = {READ: frozenset({READ}), USE: frozenset({READ, USE}), ADMIN: frozenset({READ, USE, ADMIN})}
-
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
-_DIGEST = re.compile(r"sha256=([0-9a-f]{64})")
 _OURS = re.compile(PREFIX + r"[A-Za-z0-9_-]{8}", re.IGNORECASE)
 _MARK = re.compile(r"[^A-Za-z0-9]")
 DECODINGS = 4
 MOST_MARKS, MOST_MARKS_IN_A_KEY = 200, 16  # all that a log line shows of a path (gate.LONGEST_SHOWN)
 _PRINTABLE = re.compile(r"[\x21-\x7e]+")
-FORM = "name:scope+scope:sha256=<64 hex digits>"
-
-
-@dataclass(frozen=True)
-class Key:
-    """`name` is the tenant: several keys of one name see the same jobs. The digest is not shown where one is logged.
-
-    Plain SHA-256, neither salted nor slow: a key is 256 random bits, which nobody finds by trying, whatever a try
-    costs. Slow hashes protect passwords, which people choose; here they would only slow down each request.
-    """
-
-    name: str
-    scopes: frozenset[str]
-    digest: str = field(repr=False)
-
-    def may(self, scope: str) -> bool:
-        return any(scope in COVERS[own] for own in self.scopes)
-
-    @property
-    def line(self) -> str:
-        """As the setting spells it."""
-        return f"{self.name}:{'+'.join(sorted(self.scopes))}:sha256={self.digest}"
 
 
 def digest_of(key: str) -> str:
@@ -63,39 +36,6 @@ def find_key(held: Sequence[Key], presented: str) -> Key | None:
     return found
 
 
-def parse_keys(text: str) -> tuple[Key, ...]:
-    """Keys parted by commas, spaces or line ends. Raises ValueError, quoting names and positions, never a digest."""
-    parts = re.split(r"[\s,]+", text.strip(" \t\r\n,"))
-    keys = tuple(_parse(part, place) for place, part in enumerate(parts, 1) if part)
-    if text and not keys:  # a Secret with an empty line in it must not open the API
-        raise ValueError("it is set but has no key; unset it to disable authentication")
-    if len({key.digest for key in keys}) < len(keys):
-        raise ValueError("the same key is listed twice; each entry needs its own key")
-    return keys
-
-
-def _parse(text: str, place: int) -> Key:
-    parts = text.split(":")
-    if len(parts) != 3:
-        raise ValueError(f"key {place} does not have the form {FORM}; `msaas keys new` prints such a line")
-    name, scopes, digest = parts
-    if not _NAME.fullmatch(name):
-        raise ValueError(f"key {place} has an invalid name: use up to 64 letters, digits, _ . and -")
-    if not (found := _DIGEST.fullmatch(digest)):
-        raise ValueError(
-            f"key {place} ({name}) does not end in sha256=<64 hex digits>; list the hash, never the key itself"
-        )
-    return Key(name, parse_scopes(scopes), found[1])
-
-
-def parse_scopes(text: str) -> frozenset[str]:
-    """`use`, or several with + between them. Raises ValueError."""
-    scopes = frozenset(text.split("+"))
-    if not scopes <= COVERS.keys():
-        raise ValueError(f"the scopes are {', '.join(COVERS)}, joined by +")
-    return scopes
-
-
 def new_key(name: str, scopes: Iterable[str]) -> tuple[str, Key]:
     """A fresh key, and what the setting is to hold of it. Raises ValueError."""
     text = PREFIX + secrets.token_urlsafe(KEY_BYTES)
@@ -104,7 +44,7 @@ def new_key(name: str, scopes: Iterable[str]) -> tuple[str, Key]:
 
 def hashed(name: str, scopes: Iterable[str], text: str) -> Key:
     """Of a key that is there already. Raises ValueError for a name, a scope or a key that will not do."""
-    if not _NAME.fullmatch(name):
+    if not NAME.fullmatch(name):
         raise ValueError("a name has up to 64 letters, digits, _ . and -")
     if len(text) < SHORTEST_KEY or len(set(text)) < FEWEST_CHARACTERS:
         raise ValueError(

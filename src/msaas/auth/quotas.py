@@ -15,7 +15,7 @@ from typing import Any
 
 from msaas.errors import QuotaExceeded
 from msaas.queue import Admission, scripts
-from msaas.queue.connection import redis_errors
+from msaas.redis_client import redis_errors
 
 POSTS, CALLS, AUDIO = "posts", "calls", "audio-seconds"
 MINUTE_SLICES, SLICE_MS = 60, 1000

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from msaas.auth.keys import ADMIN, READ, USE
+from msaas.settings.api_keys import ADMIN, READ, USE
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from flask import Flask, Response, request
 
-from msaas.auth.origins import ANY
 from msaas.auth.tickets import PARAMETER
+from msaas.settings.origins import ANY
 
 HEADERS = {
     # for answers that are no page: were one shown as a page, nothing in it would run or load

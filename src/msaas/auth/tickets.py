@@ -10,7 +10,7 @@ import hashlib
 import hmac
 from collections.abc import Sequence
 
-from msaas.auth.keys import Key
+from msaas.settings.api_keys import Key
 
 PARAMETER = "ticket"
 SECONDS = 300  # to begin a download; one that has begun is not cut off

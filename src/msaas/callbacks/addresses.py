@@ -8,10 +8,9 @@ Source: https://www.iana.org/assignments/iana-ipv4-special-registry and iana-ipv
 from __future__ import annotations
 
 from collections.abc import Iterable
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
+from ipaddress import IPv6Address, IPv6Network, ip_network
 
-Address = IPv4Address | IPv6Address
-Network = IPv4Network | IPv6Network
+from msaas.settings.networks import Address, Network
 
 _NOT_PUBLIC = {
     "this network, unspecified": "0.0.0.0/8",
@@ -64,8 +63,3 @@ def why_not_public(address: Address) -> str | None:
 
 def is_within(address: Address, networks: Iterable[Network]) -> bool:
     return any(address in network for network in networks)
-
-
-def parse_networks(text: str) -> tuple[Network, ...]:
-    """`127.0.0.0/8, fd00::/8` ▸ networks. Raises ValueError; host bits are refused, since they hint at a slip."""
-    return tuple(ip_network(part.strip()) for part in text.split(",") if part.strip())

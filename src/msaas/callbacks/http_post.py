@@ -16,8 +16,8 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from msaas.callbacks.addresses import Address
 from msaas.callbacks.targets import Target
+from msaas.settings.networks import Address
 
 BODY_LIMIT_BYTES = 65536
 # A dead first address (IPv6 without a route that answers) must leave time for the next.

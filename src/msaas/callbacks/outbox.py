@@ -21,7 +21,7 @@ from msaas.errors import InvalidOption
 from msaas.fields import LATEST_MS, Fields
 from msaas.jobs import Job
 from msaas.queue import scripts
-from msaas.queue.connection import answers, redis_errors, unless_damaged
+from msaas.redis_client import answers, redis_errors, unless_damaged
 
 DATA_LIMIT_BYTES = 16384
 SHOWN = 20  # newest callbacks in a job's view

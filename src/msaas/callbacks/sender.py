@@ -22,11 +22,12 @@ from msaas.callbacks.outbox import Callback, Outbox
 from msaas.callbacks.payload import payload
 from msaas.callbacks.resolve import Unresolved, resolve
 from msaas.callbacks.schedule import DELAYS_SECONDS, AttemptOutcome, judge
-from msaas.callbacks.signing import Secret, signed_headers
+from msaas.callbacks.signing import signed_headers
 from msaas.callbacks.targets import Resolve, TargetPolicy
 from msaas.errors import CallbackRefused, QueueUnavailable, RecordBroken
 from msaas.maintenance.loop import Loop
 from msaas.queue import Backoff
+from msaas.settings.callback_secrets import Secret
 
 log = logging.getLogger(__name__)
 

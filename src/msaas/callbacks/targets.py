@@ -13,8 +13,9 @@ from urllib.parse import SplitResult, quote, urlsplit
 
 import idna
 
-from msaas.callbacks.addresses import Address, Network, is_within, why_not_public
+from msaas.callbacks.addresses import is_within, why_not_public
 from msaas.errors import CallbackRefused
+from msaas.settings.networks import Address, Network
 
 LONGEST_URL = 2048
 LONGEST_HOST = 253  # RFC 1035

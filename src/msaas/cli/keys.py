@@ -6,8 +6,9 @@ import argparse
 import getpass
 import sys
 
-from msaas.auth.keys import COVERS, Key, hashed, new_key, parse_scopes
+from msaas.auth.keys import hashed, new_key
 from msaas.errors import BadRequest
+from msaas.settings.api_keys import COVERS, Key, parse_scopes
 
 TOLD = "\nThe first line is the key: give it to whoever is to have it. It is shown this once.\n"
 HELD = "{} is for the API's MSAAS_API_KEYS, beside those that are there.\n"

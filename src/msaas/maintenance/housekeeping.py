@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from msaas.maintenance.loop import Background, Loop
 from msaas.maintenance.sweep import Sweep
 from msaas.queue import Queue
-from msaas.queue.connection import redis_errors
+from msaas.redis_client import redis_errors
 from msaas.storage import Storage
 
 log = logging.getLogger(__name__)

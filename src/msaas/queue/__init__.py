@@ -1,11 +1,11 @@
 """Jobs in Redis: the list of those that wait, leases, attempts, dead letters. Knows no audio and no HTTP."""
 
 from msaas.queue.backoff import Backoff
-from msaas.queue.connection import connect
 from msaas.queue.keys import DEAD, EVENTS, FENCE, KEYS, LEASES, MODELS, PACE, PROCESSING, WAITING
 from msaas.queue.observer import QueueObserver
 from msaas.queue.queue import NO_CALLBACK, RETIRE_SECONDS, Queue
 from msaas.queue.records import ANYHOW, Admission, Claim, Counts, Submitted
+from msaas.redis_client import connect
 
 __all__ = [
     "ANYHOW",

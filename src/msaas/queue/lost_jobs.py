@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from msaas.jobs import State, parse_state
-from msaas.queue.connection import answers, redis_errors
 from msaas.queue.keys import LEASES, WAITING
+from msaas.redis_client import answers, redis_errors
 
 PAGE = 10_000
 SCAN_COUNT = 1000

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from msaas.jobs import Job
-from msaas.queue.connection import answers
 from msaas.queue.keys import PROCESSING, WAITING
+from msaas.redis_client import answers
 
 LOOK = 50  # songs in work, and as many ahead; a view is asked for twice a second by each event stream
 FIELDS = ("state", "model", "upload", "progress", "started_ms")

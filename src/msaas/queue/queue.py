@@ -16,7 +16,6 @@ from msaas.errors import Conflict, QueueFull, QuotaExceeded
 from msaas.fields import Fields, json_object
 from msaas.jobs import RECORD_BROKEN, Job, State, parse_state, record_json
 from msaas.queue import scripts
-from msaas.queue.connection import answers, redis_errors, unless_damaged
 from msaas.queue.keys import DEAD, KEYS, MODELS, PACE, PROCESSING, WAITING
 from msaas.queue.lost_jobs import strays
 from msaas.queue.observer import QueueObserver
@@ -24,6 +23,7 @@ from msaas.queue.pace import weight_of
 from msaas.queue.position import QueueAhead, look
 from msaas.queue.records import ANYHOW, Admission, Claim, Counts, Submitted
 from msaas.queue.worker_registry import Worker, WorkerRegistry, Workers
+from msaas.redis_client import answers, redis_errors, unless_damaged
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from redis import Redis
 
-from msaas.errors import WAIT_CODES
+from msaas.error_codes import WAIT_CODES
 from msaas.jobs import record_json
 from msaas.queue import scripts
 from msaas.queue.position import QueueAhead
@@ -29,7 +29,7 @@ class Worker:
     name: str
     models: tuple[str, ...] = ()
     trouble: str = ""
-    code: str = ""  # of the trouble, where songs are told of it: one of errors.WAIT_CODES
+    code: str = ""  # of the trouble, where songs are told of it: one of error_codes.WAIT_CODES
 
     @property
     def ready(self) -> bool:

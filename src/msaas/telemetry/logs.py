@@ -11,7 +11,7 @@ import time
 
 FORMAT = "%(asctime)s %(levelname)-7s %(name)s %(message)s"
 
-# API keys and webhook secrets by their prefixes (msaas.auth.keys, msaas.callbacks.signing), and what follows
+# API keys and webhook secrets by their prefixes (msaas.auth.keys, msaas.settings.callback_secrets), and what follows
 # `Bearer`. The names of our metrics, which begin as a key does, are shorter.
 _SECRETS = re.compile(
     r"(?P<kind>msaas(?:_|%5f)|whsec_|bearer(?:\s|%20|\+)+)[\w%+/=.~-]{24,}",

@@ -23,7 +23,7 @@ LOOK_SECONDS = 5  # between two looks of a worker that claims nothing
 
 @dataclass(frozen=True)
 class Blocker:
-    """`code` as in errors.WAIT_CODES; `since` in seconds since 1970; `what` says it in words."""
+    """`code` as in error_codes.WAIT_CODES; `since` in seconds since 1970; `what` says it in words."""
 
     code: str
     what: str

@@ -21,7 +21,7 @@ from typing import IO, Any
 from msaas import interpreter
 from msaas.errors import Cancelled, ChildDied, MSaaSError, OutOfMemory
 from msaas.separation import PROCESS_ENVIRONMENT
-from msaas.settings import without_credentials
+from msaas.settings.credentials import without_credentials
 from msaas.worker.protocol import Task, line
 
 log = logging.getLogger(__name__)

@@ -14,7 +14,7 @@ from dataclasses import asdict
 
 from msaas import interpreter
 from msaas.audio.sandbox.protocol import DECODE, PROBE, Request
-from msaas.settings import without_credentials
+from msaas.settings.credentials import without_credentials
 
 _VARIABLES = ("PATH", "HOME", "TMPDIR", "TZ", "LANG")
 _VARIABLES_OF = ("LC_", "LD_", "DYLD_", "PYTHON", "MALLOC_", "NIX_")

@@ -9,8 +9,9 @@ from typing import Protocol, TypeVar
 
 from flask import Flask
 
-from msaas.auth.keys import Key, find_key
+from msaas.auth.keys import find_key
 from msaas.auth.quotas import address_account
+from msaas.settings.api_keys import Key
 from msaas.web.asgi.callers import Callers
 from msaas.web.asgi.connections import Connections
 from msaas.web.asgi.environ import Environ, environ_of

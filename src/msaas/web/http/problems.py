@@ -10,7 +10,8 @@ from flask import Flask, Response
 from werkzeug.exceptions import HTTPException
 
 from msaas.auth.access_control import note_refusal, shown_method, shown_path
-from msaas.errors import PROBLEM_CODES, BadRequest, MSaaSError, ScratchFull
+from msaas.error_codes import PROBLEM_CODES
+from msaas.errors import BadRequest, MSaaSError, ScratchFull
 
 log = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ from werkzeug.routing import Rule
 from msaas import __version__
 from msaas.auth.access_control import gate_of
 from msaas.auth.scopes import Requirement, need_of
-from msaas.errors import PROBLEM_CODES
+from msaas.error_codes import PROBLEM_CODES
 from msaas.web.http.problems import MEDIA_TYPE
 from msaas.web.openapi.schemas import SCHEMAS, ref
 

@@ -16,7 +16,7 @@ from typing import Any
 from flask import Blueprint, Response, current_app, render_template
 from markupsafe import Markup, escape
 
-from msaas.errors import PROBLEM_CODES
+from msaas.error_codes import PROBLEM_CODES
 from msaas.web.http.problems import MEDIA_TYPE
 from msaas.web.openapi.document import PROBLEM_HEADERS, Answer, Spec, document, documented
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from msaas.errors import JOB_CODES, PROBLEM_CODES, WAIT_CODES, WARNING_CODES
+from msaas.error_codes import JOB_CODES, PROBLEM_CODES, WAIT_CODES, WARNING_CODES
 from msaas.formats import DEFAULT_BITRATE, DEFAULT_FORMAT, FORMATS, MP3_BITRATES, WITH_BITRATES
 from msaas.jobs import State
 from msaas.options import MOST_STEMS, STEM_NAME

@@ -6,144 +6,35 @@ injects `REDIS_PORT=tcp://…` for a Service called redis.
 
 from __future__ import annotations
 
-import re
-import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
-from urllib.parse import SplitResult, urlsplit
 
-from msaas.auth.keys import Key, parse_keys
-from msaas.auth.origins import parse_origins
-from msaas.callbacks.addresses import Network, parse_networks
-from msaas.callbacks.signing import Secret, parse_secrets
 from msaas.errors import SettingsError
+from msaas.settings.api_keys import Key, parse_keys
+from msaas.settings.callback_secrets import Secret, parse_secrets
+from msaas.settings.credentials import is_credential
+from msaas.settings.networks import Network, parse_networks
+from msaas.settings.origins import parse_origins
+from msaas.settings.parsers import (
+    address,
+    base_url,
+    choice,
+    flag,
+    folder,
+    model_name,
+    model_names,
+    number,
+    path,
+    ports,
+    server_url,
+    text,
+)
 
-TRUE_WORDS = frozenset({"1", "true", "yes", "on"})
-FALSE_WORDS = frozenset({"0", "false", "no", "off", ""})
 DEVICES = ("auto", "cpu", "cuda", "mps")
 PRECISIONS = ("auto", "fp32")
-HIDDEN = ("KEY", "PASSWORD", "SECRET")  # values of settings with these words are never shown
 LOG_LEVELS = ("debug", "info", "warning", "error")
-MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
-
-
-def _text(value: str) -> str:
-    return value.strip()
-
-
-def _flag(value: str) -> bool:
-    word = value.strip().lower()
-    if word in TRUE_WORDS:
-        return True
-    if word in FALSE_WORDS:
-        return False
-    raise ValueError("use true or false")
-
-
-def _number(kind: type[int] | type[float], low: float, high: float) -> Callable[[str], Any]:
-    what = "a whole number" if kind is int else "a number"
-
-    def parse(value: str) -> int | float:
-        try:
-            number = kind(value)
-        except ValueError:
-            raise ValueError(f"give {what} between {_plain(low)} and {_plain(high)}") from None
-        if not low <= number <= high:  # also refuses nan
-            raise ValueError(f"must lie between {_plain(low)} and {_plain(high)}")
-        return number
-
-    return parse
-
-
-def _plain(number: float) -> str:
-    """Without an exponent."""
-    return f"{number:.0f}" if number == int(number) else f"{number:g}"
-
-
-def _choice(options: Iterable[str]) -> Callable[[str], str]:
-    def parse(value: str) -> str:
-        word = value.strip().lower()
-        if word not in options:
-            raise ValueError(f"choose one of {', '.join(options)}")
-        return word
-
-    return parse
-
-
-def _model_name(value: str) -> str:
-    if not MODEL_NAME.fullmatch(value.strip()):
-        raise ValueError("a model name consists of letters, digits, _, . and -")
-    return value.strip()
-
-
-def _model_names(value: str) -> tuple[str, ...]:
-    return tuple(_model_name(name) for name in value.split(",") if name.strip())
-
-
-def _path(value: str) -> Path | None:
-    return expanded(value) if value.strip() else None
-
-
-def _folder(value: str) -> Path:
-    return expanded(value or tempfile.gettempdir())
-
-
-def expanded(path: str) -> Path:
-    """Expands ~ as a shell does. Raises ValueError if there is no such home folder."""
-    try:
-        return Path(path).expanduser()
-    except RuntimeError:
-        raise ValueError(f"{path.partition('/')[0]} is not a home folder on this machine") from None
-
-
-def _address(default_port: int) -> Callable[[str], str]:
-    """`host`, `host:port` or `[v6]:port` ▸ `host:port`. Schemes are refused: MINIO_SECURE chooses http or https."""
-
-    def parse(value: str) -> str:
-        if "/" in value or not value.strip():
-            raise ValueError("give host or host:port, no scheme and no path")
-        parts, port = _split(f"//{value.strip()}", "give host or host:port")
-        if not parts.hostname or port == 0:
-            raise ValueError("give host or host:port")
-        host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-        return f"{host}:{port or default_port}"
-
-    return parse
-
-
-def _split(url: str, wanted: str) -> tuple[SplitResult, int | None]:
-    """The parts of a URL, and its port. Raises ValueError(wanted) for an invalid host or port: urlsplit's own messages
-    are about casting and netloc."""
-    try:
-        parts = urlsplit(url)
-        return parts, parts.port
-    except ValueError:
-        raise ValueError(f"{wanted}; a port is a number from 1 to 65535") from None
-
-
-def _ports(value: str) -> frozenset[int]:
-    parse = _number(int, 1, 65535)
-    return frozenset(parse(part) for part in value.split(",") if part.strip())
-
-
-def _base_url(value: str) -> str:
-    """Without a trailing slash, since paths that begin with one are appended."""
-    text = value.strip().rstrip("/")
-    wanted = "give http(s)://host[:port][/path]"
-    parts, _ = _split(text, wanted)
-    if text and (parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment):
-        raise ValueError(wanted)
-    return text
-
-
-def _server_url(value: str) -> str:
-    """A base URL without a path: the path that is signed begins with the bucket."""
-    text = _base_url(value)
-    if text and (parts := urlsplit(text)).path:
-        raise ValueError(f"give {parts.scheme}://{parts.netloc} without a path")
-    return text
 
 
 def _setting(name: str, default: str, parse: Callable[[str], Any], unit: str, help_: str) -> Any:
@@ -156,90 +47,90 @@ class Settings:
     """One field per setting; a test compares the metadata with the table in the docs."""
 
     redis_host: str = _setting(
-        "REDIS_HOST", "localhost:6379", _address(6379), "host[:port]", "address of Redis or Valkey"
+        "REDIS_HOST", "localhost:6379", address(6379), "host[:port]", "address of Redis or Valkey"
     )
-    redis_password: str = _setting("MSAAS_REDIS_PASSWORD", "", _text, "", "password of Redis; empty if it needs none")
+    redis_password: str = _setting("MSAAS_REDIS_PASSWORD", "", text, "", "password of Redis; empty if it needs none")
     minio_host: str = _setting(
-        "MINIO_HOST", "localhost:9000", _address(9000), "host[:port]", "address of MinIO or another S3 server"
+        "MINIO_HOST", "localhost:9000", address(9000), "host[:port]", "address of MinIO or another S3 server"
     )
-    minio_access_key: str = _setting("MINIO_ACCESS_KEY", "minioadmin", _text, "", "S3 access key")
-    minio_secret_key: str = _setting("MINIO_SECRET_KEY", "minioadmin", _text, "", "S3 secret key")
-    minio_secure: bool = _setting("MINIO_SECURE", "false", _flag, "bool", "use TLS to the S3 server")
+    minio_access_key: str = _setting("MINIO_ACCESS_KEY", "minioadmin", text, "", "S3 access key")
+    minio_secret_key: str = _setting("MINIO_SECRET_KEY", "minioadmin", text, "", "S3 secret key")
+    minio_secure: bool = _setting("MINIO_SECURE", "false", flag, "bool", "use TLS to the S3 server")
 
-    host: str = _setting("MSAAS_HOST", "127.0.0.1", _text, "address", "address the API binds to")
-    port: int = _setting("MSAAS_PORT", "5000", _number(int, 1, 65535), "port", "port the API binds to")
+    host: str = _setting("MSAAS_HOST", "127.0.0.1", text, "address", "address the API binds to")
+    port: int = _setting("MSAAS_PORT", "5000", number(int, 1, 65535), "port", "port the API binds to")
     url: str = _setting(
         "MSAAS_URL",
         "http://localhost:5000",
-        _text,
+        text,
         "URL",
         "where clients (the command line, sample-requests.py) find the API",
     )
     api_key: str = _setting(
-        "MSAAS_API_KEY", "", _text, "key", "key that clients send; the API itself reads MSAAS_API_KEYS"
+        "MSAAS_API_KEY", "", text, "key", "key that clients send; the API itself reads MSAAS_API_KEYS"
     )
-    threads: int = _setting("MSAAS_THREADS", "32", _number(int, 2, 1024), "threads", "request threads of the API")
+    threads: int = _setting("MSAAS_THREADS", "32", number(int, 2, 1024), "threads", "request threads of the API")
     max_connections: int = _setting(
         "MSAAS_MAX_CONNECTIONS",
         "4000",
-        _number(int, 16, 100_000),
+        number(int, 16, 100_000),
         "connections",
         "open connections; above this, the client address with the most loses its oldest",
     )
     max_requests_per_caller: int = _setting(
         "MSAAS_MAX_REQUESTS_PER_CALLER",
         "128",
-        _number(int, 1, 100_000),
+        number(int, 1, 100_000),
         "requests",
         "concurrent requests per API key (per address without keys), event streams not counted",
     )
     header_seconds: float = _setting(
         "MSAAS_HEADER_SECONDS",
         "10",
-        _number(float, 0.1, 300),
+        number(float, 0.1, 300),
         "seconds",
         "time limit for receiving a request's headers",
     )
     slow_client_seconds: float = _setting(
         "MSAAS_SLOW_CLIENT_SECONDS",
         "120",
-        _number(float, 0.1, 300),
+        number(float, 0.1, 300),
         "seconds",
         "idle time after which a connection is dropped; also the window over which the minimum rate is measured",
     )
     slow_client_bytes_per_second: float = _setting(
         "MSAAS_SLOW_CLIENT_BYTES_PER_SECOND",
         "4000",
-        _number(float, 1, 10**9),
+        number(float, 1, 10**9),
         "bytes a second",
         "minimum average rate of an upload or download",
     )
     max_upload_bytes: int = _setting(
         "MSAAS_MAX_UPLOAD_BYTES",
         "200000000",
-        _number(int, 1, 10**12),
+        number(int, 1, 10**12),
         "bytes",
         "largest song, after base64 decoding",
     )
     max_duration_seconds: float = _setting(
-        "MSAAS_MAX_DURATION_SECONDS", "14400", _number(float, 0.001, 10**6), "seconds", "longest song"
+        "MSAAS_MAX_DURATION_SECONDS", "14400", number(float, 0.001, 10**6), "seconds", "longest song"
     )
     max_decoded_bytes: int = _setting(
         "MSAAS_MAX_DECODED_BYTES",
         "16000000000",
-        _number(int, 1, 10**13),
+        number(int, 1, 10**13),
         "bytes",
         "largest song, decoded to PCM",
     )
     probe_cpu_seconds: int = _setting(
         "MSAAS_PROBE_CPU_SECONDS",
         "2",
-        _number(int, 1, 3600),
+        number(int, 1, 3600),
         "seconds",
         "CPU time for probing an uploaded song",
     )
     debug_endpoints: bool = _setting(
-        "MSAAS_DEBUG_ENDPOINTS", "false", _flag, "bool", "enable the calls that empty the buckets"
+        "MSAAS_DEBUG_ENDPOINTS", "false", flag, "bool", "enable the calls that empty the buckets"
     )
 
     api_keys: tuple[Key, ...] = _setting(
@@ -252,31 +143,31 @@ class Settings:
     rate_limit_per_minute: int = _setting(
         "MSAAS_RATE_LIMIT_PER_MINUTE",
         "0",
-        _number(int, 0, 10**6),
+        number(int, 0, 10**6),
         "posts",
         "uploads a minute per API key (per address without keys), and 60 times as many other calls; 0 for no limit",
     )
     daily_audio_minutes: float = _setting(
         "MSAAS_DAILY_AUDIO_MINUTES",
         "0",
-        _number(float, 0, 10**7),
+        number(float, 0, 10**7),
         "minutes",
         "audio separated in 24 hours per API key (per address without keys); 0 for no limit",
     )
     max_queue: int = _setting(
-        "MSAAS_MAX_QUEUE", "10000", _number(int, 0, 10**9), "songs", "longest queue; 0 for no limit"
+        "MSAAS_MAX_QUEUE", "10000", number(int, 0, 10**9), "songs", "longest queue; 0 for no limit"
     )
     max_songs_per_caller: int = _setting(
         "MSAAS_MAX_SONGS_PER_CALLER",
         "5000",
-        _number(int, 0, 10**9),
+        number(int, 0, 10**9),
         "songs",
         "queued and running songs per API key (per address without keys); 0 for no limit",
     )
     trusted_proxies: int = _setting(
         "MSAAS_TRUSTED_PROXIES",
         "0",
-        _number(int, 0, 16),
+        number(int, 0, 16),
         "proxies",
         "number of proxies in front of the API whose X-Forwarded-For is trusted",
     )
@@ -285,17 +176,17 @@ class Settings:
     )
 
     public_url: str = _setting(
-        "MSAAS_PUBLIC_URL", "", _base_url, "URL", "base URL of the API for links in callbacks; empty for relative links"
+        "MSAAS_PUBLIC_URL", "", base_url, "URL", "base URL of the API for links in callbacks; empty for relative links"
     )
     s3_public_url: str = _setting(
         "MSAAS_S3_PUBLIC_URL",
         "",
-        _server_url,
+        server_url,
         "URL",
         "URL where clients reach the S3 server, for `?redirect=1` of a track; empty disables it",
     )
     s3_link_seconds: int = _setting(
-        "MSAAS_S3_LINK_SECONDS", "60", _number(int, 1, 604_800), "seconds", "lifetime of a link to the S3 server"
+        "MSAAS_S3_LINK_SECONDS", "60", number(int, 1, 604_800), "seconds", "lifetime of a link to the S3 server"
     )
     callback_secrets: tuple[Secret, ...] = _setting(
         "MSAAS_CALLBACK_SECRETS",
@@ -307,7 +198,7 @@ class Settings:
     callback_ports: frozenset[int] = _setting(
         "MSAAS_CALLBACK_PORTS",
         "80,443,5000,8080,8443",
-        _ports,
+        ports,
         "ports",
         "ports that a callback URL may use, comma-separated",
     )
@@ -319,38 +210,38 @@ class Settings:
         "private networks that callbacks may reach, on any port, comma-separated",
     )
 
-    model: str = _setting("MSAAS_MODEL", "htdemucs", _model_name, "name", "default model")
+    model: str = _setting("MSAAS_MODEL", "htdemucs", model_name, "name", "default model")
     models: tuple[str, ...] = _setting(
         "MSAAS_MODELS",
         "",
-        _model_names,
+        model_names,
         "names",
         "models that a request may choose, comma-separated; MSAAS_MODEL is always included",
     )
     model_repo: Path | None = _setting(
-        "MSAAS_MODEL_REPO", "", _path, "folder", "folder of weights, searched before caches and model hubs"
+        "MSAAS_MODEL_REPO", "", path, "folder", "folder of weights, searched before caches and model hubs"
     )
     device: str = _setting(
-        "MSAAS_DEVICE", "auto", _choice(DEVICES), "", "auto, cpu, cuda or mps; auto prefers CUDA, then MPS"
+        "MSAAS_DEVICE", "auto", choice(DEVICES), "", "auto, cpu, cuda or mps; auto prefers CUDA, then MPS"
     )
     batch: int = _setting(
         "MSAAS_BATCH",
         "0",
-        _number(int, 0, 256),
+        number(int, 0, 256),
         "segments",
         "segments per forward pass; 0 chooses by device",
     )
     cpu_threads: int = _setting(
         "MSAAS_CPU_THREADS",
         "0",
-        _number(int, 0, 1024),
+        number(int, 0, 1024),
         "threads",
         "torch threads; 0 leaves the choice to torch",
     )
     precision: str = _setting(
         "MSAAS_PRECISION",
         "auto",
-        _choice(PRECISIONS),
+        choice(PRECISIONS),
         "",
         "fp32 matches Demucs within 1e-4; auto is the fastest engine within 40 dB of it, measured at model load",
     )
@@ -358,14 +249,14 @@ class Settings:
     decoder_memory_bytes: int = _setting(
         "MSAAS_DECODER_MEMORY_BYTES",
         "1000000000",
-        _number(int, 50_000_000, 10**12),
+        number(int, 50_000_000, 10**12),
         "bytes",
         "address space of the process that decodes a song",
     )
     child_memory_bytes: int = _setting(
         "MSAAS_CHILD_MEMORY_BYTES",
         "0",
-        _number(int, 0, 10**13),
+        number(int, 0, 10**13),
         "bytes",
         "memory limit of the separation process; 0 leaves it to the container",
     )
@@ -373,66 +264,66 @@ class Settings:
     lease_seconds: float = _setting(
         "MSAAS_LEASE_SECONDS",
         "30",
-        _number(float, 0.5, 3600),
+        number(float, 0.5, 3600),
         "seconds",
         "a job with no heartbeat for this long is requeued",
     )
     heartbeat_seconds: float = _setting(
         "MSAAS_HEARTBEAT_SECONDS",
         "1",
-        _number(float, 0.05, 600),
+        number(float, 0.05, 600),
         "seconds",
         "interval at which a worker renews its lease, reports progress and checks for cancellation",
     )
     max_attempts: int = _setting(
-        "MSAAS_MAX_ATTEMPTS", "3", _number(int, 1, 100), "runs", "attempts before a job is dead-lettered"
+        "MSAAS_MAX_ATTEMPTS", "3", number(int, 1, 100), "runs", "attempts before a job is dead-lettered"
     )
     storage_refusal_seconds: float = _setting(
         "MSAAS_STORAGE_REFUSAL_SECONDS",
         "600",
-        _number(float, 0.1, 86400),
+        number(float, 0.1, 86400),
         "seconds",
         "a job is dead-lettered after the S3 server has refused its song or stems for this long",
     )
     scratch_free_bytes: int = _setting(
         "MSAAS_SCRATCH_FREE_BYTES",
         "500000000",
-        _number(int, 0, 10**13),
+        number(int, 0, 10**13),
         "bytes",
         "a worker with less free scratch space claims no job",
     )
     stall_seconds: float = _setting(
         "MSAAS_STALL_SECONDS",
         "300",
-        _number(float, 1, 86400),
+        number(float, 1, 86400),
         "seconds",
         "a run with no progress for this long is stopped",
     )
     grace_seconds: float = _setting(
         "MSAAS_GRACE_SECONDS",
         "20",
-        _number(float, 0, 86400),
+        number(float, 0, 86400),
         "seconds",
         "time for a worker to finish its job after SIGTERM",
     )
     retention_hours: float = _setting(
         "MSAAS_RETENTION_HOURS",
         "0",
-        _number(float, 0, 10**6),
+        number(float, 0, 10**6),
         "hours",
         "a finished job is deleted after this long, with its song and stems; set API and workers alike; 0 keeps all",
     )
     worker_http_port: int = _setting(
         "MSAAS_WORKER_HTTP_PORT",
         "8081",
-        _number(int, 0, 65535),
+        number(int, 0, 65535),
         "port",
         "port of the worker's health checks; 0 disables them (in the local stack: any free port)",
     )
     scratch_dir: Path = _setting(
-        "MSAAS_SCRATCH_DIR", "", _folder, "folder", "folder for temporary files; empty for the system default"
+        "MSAAS_SCRATCH_DIR", "", folder, "folder", "folder for temporary files; empty for the system default"
     )
-    log_level: str = _setting("MSAAS_LOG_LEVEL", "info", _choice(LOG_LEVELS), "", "debug, info, warning or error")
+    log_level: str = _setting("MSAAS_LOG_LEVEL", "info", choice(LOG_LEVELS), "", "debug, info, warning or error")
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> Settings:
@@ -458,17 +349,12 @@ class Settings:
         return tuple(dict.fromkeys((self.model, *self.models)))
 
 
-def without_credentials(environ: Mapping[str, str]) -> dict[str, str]:
-    """For processes that read untrusted files: they hold no credentials to leak."""
-    return {name: value for name, value in environ.items() if not any(word in name.upper() for word in HIDDEN)}
-
-
 def _read(meta: Mapping[str, Any], environ: Mapping[str, str]) -> Any:
     value = environ[meta["name"]]
     try:
         return meta["parse"](value)
     except ValueError as error:
-        shown = "(hidden)" if any(word in meta["name"] for word in HIDDEN) else repr(value)
+        shown = "(hidden)" if is_credential(meta["name"]) else repr(value)
         raise SettingsError(f"{meta['name']}={shown} is not usable: {error}") from error
 
 

@@ -1,0 +1,131 @@
+"""The catalogue: every code that a program can meet, and what it means. A code never changes its meaning. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+# of a problem document, the body of an error response
+PROBLEM_CODES: Mapping[str, str] = {
+    "bad_request": "the body cannot be read",
+    "bad_json": "the body is not a JSON object, is truncated, or has more than 1 MB besides `mp3`",
+    "bad_base64": "`mp3` is not valid base64",
+    "bad_multipart": "the form cannot be read, or has more than one file",
+    "bad_chunks": "the body's chunked encoding is invalid, or its chunks are only a few bytes each",
+    "client_too_slow": "the body arrived too slowly (MSAAS_SLOW_CLIENT_BYTES_PER_SECOND, MSAAS_SLOW_CLIENT_SECONDS)",
+    "headers_too_late": "the headers took longer than MSAAS_HEADER_SECONDS",
+    "headers_too_large": "the headers exceed 32,000 bytes or 100 fields",
+    "uri_too_long": "the URL exceeds 8,000 bytes",
+    "missing_mp3": "the JSON has no `mp3`",
+    "missing_file": "the form has no file named `file`",
+    "empty_file": "the song is empty",
+    "upload_cut_short": "the upload ended before the body was complete",
+    "unsupported_body": "unsupported Content-Type, or a compressed body (Content-Encoding)",
+    "upload_too_large": "the song exceeds MSAAS_MAX_UPLOAD_BYTES",
+    "invalid_option": "an option is unknown or has an invalid value",
+    "callback_refused": "the callback's URL is invalid or not allowed",
+    "bad_audio": "the song cannot be decoded",
+    "not_audio": "the file has no audio that decodes",
+    "audio_too_long": "the song is longer than MSAAS_MAX_DURATION_SECONDS",
+    "decoded_too_large": "the song exceeds MSAAS_MAX_DECODED_BYTES when decoded",
+    "not_found": "no such call",
+    "method_not_allowed": "the call does not support this method; `Allow` lists those it does",
+    "job_unknown": "no such job, or not a songhash",
+    "job_not_done": "the job is not done; `state` and `progress` say how far it is",
+    "stem_unknown": "the job has no such stem; `stems` lists its stems",
+    "track_removed": "the stem was removed; post the song again to recreate it",
+    "track_unknown": "no such track, or not a track name",
+    "waveforms_unknown": "the job has no waveforms, or not yet",
+    "object_missing": "the object is no longer in storage",
+    "requested_range_not_satisfiable": "the Range is outside the track",
+    "conflict": "the job's state does not allow it",
+    "redirect_unavailable": "this service gives no links to its object store (MSAAS_S3_PUBLIC_URL)",
+    "key_in_url": "the URL contains a key, and URLs are logged; send it as `Authorization: Bearer`",
+    "key_missing": "the call needs a key: `Authorization: Bearer <key>`",
+    "key_unknown": "the key is unknown or revoked, or the link has expired",
+    "scope_missing": "the key's scopes do not cover the call",
+    "rate_limited": "too many calls in a minute (MSAAS_RATE_LIMIT_PER_MINUTE)",
+    "audio_quota_exceeded": "too many minutes of audio in 24 hours (MSAAS_DAILY_AUDIO_MINUTES)",
+    "too_many_songs": "the caller has too many queued and running songs (MSAAS_MAX_SONGS_PER_CALLER)",
+    "too_many_callbacks": "the caller has too many bytes of undelivered callbacks",
+    "queue_full": "the queue is full (MSAAS_MAX_QUEUE)",
+    "forbidden": "the call is disabled, or the request comes from another site's page",
+    "unavailable": "temporary; retry later",
+    "queue_unavailable": "Redis does not respond",
+    "storage_unavailable": "the object store does not respond",
+    "storage_full": "the object store has no space left",
+    "storage_refused": "the object store refuses the request",
+    "object_damaged": "the object store returned fewer bytes than it holds",
+    "scratch_full": "this server's scratch disk is full",
+    "busy": "this server is at its limit of concurrent work",
+    "not_ready": "Redis or the object store does not respond",
+    "internal_error": "unexpected error; see the server's log",
+}
+
+# of a failed job's `error`
+JOB_CODES: Mapping[str, str] = {
+    "invalid_option": "the model has no such stem, or an option is invalid",
+    "bad_audio": "the song is damaged",
+    "not_audio": "the file has no audio that decodes",
+    "audio_too_long": "the song is longer than MSAAS_MAX_DURATION_SECONDS",
+    "decoded_too_large": "the song exceeds MSAAS_MAX_DECODED_BYTES when decoded",
+    "object_missing": "the song is no longer in storage",
+    "storage_unavailable": "the object store did not deliver the song or accept its stems",
+    "storage_full": "the object store has no space left for the stems",
+    "storage_refused": "the object store refused for MSAAS_STORAGE_REFUSAL_SECONDS; the job can be replayed",
+    "object_damaged": "the object store returned different bytes from the song that was sent",
+    "scratch_full": "the worker's scratch disk is full",
+    "model_unavailable": "the model's weights cannot be loaded or downloaded",
+    "device_unavailable": "the device set by MSAAS_DEVICE is not available",
+    "out_of_memory": "the run needs more memory than the worker has",
+    "separation_failed": "the model failed on this song; `detail` has the reason",
+    "worker_child_died": "the separation process crashed, or made no progress for MSAAS_STALL_SECONDS",
+    "worker_lost": "the worker was lost (killed, out of memory, its machine gone) on every attempt",
+    "record_broken": "the job's record in Redis was damaged or overwritten; post the song again to recreate it",
+    "too_many_attempts": "the job used up its attempts (MSAAS_MAX_ATTEMPTS)",
+    "cancelled": "the run was stopped on request",
+    "internal_error": "unexpected error in the worker; see its log",
+}
+
+# of a queued job's `waiting_for`: why no worker can run it now
+WAIT_CODES: Mapping[str, str] = {
+    "no_worker": "no worker is ready: none is running, or all are still loading their model",
+    "storage_refused": "the object store refuses uploads; workers start no job until it accepts them again",
+    "scratch_full": "the workers' scratch disks are full; workers start no job until there is space",
+    "model_not_offered": "no ready worker offers the model (MSAAS_MODEL, MSAAS_MODELS)",
+}
+
+# of a done job's `warnings`: defects of the song, and changes made to it
+WARNING_CODES: Mapping[str, str] = {
+    "packets_skipped": "packets of the song did not decode; their audio is missing from the stems",
+    "cut_short": "the file is truncated",
+    "not_read": "data after the audio was not read: it is damaged, or a second file",
+    "gaps": "the file's timestamps have gaps; the stems continue without a pause",
+    "late_start": "the audio starts later than the file; the stems start with the audio",
+    "ignored_bytes": "bytes before or within the audio are not audio",
+    "not_numbers": "samples were NaN or infinite; they were replaced by silence",
+    "downmixed": "more than two channels were mixed down to stereo",
+    "turned_down": "the level of all stems was reduced together so that none clips",
+}
+
+# of the Python client, `msaas separate --json` and the local stack; the page uses `unreachable`
+CLIENT_CODES: Mapping[str, str] = {
+    "client_error": "any other error of the client",
+    "unreachable": "the service did not answer, after all retries",
+    "not_the_service": "the answer is not from this API; the URL points elsewhere",
+    "bad_address": "the URL is invalid",
+    "bad_key": "the key is invalid, or its file cannot be read",
+    "unsafe_name": "a stem's name from the service would leave the output folder",
+    "job_failed": "the job failed without a recorded reason",
+    "job_cancelled": "the job was cancelled",
+    "wait_timeout": "the wait timed out; the job continues",
+    "file": "the song cannot be read, or its stems cannot be written, locally",
+    "callback_unknown": "no such callback",
+    "song_missing": "the file does not exist",
+    "unusable_path": "a folder cannot be written or has no songs, or standard input cannot be read",
+    "song_failed": "the song was not separated",
+    "bad_settings": "a setting is invalid",
+    "port_taken": "the API's port is in use",
+    "start_failed": "a process of the local stack did not start",
+    "stack_running": "another stack is running in this folder",
+    "interrupted": "stopped by a signal during startup",
+}

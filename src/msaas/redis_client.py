@@ -47,7 +47,7 @@ def redis_errors() -> Iterator[None]:
     try:
         yield
     except (RedisError, *STRANGE_ANSWER) as error:
-        raise QueueUnavailable(f"the queue (Redis) does not answer as it should: {error}") from error
+        raise QueueUnavailable(f"the queue (Redis) does not respond correctly: {error}") from error
 
 
 def is_of_another_type(answer: object) -> bool:

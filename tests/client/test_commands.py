@@ -444,7 +444,7 @@ def test_jobs_tells_what_was_amiss_with_a_song() -> None:
 
 def test_jobs_of_a_song_that_is_unknown_is_one_line_and_status_1(url: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["jobs", HASH, "--url", url]) == 1
-    assert capsys.readouterr().err == f"msaas: no job {HASH} is known here (404 job_unknown)\n"
+    assert capsys.readouterr().err == f"msaas: unknown job {HASH} (404 job_unknown)\n"
 
 
 def test_cancel_takes_what_it_can_and_names_what_it_cannot(
@@ -454,7 +454,7 @@ def test_cancel_takes_what_it_can_and_names_what_it_cannot(
     assert cli.main(["cancel", HASH, waiting, "--url", url]) == 1
     said = capsys.readouterr()
     assert said.out == f"{waiting}: cancelled\n"
-    assert said.err == f"{HASH}: no job {HASH} is known here (404 job_unknown)\n"
+    assert said.err == f"{HASH}: unknown job {HASH} (404 job_unknown)\n"
     assert cli.main(["cancel", running, "--url", url]) == 0
 
 

@@ -51,7 +51,7 @@ def replay(outbox: Outbox, id_: str) -> None:
     """Sends it again, now and with all attempts. Raises NotFound, and Conflict where its job has not ended."""
     state = outbox.replay(id_)
     if not state:
-        raise NotFound(f"no callback {id_[:80]!r} is known here", code="callback_unknown")
+        raise NotFound(f"unknown callback {id_[:80]!r}", code="callback_unknown")
     if state == "waiting":
         raise Conflict(f"callback {id_} waits for its job to end; there is nothing to send yet")
 

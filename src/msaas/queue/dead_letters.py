@@ -56,7 +56,7 @@ def _known(queue: Queue, songhash: str) -> Job:
     name = parse_songhash(songhash)
     job = queue.get(name)
     if job is None:
-        raise NotFound(f"no job {name} is known here", code="job_unknown")
+        raise NotFound(f"unknown job {name}", code="job_unknown")
     return job
 
 

@@ -44,7 +44,7 @@ def storage_errors(name: str = "") -> Iterator[None]:
         raise StorageRefused(f"the object store refuses: {error}", f"HTTP {error.status_code}") from error
     except (*AWAY, *STRANGE_ANSWER) as error:
         kind = type(error).__name__
-        raise StorageUnavailable(f"the object store does not answer as it should: {kind} {error}") from error
+        raise StorageUnavailable(f"the object store does not respond correctly: {kind} {error}") from error
 
 
 def _from_answer(error: S3Error, name: str) -> NotFound | StorageUnavailable:

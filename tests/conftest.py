@@ -32,7 +32,8 @@ BUSY_SECONDS = 30.0  # what takes a moment ends within this on any machine; what
 LEFT_OUT = "left out:"  # begins the reason of a skip that a run names at its end
 
 # Files are handed to the processes of pytest-xdist in this order: the longest first, so that none is left at the end.
-LONGEST_FIRST = ("chaos", "queue", "e2e", "page", "local", "access", "deploy", "separation", "worker", "client")
+LONGEST_FIRST = ("page", "e2e", "chaos", "queue", "local", "auth", "deploy", "separation", "worker", "client")
+ONE_SERVICE = ("tests/e2e/", "tests/page/")  # a folder's files share one service, which takes 7 s of a core to start
 DESELECTED = pytest.StashKey[list[str]]()
 
 
@@ -44,6 +45,18 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_xdist_auto_num_workers() -> int:
     """One process more than cores: tests wait for servers half of their time. Each takes up to 1.5 GB."""
     return min(6, len(os.sched_getaffinity(0)) + 1) if hasattr(os, "sched_getaffinity") else 3
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """`--dist loadfile`, but for the folders whose files share a service: each of them goes to one process whole."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class ByFileOrFolder(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return next(filter(nodeid.startswith, ONE_SERVICE), super()._split_scope(nodeid))
+
+    return ByFileOrFolder(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -91,8 +104,10 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
 
 @pytest.fixture(scope="session")
 def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
-    """`.address` is its host:port."""
+    """`.address` is its host:port. What has to survive a crash is tested on servers of its own."""
     with running(lambda: Valkey(tmp_path_factory.mktemp("valkey"))) as server:
+        with connect(server.address) as client:
+            client.config_set("appendfsync", "no")  # no wait for the disk at each command
         yield server
 
 

@@ -9,6 +9,8 @@ import av
 import numpy as np
 import soundfile
 
+from msaas.audio.encode.mp3 import Mp3Writer
+
 RATE = 44_100
 DATA = Path(__file__).resolve().parents[1] / "data"
 
@@ -27,6 +29,15 @@ def flac(samples: np.ndarray, rate: int = RATE) -> bytes:
     file = io.BytesIO()
     soundfile.write(file, samples.T, rate, format="FLAC", subtype="PCM_24")
     return file.getvalue()
+
+
+def mp3(samples: np.ndarray, folder: Path, rate: int = RATE) -> bytes:
+    """At 320 kbit/s, written by way of a file in `folder`."""
+    channels, length = samples.shape
+    path = folder / "encoded.mp3"
+    with Mp3Writer(path, sample_rate=rate, channels=channels, total_samples=length, bitrate_kbps=320) as writer:
+        writer.write(samples)
+    return path.read_bytes()
 
 
 def decode_with_av(data: bytes) -> np.ndarray:

@@ -6,12 +6,18 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 import requests
 
 from msaas.local.processes.child import Child, ProcessGuard, wait_until
+from msaas.local.servers import Keys, Valkey, Weed, free_port, running
+from msaas.settings import Settings
+from msaas.storage import Storage
+from msaas.wiring.stores import build_redis, build_storage
 from tests.conftest import service_environ
 
 READY_SECONDS = 60
@@ -26,6 +32,26 @@ class Service:
         self.worker_url = f"http://127.0.0.1:{environ['MSAAS_WORKER_HTTP_PORT']}"
         self._guard = guard
         self.parts: dict[str, Child] = {}
+
+    @property
+    def settings(self) -> Settings:
+        return Settings.from_env(self.env)
+
+    @property
+    def storage(self) -> Storage:
+        return build_storage(self.settings)
+
+    @contextmanager
+    def redis(self) -> Iterator[Any]:
+        with build_redis(self.settings) as client:
+            yield client
+
+    @contextmanager
+    def another_api(self, **environ: str) -> Iterator[Service]:
+        """A second API with other settings, in front of the same worker."""
+        with running_service(self.env | environ | {"MSAAS_PORT": str(free_port())}) as service:
+            service.start("api")
+            yield service
 
     def start(self, *names: str) -> None:
         for name in names:
@@ -103,9 +129,18 @@ def service(environ, redis, storage) -> Iterator[Service]:
         yield service
 
 
-@pytest.fixture(scope="module")
-def live(valkey, s3, tmp_path_factory) -> Iterator[Service]:
-    """One that a whole module shares: loading the model takes longer than most songs here."""
-    with running_service(service_environ(valkey, s3, tmp_path_factory.mktemp("scratch"))) as service:
-        service.start("api", "worker")
+@contextmanager
+def shared_service(folder: Path) -> Iterator[Service]:
+    """API and worker on servers of their own, which no test empties; each test sends songs of its own."""
+    with running(lambda: Valkey(folder / "valkey")) as valkey, running(lambda: Weed(folder / "s3", Keys.new())) as s3:
+        s3.storage().ensure_buckets()
+        with running_service(service_environ(valkey, s3, folder)) as service:
+            service.start("api", "worker")
+            yield service
+
+
+@pytest.fixture(scope="package")
+def live(tmp_path_factory) -> Iterator[Service]:
+    """One for the tests of this folder: to load the model takes longer than most songs here."""
+    with shared_service(tmp_path_factory.mktemp("live")) as service:
         yield service

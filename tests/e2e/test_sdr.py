@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from msaas.audio.encode.mp3 import Mp3Writer
-from tests.sounds import RATE, decode_with_av
+from tests.sounds import RATE, decode_with_av, mp3
 
 GATE = Path(__file__).parent / "gate"
 RECORDED = json.loads((GATE / "recorded.json").read_text())
@@ -30,19 +29,11 @@ def as_wav(mixture: np.ndarray, _folder: Path) -> bytes:
     return file.getvalue()
 
 
-def as_mp3(mixture: np.ndarray, folder: Path) -> bytes:
-    channels, samples = mixture.shape
-    path = folder / "mixture.mp3"
-    with Mp3Writer(path, sample_rate=RATE, channels=channels, total_samples=samples, bitrate_kbps=320) as writer:
-        writer.write(mixture)
-    return path.read_bytes()
-
-
 def sdr(estimate: np.ndarray, reference: np.ndarray) -> float:
     return float(10 * np.log10((reference**2).sum() / ((reference - estimate) ** 2).sum()))
 
 
-@pytest.mark.parametrize("encode", [pytest.param(as_wav, marks=pytest.mark.slow), as_mp3])
+@pytest.mark.parametrize("encode", [pytest.param(as_wav, marks=pytest.mark.slow), mp3])
 @pytest.mark.parametrize("song", [QUICK, *(pytest.param(song, marks=pytest.mark.slow) for song in OTHERS)])
 def test_the_service_separates_as_well_as_the_model(live, song, encode, tmp_path):
     stems = stems_of(song)

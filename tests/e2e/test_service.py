@@ -11,7 +11,7 @@ import pytest
 import requests
 
 from msaas import cli
-from tests.sounds import DATA, decode_with_av, decode_with_soundfile, flac, tune
+from tests.sounds import DATA, RATE, decode_with_av, decode_with_soundfile, flac, mp3, tune
 
 STEMS = {"drums", "bass", "other", "vocals"}
 
@@ -29,8 +29,12 @@ def service(live):
     return live
 
 
-def test_a_real_song_comes_out_as_four_whole_stems(service):
-    song = (DATA / "harbour-lights.mp3").read_bytes()
+WHOLE_SONG = (DATA / "harbour-lights.mp3").read_bytes()
+
+
+@pytest.mark.parametrize("seconds", [6, pytest.param(None, marks=pytest.mark.slow)])
+def test_a_real_song_comes_out_as_four_whole_stems(service, seconds, tmp_path):
+    song = WHOLE_SONG if seconds is None else mp3(decode_with_av(WHOLE_SONG)[:, : seconds * RATE], tmp_path)
     body = {"mp3": base64.b64encode(song).decode()}
     answer = requests.post(f"{service.url}/apiv1/separate", json=body, timeout=60)
     assert answer.status_code == 202
@@ -96,16 +100,22 @@ def test_a_song_whose_stem_was_removed_is_separated_again(service):
     assert service.stem(songhash, "drums")
 
 
-def test_a_song_stored_and_pushed_by_hand_comes_out_too(service, redis, storage, tmp_path):
+def push_by_hand(service, song, tmp_path):
     songhash = str(uuid.uuid4())
-    (tmp_path / "song").write_bytes(flac(tune(2)))
-    storage.put_input(songhash, tmp_path / "song")
-    redis.rpush("toWorkers", songhash)
+    (tmp_path / "song").write_bytes(song)
+    service.storage.put_input(songhash, tmp_path / "song")
+    with service.redis() as redis:
+        redis.rpush("toWorkers", songhash)
+    return songhash
+
+
+def test_a_song_stored_and_pushed_by_hand_comes_out_too(service, tmp_path):
+    songhash = push_by_hand(service, flac(tune(2)), tmp_path)
     assert set(service.until(songhash, "done")["stems"]) == STEMS
 
 
 def test_the_event_stream_tells_the_whole_story(service):
-    songhash = service.submit(flac(tune(20)))
+    songhash = service.submit(flac(tune(10)))
     seen = []
     with requests.get(f"{service.url}/apiv1/jobs/{songhash}/events", stream=True, timeout=60) as stream:
         for line in stream.iter_lines(decode_unicode=True):
@@ -124,12 +134,8 @@ def test_a_stem_the_model_has_not_is_refused_at_once(service):
     assert "drums" in answer.json()["detail"]
 
 
-def test_what_only_decoding_reveals_fails_the_job_with_that_reason_once(service, redis, storage, tmp_path):
-    songhash = str(uuid.uuid4())
-    (tmp_path / "song").write_bytes(b"\0" * 5000)
-    storage.put_input(songhash, tmp_path / "song")
-    redis.rpush("toWorkers", songhash)
-    job = service.until(songhash, "failed")
+def test_what_only_decoding_reveals_fails_the_job_with_that_reason_once(service, tmp_path):
+    job = service.until(push_by_hand(service, b"\0" * 5000, tmp_path), "failed")
     assert (job["error"]["code"], job["attempts"]) == ("not_audio", 1)
 
 

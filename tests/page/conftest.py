@@ -11,10 +11,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, sync_playwright
 
-from msaas.settings import Settings
-from msaas.wiring.stores import build_redis
-from tests.conftest import LEFT_OUT, service_environ
-from tests.e2e.conftest import Service, running_service
+from tests.conftest import LEFT_OUT
+from tests.e2e.conftest import Service, shared_service
 from tests.sounds import flac, tune
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -33,14 +31,9 @@ expect.set_options(timeout=PATIENCE_MS)
 
 
 @pytest.fixture(scope="package")
-def service(valkey, s3, tmp_path_factory) -> Iterator[Service]:
+def service(tmp_path_factory) -> Iterator[Service]:
     """API and worker for all tests of the page; each uses songs of its own."""
-    environ = service_environ(valkey, s3, tmp_path_factory.mktemp("scratch"))
-    build_redis(Settings.from_env(environ)).flushall()
-    s3.storage().ensure_buckets()
-    s3.storage().empty()
-    with running_service(environ) as service:
-        service.start("api", "worker")
+    with shared_service(tmp_path_factory.mktemp("service")) as service:
         yield service
 
 

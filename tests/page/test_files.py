@@ -14,7 +14,6 @@ FILES = sorted(path.relative_to(STATIC).as_posix() for path in STATIC.rglob("*")
 
 @pytest.fixture
 def client(settings):
-    """Without the fixtures that empty the servers: the songs of the other tests here live on them."""
     return build_app(settings).test_client()
 
 

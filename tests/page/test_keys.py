@@ -8,8 +8,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from msaas.auth.keys import new_key
-from tests.conftest import service_environ
-from tests.e2e.conftest import Service, running_service
+from tests.e2e.conftest import Service
 from tests.page.conftest import STEMS, ink, lane, pick, songhash_of
 from tests.page.test_access import violations
 from tests.sounds import flac, tune
@@ -20,12 +19,10 @@ ASKED: list[str] = []
 
 
 @pytest.fixture(scope="module")
-def service(valkey, s3, tmp_path_factory) -> Iterator[Service]:
-    environ = service_environ(valkey, s3, tmp_path_factory.mktemp("scratch"))
-    s3.storage().ensure_buckets()
-    with running_service(environ | {"MSAAS_API_KEYS": f"{ANNAS.line}\n{BENS.line}"}) as service:
-        service.start("api", "worker")
-        yield service
+def service(service: Service) -> Iterator[Service]:
+    """One that takes keys, in front of the same worker."""
+    with service.another_api(MSAAS_API_KEYS=f"{ANNAS.line}\n{BENS.line}") as keyed:
+        yield keyed
 
 
 @pytest.fixture

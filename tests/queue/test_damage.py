@@ -113,12 +113,10 @@ def world(redis: Any, valkey: Any) -> Iterator[World]:
     (taken,) = outbox.take(1, limit=5)
     raw = Redis(**{k: redis.connection_pool.connection_kwargs[k] for k in ("host", "port")})
     found = World(raw, queue, outbox, quotas, claims[RUNNING], taken, {})
-    # Thousands of worlds are made anew: none has to survive a crash, and equal hashes have equal dumps.
-    for name, value in {"appendfsync": "no", **ORDERED_HASHES}.items():
+    for name, value in ORDERED_HASHES.items():  # equal hashes have equal dumps
         raw.config_set(name, value)
     found.dumps = found.dump()
     yield found
-    raw.config_set("appendfsync", "always")
     raw.close()
 
 

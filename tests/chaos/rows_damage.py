@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import uuid
 
-from msaas.queue import LEASES, PROCESSING, WAITING, dead_letters
+from msaas.maintenance import dead_letters
+from msaas.queue import LEASES, PROCESSING, WAITING
 from msaas.storage import OUTPUTS, WAVEFORMS
 
 from .lab import Lab, RowResult

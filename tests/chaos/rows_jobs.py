@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from msaas.queue import dead_letters
+from msaas.maintenance import dead_letters
 
 from .lab import Lab, RowResult
 from .scale import Scale

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
-from msaas.queue import dead_letters
+from msaas.maintenance import dead_letters
 
 from ..worker.stub_child import STEMS, stem_bytes
 from .api import Api, name_of

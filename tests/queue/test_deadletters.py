@@ -6,7 +6,8 @@ import uuid
 import pytest
 
 from msaas.errors import Conflict, NotFound
-from msaas.queue import DEAD, WAITING, Queue, dead_letters
+from msaas.maintenance import dead_letters
+from msaas.queue import DEAD, WAITING, Queue
 
 REASON = {"code": "worker_child_died", "detail": "killed by SIGKILL"}
 

@@ -36,7 +36,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 
 def list_(args: argparse.Namespace) -> int:
-    from msaas.queue import dead_letters
+    from msaas.maintenance import dead_letters
 
     for letter in dead_letters.letters(_queue(_settings())):
         if args.json:
@@ -48,7 +48,7 @@ def list_(args: argparse.Namespace) -> int:
 
 
 def show(args: argparse.Namespace) -> int:
-    from msaas.queue import dead_letters
+    from msaas.maintenance import dead_letters
 
     print(dead_letters.shown(_queue(_settings()), args.songhash))
     return 0
@@ -56,7 +56,7 @@ def show(args: argparse.Namespace) -> int:
 
 def replay(args: argparse.Namespace) -> int:
     """1 where one of them could not be queued again; the others are all the same."""
-    from msaas.queue import dead_letters
+    from msaas.maintenance import dead_letters
 
     settings = _settings()
     queue, storage = _queue(settings), build_storage(settings)
@@ -69,7 +69,7 @@ def replay(args: argparse.Namespace) -> int:
 
 
 def _each(queue: Queue, storage: Storage, songhashes: Sequence[str]) -> Iterator[tuple[str, str]]:
-    from msaas.queue import dead_letters
+    from msaas.maintenance import dead_letters
 
     for songhash in songhashes:
         try:

@@ -1,6 +1,7 @@
 """The layers, read from the sources so that a lazy import counts too. docs/architecture.md has them as a table."""
 
 import ast
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from functools import cache
@@ -258,3 +259,50 @@ def names_in(path: Path) -> set[str]:
         elif isinstance(node, ast.Import | ast.ImportFrom):
             names |= {part for alias in node.names for part in (getattr(node, "module", None), alias.name) if part}
     return names
+
+
+# --- the same in docs/architecture.md
+
+PAGE = (Path(__file__).parents[2] / "docs" / "architecture.md").read_text(encoding="utf-8")
+TABLE = PAGE.partition("## Layers and packages")[2].partition("\n## ")[0]
+WALK = PAGE.partition("## A walk through the code")[2].partition("\n## ")[0]
+
+
+def named_in(cell: str) -> set[str]:
+    return {name.rstrip("/") for name in re.findall(r"`([\w./]+)`", cell)}
+
+
+def rows() -> list[tuple[str, str, str]]:
+    """(layer, packages, neighbours) of each row; a row without a layer is of the one above it."""
+    found, layer = [], ""
+    for line in TABLE.splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split(" | ")] if line.startswith("| ") else []
+        if len(cells) == 4 and cells[0] != "layer":
+            layer = cells[0] or layer
+            found.append((layer, cells[1], cells[3].removesuffix("|")))
+    return found
+
+
+def test_the_table_of_layers_is_that_of_the_import_test():
+    layers: dict[str, set[str]] = {}
+    for layer, packages, _ in rows():
+        layers.setdefault(layer, set()).update(named_in(packages) - {"lua"})
+    assert layers == {layer: set(places) for layer, places in LAYERS.items()}
+    assert list(layers) == list(LAYERS)
+
+
+def test_the_walk_names_files_that_there_are():
+    paths = [path for path in named_in(WALK) if "." in path]
+    assert len(paths) > 40
+    assert [path for path in paths if not (SRC / path).is_file()] == []
+
+
+def test_each_package_of_the_features_names_its_neighbours():
+    told = {
+        (package, neighbour)
+        for layer, packages, neighbours in rows()
+        if layer == "features"
+        for package in named_in(packages)
+        for neighbour in named_in(neighbours)
+    }
+    assert told == NEIGHBOURS["features"]

@@ -53,10 +53,13 @@ class Options:
     @classmethod
     def from_json(cls, text: str) -> Options:
         """What `to_json` wrote; for what anybody may have written there is `parse`."""
-        data = json.loads(text)
-        if data.get("stems") is not None:
-            data["stems"] = tuple(data["stems"])
-        return cls(**data)
+        return cls.from_fields(json.loads(text))
+
+    @classmethod
+    def from_fields(cls, data: Mapping[str, Any]) -> Options:
+        """The fields as JSON has them: a list in place of a tuple."""
+        stems = data["stems"]
+        return cls(**{**data, "stems": None if stems is None else tuple(stems)})
 
     def to_json(self) -> str:
         return canonical_json(asdict(self))

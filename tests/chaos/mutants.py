@@ -152,8 +152,8 @@ MUTANTS = (
         "stems of a job cancelled at the end are kept",
         [
             (
-                SUPERVISOR,
-                "            self._tidy_up(claim)  # cancelled in the last",
+                RUN,
+                "            self._tidy_up()  # cancelled in the last",
                 "            pass  # cancelled in the last",
             )
         ],
@@ -211,7 +211,7 @@ MUTANTS = (
     ),
     Mutant(
         "damage: a refusal is insisted on",
-        [(RUN, "if now - self.since >= worker.settings.storage_refusal_seconds:", "if False:")],
+        [(RUN, "if now - self.since >= self.context.worker.storage_refusal_seconds:", "if False:")],
         "17",
     ),
     Mutant(

@@ -5,14 +5,18 @@ import threading
 import time
 import uuid
 from itertools import count
+from types import SimpleNamespace
 
 import pytest
+from minio import Minio
+from minio.error import S3Error
 
 from msaas import failpoints
 from msaas.errors import StorageFull
 from msaas.local.processes.child import wait_until
 from msaas.options import Options
 from msaas.worker import run, scratch, supervisor
+from msaas.worker.claim_checks import MODEL_WITHDRAWN_SECONDS, ModelOffers
 
 
 @pytest.fixture(autouse=True)
@@ -49,6 +53,55 @@ def test_a_full_store_is_stated_after_a_bounded_number_of_tries(bench, monkeypat
     monkeypatch.setattr(worker.storage, "put_stem", refuse)
     assert bench.until(bench.song(), "failed").error["code"] == "storage_full"
     assert len(made) == run.STORAGE_FULL_TRIES
+
+
+def test_songs_behind_one_that_meets_a_full_store_wait_uncharged(bench, monkeypatch):
+    monkeypatch.setattr("msaas.worker.supervisor.LOOK_SECONDS", 0.05)
+    full = [False]
+    for name in ("fput_object", "put_object"):
+        monkeypatch.setattr(Minio, name, _full_while(full, getattr(Minio, name)))
+    songs = [bench.song() for _ in range(3)]
+    full[0] = True
+    worker = bench.worker()
+    job = bench.until(songs[0], "failed")
+    assert (job.error["code"], job.attempts) == ("storage_full", 1)
+    assert wait_until(lambda: worker.ready()[1].get("code") == "storage_refused", 20)
+    assert [bench.queue.get(song).attempts for song in songs[1:]] == [0, 0]
+    assert wait_until(lambda: bench.queue.workers().why_waiting(bench.settings.model) is not None, 20)
+    full[0] = False
+    assert [bench.until(song, "done").attempts for song in songs[1:]] == [1, 1]
+
+
+def _full_while(full, real):
+    def put(*args, **kwargs):
+        if full[0]:
+            raise S3Error(SimpleNamespace(status=507, headers={}, data=b""), "QuotaExceeded", "no room", "r", "i", "h")
+        return real(*args, **kwargs)
+
+    return put
+
+
+def test_a_model_whose_weights_are_missing_is_withdrawn_and_its_songs_wait_uncharged(bench):
+    worker = bench.worker(models=("htdemucs",))
+    foreign = str(uuid.uuid4())
+    bench.store(foreign, {"do": "fail", "code": "model_unavailable", "retry": True})
+    bench.queue.submit(foreign, {"model": "htdemucs", "options": Options(model="htdemucs").to_json()})
+    assert wait_until(lambda: worker.offers == (bench.settings.model,), 60)
+    bench.until(bench.song(), "done")
+    waiting = bench.until(foreign, "queued")
+    assert (waiting.attempts, waiting.error) == (0, None)
+    assert wait_until(lambda: bench.queue.workers().why_waiting("htdemucs") is not None, 20)
+    assert bench.queue.workers().why_waiting("htdemucs")["code"] == "model_not_offered"
+
+
+def test_a_withdrawn_model_is_offered_again_later_and_the_default_is_never_withdrawn():
+    now, changes = [0.0], []
+    models = ModelOffers("a", ("a", "b"), changed=lambda: changes.append(1), clock=lambda: now[0])
+    assert not models.withdraw("a", "no weights")
+    assert models.withdraw("b", "no weights")
+    assert (models.offered, changes) == (("a",), [1])
+    now[0] = MODEL_WITHDRAWN_SECONDS
+    assert models.offered == ("a", "b")
 
 
 def test_a_job_that_failed_half_stored_leaves_no_stems(bench, monkeypatch):

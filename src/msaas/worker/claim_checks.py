@@ -1,4 +1,4 @@
-"""What keeps a worker from claiming songs: a store that refuses, a scratch disk without room. Ends no job.
+"""What keeps a worker from claiming songs: a store that refuses, a full scratch disk, a missing model. Ends no job.
 
 A job that is claimed all the same would fail, and burn its attempts, on every worker that has the same trouble.
 """
@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from msaas.errors import ScratchFull, StorageRefused, StorageUnavailable
+from msaas.errors import ScratchFull, StorageFull, StorageRefused, StorageUnavailable
 from msaas.storage import Storage
 
 log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 5  # between two looks of a worker that claims nothing
+MODEL_WITHDRAWN_SECONDS = 300  # until a model that could not be loaded is offered again
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class ClaimChecks:
         self.free, self.changed, self.clock = free, changed, clock
         self.trouble: Blocker | None = None
 
-    def refused(self, error: StorageRefused) -> Blocker:
+    def refused(self, error: StorageRefused | StorageFull) -> Blocker:
         """A worker met it in mid-run; it claims nothing until the store takes an object in each bucket again."""
         return self._come(StorageRefused.code, error.detail)
 
@@ -100,3 +101,35 @@ class ClaimChecks:
             log.info("claims again code=%s was=%s", code, self.trouble)
             self.trouble = None
             self.changed()
+
+
+class ModelOffers:
+    """The models that this worker runs. One that cannot be loaded is left out for a while: its songs wait, uncharged.
+
+    The default model stays: a worker that cannot load it is not ready at all. `changed` is called when one is left out.
+    """
+
+    def __init__(
+        self,
+        default: str,
+        allowed: tuple[str, ...],
+        *,
+        changed: Callable[[], object] = lambda: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.default, self.allowed, self.changed, self.clock = default, allowed, changed, clock
+        self._missing: dict[str, float] = {}  # model ▸ when it is offered again
+
+    @property
+    def offered(self) -> tuple[str, ...]:
+        now = self.clock()
+        return tuple(model for model in self.allowed if self._missing.get(model, now) <= now)
+
+    def withdraw(self, model: str, reason: str) -> bool:
+        """False for the default model."""
+        if model == self.default:
+            return False
+        log.warning("model withdrawn model=%s seconds=%d reason=%s", model, MODEL_WITHDRAWN_SECONDS, reason)
+        self._missing[model] = self.clock() + MODEL_WITHDRAWN_SECONDS
+        self.changed()
+        return True

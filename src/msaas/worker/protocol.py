@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +32,12 @@ class Task:
         return self.out_dir.parent / "waveforms.json"
 
     def to_message(self) -> str:
-        body = {"song": str(self.song), "out_dir": str(self.out_dir), "options": self.options.to_json()}
+        body = {"song": str(self.song), "out_dir": str(self.out_dir), "options": asdict(self.options)}
         return line({"separate": body})
 
     @classmethod
     def from_message(cls, body: Mapping[str, Any]) -> Task:
-        return cls(Path(body["song"]), Path(body["out_dir"]), Options.from_json(body["options"]))
+        return cls(Path(body["song"]), Path(body["out_dir"]), Options.from_fields(body["options"]))
 
 
 def line(message: Mapping[str, Any]) -> str:

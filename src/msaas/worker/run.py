@@ -1,81 +1,130 @@
-"""One job's way through a worker: fetch, separate, publish. Closes no record: the supervisor does."""
+"""One job's way through a worker: fetch, separate, publish, close its record.
+
+Two things may end a run early: the job is no longer ours (cancelled, or taken back), or the worker has to stop. The
+first ends the run and changes nothing; the second gives the job back uncharged.
+"""
 
 from __future__ import annotations
 
+import errno
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from msaas.errors import (
     Cancelled,
     ChildDied,
+    ModelUnavailable,
     MSaaSError,
+    NotFound,
     ObjectDamaged,
     QueueUnavailable,
     RecordBroken,
+    RequestError,
+    ScratchFull,
     StorageFull,
     StorageRefused,
     StorageUnavailable,
 )
-from msaas.jobs import Job
+from msaas.jobs import Job, State
 from msaas.options import Options
-from msaas.queue import Backoff, Claim
-from msaas.storage import ExpectedUpload
+from msaas.queue import Backoff, Claim, Queue
+from msaas.storage import ExpectedUpload, Storage
+from msaas.worker.claim_checks import ClaimChecks, ModelOffers
 from msaas.worker.heartbeat import Heartbeat
+from msaas.worker.loop_state import LoopState
+from msaas.worker.options import WorkerOptions
+from msaas.worker.process import SeparationProcess, TaskFailed
 from msaas.worker.protocol import Task
+from msaas.worker.scratch import scratch_folder
 from msaas.worker.waveforms import WaveformUploader
-
-if TYPE_CHECKING:
-    from msaas.worker.supervisor import Supervisor
 
 log = logging.getLogger(__name__)
 
-STORAGE_FULL_TRIES = 6  # three seconds; then the run is charged, and the songs that wait have their turn
+STORAGE_FULL_TRIES = 6  # three seconds
+SCRATCH_FULL_SECONDS = 2  # a worker without room steps back: one with room takes the job first
 
 
 class Stopping(MSaaSError):
     """The worker has to stop before the run is over."""
 
 
+class ModelMissing(MSaaSError):
+    """This worker cannot load the job's model; another may."""
+
+
+@dataclass(frozen=True)
+class RunContext:
+    """What the runs of a worker share."""
+
+    worker: WorkerOptions
+    queue: Queue
+    storage: Storage
+    process: SeparationProcess
+    checks: ClaimChecks
+    models: ModelOffers
+    loop: LoopState
+
+
 class Run:
-    """One job's way through a worker: fetch, separate, publish. Ends early by Stopping or Cancelled."""
+    """One claim, from the song to the closed record."""
 
-    def __init__(self, worker: Supervisor, claim: Claim, beat: Heartbeat) -> None:
-        self.worker, self.claim, self.beat = worker, claim, beat
+    def __init__(self, context: RunContext, claim: Claim) -> None:
+        self.context, self.claim = context, claim
+        self.worker, self.queue, self.storage = context.worker, context.queue, context.storage
+        self.loop = context.loop
+        self.beat = Heartbeat(self.queue, claim, every_seconds=self.worker.heartbeat_seconds)
 
-    def separate(self, folder: Path) -> dict[str, Any]:
+    def to_its_end(self) -> None:
+        """Whatever happens, the job ends finished, failed, requeued or given back; only Redis away leaves it leased."""
+        with self.beat:
+            try:
+                with scratch_folder(self.worker.scratch_dir, self.claim.songhash[:8]) as folder:
+                    result = self._separate(folder)
+                self._until_done(lambda: self._finish(result))
+            except (Stopping, ModelMissing) as error:
+                self._until_done(partial(self._give_back, error.detail))
+            except Cancelled:
+                self._tidy_up()
+            except Exception as error:
+                self._until_done(partial(self._fail, _as_ours(error)))
+
+    # --- from the song to its stems
+
+    def _separate(self, folder: Path) -> dict[str, Any]:
         """Returns the result for the record, its stems stored."""
         options = self._options()
         song, stems = folder / "song", folder / "stems"
         stems.mkdir()
         self.beat.progress("fetching", 0)
         sent = _sent(self.claim.job)
-        self._insist(lambda: self.worker.storage.fetch_input(self.claim.songhash, song, sent))
+        self._insist(lambda: self.storage.fetch_input(self.claim.songhash, song, sent))
         task = Task(song, stems, options)
-        with WaveformUploader(self.worker.storage, self.claim.songhash, task.waveforms):
+        with WaveformUploader(self.storage, self.claim.songhash, task.waveforms):
             done = self._separation(task)
             self.beat.progress("storing", 1)
             for stem, path in done["stems"].items():
                 name = f"{self.claim.songhash}-{stem}.{options.format}"
-                self._insist(partial(self.worker.storage.put_stem, name, Path(path)))
+                self._insist(partial(self.storage.put_stem, name, Path(path)))
         return done | {"stems": dict.fromkeys(done["stems"], options.format)}
 
     def _options(self) -> Options:
         """The record's; for a songhash pushed by hand the defaults, which are noted in its record."""
         if "options" in self.claim.job.broken:  # its defaults may be other options than were asked for
             raise RecordBroken("the job's options in Redis cannot be read; post the song again")
-        given, settings = self.claim.job.options, self.worker.options
-        options = Options.parse(given or {}, default_model=settings.model, allowed=settings.allowed_models)
+        given, worker = self.claim.job.options, self.worker
+        options = Options.parse(given or {}, default_model=worker.model, allowed=worker.allowed_models)
         self.beat.note(model=options.model, options=options.to_json(), trouble="")
         self.beat.beat()  # a short job may be over before the next
         return options
 
     def _separation(self, task: Task) -> dict[str, Any]:
         """A process that died under the last job is started anew first."""
-        process = self.worker.process
+        process = self.context.process
         try:
             if not process.ensure_ready(self._over):
                 self.check()
@@ -84,16 +133,20 @@ class Run:
         except Cancelled:
             self.check()
             raise
+        except TaskFailed as error:
+            if error.code == ModelUnavailable.code and self.context.models.withdraw(task.options.model, error.detail):
+                raise ModelMissing(error.detail) from error
+            raise
 
     def _over(self) -> bool:
-        self.worker.turned()
-        return self.beat.lost is not None or self.worker.out_of_grace()
+        self.loop.turned()
+        return self.beat.lost is not None or self.loop.out_of_grace()
 
     def check(self) -> None:
         """Raises Cancelled once the job is no longer ours, Stopping once the grace is used up."""
         if self.beat.lost is not None:
             raise Cancelled(f"the job is {self.beat.lost} now")
-        if self.worker.out_of_grace():
+        if self.loop.out_of_grace():
             raise Stopping("the worker has to stop")
 
     def _insist(self, step: Callable[[], None]) -> None:
@@ -102,16 +155,18 @@ class Run:
         Raises StorageFull and ObjectDamaged, which waiting does not mend, and StorageRefused once that has lasted: a
         stated reason is worth more than a job that never ends.
         """
-        pause, full, refusing = Backoff(), 0, StoreRefusal(self)
+        pause, full, refusing = Backoff(), 0, StoreRefusal(self.context, self.claim, self.beat)
         while True:
-            self.worker.turned()
+            self.loop.turned()
             self.check()
             try:
                 step()
                 return refusing.over()
-            except (StorageFull, ObjectDamaged):
+            except (StorageFull, ObjectDamaged) as error:
                 full += 1
                 if full == STORAGE_FULL_TRIES:
+                    if isinstance(error, StorageFull):  # the songs behind this one would meet the same
+                        self.context.checks.refused(error)
                     raise
                 pause.wait()
             except StorageRefused as error:
@@ -121,45 +176,102 @@ class Run:
                 log.warning("storage away, trying again job=%s reason=%s", self.claim.songhash, error)
                 pause.wait()
 
-    def until_done(self, move: Callable[[], object]) -> None:
+    # --- its end
+
+    def _until_done(self, move: Callable[[], object]) -> None:
         """Repeats a closing move while Redis is away. Stops insisting when the job is lost or time is up: the lease
         brings the job back."""
         pause = Backoff()
         while True:
-            self.worker.turned()
+            self.loop.turned()
             try:
                 move()
                 return
             except QueueUnavailable as error:
                 log.warning("queue away, trying again job=%s reason=%s", self.claim.songhash, error)
-                if self.beat.lost is not None or self.worker.out_of_grace():
+                if self.beat.lost is not None or self.loop.out_of_grace():
                     return
                 pause.wait()
+
+    def _finish(self, result: dict[str, Any]) -> None:
+        # At each job, not only when a model is loaded: requests name others, and a Redis may have been emptied.
+        self.queue.publish_model(result["model"]["name"], result["model"])
+        if self.queue.finish(self.claim, result, result["duration_seconds"]):
+            log.info("finished job=%s fence=%s", self.claim.songhash, self.claim.fence)
+        else:
+            self._tidy_up()  # cancelled in the last moment; or finished already, the answer lost
+
+    def _give_back(self, reason: str) -> None:
+        if self.queue.release(self.claim):
+            log.info("gave back job=%s reason=%s", self.claim.songhash, reason)
+        else:
+            self._tidy_up()
+
+    def _fail(self, error: MSaaSError) -> None:
+        outcome = self.queue.fail(
+            self.claim, {"code": error.code, "detail": error.detail}, retry=_worth_another_run(error)
+        )
+        log.warning(
+            "failed job=%s code=%s outcome=%s detail=%s", self.claim.songhash, error.code, outcome or "lost", error
+        )
+        if outcome != "queued":
+            self._tidy_up()
+        if error.code == ScratchFull.code:
+            self.loop.stopping.wait(SCRATCH_FULL_SECONDS)
+
+    def _tidy_up(self) -> None:
+        """A job that ended without stems leaves none behind; one taken back is another worker's, stems and all."""
+        try:
+            job = self.queue.get(self.claim.songhash)
+            log.info("run ended job=%s now=%s", self.claim.songhash, job and job.state)
+            if job is not None and job.state in (State.CANCELLED, State.FAILED):
+                self.storage.remove_stems_of(self.claim.songhash)
+        except (QueueUnavailable, StorageUnavailable) as error:
+            log.warning("stems of an ended job left to the sweep job=%s reason=%s", self.claim.songhash, error)
+        except Exception:  # the job has ended: nothing that is left behind is worth the worker
+            log.exception("stems of an ended job left to the sweep job=%s", self.claim.songhash)
 
 
 class StoreRefusal:
     """How long the store has refused one step of a run, and who is told of it."""
 
-    def __init__(self, run: Run) -> None:
-        self.run, self.since = run, float("inf")  # monotonic
+    def __init__(self, context: RunContext, claim: Claim, beat: Heartbeat) -> None:
+        self.context, self.claim, self.beat = context, claim, beat
+        self.since = float("inf")  # monotonic
 
     def note(self, error: StorageRefused) -> None:
         """Raises the refusal where it has lasted."""
-        now, worker = time.monotonic(), self.run.worker
-        trouble = worker.obstacles.refused(error)
+        now = time.monotonic()
+        trouble = self.context.checks.refused(error)
         if self.since > now:
             self.since = now
-            log.warning("storage refuses, trying again job=%s reason=%s", self.run.claim.songhash, error)
-            self.run.beat.note(trouble=str(trouble))
-        if now - self.since >= worker.options.storage_refusal_seconds:
+            log.warning("storage refuses, trying again job=%s reason=%s", self.claim.songhash, error)
+            self.beat.note(trouble=str(trouble))
+        if now - self.since >= self.context.worker.storage_refusal_seconds:
             raise StorageRefused(f"{error}; it has for {now - self.since:.0f} s", error.reason) from error
 
     def over(self) -> None:
         if self.since != float("inf"):
-            self.run.worker.obstacles.store_takes()
-            self.run.beat.note(trouble="")
+            self.context.checks.store_takes()
+            self.beat.note(trouble="")
 
 
 def _sent(job: Job) -> ExpectedUpload:
     size, sha256 = job.upload.get("bytes"), job.upload.get("sha256")
     return ExpectedUpload(size if isinstance(size, int) else None, sha256 if isinstance(sha256, str) else None)
+
+
+def _as_ours(error: Exception) -> MSaaSError:
+    """An error as the record will state it. What nobody foresaw is logged with its traceback."""
+    if isinstance(error, MSaaSError):
+        return error
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return ScratchFull(f"no space left in the worker's scratch folder: {error}")
+    log.error("unforeseen error", exc_info=error)
+    return MSaaSError(f"{type(error).__name__}: {error}")
+
+
+def _worth_another_run(error: MSaaSError) -> bool:
+    if isinstance(error, TaskFailed):
+        return error.retry
+    return not isinstance(error, NotFound | RequestError | RecordBroken | StorageRefused | StorageFull)

@@ -1,50 +1,30 @@
-"""Claims jobs and sees each to its end: song in, separation process, stems out, record closed. Never loads a model.
-
-Two things may end a run early: the job is no longer ours (cancelled, or taken back), or we have to stop. The first
-ends the run and changes nothing; the second gives the job back uncharged.
-"""
+"""Keeps a separation process ready, claims jobs and has each run to its end. Never loads a model."""
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
 import secrets
 import socket
-import threading
-import time
-from functools import partial
 from typing import Any
 
-from msaas.errors import (
-    Cancelled,
-    MSaaSError,
-    NotFound,
-    QueueUnavailable,
-    RecordBroken,
-    RequestError,
-    ScratchFull,
-    StorageRefused,
-    StorageUnavailable,
-)
-from msaas.jobs import State
+from msaas.errors import QueueUnavailable
 from msaas.maintenance.loop import ErrorGuard, Loop
 from msaas.queue import Backoff, Claim, Queue
 from msaas.queue.worker_registry import ANNOUNCE_SECONDS, Worker
 from msaas.storage import Storage
-from msaas.worker.claim_checks import LOOK_SECONDS, ClaimChecks
-from msaas.worker.heartbeat import Heartbeat
+from msaas.worker.claim_checks import LOOK_SECONDS, ClaimChecks, ModelOffers
+from msaas.worker.loop_state import LoopState
 from msaas.worker.options import WorkerOptions
-from msaas.worker.process import SeparationProcess, TaskFailed
-from msaas.worker.run import Run, Stopping
-from msaas.worker.scratch import scratch_folder, sweep
+from msaas.worker.process import SeparationProcess
+from msaas.worker.run import Run, RunContext
+from msaas.worker.scratch import sweep
 
 log = logging.getLogger(__name__)
 
 WAIT_SECONDS = 1  # how long an idle worker may take to notice that it should stop
 MODEL_RETRY_SECONDS = 10
 LOOP_STALE_SECONDS = 60
-SCRATCH_FULL_SECONDS = 2  # a worker without room steps back: one with room takes the job first
 
 
 class Supervisor:
@@ -54,30 +34,28 @@ class Supervisor:
     def __init__(self, options: WorkerOptions, queue: Queue, storage: Storage, process: SeparationProcess) -> None:
         self.options, self.queue, self.storage, self.process = options, queue, storage, process
         self.name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
-        self.stopping = threading.Event()
-        self._deadline = float("inf")
-        self._turned = time.monotonic()
+        self.loop = LoopState()
         self._claim_in_doubt = False
         self._prepared = False
         self._for_others = False  # songs waited when last looked at
-        self._passing_by = Backoff(self.stopping)
+        self._passing_by = Backoff(self.loop.stopping)
         self.obstacles = ClaimChecks(
             storage, options.scratch_dir, options.scratch_free_bytes, changed=self._announce_soon
         )
+        self.models = ModelOffers(options.model, options.allowed_models, changed=self._announce_soon)
         self._announcing = Loop("announcing", self._announce, ANNOUNCE_SECONDS)
+        self._context = RunContext(options, queue, storage, process, self.obstacles, self.models, self.loop)
         self.failed = False  # it stopped by itself, since it cannot run here
 
     # --- called from elsewhere
 
     def stop(self) -> None:
         """No new claim; the job in hand has the grace to finish in. Calling it again changes nothing."""
-        if not self.stopping.is_set():
-            self._deadline = time.monotonic() + self.options.grace_seconds
-            self.stopping.set()
+        self.loop.stop(self.options.grace_seconds)
 
     def alive(self) -> tuple[bool, dict[str, Any]]:
         """False once the loop hangs; a run in progress turns it with every message of the process."""
-        quiet = time.monotonic() - self._turned
+        quiet = self.loop.quiet_seconds
         return quiet < LOOP_STALE_SECONDS + self.options.stall_seconds, {"quiet_seconds": round(quiet, 1)}
 
     def ready(self) -> tuple[bool, dict[str, Any]]:
@@ -90,7 +68,7 @@ class Supervisor:
     @property
     def offers(self) -> tuple[str, ...]:
         """The models it runs: none until it is ready. A process that is started anew in mid-job changes nothing."""
-        return self.options.allowed_models if self._prepared and not self.obstacles.trouble else ()
+        return self.models.offered if self._prepared and not self.obstacles.trouble else ()
 
     # --- the loop
 
@@ -98,9 +76,9 @@ class Supervisor:
         log.info("worker started name=%s lease_seconds=%g", self.name, self.options.lease_seconds)
         self._sweep_scratch()
         self._announcing.start()
-        backoff, guard = Backoff(self.stopping), ErrorGuard("worker")
-        while not self.stopping.is_set():
-            self._turned = time.monotonic()
+        backoff, guard = Backoff(self.loop.stopping), ErrorGuard("worker")
+        while not self.loop.stopping.is_set():
+            self.loop.turned()
             if guard(self._turn):
                 backoff.reset()
             else:
@@ -117,7 +95,7 @@ class Supervisor:
 
     def _announce(self) -> None:
         """Stopping, it offers nothing: the job in hand needs no word of it."""
-        if not self.stopping.is_set():
+        if not self.loop.stopping.is_set():
             trouble = self.obstacles.trouble
             reason = str(trouble) if trouble else "" if self.offers else self.process.trouble
             self.queue.announce(Worker(self.name, self.offers, reason, trouble.code if trouble else ""))
@@ -152,7 +130,7 @@ class Supervisor:
         if self.process.alive and self.process.ready:
             self._note_prepared(True)
             return True
-        able = self.process.ensure_ready(self.stopping.is_set)
+        able = self.process.ensure_ready(self.loop.stopping.is_set)
         self._note_prepared(able)
         if able:
             assert self.process.ready is not None  # noqa: S101 - what ensure_ready says
@@ -165,13 +143,13 @@ class Supervisor:
             self.stop()
             return False
         log.error("not ready reason=%s next_try_seconds=%d", self.process.trouble, MODEL_RETRY_SECONDS)
-        self.stopping.wait(MODEL_RETRY_SECONDS)
+        self.loop.stopping.wait(MODEL_RETRY_SECONDS)
         return False
 
     def _take_one(self) -> None:
         if not self.obstacles.gone():
             self._sweep_scratch()
-            self.stopping.wait(LOOK_SECONDS)
+            self.loop.stopping.wait(LOOK_SECONDS)
             return
         claim = self._claim()
         if claim is None:
@@ -180,7 +158,7 @@ class Supervisor:
         self._for_others = False
         self._passing_by.reset()
         log.info("claimed job=%s attempt=%d fence=%s", claim.songhash, claim.job.attempts, claim.fence)
-        self._run_job(claim)
+        Run(self._context, claim).to_its_end()
 
     def _wait_for_songs(self) -> None:
         """Songs of other models stay where they are, for the workers that run them. The queue's wait ends at once while
@@ -194,7 +172,7 @@ class Supervisor:
         if self._claim_in_doubt:
             self._release_lost_claims()
         self._claim_in_doubt = True
-        claim = self.queue.claim(self.name, self.options.allowed_models)
+        claim = self.queue.claim(self.name, self.models.offered)
         self._claim_in_doubt = False
         return claim
 
@@ -210,76 +188,3 @@ class Supervisor:
             self._release_lost_claims()
         except QueueUnavailable as error:
             log.warning("a claim in doubt is left to its lease reason=%s", error)
-
-    # --- one job
-
-    def _run_job(self, claim: Claim) -> None:
-        """Whatever happens, the job ends finished, failed, requeued or given back; only Redis away leaves it leased."""
-        with Heartbeat(self.queue, claim, every_seconds=self.options.heartbeat_seconds) as beat:
-            run = Run(self, claim, beat)
-            try:
-                with scratch_folder(self.options.scratch_dir, claim.songhash[:8]) as folder:
-                    result = run.separate(folder)
-                run.until_done(partial(self._finish, claim, result))
-            except Stopping:
-                run.until_done(lambda: self._give_back(claim))
-            except Cancelled:
-                self._tidy_up(claim)
-            except Exception as error:
-                run.until_done(partial(self._fail, claim, _as_ours(error)))
-
-    def _finish(self, claim: Claim, result: dict[str, Any]) -> None:
-        # At each job, not only when a model is loaded: requests name others, and a Redis may have been emptied.
-        self.queue.publish_model(result["model"]["name"], result["model"])
-        if self.queue.finish(claim, result, result["duration_seconds"]):
-            log.info("finished job=%s fence=%s", claim.songhash, claim.fence)
-        else:
-            self._tidy_up(claim)  # cancelled in the last moment; or finished already, the answer lost
-
-    def _give_back(self, claim: Claim) -> None:
-        if self.queue.release(claim):
-            log.info("gave back job=%s reason=stopping", claim.songhash)
-        else:
-            self._tidy_up(claim)
-
-    def _fail(self, claim: Claim, error: MSaaSError) -> None:
-        outcome = self.queue.fail(claim, {"code": error.code, "detail": error.detail}, retry=_worth_another_run(error))
-        log.warning("failed job=%s code=%s outcome=%s detail=%s", claim.songhash, error.code, outcome or "lost", error)
-        if outcome != "queued":
-            self._tidy_up(claim)
-        if error.code == ScratchFull.code:
-            self.stopping.wait(SCRATCH_FULL_SECONDS)
-
-    def _tidy_up(self, claim: Claim) -> None:
-        """A job that ended without stems leaves none behind; one taken back is another worker's, stems and all."""
-        try:
-            job = self.queue.get(claim.songhash)
-            log.info("run ended job=%s now=%s", claim.songhash, job and job.state)
-            if job is not None and job.state in (State.CANCELLED, State.FAILED):
-                self.storage.remove_stems_of(claim.songhash)
-        except (QueueUnavailable, StorageUnavailable) as error:
-            log.warning("stems of an ended job left to the sweep job=%s reason=%s", claim.songhash, error)
-        except Exception:  # the job has ended: nothing that is left behind is worth the worker
-            log.exception("stems of an ended job left to the sweep job=%s", claim.songhash)
-
-    def turned(self) -> None:
-        self._turned = time.monotonic()
-
-    def out_of_grace(self) -> bool:
-        return time.monotonic() > self._deadline
-
-
-def _as_ours(error: Exception) -> MSaaSError:
-    """An error as the record will state it. What nobody foresaw is logged with its traceback."""
-    if isinstance(error, MSaaSError):
-        return error
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return ScratchFull(f"no space left in the worker's scratch folder: {error}")
-    log.error("unforeseen error", exc_info=error)
-    return MSaaSError(f"{type(error).__name__}: {error}")
-
-
-def _worth_another_run(error: MSaaSError) -> bool:
-    if isinstance(error, TaskFailed):
-        return error.retry
-    return not isinstance(error, NotFound | RequestError | RecordBroken | StorageRefused)

@@ -65,7 +65,7 @@ def separate(task, wish):
         say(progress={"stage": "separating", "fraction": 1 - left / total})
         time.sleep(0.02)
     out = Path(task["out_dir"])
-    stems = {stem: out / f"{stem}.{json.loads(task['options'])['format']}" for stem in STEMS}
+    stems = {stem: out / f"{stem}.{task['options']['format']}" for stem in STEMS}
     try:
         for stem, path in stems.items():
             path.write_bytes(stem_bytes(stem, wish))

@@ -481,6 +481,6 @@ def test_dead_jobs_are_listed_shown_and_replayed(
     assert cli.main(["dead", "replay", songhash, HASH]) == 1
     said = capsys.readouterr().out.splitlines()
     assert said[0] == f"{songhash}: queued"
-    assert said[1].startswith(f"{HASH}: no job")
+    assert said[1].startswith(f"{HASH}: unknown job")
     assert queue.waiting() == [songhash]
     assert cli.main(["dead", "replay", "--all"]) == 0

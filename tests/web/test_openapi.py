@@ -7,9 +7,9 @@ import hashlib
 import json
 import re
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from html import unescape
 from typing import Any
 
@@ -238,6 +238,7 @@ class Posted:
 
     job: Job
     data: str
+    snapshot: Mapping[str, str] = field(default_factory=lambda: {"state": "done"})
 
 
 # --- generated requests

@@ -1,12 +1,20 @@
-"""Whether the folder for temporary files can be used, found out before work begins."""
+"""The folder for temporary files: whether it can be used, and how what killed processes left there is swept."""
 
 from __future__ import annotations
 
 import errno
+import fcntl
+import os
+import shutil
 import tempfile
+import time
+from contextlib import suppress
 from pathlib import Path
 
 from msaas.errors import SettingsError
+
+# between the making of a file or folder and its lock: another process' sweep must not take it for a stray
+UNLOCKED_SECONDS = 2
 
 
 def check_writable(folder: Path) -> None:
@@ -22,3 +30,25 @@ def check_writable(folder: Path) -> None:
         raise SettingsError(
             f"MSAAS_SCRATCH_DIR={str(folder)!r} is not usable: nothing can be written there: {reason}"
         ) from error
+
+
+def sweep(parent: Path, prefix: str) -> int:
+    """Deletes the files and folders of this prefix that no process has locked (flock), and returns their number."""
+    return sum(_remove_stray(path) for path in parent.glob(f"{prefix}*"))
+
+
+def _remove_stray(path: Path) -> bool:
+    with suppress(OSError):  # locked: in use; or gone already
+        lock = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+        try:
+            if time.time() - os.fstat(lock).st_mtime < UNLOCKED_SECONDS:
+                return False
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink()
+            return True
+        finally:
+            os.close(lock)
+    return False

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 from msaas.callbacks.outbox import Callback
 from msaas.errors import RecordBroken
 from msaas.fields import json_value
+from msaas.job_view import job_link, public_fields
 from msaas.jobs import iso
 
 DAMAGED = "the callback's record in Redis was damaged or overwritten"
@@ -26,23 +26,11 @@ def payload(callback: Callback, *, public_url: str = "") -> bytes:
         raise RecordBroken(f"{DAMAGED} (its data)") from error
     if "state" not in callback.snapshot or "state" in job.broken or not job.state.ended:
         raise RecordBroken(f"{DAMAGED} (the job as it ended)")
-    body: dict[str, Any] = {
+    body = {
         "type": f"job.{job.state}",
         "timestamp": iso(job.finished_at),
-        "songhash": job.songhash,
-        "state": job.state,
-        "stems": {stem: f"{public_url}/apiv1/track/{job.songhash}-{stem}" for stem in job.stem_extensions},
-        "job": f"{public_url}/apiv1/jobs/{job.songhash}",
-        "error": job.reason,
-        "warnings": job.warnings,
-        "model": job.model_ran,
-        "options": job.known_options,
-        "duration_seconds": job.duration_seconds,
-        "attempts": job.attempts,
-        "timings": job.timings,
-        "created_at": iso(job.created_at),
-        "started_at": iso(job.started_at),
-        "finished_at": iso(job.finished_at),
+        **public_fields(job, public_url),
+        "job": job_link(job.songhash, public_url),
         "data": data,
     }
     # ASCII: a receiver that guesses the charset wrongly still reads it

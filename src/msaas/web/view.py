@@ -7,16 +7,13 @@ from typing import Any
 
 from msaas.callbacks.admin import view as callback_view
 from msaas.callbacks.outbox import Callback
-from msaas.jobs import Job, State, iso
+from msaas.job_view import job_link, public_fields
+from msaas.jobs import Job, State
 
 
 def job_links(songhash: str) -> dict[str, str]:
-    job = f"/apiv1/jobs/{songhash}"
+    job = job_link(songhash)
     return {"job": job, "events": f"{job}/events", "stems_zip": f"{job}/stems.zip"}
-
-
-def stem_links(job: Job) -> dict[str, str]:
-    return {stem: f"/apiv1/track/{job.songhash}-{stem}" for stem in job.stem_extensions}
 
 
 def job_view(
@@ -28,25 +25,12 @@ def job_view(
     callbacks: Iterable[Callback] = (),
 ) -> dict[str, Any]:
     """The contract's fields; `callbacks` and `message` are there only where there are any."""
-    view = {
-        "songhash": job.songhash,
-        "state": job.state.value,
+    view = public_fields(job) | {
         "stage": job.stage,
         "progress": job.progress,
         "queue_position": position if job.state is State.QUEUED else None,
         "eta_seconds": None if eta is None else round(eta, 1),
         "waiting_for": waiting_for,
-        "attempts": job.attempts,
-        "error": job.reason,
-        "warnings": job.warnings,
-        "model": job.model_ran,
-        "options": job.known_options,
-        "duration_seconds": job.duration_seconds,
-        "stems": stem_links(job),
-        "timings": job.timings,
-        "created_at": iso(job.created_at),
-        "started_at": iso(job.started_at),
-        "finished_at": iso(job.finished_at),
     }
     posted = [callback_view(one) for one in callbacks]
     message = _message(job, waiting_for)

@@ -6,14 +6,13 @@ import fcntl
 import os
 import shutil
 import tempfile
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
+from msaas import scratch
+
 PREFIX = "msaas-run-"
-# between a folder's making and its lock: another worker's sweep must not take it for a stray
-UNLOCKED_SECONDS = 2
 
 
 @contextmanager
@@ -33,18 +32,4 @@ def scratch_folder(parent: Path, name: str) -> Iterator[Path]:
 
 def sweep(parent: Path) -> int:
     """Deletes the folders of workers that were killed in mid-run and says how many there were."""
-    return sum(_remove_stray(folder) for folder in parent.glob(f"{PREFIX}*"))
-
-
-def _remove_stray(folder: Path) -> bool:
-    with suppress(OSError):  # locked: in use; or gone already
-        lock = os.open(folder, os.O_RDONLY)
-        try:
-            if time.time() - folder.stat().st_mtime < UNLOCKED_SECONDS:
-                return False
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(folder, ignore_errors=True)
-            return True
-        finally:
-            os.close(lock)
-    return False
+    return scratch.sweep(parent, PREFIX)

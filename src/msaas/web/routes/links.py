@@ -8,13 +8,14 @@ from flask import Blueprint, Response, jsonify
 
 from msaas.auth.access_control import caller
 from msaas.auth.tickets import PARAMETER, SECONDS, ticket_for
+from msaas.job_view import stem_links
 from msaas.jobs import iso
 from msaas.web.openapi.document import Answer, as_json, documented
 from msaas.web.openapi.schemas import QUEUE_AWAY
 from msaas.web.routes.jobs import known_job
 from msaas.web.routes.tracks import refuse_unless_done
 from msaas.web.services import services
-from msaas.web.view import job_links, stem_links
+from msaas.web.view import job_links
 
 calls = Blueprint("ticket_links", __name__)
 

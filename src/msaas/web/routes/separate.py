@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from typing import Any
 
@@ -111,12 +110,12 @@ def _accept(parts: Services, upload: Upload, options: Options, posting: Callback
     callback = posting.args if posting else NO_CALLBACK
     if job is not None and _is_whole(parts, job):
         if posting:  # called at once; the fields are needed if the record is deleted at this moment
-            fields = {"model": options.model, "options": options.to_json(), "tenant": tenant}
             terms = gate().quotas.admission(caller().account)
-            parts.queue.submit(name, fields, callback=callback, admission=terms)
+            parts.queue.submit(name, _fields(options, tenant), callback=callback, admission=terms)
         return _answer(name, job.state, new=False)
-    fields = _record(parts, upload, options) | {"tenant": tenant}
-    audio = AudioLength.of(json.loads(fields["upload"]), parts.options.max_duration_seconds)
+    about = _described(parts, upload)
+    fields = _fields(options, tenant) | {"upload": record_json(about)}
+    audio = AudioLength.of(about, parts.options.max_duration_seconds)
     if not _is_waiting(parts, job):
         _refuse_before_storing(parts, audio, job)
         parts.storage.put_input(name, upload.song.path)
@@ -155,10 +154,14 @@ def _is_waiting(parts: Services, job: Job | None) -> bool:
     return job is not None and not job.state.ended and parts.storage.has_input(job.songhash)
 
 
-def _record(parts: Services, upload: Upload, options: Options) -> dict[str, str]:
-    """The new job's fields. Raises AudioError if the file is not audio, so call it before storing the song."""
+def _fields(options: Options, tenant: str) -> dict[str, str]:
+    return {"model": options.model, "options": options.to_json(), "tenant": tenant}
+
+
+def _described(parts: Services, upload: Upload) -> dict[str, Any]:
+    """The song, for its record. Raises AudioError if the file is not audio, so call it before storing the song."""
     found = _looked_at(parts, upload)
-    about = {
+    return {
         "bytes": upload.song.size,
         "sha256": upload.song.sha256,  # lets a worker verify the song
         "container": found.container,
@@ -167,7 +170,6 @@ def _record(parts: Services, upload: Upload, options: Options) -> dict[str, str]
         "channels": found.channels,
         "duration_seconds": found.duration_seconds,
     }
-    return {"model": options.model, "options": options.to_json(), "upload": record_json(about)}
 
 
 def _looked_at(parts: Services, upload: Upload) -> Any:

@@ -65,18 +65,18 @@ SOUND = {one.media_type: {"type": "string", "contentMediaType": one.media_type} 
 )
 def get_track(name: str) -> Response:
     parts = services()
-    stored = find(parts, Track.parse(name))
+    track = Track.parse(name)
+    stored = find(parts, track)
     if wants_redirect():
-        hold_for_reading(parts, Track.parse(name).songhash, parts.store_links.seconds)
+        hold_for_reading(parts, track.songhash, parts.store_links.seconds)
         return redirect(parts.store_links.to(stored.name, method=request.method), 307, Response)  # type: ignore[return-value]
-    response = answer(stored, lambda start, stop: _held_bytes(parts, stored, start, stop))
+    response = answer(stored, lambda start, stop: _held_bytes(parts, track.songhash, stored, start, stop))
     response.content_type = media_type_of(stored.name)
     return response
 
 
-def _held_bytes(parts: Services, stored: StoredObject, start: int, stop: int) -> Iterator[bytes]:
-    chunks = parts.storage.read_stem(stored.name, start, stop - start)
-    return held(parts, Track.parse(stored.name).songhash, chunks)
+def _held_bytes(parts: Services, songhash: str, stored: StoredObject, start: int, stop: int) -> Iterator[bytes]:
+    return held(parts, songhash, parts.storage.read_stem(stored.name, start, stop - start))
 
 
 def answer(stored: StoredObject, read: Callable[[int, int], Iterator[bytes]], *, what: str = "track") -> Response:

@@ -6,18 +6,16 @@ import errno
 import fcntl
 import hashlib
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO
 
+from msaas import scratch
 from msaas.errors import ScratchFull, UploadTooLarge
 
 PREFIX = "msaas-upload-"
-# between a file's making and its lock: another process' sweep must not take it for a stray
-UNLOCKED_SECONDS = 2
 
 
 @contextmanager
@@ -89,16 +87,4 @@ class Spool(Scratch):
 
 def sweep(folder: Path) -> int:
     """Deletes what a killed server left behind and says how many files that were."""
-    return sum(_remove_stray(path) for path in folder.glob(f"{PREFIX}*"))
-
-
-def _remove_stray(path: Path) -> bool:
-    try:
-        with path.open("rb") as file:
-            if time.time() - path.stat().st_mtime < UNLOCKED_SECONDS:
-                return False
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            path.unlink()
-            return True
-    except OSError:  # locked: in use; or gone already
-        return False
+    return scratch.sweep(folder, PREFIX)

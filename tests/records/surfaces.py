@@ -91,6 +91,7 @@ class Surfaces:
     def _call(self, rule: str, method: str, path: str, body: bytes | None = None) -> Iterator[Fault]:
         more = {"data": body, "content_type": "audio/wav"} if body else {}
         headers = self.world.headers("boss" if "songhash" not in rule and body is None else "anna")
+        headers["Accept"] = "text/html, application/json;q=0.9, */*;q=0.8"  # as a browser: `/` is the page then
         answer = self.client.open(path, method=method, headers=headers, buffered=False, **more)
         try:
             with contextlib.closing(answer):

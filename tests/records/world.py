@@ -174,14 +174,16 @@ def _fill(world: World) -> None:
     _end(world, claims)
     world.queue.announce(Worker("host-1-abc", (MODEL,)))
     world.queue.announce(Worker("host-2-def", (), "the disk is full", "scratch_full"))
-    _prolong(world.raw)
+    _keep(world.raw)
     known = list(world.outbox.all())
     world.callback_ids = sorted(one.id for one in known)
     world.owners = {f"callback:{one.id}": one.songhash for one in known}
 
 
-def _prolong(raw: Any) -> None:
-    """Workers' words stay good however long the test takes."""
+def _keep(raw: Any) -> None:
+    """Locks, windows and workers' words stay good however long the test takes."""
+    for key in raw.keys("*"):
+        raw.persist(key)
     for worker, told in raw.hgetall("workers").items():
         raw.hset("workers", worker, b"9" * 13 + b" " + told.partition(b" ")[2])
 
@@ -199,7 +201,6 @@ def _end(world: World, claims: dict[str, Claim]) -> None:
     for taken, state in zip(world.outbox.take(3, limit=10), ("pending", "failed", "delivered"), strict=False):
         world.outbox.settle(taken, Verdict(state, 0), "no connection")
     queue.hold(world.songs["done"], 600)
-    redis.persist(f"held:{world.songs['done']}")  # it must not run out in the midst of the test
 
 
 def some(found: list[Damage], count: int, chance: random.Random) -> list[Damage]:

@@ -33,6 +33,12 @@ def test_whole_ones_are_kept_by_browsers_and_partial_ones_asked_about(client, st
     assert (whole.status_code, whole.headers["Cache-Control"]) == (200, "private, max-age=86400")
 
 
+def test_an_object_that_is_no_drawing_counts_as_none(client, storage, done):
+    for data in (b"", b"\xff", b"[1]", b"{}", b"[" * 100_000, b'{"done_samples": 1}'):
+        storage.put_waveforms(done, data)
+        problem(client.get(path(done)), 404, "waveforms_unknown")
+
+
 def test_they_go_with_the_last_stem(client, storage, done):
     storage.put_waveforms(done, drawing())
     for stem in ("vocals", "drums", "bass"):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import json
 
 from flask import Blueprint, Response, request
 
 from msaas.errors import NotFound
+from msaas.fields import json_object
 from msaas.jobs import parse_songhash
 from msaas.web.openapi.document import Answer, as_json, documented, header
 from msaas.web.openapi.schemas import STORAGE_AWAY
@@ -34,15 +34,20 @@ def get_waveforms(songhash: str) -> Response:
     parts = services()
     name = parse_songhash(songhash)
     data = parts.storage.read_waveforms(name)
-    if data is None:
+    whole = None if data is None else _is_whole(data)
+    if data is None or whole is None:
         raise NotFound(f"job {name} has no waveforms, or not yet", code="waveforms_unknown")
     response = Response(data, content_type="application/json")
-    response.headers["Cache-Control"] = f"private, max-age={KEPT_SECONDS}" if _is_whole(data) else "private, no-cache"
+    response.headers["Cache-Control"] = f"private, max-age={KEPT_SECONDS}" if whole else "private, no-cache"
     response.set_etag(hashlib.sha256(data).hexdigest()[:32])
     response.make_conditional(request)
     return response
 
 
-def _is_whole(data: bytes) -> bool:
-    drawing = json.loads(data)
-    return bool(drawing["done_samples"] == drawing["total_samples"])
+def _is_whole(data: bytes) -> bool | None:
+    """Whether the song was done by then; None where the stored object is no drawing."""
+    try:
+        drawing = json_object(data.decode())
+        return bool(drawing["done_samples"] == drawing["total_samples"])
+    except (ValueError, KeyError):
+        return None

@@ -7,8 +7,7 @@ import json
 from msaas.callbacks.outbox import Callback
 from msaas.errors import RecordBroken
 from msaas.fields import json_value
-from msaas.job_view import job_link, public_fields
-from msaas.jobs import iso
+from msaas.jobs import iso, job_link, public_fields
 
 DAMAGED = "the callback's record in Redis was damaged or overwritten"
 

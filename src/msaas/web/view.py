@@ -7,8 +7,7 @@ from typing import Any
 
 from msaas.callbacks.admin import view as callback_view
 from msaas.callbacks.outbox import Callback
-from msaas.job_view import job_link, public_fields
-from msaas.jobs import Job, State
+from msaas.jobs import Job, State, job_link, public_fields
 
 
 def job_links(songhash: str) -> dict[str, str]:

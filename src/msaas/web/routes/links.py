@@ -8,8 +8,7 @@ from flask import Blueprint, Response, jsonify
 
 from msaas.auth.access_control import caller
 from msaas.auth.tickets import PARAMETER, SECONDS, ticket_for
-from msaas.job_view import stem_links
-from msaas.jobs import iso
+from msaas.jobs import iso, stem_links
 from msaas.web.openapi.document import Answer, as_json, documented
 from msaas.web.openapi.schemas import QUEUE_AWAY
 from msaas.web.routes.jobs import known_job

@@ -1,5 +1,7 @@
 """Reads the text fields of a Redis hash as numbers, times and JSON. Never raises: what cannot be read is named.
 
+`canonical_json` is the one way in which values are written that are hashed.
+
 Anybody with redis-cli can write to a record, and a version that is gone may have. One such field must not take the
 job's other fields with it, let alone a list of jobs, a worker or a sweep.
 """
@@ -17,7 +19,14 @@ LATEST_MS = 253_402_300_799_999
 LARGEST_COUNT = 2**53  # what JSON's readers still count exactly
 # Records are three levels deep. Beyond some hundreds json.loads reads what json.dumps and others cannot walk.
 DEEPEST = 32
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _CODE = re.compile(r"[a-z][a-z0-9_]{0,63}")
+
+
+def canonical_json(value: Any) -> str:
+    """Sorted keys, no spaces, no NaN. A lone surrogate, which JSON may hold and UTF-8 may not, becomes its escape."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return _SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 class Fields:

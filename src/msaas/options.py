@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from msaas.canonical import canonical_json
 from msaas.errors import InvalidOption
+from msaas.fields import canonical_json
 from msaas.formats import DEFAULT_BITRATE, DEFAULT_FORMAT, FORMAT_NAMES, WITH_BITRATES, Format, format_named
 
 STEM_NAME = re.compile(r"[a-z0-9_]{1,32}")

@@ -56,7 +56,7 @@ def test_production_starts_no_api_without_keys(overlay, monkeypatch):
     assert reference["valueFrom"] == {"secretKeyRef": {"name": "msaas-api-keys", "key": "keys"}}
     for empty in ("", " ", "\n"):
         monkeypatch.setitem(SECRETS, "msaas-api-keys", empty)
-        with pytest.raises(SettingsError, match="holds no key"):
+        with pytest.raises(SettingsError, match="has no key"):
             Settings.from_env(environment_of(rest, manifests))
 
 

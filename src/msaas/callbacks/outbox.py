@@ -16,9 +16,8 @@ from redis import Redis
 from msaas import failpoints
 from msaas.callbacks.schedule import Verdict
 from msaas.callbacks.targets import Target
-from msaas.canonical import canonical_json
 from msaas.errors import InvalidOption
-from msaas.fields import LATEST_MS, Fields
+from msaas.fields import LATEST_MS, Fields, canonical_json
 from msaas.jobs import Job
 from msaas.queue import scripts
 from msaas.redis_client import answers, redis_errors, unless_damaged

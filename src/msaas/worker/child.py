@@ -24,7 +24,7 @@ from typing import Any, TextIO
 from msaas.audio.limits import Limits
 from msaas.audio.sandbox import launcher, self_check
 from msaas.errors import AudioError, Cancelled, InvalidOption, MSaaSError, OutOfMemory, SandboxError
-from msaas.separation.device import choose_device
+from msaas.separation.device import DeviceChoice, choose_device
 from msaas.separation.pipeline import SeparationResult, Separator
 from msaas.separation.weights.loader import load_model
 from msaas.settings import Settings
@@ -45,20 +45,16 @@ Send = Callable[[Mapping[str, Any]], None]
 class ModelCache:
     """Holds the separator that was used last; another model takes its place when a task asks for one."""
 
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
-        self.choice = choose_device(settings.device)
-        log.info("device=%s reason=%s", self.choice.device, self.choice.reason)
+    def __init__(self, load: Callable[[str], Separator], choice: DeviceChoice, limits: Limits) -> None:
+        """`load` makes the separator of a model, by its name, on the device of `choice`."""
+        self.load, self.choice, self.limits = load, choice, limits
         self._name = ""
         self._separator: Separator | None = None
 
     def separator(self, model: str) -> Separator:
         if self._separator is None or self._name != model:
             self._separator = None  # two models at once may be more than the memory holds
-            loaded = load_model(model, repo=self.settings.model_repo)
-            log.info("loaded model=%s", json.dumps(loaded.describe()))
-            settings = self.settings
-            self._separator = Separator(loaded, self.choice.device, settings.batch, precision=settings.precision)
+            self._separator = self.load(model)
             self._name = model
         return self._separator
 
@@ -73,16 +69,12 @@ class ModelCache:
             task.song,
             task.out_dir,
             task.options,
-            limits=self.limits(),
+            limits=self.limits,
             progress=lambda stage, fraction: say({"progress": {"stage": stage, "fraction": overall(stage, fraction)}}),
             stop=stop,
             outlines=WaveformFile(task.waveforms),
         )
         return _report(result) | self.describe(task.options.model)
-
-    def limits(self) -> Limits:
-        settings = self.settings
-        return Limits(settings.max_duration_seconds, settings.max_decoded_bytes, settings.decoder_memory_bytes)
 
 
 def overall(stage: str, fraction: float) -> float:
@@ -104,10 +96,10 @@ def _report(result: SeparationResult) -> dict[str, Any]:
     }
 
 
-def attempt(bench: ModelCache, task: Task, say: Send, stop: Callable[[], bool]) -> None:
+def attempt(models: ModelCache, task: Task, say: Send, stop: Callable[[], bool]) -> None:
     """Runs one task and says how it ended. What the audio or the options are to blame for is not worth another run."""
     try:
-        say({"done": bench.separate(task, say, stop)})
+        say({"done": models.separate(task, say, stop)})
     except (AudioError, InvalidOption) as error:
         say(failure(error.code, str(error), retry=False))
     except Cancelled as error:
@@ -203,10 +195,10 @@ def main() -> int:
         _limit_threads(settings.cpu_threads)
         _limit_memory(settings.child_memory_bytes)
         launcher.mine().start()  # loads FFmpeg beside us, while we load the model
-        bench = ModelCache(settings)
+        models = build_cache(settings)
         with telling(say):
-            description = bench.describe(settings.model)
-            self_check.check_decoder(settings.scratch_dir, bench.limits())
+            description = models.describe(settings.model)
+            self_check.check_decoder(settings.scratch_dir, models.limits)
         say({"ready": description})
     except SandboxError as error:  # another try would end the same way
         say(failure(error.code, str(error), retry=False))
@@ -221,7 +213,21 @@ def main() -> int:
         say(failure(OutOfMemory.code, detail, retry=True))
         return 3
     while True:
-        attempt(bench, orders.next_task(), say, orders.stopped)
+        attempt(models, orders.next_task(), say, orders.stopped)
+
+
+def build_cache(settings: Settings) -> ModelCache:
+    """Raises DeviceUnavailable."""
+    choice = choose_device(settings.device)
+    log.info("device=%s reason=%s", choice.device, choice.reason)
+
+    def load(model: str) -> Separator:
+        loaded = load_model(model, repo=settings.model_repo)
+        log.info("loaded model=%s", json.dumps(loaded.describe()))
+        return Separator(loaded, choice.device, settings.batch, precision=settings.precision)
+
+    limits = Limits(settings.max_duration_seconds, settings.max_decoded_bytes, settings.decoder_memory_bytes)
+    return ModelCache(load, choice, limits)
 
 
 def _limit_memory(most_bytes: int) -> None:

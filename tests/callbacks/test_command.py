@@ -41,7 +41,7 @@ def test_all_that_failed_go_again_and_what_is_unknown_is_said(msaas, outbox, fin
     outbox.settle(one, Verdict("failed"), "")
     assert msaas("replay", "--all", "failed") == (0, f"{one.id}: pending\n")
     status, text = msaas("replay", "msg_0", one.id)
-    assert status == 1 and "msg_0: no callback" in text and f"{one.id}: pending" in text
+    assert status == 1 and "msg_0: unknown callback" in text and f"{one.id}: pending" in text
 
 
 def test_a_new_secret_is_one_that_receivers_can_use(msaas):

@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 import json
 import os
-from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
+from msaas.cli.replay import outcomes, report
 from msaas.client.names import printable
-from msaas.errors import Conflict, NotFound
 from msaas.settings import Settings
 from msaas.wiring.stores import build_redis
 
@@ -48,25 +48,12 @@ def list_(args: argparse.Namespace) -> int:
 
 
 def replay(args: argparse.Namespace) -> int:
-    """1 where one of them could not be sent again; the others are all the same."""
     from msaas.callbacks import admin
 
-    outbox, left = _outbox(), 0
-    for id_, became in _each(outbox, args.ids) if args.ids else admin.replay_all(outbox, state=args.all):
-        left += became != "pending"
-        print(printable(f"{id_[:80]}: {became}"))
-    return 1 if left else 0
-
-
-def _each(outbox: Outbox, ids: Sequence[str]) -> Iterator[tuple[str, str]]:
-    from msaas.callbacks import admin
-
-    for id_ in ids:
-        try:
-            admin.replay(outbox, id_)
-            yield id_, "pending"
-        except (NotFound, Conflict) as error:
-            yield id_, error.detail
+    outbox = _outbox()
+    if not args.ids:
+        return report(admin.replay_all(outbox, state=args.all), "pending")
+    return report(outcomes(partial(admin.replay, outbox), args.ids, "pending"), "pending")
 
 
 def secret(_args: argparse.Namespace) -> int:

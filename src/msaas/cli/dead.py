@@ -5,17 +5,16 @@ from __future__ import annotations
 import argparse
 import json
 import os
-from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
+from msaas.cli.replay import outcomes, report
 from msaas.client.names import printable
-from msaas.errors import Conflict, NotFound
 from msaas.settings import Settings
 from msaas.wiring.stores import build_queue, build_storage
 
 if TYPE_CHECKING:
     from msaas.queue import Queue
-    from msaas.storage import Storage
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -55,28 +54,14 @@ def show(args: argparse.Namespace) -> int:
 
 
 def replay(args: argparse.Namespace) -> int:
-    """1 where one of them could not be queued again; the others are all the same."""
     from msaas.maintenance import dead_letters
 
     settings = _settings()
     queue, storage = _queue(settings), build_storage(settings)
-    chosen = _each(queue, storage, args.songhashes) if args.songhashes else dead_letters.replay_all(queue, storage)
-    left = 0
-    for entry, became in chosen:
-        left += became != "queued"
-        print(printable(f"{entry[:80]}: {became}"))
-    return 1 if left else 0
-
-
-def _each(queue: Queue, storage: Storage, songhashes: Sequence[str]) -> Iterator[tuple[str, str]]:
-    from msaas.maintenance import dead_letters
-
-    for songhash in songhashes:
-        try:
-            dead_letters.replay(queue, storage, songhash)
-            yield songhash, "queued"
-        except (NotFound, Conflict) as error:
-            yield songhash, error.detail
+    if not args.songhashes:
+        return report(dead_letters.replay_all(queue, storage), "queued")
+    again = partial(dead_letters.replay, queue, storage)
+    return report(outcomes(again, args.songhashes, "queued"), "queued")
 
 
 def _settings() -> Settings:
@@ -84,5 +69,4 @@ def _settings() -> Settings:
 
 
 def _queue(settings: Settings) -> Queue:
-
     return build_queue(settings)

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from types import FrameType
 
-from msaas.local.processes.child import Child, Interrupted, ProcessGuard
+from msaas.local.processes.child import Child, Interrupted, ProcessGuard, wait_until
 from msaas.local.servers import OnLine, Server, StartFailed
 
 POLL_SECONDS = 0.1
@@ -161,11 +161,12 @@ def how_it_ended(status: int) -> str:
 
 def wait_for(check: Callable[[], bool], limit_seconds: float, stopping: Callable[[], bool]) -> bool:
     """False when the time is up. Raises Interrupted where `stopping()` came first."""
-    end = time.monotonic() + limit_seconds
-    while not check():
+
+    def checked() -> bool:
+        if check():
+            return True
         if stopping():
             raise Interrupted("stopped while starting")
-        if time.monotonic() > end:
-            return False
-        time.sleep(POLL_SECONDS)
-    return True
+        return False
+
+    return wait_until(checked, limit_seconds, pause_seconds=POLL_SECONDS)

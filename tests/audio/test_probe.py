@@ -16,7 +16,7 @@ import pytest
 from msaas.audio.decode.probe import Probe, probe
 from msaas.audio.encode.wav import wav_header
 from msaas.audio.limits import Limits
-from msaas.audio.sandbox import launcher as helpers
+from msaas.audio.sandbox import launcher
 from msaas.audio.sandbox.probe import probe_isolated
 from msaas.errors import AudioTooLong, NotAudio
 from tests.conftest import BUSY_SECONDS
@@ -28,7 +28,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture(autouse=True, scope="module")
 def _no_helper_left():
     yield
-    helpers.stop()
+    launcher.stop()
 
 
 @pytest.fixture
@@ -107,24 +107,24 @@ def test_garbage_ahead_is_looked_past(tmp_path, song):
 
 def test_probe_that_hangs_is_stopped_in_time_and_leaves_no_process(song, endless):
     probe_isolated(song, Limits())
-    helper = helpers.mine().pid
+    server = launcher.current().pid
     started = time.monotonic()
     with pytest.raises(NotAudio, match=r"within 0\.5 seconds"):
         probe_isolated(endless, Limits(), timeout_seconds=0.5)
     assert time.monotonic() - started < BUSY_SECONDS
-    assert emptied(helper)
+    assert emptied(server)
     assert probe_isolated(song, Limits()).codec == "mp3"
 
 
 def test_probe_that_dies_is_not_audio_and_the_next_one_works(song, endless):
     probe_isolated(song, Limits())
-    helper = helpers.mine().pid
-    assert emptied(helper)  # the first probe's child has answered, and may still be on its way out
+    server = launcher.current().pid
+    assert emptied(server)  # the first probe's child has answered, and may still be on its way out
     with ThreadPoolExecutor(1) as pool:
         answer = pool.submit(probe_isolated, endless, Limits())
-        while not children(helper):
+        while not children(server):
             time.sleep(0.01)
-        os.kill(int(children(helper)[0]), signal.SIGSEGV)
+        os.kill(int(children(server)[0]), signal.SIGSEGV)
         with pytest.raises(NotAudio, match="broke the decoder"):
             answer.result(5)
     assert probe_isolated(song, Limits()).codec == "mp3"
@@ -182,11 +182,11 @@ while True:
 
 def test_helper_that_was_killed_is_started_again(song):
     probe_isolated(song, Limits())
-    helper = helpers.mine().pid
-    os.kill(helper, signal.SIGKILL)
+    server = launcher.current().pid
+    os.kill(server, signal.SIGKILL)
     time.sleep(0.1)
     assert probe_isolated(song, Limits()).codec == "mp3"
-    assert helpers.mine().pid != helper
+    assert launcher.current().pid != server
 
 
 def test_many_threads_probe_at_once(song, tmp_path):
@@ -197,7 +197,7 @@ def test_many_threads_probe_at_once(song, tmp_path):
         wrong = [pool.submit(probe_isolated, tmp_path / "none", Limits()) for _ in range(8)]
         assert {answer.result().codec for answer in right} == {"mp3"}
         assert all(isinstance(answer.exception(), NotAudio) for answer in wrong)
-    assert emptied(helpers.mine().pid)
+    assert emptied(launcher.current().pid)
 
 
 def test_probe_costs_milliseconds_once_the_helper_is_up(song):
@@ -213,12 +213,12 @@ import os, sys
 print("imported", flush=True)
 sys.path.insert(0, {source!r})
 from pathlib import Path
-from msaas.audio.sandbox import launcher as helpers
+from msaas.audio.sandbox import launcher
 from msaas.audio.limits import Limits
 from msaas.audio.sandbox.probe import probe_isolated
-print(probe_isolated(Path({song!r}), Limits()).codec, helpers.mine().pid, flush=True)
+print(probe_isolated(Path({song!r}), Limits()).codec, launcher.current().pid, flush=True)
 if os.fork() == 0:
-    print(probe_isolated(Path({song!r}), Limits()).codec, helpers.mine().pid, flush=True)
+    print(probe_isolated(Path({song!r}), Limits()).codec, launcher.current().pid, flush=True)
     sys.exit()
 os.wait()
 {end}

@@ -39,7 +39,7 @@ def isolated(path, **limits):
 
 
 def child_of_helper():
-    tasks = Path(f"/proc/{launcher.mine().pid}/task/{launcher.mine().pid}/children")
+    tasks = Path(f"/proc/{launcher.current().pid}/task/{launcher.current().pid}/children")
     return [int(pid) for pid in tasks.read_text().split()]
 
 
@@ -109,7 +109,7 @@ def test_killed_helper_is_worth_another_run_and_the_next_song_decodes():
     """What it forked ends with it."""
     blocks = isolated(SONG).blocks()
     next(blocks)
-    os.kill(launcher.mine().pid, signal.SIGKILL)
+    os.kill(launcher.current().pid, signal.SIGKILL)
     with pytest.raises(ChildDied):
         list(blocks)
     assert sum(block.shape[1] for block in isolated(SONG).blocks()) == 1_679_895
@@ -140,7 +140,7 @@ def test_slow_caller_is_no_stall(monkeypatch):
 # --- the fences
 
 needs_fences = pytest.mark.skipif(
-    set(restrictions.try_out()) != {restrictions.LANDLOCK, restrictions.SECCOMP},
+    set(restrictions.detect()) != {restrictions.LANDLOCK, restrictions.SECCOMP},
     reason="left out: this kernel has not all fences",
 )
 
@@ -229,7 +229,7 @@ def test_helper_is_started_without_credentials(monkeypatch):
     monkeypatch.setenv("MINIO_SECRET_KEY", "a secret of the store")
     monkeypatch.setenv("MSAAS_REDIS_PASSWORD", "a secret of the queue")
     list(isolated(SONG).blocks())
-    environment = Path(f"/proc/{launcher.mine().pid}/environ").read_bytes()
+    environment = Path(f"/proc/{launcher.current().pid}/environ").read_bytes()
     assert b"a secret" not in environment
     assert b"PATH=" in environment
 
@@ -237,7 +237,7 @@ def test_helper_is_started_without_credentials(monkeypatch):
 def test_helper_forks_with_one_thread_whatever_it_has_loaded():
     ask(SONG, Limits(), 60, 60)
     list(isolated(SONG).blocks())
-    assert len(list(Path(f"/proc/{launcher.mine().pid}/task").iterdir())) == 1
+    assert len(list(Path(f"/proc/{launcher.current().pid}/task").iterdir())) == 1
 
 
 def test_fences_are_tried_out_in_a_process_of_their_own():
@@ -247,7 +247,7 @@ def test_fences_are_tried_out_in_a_process_of_their_own():
     thread.start()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        stand = restrictions.try_out()
+        stand = restrictions.detect()
     done.set()
     thread.join()
     told = subprocess.run(

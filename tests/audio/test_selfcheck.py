@@ -228,7 +228,7 @@ msaas.audio.sandbox.child.answer = once
 def test_self_check_says_why_the_sandbox_reads_nothing(tmp_path, monkeypatch, code, reason):
     break_sandbox(tmp_path, monkeypatch, code)
     for check in (self_check.check_probe, lambda folder: self_check.check_decoder(folder, Limits())):
-        with pytest.raises(SandboxError, match="the sandbox does not read a known sound") as caught:
+        with pytest.raises(SandboxError, match="the sandbox failed to decode a test sound") as caught:
             check(tmp_path)
         assert reason in str(caught.value)
 
@@ -260,11 +260,11 @@ if not os.path.exists({str(tmp_path / "killed")!r}):
 
 def test_fences_that_are_missing_are_named(monkeypatch, caplog):
     caplog.set_level(logging.INFO)
-    monkeypatch.setattr(restrictions, "try_out", lambda: [restrictions.SECCOMP])
+    monkeypatch.setattr(restrictions, "detect", lambda: [restrictions.SECCOMP])
     monkeypatch.setattr(sys, "platform", "linux")
     self_check._say_which_fences_stand()
     assert caplog.records[-1].levelname == "WARNING"
-    assert "fences=seccomp missing=landlock" in caplog.text
+    assert "restrictions=seccomp missing=landlock" in caplog.text
 
 
 def test_full_disk_does_not_keep_a_part_from_starting(tmp_path, caplog):
@@ -282,7 +282,7 @@ def test_part_refuses_to_start_with_the_reason(tmp_path, monkeypatch, environ, p
         [sys.executable, "-P", "-m", part], env=os.environ | environ, capture_output=True, text=True, timeout=120
     )
     assert done.returncode == 2
-    assert "the sandbox does not read a known sound" in done.stderr
+    assert "the sandbox failed to decode a test sound" in done.stderr
     assert "PermissionError: [Errno 13] Permission denied: '/nix/store/av/late.so'" in done.stderr
 
 
@@ -291,7 +291,7 @@ def test_separating_here_refuses_to_start_with_the_reason(tmp_path, monkeypatch,
     command = [sys.executable, "-P", "-m", "msaas.cli", "separate", "--local", "--json", str(SONG), "-o", str(tmp_path)]
     done = subprocess.run(command, env=os.environ | environ, capture_output=True, text=True, timeout=120)
     assert done.returncode == 1
-    assert "the sandbox does not read a known sound" in done.stderr
+    assert "the sandbox failed to decode a test sound" in done.stderr
     assert not any(json.loads(line).get("stems") for line in done.stdout.splitlines())
 
 

@@ -61,7 +61,7 @@ def decode(**limits):
 
 
 def children():
-    pid = launcher.mine().pid
+    pid = launcher.current().pid
     return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
 
 
@@ -170,7 +170,7 @@ def test_helper_inherits_what_it_is_started_by_and_no_more(monkeypatch):
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("LD_LIBRARY_PATH", "/opt/lib")
     assert np.concatenate(decode(), axis=1).shape == (2, 1_679_895)
-    entries = Path(f"/proc/{launcher.mine().pid}/environ").read_bytes().split(b"\0")
+    entries = Path(f"/proc/{launcher.current().pid}/environ").read_bytes().split(b"\0")
     names = {entry.partition(b"=")[0].decode() for entry in entries}
     assert not names & set(given)
     assert {"PATH", "LD_LIBRARY_PATH"} <= names
@@ -181,7 +181,7 @@ def test_descriptors_of_other_songs_are_closed(taken_over):
         "held = [fd for fd in range(1 << 10) if fd not in (0, 1, 2, 3) and is_open(fd)]",
         """say(2, b'{"code": "not_audio", "detail": "%d"}' % len(held))""",
     )
-    others = [launcher.mine().connect(PROBE) for _ in range(4)]  # they wait for a request
+    others = [launcher.current().connect(PROBE) for _ in range(4)]  # they wait for a request
     with pytest.raises(NotAudio) as caught:
         decode()
     for sock in others:

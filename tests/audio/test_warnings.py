@@ -197,9 +197,9 @@ def chain(tmp_path, *channels):
 def test_one_gain_holds_for_the_whole_song_once_it_was_read(tmp_path, kind, channels):
     decoder = kind(chain(tmp_path, *channels), sample_rate=44_100, channels=2)
     list(decoder.blocks())
-    assert decoder.report.gain_fell == (channels[0] < max(channels))
+    assert decoder.report.gain_lowered == (channels[0] < max(channels))
     heard = np.concatenate(list(decoder.blocks()), axis=1)
-    assert not decoder.report.gain_fell
+    assert not decoder.report.gain_lowered
     lowest = decoder.report.gain
     assert lowest < 0.5
     for number, count in enumerate(channels):

@@ -1,4 +1,4 @@
-"""What a caller should know about a song that was separated all the same: codes for programs, details for people."""
+"""Warnings about a song that was separated despite defects: codes for programs, details for people."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from math import log10
 
 from msaas.audio.decode.decoder import DecodeReport
 
-LEAST_SECONDS = 0.1  # less than that dropped goes without a warning
+LEAST_SECONDS = 0.1  # shorter gaps cause no warning
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class SongWarning:
 
 
 def warnings_of(report: DecodeReport, gain: float = 1.0) -> list[SongWarning]:
-    """What reading the song met, the gravest first. gain: the factor that all stems share; 1 where none clips."""
+    """Warnings for the findings, most serious first. gain: the factor that all stems share; 1 if none clips."""
     return [*_missing(report), *_dropped(report), *_changed(report, gain)]
 
 

@@ -1,4 +1,4 @@
-"""A song's outline for drawing: how loud each stretch of each stem is. Fed as it is made; reads and writes no file."""
+"""Waveform data for drawing: the level of each section of each stem, computed while it is made. No file access."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-POINTS = 2000  # more than a screen has room for, and three kilobytes a stem and kind
+POINTS = 2000  # more than the pixels of a screen, at three kilobytes per stem and kind
 VERSION = 1
 FULL = 255
 
 
 class Waveform:
-    """One stem's: the largest sample and the root of the mean square of each of at most `points` equal stretches."""
+    """One stem: the peak and the RMS of each of at most `points` equal sections."""
 
     def __init__(self, total_samples: int, points: int = POINTS) -> None:
         self.total_samples = total_samples
         self.done_samples = 0
         count = max(1, min(points, total_samples))
-        # stretch k is samples [edges[k], edges[k + 1])
+        # section k is samples [edges[k], edges[k + 1])
         self.edges = np.arange(count + 1, dtype=np.int64) * total_samples // count
         self._peak = np.zeros(count)
         self._squares = np.zeros(count)
-        self._heard = np.zeros(count)  # samples, of all channels
+        self._counted = np.zeros(count)  # samples, of all channels
 
     def add(self, block: NDArray[np.float32]) -> None:
-        """block: [channels, n] float32, full scale ±1, which follows what was added before."""
+        """block: [channels, n] float32, full scale ±1, following the previous block."""
         channels, length = block.shape
         if not length:
             return
@@ -36,21 +36,21 @@ class Waveform:
         first, last = np.searchsorted(self.edges, [begins, begins + length - 1], side="right") - 1
         starts = np.maximum(self.edges[first : last + 1] - begins, 0)
         span = slice(first, last + 1)
-        loud = np.nan_to_num(np.abs(block), nan=0.0).max(axis=0)
+        magnitude = np.nan_to_num(np.abs(block), nan=0.0).max(axis=0)
         squares = np.square(np.nan_to_num(block, nan=0.0), dtype=np.float64).sum(axis=0)
-        self._peak[span] = np.maximum(self._peak[span], np.maximum.reduceat(loud, starts))
+        self._peak[span] = np.maximum(self._peak[span], np.maximum.reduceat(magnitude, starts))
         self._squares[span] += np.add.reduceat(squares, starts)
-        self._heard[span] += channels * np.diff(np.append(starts, length))
+        self._counted[span] += channels * np.diff(np.append(starts, length))
         self.done_samples += length
 
     def to_json(self) -> dict[str, str]:
-        """Each kind as base64 of a byte a stretch: 0 is silence, or not made yet, 255 full scale and above."""
-        rms = np.sqrt(self._squares / np.maximum(self._heard, 1))
+        """Each kind as base64 of one byte per section: 0 is silence or not computed yet, 255 full scale and above."""
+        rms = np.sqrt(self._squares / np.maximum(self._counted, 1))
         return {"peak": _bytes(self._peak), "rms": _bytes(rms)}
 
 
 class Waveforms:
-    """All stems of a song, as far as they are made."""
+    """The waveforms of all stems of a song, as far as computed."""
 
     def __init__(self, stems: Iterable[str], total_samples: int, sample_rate: int) -> None:
         self.total_samples, self.sample_rate = total_samples, sample_rate
@@ -61,7 +61,7 @@ class Waveforms:
 
     @property
     def done_samples(self) -> int:
-        return min((outline.done_samples for outline in self.stems.values()), default=0)
+        return min((waveform.done_samples for waveform in self.stems.values()), default=0)
 
     @property
     def complete(self) -> bool:
@@ -73,7 +73,7 @@ class Waveforms:
             "sample_rate": self.sample_rate,
             "total_samples": self.total_samples,
             "done_samples": self.done_samples,
-            "stems": {stem: outline.to_json() for stem, outline in self.stems.items()},
+            "stems": {stem: waveform.to_json() for stem, waveform in self.stems.items()},
         }
 
 

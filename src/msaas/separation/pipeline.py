@@ -134,7 +134,7 @@ class Separator:
     def _measure(self, decoder: IsolatedDecoder, stop: Stop, beat: Callable[[], None]) -> TrackStats:
         """Again where the downmix's gain fell in mid-song: what came before would be louder than in the second pass."""
         stats = measure(_StoppableDecoder(decoder, stop, beat))
-        return measure(_StoppableDecoder(decoder, stop, beat)) if decoder.report.gain_fell else stats
+        return measure(_StoppableDecoder(decoder, stop, beat)) if decoder.report.gain_lowered else stats
 
     def _open(self, path: Path, options: Options, stats: TrackStats) -> Writer:
         return open_writer(

@@ -1,7 +1,7 @@
-"""The separation process: keeps a model loaded, separates one song at a time. Touches neither Redis nor S3.
+"""The separation process: keeps a model loaded and separates one song at a time. Accesses neither Redis nor S3.
 
-It may be killed at any moment; the supervisor starts another. It ends by itself when its input closes, so that it
-never outlives the supervisor.
+It may be killed at any time; the supervisor starts another. It exits when its input closes, so that it never outlives
+the supervisor.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from msaas.worker.waveforms import WaveformFile
 
 log = logging.getLogger(__name__)
 
-# Where each of the pipeline's stages begins and ends in the whole; by far most of the time is spent in the model.
+# The range of each stage in the overall progress; nearly all of the time is spent in the model.
 STAGES = {"decoding": (0.0, 0.02), "separating": (0.02, 0.97), "encoding": (0.97, 1.0)}
 
 TELL_SECONDS = 10
@@ -43,7 +43,7 @@ Send = Callable[[Mapping[str, Any]], None]
 
 
 class ModelCache:
-    """Holds the separator that was used last; another model takes its place when a task asks for one."""
+    """Holds the separator used last; a task with another model replaces it."""
 
     def __init__(self, load: Callable[[str], Separator], choice: DeviceChoice, limits: Limits) -> None:
         """`load` makes the separator of a model, by its name, on the device of `choice`."""
@@ -53,7 +53,7 @@ class ModelCache:
 
     def separator(self, model: str) -> Separator:
         if self._separator is None or self._name != model:
-            self._separator = None  # two models at once may be more than the memory holds
+            self._separator = None  # two models at once may not fit into memory
             self._separator = self.load(model)
             self._name = model
         return self._separator
@@ -72,13 +72,13 @@ class ModelCache:
             limits=self.limits,
             progress=lambda stage, fraction: say({"progress": {"stage": stage, "fraction": overall(stage, fraction)}}),
             stop=stop,
-            outlines=WaveformFile(task.waveforms),
+            waveforms=WaveformFile(task.waveforms),
         )
         return _report(result) | self.describe(task.options.model)
 
 
 def overall(stage: str, fraction: float) -> float:
-    """How far the whole run is, 0 to 1, from how far one stage is: callers' bars only ever go forward."""
+    """Overall progress, 0 to 1, from a stage's progress: callers' progress bars only move forward."""
     begins, ends = STAGES.get(stage, (0.0, 0.0))
     return begins + (ends - begins) * fraction
 
@@ -97,7 +97,7 @@ def _report(result: SeparationResult) -> dict[str, Any]:
 
 
 def attempt(models: ModelCache, task: Task, say: Send, stop: Callable[[], bool]) -> None:
-    """Runs one task and says how it ended. What the audio or the options are to blame for is not worth another run."""
+    """Runs one task and reports its result. Faults of the audio or the options are not retried."""
     try:
         say({"done": models.separate(task, say, stop)})
     except (AudioError, InvalidOption) as error:
@@ -121,7 +121,7 @@ _NO_MEMORY = re.compile(
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """torch tells of it by a RuntimeError; on a GPU that is its OutOfMemoryError. A thread or a process takes memory,
+    """torch raises RuntimeError; on a GPU its OutOfMemoryError. Starting a thread or a process can run out of memory,
     too."""
     if isinstance(error, OSError):
         return error.errno == errno.ENOMEM
@@ -130,7 +130,7 @@ def is_out_of_memory(error: Exception) -> bool:
 
 @contextmanager
 def telling(say: Send) -> Iterator[None]:
-    """Says that loading goes on: weights that have to be fetched may take longer than a stalled run is given."""
+    """Reports progress while loading: downloading weights may take longer than the stall limit."""
     over = threading.Event()
 
     def tell() -> None:
@@ -147,7 +147,7 @@ def telling(say: Send) -> Iterator[None]:
 
 
 class CommandReader:
-    """What the supervisor asks for, read by a thread of its own so that a stop is heard in mid-run."""
+    """Reads the supervisor's commands in a thread, so that a stop is noticed during a run."""
 
     def __init__(self, source: TextIO) -> None:
         self._tasks: queue.SimpleQueue[Task] = queue.SimpleQueue()
@@ -168,18 +168,18 @@ class CommandReader:
             else:
                 self._stopped.clear()
                 self._tasks.put(Task.from_message(order["separate"]))
-        os._exit(0)  # the supervisor is gone; a run in flight, or a download, is worth nothing without it
+        os._exit(0)  # the supervisor has gone, so a run or download in progress is useless
 
 
 def _private_stdout() -> TextIO:
-    """Our lines on a descriptor of their own: a library that prints must not break the protocol."""
+    """Writes messages to a separate descriptor: a library that prints must not break the protocol."""
     lines = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8")
     os.dup2(2, 1)
     return lines
 
 
 def main() -> int:
-    # The supervisor decides when this process ends; a signal to the whole group is the supervisor's to answer.
+    # The supervisor decides when this process ends and handles signals to the process group.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
     lines = _private_stdout()
@@ -194,13 +194,13 @@ def main() -> int:
     try:
         _limit_threads(settings.cpu_threads)
         _limit_memory(settings.child_memory_bytes)
-        launcher.mine().start()  # loads FFmpeg beside us, while we load the model
+        launcher.mine().start()  # loads FFmpeg in parallel with the model
         models = build_cache(settings)
         with telling(say):
             description = models.describe(settings.model)
             self_check.check_decoder(settings.scratch_dir, models.limits)
         say({"ready": description})
-    except SandboxError as error:  # another try would end the same way
+    except SandboxError as error:  # a retry would fail the same way
         say(failure(error.code, str(error), retry=False))
         return 3
     except MSaaSError as error:
@@ -231,7 +231,7 @@ def build_cache(settings: Settings) -> ModelCache:
 
 
 def _limit_memory(most_bytes: int) -> None:
-    """Memory that can be written to: address space alone (RLIMIT_AS) is reserved by torch and CUDA by the terabyte."""
+    """Limits writable memory: torch and CUDA reserve terabytes of address space (RLIMIT_AS)."""
     if most_bytes:
         resource.setrlimit(resource.RLIMIT_DATA, (most_bytes, most_bytes))
 

@@ -1,1 +1,1 @@
-"""Any audio file to samples as the model wants them. Runs inside the sandbox."""
+"""Decodes any audio file to samples at the model's rate and channels. Runs inside the sandbox."""

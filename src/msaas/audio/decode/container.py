@@ -1,4 +1,4 @@
-"""A song's frames, from the first part of its file to the last. Whatever does not decode is skipped and counted."""
+"""Reads the frames of a song, part by part. Packets that do not decode are skipped and counted."""
 
 from __future__ import annotations
 
@@ -25,26 +25,26 @@ from msaas.errors import NotAudio
 
 AudioPacket: TypeAlias = "Packet[AudioStream]"  # generic in the stubs alone
 
-MAX_READ_ERRORS = 32  # in a row without a byte read: a demuxer that stays where it is will not get any further
+MAX_READ_ERRORS = 32  # in a row without reading a byte: the demuxer is stuck
 
-# Below and above these no recording exists, and a rate of 1 Hz would turn a small file into gigabytes at 44.1 kHz.
+# No real recording has a rate outside these; 1 Hz would turn a small file into gigabytes at 44.1 kHz.
 MIN_RATE, MAX_RATE = 1_000, 3_000_000
 
-# Marks that each piece of a stream begins with, where reading goes on behind a piece that cannot be read.
+# Marks at which reading can resume after a part that cannot be read.
 _RESUME_AT = {"wv": b"wvpk"}
 _STRIDE = 1 << 20
 
 
 class OpenSong:
-    """A file's parts, one of them open at a time: the links of a chain, else one. Counts what was tried."""
+    """The parts of a file (the links of a chain, otherwise one), one of them open at a time."""
 
     def __init__(self, file: io.FileIO) -> None:
-        """Raises NotAudio where no part can be opened."""
+        """Raises NotAudio if no part can be opened."""
         self.packets_read = 0
-        self.refused_bytes = 0  # of parts that cannot be opened
-        self.is_whole = True  # in one part
-        self.complete = True  # the part ends where it says that it does; false of an Ogg link without its end
-        self.goes_on = False  # the next part is the rest of one that could not be read to its end
+        self.refused_bytes = 0  # in parts that cannot be opened
+        self.is_whole = True  # the file is one part
+        self.complete = True  # the part has its end mark; false for an Ogg link without a last page
+        self.resumes = False  # the next part continues one that could not be read to its end
         self._waiting: deque[tuple[Window, bool]] = deque()
         self.part = open_part(Window(file, 0, os.fstat(file.fileno()).st_size))
         self._take_links(self.part)
@@ -62,7 +62,7 @@ class OpenSong:
         self.part = replace(self.part, garbage_bytes=chain.garbage_bytes)
 
     def next_part(self) -> bool:
-        """Opens what follows, in place of the part that is open. False where nothing follows that can be opened."""
+        """Opens the next part in place of the open one. Returns False if no further part can be opened."""
         if not self._waiting:
             return False
         self.part.close()
@@ -80,15 +80,15 @@ class OpenSong:
                 refusal = error
         return refusal
 
-    def go_on_behind(self, place: int) -> bool:
-        """Whether what lies behind `place`, in the open part, can be read as a part of its own: it is the next then."""
+    def resume_after(self, offset: int) -> bool:
+        """Looks for a readable part after byte `offset` of the open part, and queues it as the next one."""
         mark, window = _RESUME_AT.get(self.part.format), self.part.window
-        while mark and place < window.size:
-            found = window.bytes_at(place, _STRIDE + len(mark)).find(mark)
+        while mark and offset < window.size:
+            found = window.bytes_at(offset, _STRIDE + len(mark)).find(mark)
             if found >= 0:
-                self._waiting.appendleft((window.after(place + found), True))
+                self._waiting.appendleft((window.after(offset + found), True))
                 return True
-            place += _STRIDE
+            offset += _STRIDE
         return False
 
     def close(self) -> None:
@@ -107,17 +107,18 @@ def open_song(path: Path) -> Iterator[OpenSong]:
 
 
 def frames(song: OpenSong, findings: Findings) -> Iterator[AudioFrame]:
-    """Every frame that decodes, in order; `findings` hears of what does not, and of what is missing.
+    """Yields every frame that decodes, in order; `findings` counts what does not decode and what is missing.
 
-    FFmpeg cuts what an encoder put ahead and behind, as far as the container says so to it: both in MP3, Ogg and
-    WebM, in MP4 what is ahead.
+    FFmpeg removes encoder delay and padding where it knows them: both in MP3, Ogg and WebM, the delay alone in MP4.
     """
     account = PacketAccount(song.part, findings, first=True)
     while True:
         yield from _frames_of_part(song, account)
         if not song.next_part():
             break
-        account = PacketAccount(song.part, findings, first=False, owed=account.owed() if song.goes_on else 0.0)
+        account = PacketAccount(
+            song.part, findings, first=False, missing_seconds=account.missing_seconds() if song.resumes else 0.0
+        )
     findings.unread_bytes += song.refused_bytes
 
 
@@ -131,31 +132,31 @@ def _frames_of_part(song: OpenSong, account: PacketAccount) -> Iterator[AudioFra
     reader = _Reader(song, account)
     for packet in reader.packets():
         yield from _decode(song.part, account, packet)
-    yield from _decode(song.part, account, None)  # what the decoder still holds
+    yield from _decode(song.part, account, None)  # frames buffered in the decoder
     account.close(_end_of(song, account, reader))
 
 
 def _end_of(song: OpenSong, account: PacketAccount, reader: _Reader) -> End:
-    song.goes_on = False
-    if not reader.gave_up:
-        return End.REACHED if song.complete else End.WITHOUT_MARK
-    song.goes_on = song.go_on_behind(account.end + 1)
-    return End.GOES_ON if song.goes_on else End.GIVEN_UP
+    song.resumes = False
+    if not reader.failed:
+        return End.REACHED if song.complete else End.UNMARKED
+    song.resumes = song.resume_after(account.end + 1)
+    return End.RESUMED if song.resumes else End.GIVEN_UP
 
 
 class _Reader:
-    """The packets of a part. `gave_up`: the demuxer stopped at errors, and not at the end."""
+    """The packets of a part. `failed`: the demuxer stopped because of errors, before the end."""
 
     def __init__(self, song: OpenSong, account: PacketAccount) -> None:
         self._song, self._account = song, account
-        self.gave_up = False
+        self.failed = False
 
     def packets(self) -> Iterator[AudioPacket]:
         part, errors, furthest = self._song.part, 0, 0
         while errors < MAX_READ_ERRORS:
             try:
                 for packet in part.container.demux(part.stream):
-                    # An empty packet would tell the decoder that the song is over, wherever it stands.
+                    # An empty packet would flush the decoder in the middle of the song.
                     if packet.size:
                         errors = 0
                         self._song.packets_read += 1
@@ -163,12 +164,13 @@ class _Reader:
                         yield packet
                 return
             except IndexError:
-                continue  # a packet of a stream that began in mid-file: PyAV does not know it, and it is not ours
+                # a packet of a stream that appeared in mid-file: PyAV does not know it, and it is not the song
+                continue
             except av.FFmpegError:
                 errors = errors + 1 if part.window.furthest == furthest else 1
                 furthest = part.window.furthest
                 self._account.read_error()
-        self.gave_up = True
+        self.failed = True
 
 
 def _decode(part: OpenStream, account: PacketAccount, packet: AudioPacket | None) -> list[AudioFrame]:

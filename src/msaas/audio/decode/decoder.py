@@ -1,4 +1,4 @@
-"""A song's samples as the model wants them, streamed in bounded memory. Refuses what holds no sound, or too much."""
+"""Decodes a song to samples at the model's rate and channels, in bounded memory. Raises NotAudio or a limit's error."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ from msaas.errors import AudioTooLong, DecodedTooLarge, NotAudio
 
 __all__ = ["DecodeReport", "Decoder", "TrackStats", "measure"]
 
-BATCH_SAMPLES = 1 << 14  # small codec frames are gathered to this: a filter call each would cost more than decoding
-SLICE_SAMPLES = 1 << 16  # and large ones are cut, so that copies stay small
+BATCH_SAMPLES = 1 << 14  # small codec frames are gathered to this: one filter call each costs more than decoding
+SLICE_SAMPLES = 1 << 16  # large frames are split, which keeps copies small
 
 
 @dataclass
 class DecodeReport(Findings):
-    """What one pass over a song met. Filled while iterating; rate and channels are the first frame's."""
+    """The result of one pass over a song. Filled while iterating; rate and channels are those of the first frame."""
 
     samples_in: int = 0
     sample_rate_in: int = 0
     channels_in: int = 0
     most_channels: int = 0
     non_finite_samples: int = 0
-    gain: float = 1.0  # of the downmix, so that it does not clip
-    gain_fell: bool = False  # in mid-song: what came before was louder than what came after
+    gain: float = 1.0  # of the downmix, which keeps it from clipping
+    gain_lowered: bool = False  # the gain was lowered in mid-song: earlier samples have a higher gain than later ones
 
 
 class Decoder:
-    """A song as blocks of [channels, n] float32 at `sample_rate`; each call of `blocks` starts anew.
+    """A song as blocks of [channels, n] float32 at `sample_rate`; each call of `blocks` starts from the beginning.
 
-    `gain` is the downmix's at most. A pass lowers it to what the song's layouts need, and the next one begins with
-    that: one gain for the whole song, also where stereo becomes 5.1 in mid-stream (`report.gain_fell` tells).
+    `gain` is the maximum gain of the downmix. A pass lowers it to what the song's layouts need, and the next pass
+    starts with that value: one gain for the whole song, even if stereo becomes 5.1 in mid-song (`report.gain_fell`).
     """
 
     def __init__(
@@ -55,10 +55,10 @@ class Decoder:
         self.report = DecodeReport()
 
     def blocks(self) -> Iterator[Block]:
-        """Yields exactly ceil(n · sample_rate / rate_in) samples in all, for the n samples that decode.
+        """Yields exactly ceil(n · sample_rate / rate_in) samples in total, where n samples decode.
 
-        Raises NotAudio where nothing decodes, or to no number; AudioTooLong and DecodedTooLarge as soon as a limit is
-        passed.
+        Raises NotAudio if nothing decodes or no sample is finite; AudioTooLong and DecodedTooLarge as soon as a limit
+        is exceeded.
         """
         self.report = report = DecodeReport()
         resampler = Resampler(self.sample_rate, self.channels)
@@ -67,7 +67,7 @@ class Decoder:
         yield from resampler.finish()
 
     def _mixed(self, report: DecodeReport) -> Iterator[tuple[Block, int]]:
-        """Slices of [self.channels, n] at the song's own rate, finite and within the limits."""
+        """Slices of [self.channels, n] at the song's rate, finite and within the limits."""
         meter, convert = _Meter(self.limits, report), _ToFloat()
         with open_song(self.path) as song:
             for frame in frames(song, report):
@@ -88,19 +88,19 @@ class Decoder:
         names = tuple(channel.name for channel in frame.layout.channels)
         needed = headroom(names)
         if needed < self.gain:
-            report.gain_fell |= report.samples_in > frame.samples
+            report.gain_lowered |= report.samples_in > frame.samples
             self.gain = needed
         report.gain = self.gain
         return matrix(names, self.channels, self.gain)
 
 
 class _Meter:
-    """Counts what was decoded against the limits, whatever the header said."""
+    """Checks what was decoded against the limits, independent of the header."""
 
     def __init__(self, limits: Limits, report: DecodeReport) -> None:
         self._limits, self._report = limits, report
         self._seconds = 0.0
-        self.values = 0  # numbers: samples times channels
+        self.values = 0  # samples times channels
 
     def count(self, frame: AudioFrame) -> None:
         samples, channels = frame.samples, frame.layout.nb_channels
@@ -122,9 +122,9 @@ class _Meter:
 
 
 class _ToFloat:
-    """Frames of any sample format to [channels, n] float32, by swresample's own scaling (s16 / 32768, …).
+    """Converts frames of any sample format to [channels, n] float32 with swresample's scaling (s16 / 32768, …).
 
-    Through interleaved floats: reading the planes of a planar frame of eight channels or more passes the end of
+    It converts to interleaved floats: reading the planes of a planar frame with eight or more channels overruns
     FFmpeg's pointer array in PyAV.
     """
 
@@ -133,7 +133,7 @@ class _ToFloat:
         self._resampler = av.AudioResampler()
 
     def __call__(self, frame: AudioFrame) -> Block | None:
-        """None where FFmpeg cannot convert the frame."""
+        """Returns None if FFmpeg cannot convert the frame."""
         try:
             packed = self._pack(frame)
         except (av.FFmpegError, ValueError):
@@ -156,7 +156,7 @@ def _slices(samples: Block) -> Iterator[Block]:
 
 
 def _finite(samples: Block, report: DecodeReport) -> Block:
-    """One NaN would spread over the whole song through the normalisation: silence in its place."""
+    """Replaces NaN and infinities by silence: normalisation would spread one NaN over the whole song."""
     bad = samples.size - int(np.count_nonzero(np.isfinite(samples)))
     if not bad:
         return samples
@@ -165,7 +165,7 @@ def _finite(samples: Block, report: DecodeReport) -> Block:
 
 
 def _batches(parts: Iterable[tuple[Block, int]]) -> Iterator[tuple[Block, int]]:
-    """Gathers neighbours of one rate to at least BATCH_SAMPLES."""
+    """Joins consecutive blocks of one rate to at least BATCH_SAMPLES."""
     held: list[Block] = []
     held_samples, held_rate = 0, 0
     for block, rate in parts:

@@ -1,4 +1,4 @@
-"""Channel layouts to the model's one or two channels, as matrices. No I/O."""
+"""Downmix matrices from any channel layout to one or two channels. No I/O."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 _HALF_POWER = 0.5**0.5
 
-# Weights to (left, right): ITU-R BS.775 as FFmpeg's swresample applies it (libswresample/rematrix.c), the low-frequency
-# channel left out as there. FFmpeg has no weight for the height and wide channels; they go to their side at half power.
+# Weights to (left, right): ITU-R BS.775 as FFmpeg's swresample applies it (libswresample/rematrix.c), without the
+# low-frequency channel. FFmpeg has no weight for height and wide channels; they go to their side at half power.
 _WEIGHTS = {
     "FL": (1.0, 0.0),
     "FR": (0.0, 1.0),
@@ -26,7 +26,7 @@ _LEFT_AT_HALF_POWER = ("BL", "SL", "TFL", "TBL", "TSL", "WL", "SDL", "BFL", "SSL
 _RIGHT_AT_HALF_POWER = ("BR", "SR", "TFR", "TBR", "TSR", "WR", "SDR", "BFR", "SSR", "TTR")
 _CENTRE_AT_HALF_POWER = ("TC", "TFC", "TBC", "BFC")
 
-# What FFmpeg takes a bare count of channels to mean (av_channel_layout_default).
+# FFmpeg's default layout for a number of channels (av_channel_layout_default).
 _DEFAULT_LAYOUTS = {3: "2.1", 4: "4.0", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
 
 
@@ -42,7 +42,7 @@ def _weights(name: str) -> tuple[float, float] | None:
 
 @lru_cache(maxsize=64)
 def headroom(names: tuple[str, ...]) -> float:
-    """The gain, 1 at most, at which a full-scale input of this layout cannot pass full scale."""
+    """The gain, at most 1, at which a full-scale input of this layout cannot exceed full scale."""
     if len(names) <= 2:
         return 1.0
     return 1.0 / max(1.0, float(_stereo(names).sum(axis=1).max()))
@@ -50,13 +50,12 @@ def headroom(names: tuple[str, ...]) -> float:
 
 @lru_cache(maxsize=64)
 def matrix(names: tuple[str, ...], channels: int, gain: float = 1.0) -> NDArray[np.float32]:
-    """The weights [channels, len(names)] that bring a layout to one or two channels, times `gain` or, where that is
-    less, the layout's headroom.
+    """The downmix weights [channels, len(names)] for a layout, times the smaller of `gain` and the layout's headroom.
 
-    Mono goes to every channel at full level (Demucs does so; FFmpeg would lower it by 3 dB); two channels stay
-    as they are. More are FFmpeg's stereo downmix, scaled down where a full-scale input could pass full scale, so
-    that it never clips: 5.1 comes out 7.7 dB lower, the centre (a film's voice) in both. One channel out of many is
-    the mean of that stereo, as in Demucs. A layout nobody named is the mean of its channels, on both sides.
+    Mono goes to every channel at full level (as in Demucs; FFmpeg would lower it by 3 dB). Two channels are unchanged.
+    More channels use FFmpeg's stereo downmix, scaled so that a full-scale input cannot clip: 5.1 comes out 7.7 dB
+    lower, with the centre (a film's dialogue) on both sides. A mono downmix is the mean of that stereo signal, as in
+    Demucs. An unknown layout becomes the mean of its channels, on both sides.
     """
     weights = _weights_of(names, channels)
     return np.asarray(weights * min(gain, headroom(names)), np.float32)

@@ -1,4 +1,4 @@
-"""What a file is, learnt from its header and its first decoded frame. Refuses what is none, or is too long."""
+"""Identifies a file by its header and first decoded frame. Rejects files that are not audio or are too long."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from msaas.audio.source.account import GUESSED_DURATIONS, declared_seconds
 from msaas.audio.source.findings import Findings
 from msaas.errors import AudioTooLong
 
-MAX_SKIPPED_PACKETS = 5_000  # two minutes of undecodable MP3: more garbage than that ahead of a song is no song
+MAX_SKIPPED_PACKETS = 5_000  # two minutes of undecodable MP3; more than that before the first frame is not a song
 
 
 @dataclass(frozen=True)
 class Probe:
-    """As the header declares, rate and channels as the first frame has them. None: the header does not say.
+    """Container and duration from the header, rate and channels from the first frame. None: the header has no duration.
 
-    `cpu_seconds`: processor time that looking took; 0 where nobody measured it.
+    `cpu_seconds`: processor time that the probe took; 0 if not measured.
     """
 
     container: str
@@ -32,11 +32,11 @@ class Probe:
 
 
 def probe(path: Path, limits: Limits) -> Probe:
-    """Raises NotAudio; AudioTooLong where a header worth believing says so; OSError where the file cannot be read."""
+    """Raises NotAudio; AudioTooLong if a credible header says so; OSError if the file cannot be read."""
     with open_song(path) as song:
         frame = _first_frame(song)
         part = song.part
-        duration = declared_seconds(part) if song.is_whole else None  # that of a chain's first link is not the song's
+        duration = declared_seconds(part) if song.is_whole else None  # a chain's header covers its first link only
         if duration is not None and duration > limits.max_duration_seconds and _believable(song, duration, path):
             raise AudioTooLong(f"{duration:.0f} seconds; the limit is {limits.max_duration_seconds:g}")
         return Probe(
@@ -49,13 +49,13 @@ def probe(path: Path, limits: Limits) -> Probe:
 
 
 def _first_frame(song: OpenSong) -> AudioFrame:
-    for frame in frames(song, _Patience(song)):
+    for frame in frames(song, _PacketLimit(song)):
         return frame
     raise nothing_decodes(song)
 
 
-class _Patience(Findings):
-    """Ends where too much does not decode."""
+class _PacketLimit(Findings):
+    """Stops after too many packets that do not decode."""
 
     def __init__(self, song: OpenSong) -> None:
         super().__init__()
@@ -68,12 +68,13 @@ class _Patience(Findings):
 
 
 def _believable(song: OpenSong, seconds: float, path: Path) -> bool:
-    """A header is no ground to refuse a song that is short: recorders leave 0xFFFFFFFF where they were cut off."""
+    """Whether a header's duration is a reason to reject the song: recorders that were cut off leave 0xFFFFFFFF
+    there."""
     if not GUESSED_DURATIONS.isdisjoint(song.part.container.format.name.split(",")):
         return False
     codec = song.part.stream.codec_context
     if not codec.name.startswith("pcm_"):
         return True
     bytes_per_second = codec.sample_rate * codec.channels * codec.format.bytes
-    # Half: 24-bit samples are decoded to 32, a-law and µ-law to twice their size.
+    # Half, because 24-bit samples decode to 32 bits, and a-law and µ-law to twice their size.
     return path.stat().st_size >= seconds * bytes_per_second / 2

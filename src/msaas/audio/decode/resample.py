@@ -1,4 +1,4 @@
-"""Streaming resampling to an exact length, without delay, through swresample. Knows no files."""
+"""Resamples a stream to an exact length, without delay, with swresample. No file access."""
 
 from __future__ import annotations
 
@@ -14,16 +14,17 @@ from numpy.typing import NDArray
 
 Block = NDArray[np.float32]  # [channels, samples]
 
-PUSH_SAMPLES = 1 << 16  # most samples that one push may give, at the outgoing rate
+PUSH_SAMPLES = 1 << 16  # maximum output of one push
 
-# Four times swresample's default length, and a steeper window: flat to 20 kHz from 48 to 44.1 kHz, and what does not
-# belong there 134 dB down, for a few thousandths of real time (measured; a test holds it).
+# Four times swresample's default length with a steeper window: flat to 20 kHz from 48 to 44.1 kHz, aliases 134 dB down,
+# at a few thousandths of real time (measured; asserted by a test).
 _FILTER = {"filter_size": "128", "cutoff": "0.98", "filter_type": "kaiser", "kaiser_beta": "12"}
 _LAYOUTS = {1: "mono", 2: "stereo"}
 
 
 class _Swresample:
-    """One run of constant rate through FFmpeg's aresample filter. PyAV's AudioResampler hides its options before 16."""
+    """A section of constant rate, resampled by FFmpeg's aresample filter. PyAV's AudioResampler has no options before
+    16."""
 
     def __init__(self, rate_in: int, rate_out: int, channels: int) -> None:
         self._rate_in, self._layout, self._pushed = rate_in, _LAYOUTS[channels], 0
@@ -64,9 +65,10 @@ class _Swresample:
 
 
 class Resampler:
-    """Blocks of any rate in, blocks at `rate_out` out: after `finish`, exactly ceil(seconds · rate_out) samples.
+    """Takes blocks of any rate and returns blocks at `rate_out`: exactly ceil(seconds · rate_out) samples after
+    `finish`.
 
-    A change of rate in mid-song begins a new run at its exact place, so that nothing drifts.
+    A change of rate in mid-song starts a new section at its exact position, so that errors do not add up.
     """
 
     def __init__(self, rate_out: int, channels: int) -> None:
@@ -86,7 +88,7 @@ class Resampler:
             yield from self._push(block[:, start : start + step], rate)
 
     def finish(self) -> Iterator[Block]:
-        """What the filter still holds, trimmed or padded with silence to the exact length."""
+        """Returns the samples left in the filter, trimmed or padded with silence to the exact length."""
         if self._run is not None:
             for block in self._run.flush():
                 yield from self._emit(block)

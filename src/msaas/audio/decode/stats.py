@@ -1,4 +1,4 @@
-"""The loudness figures that Demucs normalises by, in one streaming pass. No I/O."""
+"""Measures mean and standard deviation, which Demucs normalises by, in one streaming pass. No I/O."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class TrackStats:
-    """`mean` and `std` are of the mono reference (the mean over channels); `std` is unbiased, 0 below two samples."""
+    """`mean` and `std` of the mono reference (the mean over channels); `std` is unbiased, and 0 below two samples."""
 
     total_samples: int
     mean: float
@@ -25,10 +25,10 @@ class Blocks(Protocol):
 
 
 def measure(decoder: Blocks) -> TrackStats:
-    """The first pass: what `ref = wav.mean(0); ref.mean(), ref.std()` gives in demucs.api.Separator.
+    """The first pass: equals `ref = wav.mean(0); ref.mean(), ref.std()` in demucs.api.Separator.
 
-    In float64, block by block, merged as in Chan, Golub & LeVeque (1979), which stays exact where the difference
-    of two large sums would not. The caller adds Demucs' 1e-8 to the deviation.
+    In float64, block by block, merged as in Chan, Golub & LeVeque (1979), which avoids the cancellation of subtracting
+    two large sums. The caller adds Demucs' 1e-8 to the deviation.
     """
     total, mean, squares = 0, 0.0, 0.0
     for block in decoder.blocks():

@@ -1,1 +1,1 @@
-"""Stems to MP3, FLAC and WAV files of an exact length."""
+"""Encodes stems to MP3, FLAC and WAV files of an exact length."""

@@ -1,4 +1,4 @@
-"""A full disk, told apart from every other fault. Writes nothing itself."""
+"""Turns "disk full" errors into ScratchFull."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from msaas.errors import ScratchFull
 
 @contextmanager
 def full_disk_as_scratch_full(path: Path) -> Iterator[None]:
-    """ENOSPC and EDQUOT, from Python or from FFmpeg, become ScratchFull; all else passes."""
+    """Raises ScratchFull for ENOSPC and EDQUOT, from Python or FFmpeg; other errors propagate."""
     try:
         yield
     except (OSError, av.FFmpegError) as error:

@@ -1,4 +1,4 @@
-"""One audio stream into one file through PyAV. Knows no levels and no lengths."""
+"""Encodes one audio stream to a file with PyAV."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class FFmpegOutput:
         self._format, self._layout, self._rate = sample_format, LAYOUTS[channels], sample_rate
         self._pts = 0
         self._out = av.open(f"file:{path}", "w", format=container, container_options=container_options)
-        # No version strings: the same stem is the same bytes.
+        # No version strings: equal stems give equal bytes.
         self._out.flags |= cast(int, av.container.Flags.bitexact.value)
         stream = self._out.add_stream(
             codec, rate=sample_rate, options=codec_options, layout=self._layout, format=sample_format
@@ -52,7 +52,7 @@ class FFmpegOutput:
         return self._stream.codec_context.frame_size
 
     def write(self, samples: NDArray[Any], count: int) -> None:
-        """samples: as PyAV's from_ndarray wants the sample format; count: samples a channel."""
+        """samples: as PyAV's from_ndarray expects the sample format; count: samples per channel."""
         frame = AudioFrame.from_ndarray(np.ascontiguousarray(samples), format=self._format, layout=self._layout)
         frame.sample_rate, frame.pts, frame.time_base = self._rate, self._pts, Fraction(1, self._rate)
         self._pts += count
@@ -63,6 +63,6 @@ class FFmpegOutput:
         self._out.close()
 
     def drop(self) -> None:
-        """Closes without caring whether what is left can be written."""
+        """Closes the file and ignores errors."""
         with contextlib.suppress(av.FFmpegError, OSError):
             self._out.close()

@@ -1,4 +1,4 @@
-"""FLAC stems: 24 bits, with one gain for all stems where any would clip. Spools floats until that gain is known."""
+"""FLAC stems: 24 bits, with one gain for all stems if any would clip. Spools float32 until that gain is known."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from msaas.formats import FORMATS
 
 FLAC = FORMATS["flac"]
 
-MAX_SAMPLE_RATE = 655_350  # the 20 bits of STREAMINFO (RFC 9639), in FFmpeg's reading of them
+MAX_SAMPLE_RATE = 655_350  # the 20 bits of STREAMINFO (RFC 9639) as FFmpeg reads them
 _FULL_SCALE = 1 << 23
 _CHUNK_SAMPLES = 1 << 16
 
 
 def to_24_bit(samples: NDArray[np.float32], gain: float) -> NDArray[np.int32]:
-    """Rounded to 24 bits in the high bytes of 32, where FFmpeg wants them. +1.0 becomes the largest step below it."""
+    """Rounds to 24 bits in the high bytes of 32, as FFmpeg expects. +1.0 becomes the largest step below it."""
     steps = np.rint(samples.astype(np.float64) * (gain * _FULL_SCALE))
     return np.clip(steps, -_FULL_SCALE, _FULL_SCALE - 1).astype(np.int32) << 8
 
 
 class FlacWriter(Writer):
-    """Spools interleaved float32 beside `path` (21 MB a minute in stereo at 44.1 kHz); `close(gain)` encodes it."""
+    """Spools interleaved float32 next to `path` (21 MB a minute for stereo at 44.1 kHz); `close(gain)` encodes it."""
 
     needs_gain = FLAC.needs_gain
 
     def __init__(self, path: Path, *, sample_rate: int, channels: int, total_samples: int) -> None:
         super().__init__(path, sample_rate=sample_rate, channels=channels, total_samples=total_samples)
         if not 1 <= sample_rate <= MAX_SAMPLE_RATE:
-            raise InvalidOption(f"FLAC cannot hold {sample_rate} Hz; it goes to {MAX_SAMPLE_RATE}")
+            raise InvalidOption(f"FLAC cannot hold {sample_rate} Hz; the maximum is {MAX_SAMPLE_RATE}")
         self.spool_path = path.with_name(path.name + ".f32")
         self._spool = self.spool_path.open("w+b")
 

@@ -1,7 +1,7 @@
-"""The Info tag of an MP3: puts the true end padding in it. Refuses files without one.
+"""Writes the exact end padding into an MP3's Info tag. Raises ValueError for a file without one.
 
-Layout: http://gabriel.mp3-tech.org/mp3infotag.html. libavformat writes a padding up to 46 samples short where the
-length is 1 to 46 samples past a whole frame, so that players would add those samples at the end.
+Layout: http://gabriel.mp3-tech.org/mp3infotag.html. libavformat writes a padding up to 46 samples short if the length
+is 1 to 46 samples past a whole frame; players would add those samples at the end.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import struct
 from dataclasses import dataclass
 from pathlib import Path
 
-ENCODER_DELAY = 576  # LAME's, as libavformat writes it; decoders add their own 529 when they skip
+ENCODER_DELAY = 576  # LAME's, as libavformat writes it; decoders add their own 529
 _HEAD_BYTES = 4096  # the tag is the first frame; no ID3 tag is written before it
 _AFTER_MARK_TO_DELAY = 4 + 4 + 4 + 4 + 100 + 4 + 9 + 1 + 1 + 8 + 1 + 1
 _AFTER_DELAY_TO_CRC = 3 + 1 + 1 + 2 + 4 + 2
@@ -43,15 +43,15 @@ def _find(head: bytearray, path: Path) -> _Tag:
         raise ValueError(f"{path} has no Info tag")
     flags, frames = struct.unpack_from(">II", head, mark + 4)
     if flags != 0x0F:
-        raise ValueError(f"{path}: an Info tag with flags {flags:#x}; all four fields are expected")
+        raise ValueError(f"{path}: an Info tag with flags {flags:#x}; expected all four fields")
     delay_at = mark + _AFTER_MARK_TO_DELAY
     return _Tag(frames, delay_at, delay_at + _AFTER_DELAY_TO_CRC)
 
 
 def crc16(data: bytes | bytearray) -> int:
-    """CRC-16/ARC (polynomial 0x8005, reflected), which the tag ends with, over all that comes before it in the file.
+    """CRC-16/ARC (polynomial 0x8005, reflected) over all bytes of the file before it; the tag ends with it.
 
-    As LAME counts it. libavformat always takes 190 bytes, which is the same for stereo and not for mono.
+    Computed as LAME does. libavformat always takes 190 bytes, which is the same for stereo but not for mono.
     """
     crc = 0
     for byte in data:

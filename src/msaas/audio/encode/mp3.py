@@ -1,4 +1,4 @@
-"""MP3 stems: constant bit rate, an exact length, levels as they come. Refuses rates that MP3 does not have."""
+"""MP3 stems: constant bit rate, exact length, unchanged levels. Rejects rates that MP3 does not have."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from msaas.audio.encode.writer import Block, Writer
 from msaas.errors import InvalidOption
 from msaas.formats import MP3_BITRATES
 
-# ISO/IEC 11172-3 and 13818-3, layer III, in kb/s; MPEG-2.5 is the industry's extension of the latter.
+# ISO/IEC 11172-3 and 13818-3, layer III, in kb/s; MPEG-2.5 is an industry extension of the latter.
 _MPEG2 = (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)
 _MPEG25 = (8, 16, 24, 32, 40, 48, 56, 64)
 BITRATES_KBPS = {
@@ -21,17 +21,17 @@ BITRATES_KBPS = {
     **dict.fromkeys((8_000, 11_025, 12_000), _MPEG25),
 }
 
-# LAME's quality 7 shapes no noise. With bits in plenty that costs little: bench/mp3.py finds from 0.7 dB more
-# coding noise to 1.6 dB less, in two thirds of the time. With fewer bits the shaping is worth its time.
+# LAME's quality 7 does no noise shaping. At high bit rates that costs little: bench/mp3.py measures from 0.7 dB more
+# coding noise to 1.6 dB less, in two thirds of the time. At lower bit rates noise shaping is worth its time.
 FAST = {"compression_level": "7"}
 AMPLE_KBPS = 256
 
 
 def check_mp3(sample_rate: int, bitrate_kbps: int) -> None:
-    """Raises InvalidOption where MP3 has no such rate, or no such bit rate at it."""
+    """Raises InvalidOption if MP3 lacks this rate, or this bit rate at it."""
     if sample_rate not in BITRATES_KBPS:
         rates = ", ".join(str(rate) for rate in sorted(BITRATES_KBPS))
-        raise InvalidOption(f"MP3 cannot hold {sample_rate} Hz, the model's rate; it has {rates}")
+        raise InvalidOption(f"MP3 cannot hold {sample_rate} Hz, the model's rate; it supports {rates}")
     allowed = BITRATES_KBPS[sample_rate]
     if bitrate_kbps not in allowed:
         raise InvalidOption(
@@ -40,7 +40,7 @@ def check_mp3(sample_rate: int, bitrate_kbps: int) -> None:
 
 
 class Mp3Writer(Writer):
-    """libmp3lame over PyAV. The encoder takes floats, so values beyond ±1 reach it as they are."""
+    """Encodes with libmp3lame in PyAV. The encoder takes floats, so values beyond ±1 pass unchanged."""
 
     def __init__(self, path: Path, *, sample_rate: int, channels: int, total_samples: int, bitrate_kbps: int) -> None:
         super().__init__(path, sample_rate=sample_rate, channels=channels, total_samples=total_samples)

@@ -29,9 +29,9 @@ def open_writer(
     """
     kind = format_named(format)
     if channels not in (1, 2):
-        raise ValueError(f"{channels} channels; stems have one or two")
+        raise ValueError(f"{channels} channels; must be 1 or 2")
     if total_samples < 1:
-        raise ValueError(f"{total_samples} samples; a stem has at least one")
+        raise ValueError(f"{total_samples} samples; must be at least 1")
     with full_disk_as_scratch_full(path):
         if kind.bitrates:
             return Mp3Writer(

@@ -1,4 +1,4 @@
-"""WAV stems: 32-bit float, levels as they come, RF64 past 4 GB. Length is written ahead, so nothing is patched."""
+"""WAV stems: 32-bit float, unchanged levels, RF64 past 4 GB. The header is written first, with the known length."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from pathlib import Path
 
 from msaas.audio.encode.writer import Block, Writer
 
-RIFF_LIMIT_BYTES = (1 << 32) - 1  # RIFF counts in 32 bits; past them it is RF64 (EBU Tech 3306)
+RIFF_LIMIT_BYTES = (1 << 32) - 1  # RIFF sizes have 32 bits; larger files are RF64 (EBU Tech 3306)
 _SAMPLE_BYTES = 4
 _IEEE_FLOAT = 3
 
 
 def wav_header(sample_rate: int, channels: int, total_samples: int, riff_limit_bytes: int = RIFF_LIMIT_BYTES) -> bytes:
-    """Everything before the samples. `riff_limit_bytes`: the largest file that is still plain RIFF."""
+    """All bytes before the samples. `riff_limit_bytes`: size above which the file is RF64."""
     frame_bytes = channels * _SAMPLE_BYTES
     data_bytes = total_samples * frame_bytes
     fields = (
@@ -67,7 +67,7 @@ class WavWriter(Writer):
         self._file.close()
 
     def _drop(self) -> None:
-        # A full disk refuses the last buffered bytes too; the file goes anyway.
+        # Closing flushes buffered bytes, which a full disk refuses; the file is deleted anyway.
         try:
             self._file.close()
         except OSError:

@@ -1,4 +1,4 @@
-"""What every stem writer does: counts samples, learns the peak, cleans up. Knows no format."""
+"""The base class of all stem writers: counts samples, tracks the peak, cleans up."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Block = NDArray[np.float32]  # [channels, samples]; full scale is ±1
 
 
 class Writer(ABC):
-    """One stem on its way into `path`. As a context manager it closes, or after an error discards what it wrote."""
+    """Writes one stem to `path`. As a context manager it closes the file, or deletes it after an error."""
 
     needs_gain = False
 
@@ -29,11 +29,12 @@ class Writer(ABC):
         self.closed = False
 
     def write(self, block: Block) -> None:
-        """block: [channels, n] float32. Raises ScratchFull; ValueError for a wrong shape or more than was announced."""
+        """block: [channels, n] float32. Raises ScratchFull; ValueError for a wrong shape or more than
+        `total_samples`."""
         if block.ndim != 2 or block.shape[0] != self.channels:
-            raise ValueError(f"a block of shape {block.shape}; [{self.channels}, n] is expected")
+            raise ValueError(f"a block of shape {block.shape}; expected [{self.channels}, n]")
         if self.written_samples + block.shape[1] > self.total_samples:
-            raise ValueError(f"more than the {self.total_samples} samples announced")
+            raise ValueError(f"more than the {self.total_samples} samples declared")
         if not block.shape[1]:
             return
         self.written_samples += block.shape[1]
@@ -42,19 +43,19 @@ class Writer(ABC):
             self._write(np.ascontiguousarray(block, np.float32))
 
     def close(self, gain: float = 1.0) -> None:
-        """Finishes the file. `gain` is for formats that need one: see `common_gain`. Closing again does nothing."""
+        """Finishes the file. `gain` is for formats that need one (see `common_gain`). Idempotent."""
         if self.closed:
             return
         if gain != 1.0 and not self.needs_gain:
             raise ValueError(f"gain {gain}; this format keeps levels as they are")
         if self.written_samples != self.total_samples:
-            raise ValueError(f"{self.written_samples} samples written; {self.total_samples} were announced")
+            raise ValueError(f"{self.written_samples} samples written; {self.total_samples} were declared")
         with full_disk_as_scratch_full(self.path):
             self._finish(gain)
         self.closed = True
 
     def abort(self) -> None:
-        """Drops everything, the file and its scratch. Never raises for a full disk; after `close` it does nothing."""
+        """Deletes the file and its spool. Never raises for a full disk; does nothing after `close`."""
         if self.closed:
             return
         self.closed = True
@@ -87,9 +88,9 @@ class Writer(ABC):
 
 
 def common_gain(writers: Iterable[Writer]) -> float:
-    """The one gain for all stems of a song that keeps each inside fixed-point full scale; 1.0 where none clips.
+    """The gain that keeps every stem of a song within fixed-point full scale; 1.0 if none clips.
 
-    One for all, so that the stems still add up to the song.
+    All stems share it, so that they still add up to the song.
     """
     peak = max((writer.peak for writer in writers if writer.needs_gain), default=0.0)
     return 1.0 if peak <= 1.0 else 1.0 / peak

@@ -1,1 +1,1 @@
-"""Processes without network, files or credentials that read what strangers upload."""
+"""Sandboxed processes, without network, file access or credentials, that read uploaded files."""

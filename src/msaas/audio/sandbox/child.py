@@ -1,4 +1,4 @@
-"""What a forked child does: enters the fences, reads one song, answers, ends. Runs in the sandbox alone."""
+"""The work of a forked child: restricts itself, reads one song, answers, ends. Runs only in the sandbox."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from msaas.errors import AudioError, DecodedTooLarge, SandboxError
 
 
 def load_decoder() -> None:
-    """Before the fork, so that no child has to: it brings NumPy along, which a probe has no use for."""
+    """Called before the fork, so that no child has to. It loads NumPy, which a probe does not need."""
     importlib.import_module("msaas.audio.decode.decoder")
 
 
 def answer(sock: socket.socket, request: Request) -> None:
-    """Does the work behind the fences and sends what came of it."""
+    """Does the work inside the sandbox and sends the result."""
     try:
         limits = Limits(request.max_duration_seconds, request.max_decoded_bytes)
         if request.work == "decode":
@@ -34,8 +34,8 @@ def answer(sock: socket.socket, request: Request) -> None:
             )
             fields = _send_blocks(sock, request, limits)
         else:
-            allowance = restrictions.ResourceLimits(request.memory_bytes, request.cpu_seconds, request.seconds)
-            restrictions.enter(Path(request.path), allowance)
+            resource_limits = restrictions.ResourceLimits(request.memory_bytes, request.cpu_seconds, request.seconds)
+            restrictions.enter(Path(request.path), resource_limits)
             fields = asdict(probe.probe(Path(request.path), limits)) | {"cpu_seconds": time.process_time()}
         kind = protocol.Kind.ANSWER
     except Exception as error:
@@ -58,7 +58,8 @@ def _refusal(error: Exception, request: Request) -> dict[str, Any]:
 
 
 def _send_blocks(sock: socket.socket, request: Request, limits: Limits) -> dict[str, Any]:
-    """Returns the report. The alarm stands while a block is made, not while the caller computes."""
+    """Sends the song's blocks and returns the report. The alarm runs while a block is made, not while the caller
+    computes."""
     import numpy as np
 
     from msaas.audio.decode.decoder import Decoder

@@ -1,6 +1,6 @@
-"""A song decoded in a process of its own, behind fences: what breaks the decoder there breaks nothing here.
+"""Decodes a song in a sandboxed process, so that a file that crashes the decoder does no harm here.
 
-The same blocks, report and errors as msaas.audio.decode.decoder.Decoder's, which does the work on the other side.
+It has the same blocks, report and errors as msaas.audio.decode.decoder.Decoder, which runs in the child.
 """
 
 from __future__ import annotations
@@ -21,49 +21,52 @@ from msaas.audio.sandbox.client import START_SECONDS, read_answer
 from msaas.audio.sandbox.protocol import Request
 from msaas.errors import AudioTooLong, ChildDied
 
-STALL_SECONDS = 60.0  # from one block to the next: a second's audio takes a few milliseconds
-# Decoding runs a hundred times faster than the song plays, and more; what takes a tenth of its time is no song.
+STALL_SECONDS = 60.0  # between two blocks; a second of audio takes a few milliseconds
+# Decoding is at least a hundred times faster than real time; a file that takes a tenth of real time is malicious.
 CPU_SECONDS, CPU_PER_SECOND = 60.0, 0.1
 
 
 class IsolatedDecoder:
-    """A song as blocks of [channels, n] float32 at `sample_rate`; each call of `blocks` starts anew."""
+    """A song as blocks of [channels, n] float32 at `sample_rate`; each call of `blocks` starts from the beginning."""
 
     def __init__(self, path: Path, *, sample_rate: int, channels: int, limits: Limits | None = None) -> None:
         self.path, self.sample_rate, self.channels = path, sample_rate, channels
         self.limits = limits or Limits()
-        self.gain = 1.0  # as Decoder's
+        self.gain = 1.0  # as in Decoder
         self.report = DecodeReport()
 
     def blocks(self) -> Iterator[Block]:
-        """As Decoder.blocks. Raises what that raises, NotAudio too where the file broke the process or stalled it,
-        DecodedTooLarge where it took too much memory, ChildDied where the process was killed from outside,
-        SandboxError where it failed by no fault of the song's."""
-        self.path.stat()  # a missing file is the caller's fault, not the song's
+        """As Decoder.blocks.
+
+        Raises what that raises; NotAudio also if the file crashed or stalled the process; DecodedTooLarge if it used
+        too much memory; ChildDied if the process was killed from outside; SandboxError if it failed through no fault of
+        the song.
+        """
+        self.path.stat()  # a missing file is the caller's error, not the song's
         request = self._request()
         try:
             sock = launcher.connect(request, STALL_SECONDS + START_SECONDS)
         except OSError as error:
-            raise ChildDied(f"no process to decode in: {error}") from error
+            raise ChildDied(f"no sandboxed process: {error}") from error
         left = ceil((self.limits.max_duration_seconds + 1) * self.sample_rate)
         with sock:
             while (message := _receive(sock)) and message[0] is protocol.Kind.BLOCK:
                 block = self._block(message[1])
                 left -= block.shape[1]
-                if left < 0:  # the process counts too, unless it was taken over
+                if left < 0:  # the child enforces this limit too, unless it is compromised
                     raise AudioTooLong(f"more than {self.limits.max_duration_seconds:g} seconds, the limit")
                 yield block
             self.report = _report(read_answer(request, message))
             self.gain = self.report.gain
 
     def _block(self, payload: bytearray) -> Block:
-        """Raises ChildDied where it is none: the process was taken over, or broke."""
+        """Raises ChildDied for an invalid block: the process is compromised or broken."""
         try:
             block = np.frombuffer(payload, np.float32).reshape(self.channels, -1)
         except ValueError as error:
-            raise ChildDied("the process that read the song sent half a sample") from error
+            raise ChildDied("the process that read the song sent an incomplete sample") from error
         if not np.isfinite(block).all():
-            raise ChildDied("the process that read the song sent samples that are no numbers")
+            raise ChildDied("the process that read the song sent samples that are not finite")
         return block
 
     def _request(self) -> Request:
@@ -88,7 +91,7 @@ def _report(fields: dict[str, Any]) -> DecodeReport:
             raise TypeError("not a number")
         return DecodeReport(**fields)
     except TypeError as error:
-        raise ChildDied("the process that read the song answered nonsense") from error
+        raise ChildDied("the process that read the song returned an invalid answer") from error
 
 
 def _receive(sock: socket.socket) -> tuple[protocol.Kind, bytearray] | None:

@@ -25,16 +25,16 @@ from msaas.audio.sandbox.protocol import DECODE
 
 _REQUEST_BYTES = 1 << 16
 _MOST_DESCRIPTORS = 1 << 10
-_NOT_OF_DECODING = ("__main__", "datasets")  # modules of PyAV: its command, and a downloader
+_NOT_OF_DECODING = ("__main__", "datasets")  # modules of PyAV that are not needed: its command, and a downloader
 
 
 def serve() -> None:
     """The process's whole life: forks a child for each socket it is sent, until the caller's end closes."""
     import_all_of_pyav()
-    restrictions.code_folders()  # what it looks up is kept, too
+    restrictions.code_folders()  # its lookups are cached, too
     restrictions.lower(resource.RLIMIT_NOFILE, _MOST_DESCRIPTORS)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGCHLD, lambda _number, _frame: None)  # for the byte in the pipe alone
+    signal.signal(signal.SIGCHLD, lambda _number, _frame: None)  # only to wake up the poll through the pipe
     wake, woken = os.pipe()
     os.set_blocking(woken, False)
     os.set_blocking(wake, False)
@@ -45,7 +45,7 @@ def serve() -> None:
     while True:
         ready = {fd for fd, _event in children.poll.poll()}
         for fd in ready - {control.fileno(), wake}:
-            children.kill(fd)  # before others get the numbers of its descriptors
+            children.kill(fd)  # before the numbers of its descriptors are reused
         if wake in ready:
             with contextlib.suppress(BlockingIOError):
                 os.read(wake, 1 << 12)
@@ -56,17 +56,17 @@ def serve() -> None:
 
 
 def import_all_of_pyav() -> None:
-    """PyAV imports some of its modules as it first meets what they are for; behind the fences no file may be there."""
+    """Imports what PyAV would import lazily: inside the sandbox those files may be unreadable."""
     import av
 
     for module in pkgutil.walk_packages(av.__path__, "av."):
         if module.name.rpartition(".")[2] not in _NOT_OF_DECODING:
-            with contextlib.suppress(ImportError):  # what is missing here is missed where it is used
+            with contextlib.suppress(ImportError):  # a module that is needed fails where it is used
                 importlib.import_module(module.name)
 
 
 def _fork(control: socket.socket, children: _Children) -> bool:
-    """False once the caller is gone."""
+    """Returns False once the caller has gone."""
     work, fds, _flags, _address = socket.recv_fds(control, 1, 1)
     if not work:
         return False
@@ -82,8 +82,10 @@ def _fork(control: socket.socket, children: _Children) -> bool:
 
 
 class _Children:
-    """The processes that run, each with our end of its caller's socket. One whose caller has gone is killed: it could
-    have put off its alarm."""
+    """The running processes, each with our end of its caller's socket.
+
+    A child whose caller has gone is killed, since it could have postponed its alarm.
+    """
 
     def __init__(self) -> None:
         self.poll = select.poll()
@@ -91,8 +93,8 @@ class _Children:
 
     def add(self, pid: int, sock: socket.socket) -> None:
         self._running[pid] = sock
-        if sys.platform == "linux":  # elsewhere a caller that has said all looks like one that has gone
-            self.poll.register(sock.fileno(), 0)  # for POLLHUP, which is always told
+        if sys.platform == "linux":  # elsewhere a half-closed socket looks like a closed one
+            self.poll.register(sock.fileno(), 0)  # for POLLHUP, which is always reported
 
     def kill(self, descriptor: int) -> None:
         for pid, sock in self._running.items():
@@ -105,7 +107,7 @@ class _Children:
             os.kill(pid, signal.SIGKILL)
 
     def reap(self) -> None:
-        """Tells each ended child's caller what signal ended it, if one did: its silence would not say."""
+        """Reports the signal that ended a child to its caller."""
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
@@ -113,27 +115,28 @@ class _Children:
                 return
             if pid == 0:
                 return
-            self._tell(self._running.pop(pid), status)
+            self._report(self._running.pop(pid), status)
 
-    def _tell(self, sock: socket.socket, status: int) -> None:
+    def _report(self, sock: socket.socket, status: int) -> None:
         with contextlib.suppress(KeyError):  # its caller has gone
             self.poll.unregister(sock.fileno())
         with sock, contextlib.suppress(OSError):
-            sock.setblocking(False)  # a caller that does not listen must not hold up the others
+            sock.setblocking(False)  # a caller that does not read must not block the others
             if os.WIFSIGNALED(status):
                 protocol.send(sock, protocol.Kind.DIED, json.dumps(os.WTERMSIG(status)).encode())
 
 
 def _child(fd: int, server: int) -> None:
-    """Never returns: whatever happens, this process answers or dies."""
+    """Never returns: this process answers or dies."""
     try:
-        restrictions.die_with(server)
+        restrictions.end_with_parent(server)
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         own = os.dup2(fd, 3) if fd != 3 else 3
         os.closerange(4, _MOST_DESCRIPTORS)  # the fork server's socket and its other children's
         nothing = os.open(os.devnull, os.O_RDWR)
-        for stream in (0, 1, 2):  # 2 is the log: a file must not write into it, nor make PyAV do so line by line
+        # 2 is the log: a file must not write to it, neither directly nor through PyAV's messages
+        for stream in (0, 1, 2):
             os.dup2(nothing, stream)
         os.close(nothing)
         with socket.socket(fileno=own) as sock:

@@ -1,4 +1,4 @@
-"""Starts the fork server of this process and connects to it. Decodes nothing, and never forks itself."""
+"""Starts the fork server of this process and connects to it. Does not fork itself."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from msaas.settings.credentials import without_credentials
 
 _VARIABLES = ("PATH", "HOME", "TMPDIR", "TZ", "LANG")
 _VARIABLES_OF = ("LC_", "LD_", "DYLD_", "PYTHON", "MALLOC_", "NIX_")
-_ENDING_SECONDS = 0.5  # from the end of a process' sockets to its own
-# NumPy's threads would outnumber the one that forks, and each takes address space.
+_ENDING_SECONDS = 0.5  # between the closing of a process's sockets and its end
+# NumPy's threads break forking, and each takes address space.
 _ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 
 
 class ForkServer:
-    """A handle on the process that forks. Started at the first request, started again if it died."""
+    """A handle on the process that forks. Started at the first request, and again if it died."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -32,7 +32,7 @@ class ForkServer:
         self._process: subprocess.Popen[bytes] | None = None
 
     def connect(self, work: bytes) -> socket.socket:
-        """Our end of a socket whose other end a fresh child reads."""
+        """Returns our end of a socket whose other end a new child reads."""
         ours, theirs = socket.socketpair()
         with theirs, self._lock:
             try:
@@ -50,8 +50,9 @@ class ForkServer:
         with self._lock:
             self._stop()
 
-    def forget(self) -> None:
-        """In a fork of the caller: closes our copy, and leaves the process to the one that started it."""
+    def detach(self) -> None:
+        """In a fork of the caller: closes the copy of the socket without stopping the process, which belongs to the
+        parent."""
         if self._control is not None:
             self._control.close()
 
@@ -60,7 +61,7 @@ class ForkServer:
         return self._process.pid if self._process is not None else None
 
     def exit_status(self) -> int:
-        """Where the process ended by itself: not where it runs, nor where a signal ended it."""
+        """The exit status if the process ended by itself; 0 if it runs or was killed by a signal."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             if self._process is not None:
                 return max(0, self._process.wait(_ENDING_SECONDS))
@@ -75,7 +76,7 @@ class ForkServer:
                 interpreter.command("-c", "from msaas.audio.sandbox.fork_server import serve; serve()"),
                 stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
-                start_new_session=True,  # Ctrl-C in the caller's terminal is the caller's affair
+                start_new_session=True,  # Ctrl-C in the caller's terminal is for the caller
                 env=interpreter.environment(_inherited(os.environ)) | _ENVIRONMENT,
             )
         return self._control
@@ -90,7 +91,7 @@ class ForkServer:
 
 
 def _inherited(environ: Mapping[str, str]) -> dict[str, str]:
-    """What Python and its libraries are found and started by. Credentials have names that nobody can list."""
+    """The variables that Python and its libraries need; an allow list, since credentials can have any name."""
     return {
         name: value
         for name, value in without_credentials(environ).items()
@@ -101,12 +102,12 @@ def _inherited(environ: Mapping[str, str]) -> dict[str, str]:
 _servers: dict[int, ForkServer] = {}  # by process id: a lock must not cross a fork
 
 
-def mine() -> ForkServer:
+def current() -> ForkServer:
     own = os.getpid()
     for pid in [pid for pid in list(_servers) if pid != own]:
         inherited = _servers.pop(pid, None)
         if inherited is not None:
-            inherited.forget()
+            inherited.detach()
     if own not in _servers:
         atexit.register(stop)
     return _servers.setdefault(own, ForkServer())
@@ -120,8 +121,8 @@ def stop() -> None:
 
 
 def connect(request: Request, timeout_seconds: float | None) -> socket.socket:
-    """A socket that the answers come out of; closing it ends the child at its next word. Raises OSError."""
-    sock = mine().connect(DECODE if request.work == "decode" else PROBE)
+    """A socket that delivers the answers; closing it ends the child. Raises OSError."""
+    sock = current().connect(DECODE if request.work == "decode" else PROBE)
     try:
         sock.settimeout(timeout_seconds)
         sock.sendall(json.dumps(asdict(request)).encode())

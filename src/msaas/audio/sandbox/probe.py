@@ -1,4 +1,4 @@
-"""What a file is, found out by a process of its own: a file that breaks the decoder breaks nothing here."""
+"""Identifies a file in a sandboxed process, so that a file that crashes the decoder does no harm here."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from msaas.audio.limits import Limits
 from msaas.audio.sandbox import client
 from msaas.errors import Busy
 
-_MOST = 10**24  # of anything that a probe counts: headers may lie, yet not be infinite
+_MOST = 10**24  # upper bound for numbers in a probe's answer: headers can be wrong, but not infinite
 
 
 def probe_isolated(path: Path, limits: Limits, timeout_seconds: float = 10, cpu_seconds: float = 10) -> Probe:
-    """`probe` in a process of its own, bounded in time and memory: a file that breaks the decoder breaks nothing else.
+    """Runs `probe` in a sandboxed process with limited time and memory, so that a malicious file cannot harm this one.
 
-    Raises as `probe` does, AudioError too where the process ran out of time or memory or the file broke it, Busy
-    where it was killed from outside. An AudioError has the processor time it took as `cpu_seconds`. Thread-safe.
+    Raises what `probe` raises, AudioError too if the process ran out of time or memory or the file crashed it, and Busy
+    if it was killed from outside. An AudioError carries the processor time as `cpu_seconds`. Thread-safe.
     """
-    path.stat()  # a missing file is the caller's fault, not the song's
+    path.stat()  # a missing file is the caller's error, not the song's
     try:
         return _checked(Probe(**client.ask(path, limits, timeout_seconds, cpu_seconds)))
-    except client.NONSENSE as error:
-        raise Busy("the process that looked at the song answered nonsense; try again") from error
+    except client.INVALID_ANSWER as error:
+        raise Busy("the process that looked at the song returned an invalid answer; retry") from error
 
 
 def _checked(probe: Probe) -> Probe:
-    """Raises ValueError where a field is none: a decoder that was taken over says what it likes."""
+    """Raises ValueError if a field is invalid: a compromised decoder can send anything."""
     texts, counts = (probe.container, probe.codec), (probe.sample_rate, probe.channels)
     seconds = 0.0 if probe.duration_seconds is None else probe.duration_seconds
     plain = all(isinstance(text, str) for text in texts) and all(type(count) is int for count in counts)

@@ -16,13 +16,13 @@ PROBE, DECODE = b"p", b"d"  # the work that a child is forked for
 
 @dataclass(frozen=True)
 class Request:
-    """`sample_rate`, `channels` and `gain` count for decoding alone."""
+    """`sample_rate`, `channels` and `gain` apply to decoding only."""
 
     work: str
     path: str
     max_duration_seconds: float
     max_decoded_bytes: int
-    seconds: float  # of a probe in all, of decoding from one block to the next
+    seconds: float  # of a probe as a whole; of decoding, between two blocks
     memory_bytes: int
     cpu_seconds: float
     sample_rate: int = 0
@@ -31,8 +31,8 @@ class Request:
 
 
 class Kind(IntEnum):
-    ANSWER = 1  # JSON: what was asked for, the last message of a process that ends well
-    REFUSAL = 2  # JSON: code, detail, and errno where it is the system's
+    ANSWER = 1  # JSON: the result, the last message of a process that succeeds
+    REFUSAL = 2  # JSON: code, detail, and errno for a system error
     BLOCK = 3  # float32 samples, channel by channel
     DIED = 4  # JSON: the signal that ended the process, sent by the fork server
 
@@ -43,8 +43,10 @@ def send(sock: socket.socket, kind: Kind, payload: bytes | memoryview) -> None:
 
 
 def receive(sock: socket.socket) -> tuple[Kind, bytearray] | None:
-    """None where the other end is gone, in mid-message too. Raises OSError as the socket does (TimeoutError), and where
-    the other end does not keep to the form, which a decoder that was taken over need not."""
+    """Returns None if the other end has closed, even within a message.
+
+    Raises OSError as the socket does (TimeoutError), and for a malformed message, which a compromised decoder may send.
+    """
     head = _exactly(sock, _HEAD.size)
     if head is None:
         return None

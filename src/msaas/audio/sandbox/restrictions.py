@@ -1,10 +1,12 @@
-"""Fences around a process that reads strangers' files, for Linux; elsewhere, and in old kernels, fewer of them stand.
+"""Restricts a process that reads uploaded files. Complete on Linux; old kernels and other systems have fewer
+restrictions.
 
-What a decoder that was taken over could still do: read the one song, compute within its limits, and answer; see whether
-a file of a name that it guesses is there. Not: open another file (but for code: the standard library, PyAV, NumPy and
-MSaaS), change any, speak to any network, start a process or a program, look into, signal or slow another process, hold
-much memory, leave any behind, run long.
-`python -m msaas.audio.sandbox.restrictions` tells which fences this machine allows.
+A compromised decoder can still read the one song, compute within its limits, answer, and test whether a file of a
+guessed name exists. It cannot open another file (except code: the standard library, PyAV, NumPy and MSaaS), change any,
+use the network, start a process or program, inspect, signal or slow another process, use much memory, leave any behind,
+or run long.
+
+`python -m msaas.audio.sandbox.restrictions` lists the restrictions available on this machine.
 """
 
 from __future__ import annotations
@@ -38,27 +40,29 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 @dataclass(frozen=True)
 class ResourceLimits:
-    """`memory_bytes` of address space beyond what the process has; `seconds` on the clock, 0 where it is set apart."""
+    """`memory_bytes`: address space beyond the current size; `seconds`: wall-clock time, 0 if the caller sets the
+    alarm."""
 
     memory_bytes: int
     cpu_seconds: float
     seconds: float = 0.0
 
 
-def enter(song: Path, allowance: ResourceLimits) -> list[str]:
-    """For the rest of this process' life. Says which of the kernel's fences stand. OSError where there is no song."""
-    limit(allowance)
+def enter(song: Path, limits: ResourceLimits) -> list[str]:
+    """Restricts this process until it ends. Returns the active kernel restrictions. Raises OSError if the song is
+    missing."""
+    limit(limits)
     with _opened(song, os.O_RDONLY | os.O_NONBLOCK) as file:
-        if not _on_linux():
+        if not _is_supported():
             return []
         _give_up_privileges()
-        stand = [(LANDLOCK, _landlock(file)), (SECCOMP, _seccomp())]
-    return [name for name, stands in stand if stands]
+        active = [(LANDLOCK, _landlock(file)), (SECCOMP, _seccomp())]
+    return [name for name, stands in active if stands]
 
 
 def _give_up_privileges() -> None:
-    """No capability but to read files of other users, since the song may be one; no core dump, which some systems pipe
-    into a program whatever the limit says."""
+    """Drops all capabilities except reading other users' files, since the song may be one, and disables core dumps,
+    which some systems pipe into a program regardless of the limit."""
     _libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     _libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
     head, sets = struct.pack("=Ii", _CAPABILITY_VERSION, 0), ctypes.create_string_buffer(24)
@@ -67,37 +71,37 @@ def _give_up_privileges() -> None:
         _libc.capset(head, struct.pack("=6I", held, held, 0, 0, 0, 0))
 
 
-def die_with(parent: int) -> None:
-    """This process ends when its parent does (Linux)."""
+def end_with_parent(parent: int) -> None:
+    """Ends this process when its parent ends (Linux)."""
     if sys.platform == "linux":
         _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != parent:  # it ended before the line above
+    if os.getppid() != parent:  # the parent ended before the line above
         os._exit(0)
 
 
-def _on_linux() -> bool:
-    """Elsewhere the same numbers are other calls."""
+def _is_supported() -> bool:
+    """On other systems these numbers are other calls."""
     return sys.platform == "linux" and platform.machine() in syscalls.MACHINES
 
 
-# --- limits, which every system knows
+# --- resource limits, on every system
 
 
-def limit(allowance: ResourceLimits) -> None:
-    if allowance.seconds:
-        set_alarm(allowance.seconds)
-    # At the lower limit SIGXCPU, which says why; at the upper one SIGKILL, which does not.
-    lower(resource.RLIMIT_CPU, max(ceil(allowance.cpu_seconds), 1), more=5)
+def limit(limits: ResourceLimits) -> None:
+    if limits.seconds:
+        set_alarm(limits.seconds)
+    # SIGXCPU at the soft limit names the reason; SIGKILL at the hard limit does not.
+    lower(resource.RLIMIT_CPU, max(ceil(limits.cpu_seconds), 1), more=5)
     lower(resource.RLIMIT_CORE, 0)
     lower(resource.RLIMIT_FSIZE, 0)
     lower(resource.RLIMIT_NOFILE, _OPEN_FILES)
-    with contextlib.suppress(OSError):  # macOS has no /proc, and no such limit
+    with contextlib.suppress(OSError):  # macOS has neither /proc nor this limit
         pages = int(Path("/proc/self/statm").read_text().split()[0])
-        lower(resource.RLIMIT_AS, pages * resource.getpagesize() + allowance.memory_bytes)
+        lower(resource.RLIMIT_AS, pages * resource.getpagesize() + limits.memory_bytes)
 
 
 def set_alarm(seconds: float) -> None:
-    """Its default action ends the process, in the midst of C code too. 0: no alarm."""
+    """The signal's default action ends the process, even within C code. 0: no alarm."""
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.setitimer(signal.ITIMER_REAL, seconds)
 
@@ -108,13 +112,13 @@ def lower(kind: int, value: int, more: int = 0) -> None:
     resource.setrlimit(kind, (min(value, highest), highest))
 
 
-# --- landlock: no file but the song, no TCP, no signal or ptrace beyond this process (Linux 5.13, 6.7, 6.12)
+# --- Landlock: no file but the song, no TCP, no signal or ptrace to other processes (Linux 5.13, 6.7, 6.12)
 
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446  # the same numbers on every processor
 _GET_VERSION, _PATH_BENEATH = 1, 1
 _READ_FILE = 1 << 2
 _READ_FOLDER = _READ_FILE | 1 << 3
-_FS_RIGHTS = {1: 13, 2: 14, 3: 15, 4: 15, 5: 16}  # how many each version knows; later ones added none
+_FS_RIGHTS = {1: 13, 2: 14, 3: 15, 4: 15, 5: 16}  # number of rights by version; later versions added none
 _NET_SINCE, _TCP_RIGHTS = 4, 0b11
 _SCOPE_SINCE, _SCOPES = 6, 0b11
 
@@ -128,7 +132,7 @@ def _restrict(version: int, song: int) -> bool:
     rights = (1 << _FS_RIGHTS[min(version, 5)]) - 1
     net = _TCP_RIGHTS if version >= _NET_SINCE else 0
     scopes = _SCOPES if version >= _SCOPE_SINCE else 0
-    words = 3 if scopes else 2 if net else 1  # the kernel refuses fields that it does not know
+    words = 3 if scopes else 2 if net else 1  # the kernel rejects unknown fields
     attributes = struct.pack("=QQQ", rights, net, scopes)[: 8 * words]
     ruleset = int(_libc.syscall(_CREATE_RULESET, attributes, len(attributes), 0))
     if ruleset < 0:
@@ -161,7 +165,7 @@ def code_folders() -> list[Path]:
     folders += [Path(entry) for entry in sys.path if Path(entry).name == "lib-dynload"]
     for name in _PACKAGES:
         for place in getattr(sys.modules.get(name), "__path__", ()):
-            folders += [Path(place), Path(place).with_name(f"{name}.libs")]  # beside it: libraries that wheels bring
+            folders += [Path(place), Path(place).with_name(f"{name}.libs")]  # next to it: the libraries of wheels
     return folders
 
 
@@ -174,7 +178,7 @@ def _opened(path: Path, flags: int) -> Iterator[int]:
         os.close(file)
 
 
-# --- seccomp: what decoding has no use for answers EPERM (msaas.audio.sandbox.syscalls)
+# --- seccomp: system calls that decoding does not need return EPERM (msaas.audio.sandbox.syscalls)
 
 
 class _Program(ctypes.Structure):
@@ -187,9 +191,12 @@ def _seccomp() -> bool:
     return bool(_libc.prctl(_PR_SET_SECCOMP, 2, ctypes.byref(program), 0, 0) == 0)
 
 
-def try_out() -> list[str]:
-    """Which of the kernel's fences stand here. Asked of a new process, since nothing leads out of them again; not of a
-    fork, since a fork of a process with threads can deadlock."""
+def detect() -> list[str]:
+    """The kernel restrictions that work here.
+
+    Tested in a new process, since restrictions are permanent; not in a fork, since forking a process with threads can
+    deadlock.
+    """
     command, environ = (
         interpreter.command("-m", "msaas.audio.sandbox.restrictions", _ENTER),
         interpreter.environment(os.environ),
@@ -200,5 +207,5 @@ def try_out() -> list[str]:
 _ENTER = "--enter"
 
 if __name__ == "__main__":
-    names = enter(Path(__file__), ResourceLimits(1 << 30, 60)) if _ENTER in sys.argv else ["limits", *try_out()]
+    names = enter(Path(__file__), ResourceLimits(1 << 30, 60)) if _ENTER in sys.argv else ["limits", *detect()]
     sys.stdout.write(f"{' '.join(names)}\n")

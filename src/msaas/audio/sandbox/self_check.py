@@ -1,7 +1,7 @@
-"""A known sound through the sandbox, before the first song: what is wrong with the sandbox is said at start.
+"""Runs a known sound through the sandbox before the first song, so that a broken sandbox fails at start.
 
-Otherwise each song would be refused for what no song can help: packages that cannot be read behind the fences, a
-limit of memory too low for the decoder, a library that is missing.
+Otherwise every song would be rejected for a fault that is not its own: packages that are unreadable inside the sandbox,
+a memory limit too low for the decoder, a missing library.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ log = logging.getLogger(__name__)
 RATE, CHANNELS, SAMPLES, LEVEL = 16_000, 1, 16_000, 0.5
 TRIES = 3
 PAUSE_SECONDS = 1.0
-FAILS = "the sandbox does not read a known sound"
-PROBE_SECONDS = 60.0  # a busy machine is no fault of the sandbox's
+FAILS = "the sandbox failed to decode a test sound"
+PROBE_SECONDS = 60.0  # generous, for a busy machine
 
 Read = Callable[[Path], None]
 
 
 def check_probe(scratch: Path) -> None:
-    """Raises SandboxError where the sandbox cannot tell what a file is."""
+    """Raises SandboxError if the sandbox cannot identify a known file."""
     _check(_probe, scratch)
 
 
 def check_decoder(scratch: Path, limits: Limits) -> None:
-    """Raises SandboxError where the sandbox does not decode, or decodes something else."""
+    """Raises SandboxError if the sandbox does not decode a known file to the expected samples."""
 
     def decode(path: Path) -> None:
         _decode(path, limits)
@@ -50,15 +50,15 @@ def _check(read: Read, scratch: Path) -> None:
         with tempfile.TemporaryDirectory(prefix="msaas-check-", dir=scratch) as folder:
             path = Path(folder) / "sound"
             _write(path)
-            _read_at_last(read, path)
-    except OSError as error:  # a full disk passes, and is told with each song that finds no room
+            _read_with_retries(read, path)
+    except OSError as error:  # a full disk is temporary, and reported by each song that finds no room
         log.warning("sandbox not checked reason=%s", error)
         return
-    _say_which_fences_stand()
+    _log_restrictions()
 
 
-def _read_at_last(read: Read, path: Path) -> None:
-    """What was killed from outside, or ran out of time on a busy machine, has another try."""
+def _read_with_retries(read: Read, path: Path) -> None:
+    """Retries after a kill from outside or a timeout on a busy machine."""
     for left in reversed(range(TRIES)):
         try:
             read(path)
@@ -72,19 +72,19 @@ def _read_at_last(read: Read, path: Path) -> None:
 def _raise_if_final(error: MSaaSError, *, last: bool) -> None:
     if last or isinstance(error, SandboxError):
         raise SandboxError(f"{FAILS}: {error}") from error
-    if status := launcher.mine().exit_status():
-        raise SandboxError(f"{FAILS}: its process ends with status {status}; what it said is above") from error
+    if status := launcher.current().exit_status():
+        raise SandboxError(f"{FAILS}: its process ends with status {status}; its output is above") from error
 
 
 def _probe(path: Path) -> None:
     found = client.ask(path, Limits(), PROBE_SECONDS, PROBE_SECONDS)
     known = {"container": "wav", "sample_rate": RATE, "channels": CHANNELS}
     if found | known != found:
-        raise SandboxError(f"it is taken for {found}")
+        raise SandboxError(f"identified as {found}")
 
 
 def _decode(path: Path, limits: Limits) -> None:
-    """At another rate and in stereo, so that resampling and mixing are part of it."""
+    """Uses another rate and stereo, to cover resampling and mixing."""
     import numpy as np
 
     from msaas.audio.sandbox.decoder import IsolatedDecoder
@@ -93,11 +93,11 @@ def _decode(path: Path, limits: Limits) -> None:
     samples = np.concatenate([np.zeros((2, 0), np.float32), *decoder.blocks()], axis=1)
     level = float(np.sqrt(2 * np.square(samples, dtype=np.float64).mean())) if samples.size else 0.0
     if samples.shape != (2, 2 * SAMPLES) or not math.isclose(level, LEVEL, rel_tol=0.01):
-        raise SandboxError(f"it comes out as {samples.shape[1]} samples of level {level:.3f}")
+        raise SandboxError(f"decoded to {samples.shape[1]} samples of level {level:.3f}")
 
 
 def _write(path: Path) -> None:
-    """A second of a sine of 500 Hz, whole periods of it: its level is its peak's over the square root of two."""
+    """One second of a 500 Hz sine, in whole periods: its RMS level is the peak over the square root of two."""
     tone = array.array("h", (round(32767 * LEVEL * math.sin(math.pi * at / 16)) for at in range(SAMPLES)))
     if sys.byteorder == "big":
         tone.byteswap()
@@ -106,9 +106,9 @@ def _write(path: Path) -> None:
         file.writeframes(tone.tobytes())
 
 
-def _say_which_fences_stand() -> None:
-    stand = restrictions.try_out()
-    missing = {restrictions.LANDLOCK, restrictions.SECCOMP} - set(stand)
+def _log_restrictions() -> None:
+    active = restrictions.detect()
+    missing = {restrictions.LANDLOCK, restrictions.SECCOMP} - set(active)
     level = logging.WARNING if missing and sys.platform == "linux" else logging.INFO
-    shown, lacking = (",".join(sorted(names)) or "none" for names in (stand, missing))
-    log.log(level, "sandbox fences=%s missing=%s", shown, lacking)
+    shown, lacking = (",".join(sorted(names)) or "none" for names in (active, missing))
+    log.log(level, "sandbox restrictions=%s missing=%s", shown, lacking)

@@ -1,10 +1,10 @@
-"""What a process that decodes may ask of the kernel, as a filter (seccomp, classic BPF). Loads nothing.
+"""The seccomp filter (classic BPF) of a decoding process: the system calls it may use. Pure data; loads nothing.
 
-A list of what is allowed: calls that read, compute with the memory and the threads of the process itself, and answer
-through what is open already. So it cannot open a file to write, start a process or a program, make a socket, signal
-another process, change its limits, priority or processors, change the mode, owner or times of a file, or keep memory
-that outlives it (System V, POSIX queues). What the list lacks answers EPERM, and calls that came after Linux 5.0 answer
-ENOSYS, as in an older kernel: the C library then takes the older call.
+An allow list: calls that read, that use the process's own memory and threads, and that write to descriptors already
+open. So the process cannot open a file for writing, start a process or program, make a socket, signal another process,
+change its limits, priority or processors, change the mode, owner or times of a file, or keep memory that outlives it
+(System V, POSIX queues). Calls not listed return EPERM; calls added after Linux 5.0 return ENOSYS, as in an older
+kernel, and the C library falls back to the older call.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-# call ▸ its number on x86_64 and on aarch64 (from the kernel's unistd.h); -1: there is none
+# call ▸ its number on x86_64 and on aarch64 (from the kernel's unistd.h); -1: does not exist
 ALLOWED = {
-    # what is open, and opening to read
+    # open descriptors, and opening for reading
     "read": (0, 63),
     "readv": (19, 65),
     "pread64": (17, 67),
@@ -66,7 +66,7 @@ ALLOWED = {
     "pkey_mprotect": (329, 288),
     "pkey_alloc": (330, 289),
     "pkey_free": (331, 290),
-    # threads and the end
+    # threads and exit
     "exit": (60, 93),
     "exit_group": (231, 94),
     "futex": (202, 98),
@@ -81,7 +81,7 @@ ALLOWED = {
     "sched_get_priority_max": (146, 125),
     "sched_get_priority_min": (147, 126),
     "getcpu": (309, 168),
-    # who and where it is
+    # identity and environment
     "getpid": (39, 172),
     "gettid": (186, 178),
     "getppid": (110, 173),
@@ -127,17 +127,18 @@ _LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 _NUMBER_AT, _ARCHITECTURE_AT, _ARGUMENTS_AT = 0, 4, 16
 ALLOW = 0x7FFF0000
 REFUSE, UNKNOWN, NO_TERMINAL = (0x00050000 | code for code in (errno.EPERM, errno.ENOSYS, errno.ENOTTY))
-NEWER = 424  # from here on a call has one number on every processor; these came with Linux 5.1 and later
+NEWER = 424  # from here on, numbers are the same on every processor; added in Linux 5.1 and later
 
 _TO_WRITE = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 _THREAD = 0x00010000  # CLONE_THREAD
 _NAME_THREAD = 15  # PR_SET_NAME
-_OF_DESCRIPTORS = (0, 1, 2, 3, 4, 1030)  # F_DUPFD to F_SETFL, F_DUPFD_CLOEXEC; not F_SETOWN: whom the kernel signals
+# F_DUPFD to F_SETFL, F_DUPFD_CLOEXEC; not F_SETOWN, which makes the kernel signal a process
+_OF_DESCRIPTORS = (0, 1, 2, 3, 4, 1030)
 
 
 @dataclass(frozen=True)
 class Rule:
-    """A call that hangs on its argument number `argument`: `met` where any of `values` is met, else `otherwise`."""
+    """A call decided by its argument number `argument`: `met` if it matches any of `values`, else `otherwise`."""
 
     numbers: tuple[int, int]
     argument: int
@@ -153,10 +154,10 @@ RULES = {
     "clone": Rule((56, 220), 0, _ANY_BIT, (_THREAD,)),
     "fcntl": Rule((72, 25), 1, _EQUAL, _OF_DESCRIPTORS),
     "prctl": Rule((157, 167), 0, _EQUAL, (_NAME_THREAD,)),
-    "prlimit64": Rule((302, 261), 0, _EQUAL, (0,)),  # of itself
+    "prlimit64": Rule((302, 261), 0, _EQUAL, (0,)),  # on itself only
     "ioctl": Rule((16, 29), 0, _EQUAL, (), otherwise=NO_TERMINAL),
 }
-# machine ▸ the kernel's name for its table of calls (AUDIT_ARCH_…), and which of the numbers are its
+# machine ▸ the kernel's name for its system call table (AUDIT_ARCH_…), and the column of numbers above
 MACHINES = {"x86_64": (0xC000003E, 0), "aarch64": (0xC00000B7, 1)}
 
 Step = tuple[int, int, int, int]  # struct sock_filter: code, jump if true, jump if false, value
@@ -165,7 +166,7 @@ Step = tuple[int, int, int, int]  # struct sock_filter: code, jump if true, jump
 def program(machine: str) -> bytes:
     architecture, column = MACHINES[machine]
     steps = [(_LOAD, 0, 0, _ARCHITECTURE_AT), (_EQUAL, 1, 0, architecture), (_RETURN, 0, 0, REFUSE)]
-    # x32, a second table of x86_64, is beyond NEWER too
+    # x32, a second table of x86_64, is also above NEWER
     steps += [(_LOAD, 0, 0, _NUMBER_AT), (_AT_LEAST, 0, 1, NEWER), (_RETURN, 0, 0, UNKNOWN)]
     for numbers in ALLOWED.values():
         if numbers[column] >= 0:
@@ -178,7 +179,7 @@ def program(machine: str) -> bytes:
 
 
 def _block(number: int, rule: Rule) -> Iterator[Step]:
-    """Ends in a verdict. Of an argument its lower half is looked at, which is all that the kernel takes of these."""
+    """Always ends in a verdict. Tests the lower half of an argument, which is all the kernel uses of these."""
     count = len(rule.values)
     yield _EQUAL, 0, count + 3, number
     yield _LOAD, 0, 0, _ARGUMENTS_AT + 8 * rule.argument

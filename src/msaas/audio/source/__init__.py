@@ -1,1 +1,1 @@
-"""Where in a file its sound lies: what stands in front of it, behind it, and where one part of it ends."""
+"""Finds the sound in a file: what precedes it, what follows it, and where each part ends."""

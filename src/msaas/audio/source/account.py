@@ -1,4 +1,4 @@
-"""How much of one part of a song came out as sound, set against what its container says. Decodes nothing."""
+"""Compares how much of a part decoded with what its container declares. Decodes nothing."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ from msaas.audio.source.tags import trailing_bytes
 
 UNITS_PER_SECOND = av.time_base  # of a container's duration
 
-# Their durations are FFmpeg's guess from the first bit rate met, many times too long for a quiet VBR opening.
+# FFmpeg guesses their durations from the first bit rate, many times too long for a quiet VBR opening.
 GUESSED_DURATIONS = frozenset(
     ("mp3", "aac", "ac3", "eac3", "dts", "dtshd", "loas", "mlp", "truehd", "amr", "mpeg", "mpegts")
 )
-# Frame after frame and nothing else: a byte that is in none of them should have been sound.
-_FRAMES_ALONE = frozenset(("mp3", "aac", "ac3", "eac3", "dts", "mlp", "truehd"))
-# Their times begin at a zero of the recording's own; elsewhere the first time of all streams is the beginning.
+# Contiguous frames and nothing else: a byte outside them should have been sound.
+_CONTIGUOUS_FRAMES = frozenset(("mp3", "aac", "ac3", "eac3", "dts", "mlp", "truehd"))
+# Their timestamps start at zero for the recording; elsewhere the earliest timestamp of all streams is the start.
 _TIMES_FROM_ZERO = frozenset(("mov", "matroska", "nut"))
 
-# A frame of encoder's padding more or less is nothing missing; the longest is that of HE-AAC, 5,186 samples.
+# One frame of encoder padding more or less is not missing sound; the longest is HE-AAC's, 5,186 samples.
 SHORT_SECONDS = 0.25
-# Recorders and pipes write 0, 0x7FFFFFFF or 0xFFFFFFFF, or nearly, where they do not know a RIFF's length.
+# Recorders and pipes write 0, 0x7FFFFFFF or 0xFFFFFFFF, or nearly, for an unknown RIFF length.
 _UNKNOWN_LENGTH = 0x7FFF0000
 _XING = re.compile(rb"(?:Xing|Info)\x00\x00\x00[\x01\x03\x05\x07\x09\x0b\x0d\x0f]|VBRI")
 _XING_WITHIN_BYTES = 2_048
-_TAIL_BYTES = 32 << 20  # how far behind the sound another file is looked for
+_TAIL_BYTES = 32 << 20  # how far after the sound to look for another file
 
 
 def declared_seconds(part: OpenStream) -> float | None:
-    """As the header says, or as FFmpeg guesses where it does not (GUESSED_DURATIONS)."""
+    """From the header, or FFmpeg's guess for formats without one (GUESSED_DURATIONS)."""
     stream, container = part.stream, part.container
     if stream.duration and stream.time_base and stream.duration > 0:
         return float(stream.duration * stream.time_base)
@@ -47,29 +47,29 @@ def declared_seconds(part: OpenStream) -> float | None:
 
 
 class End(Enum):
-    """How reading a part came to its end."""
+    """Why reading a part ended."""
 
     REACHED = auto()
-    WITHOUT_MARK = auto()  # an Ogg whose last page does not say that it is the last
-    GIVEN_UP = auto()  # at errors
-    GOES_ON = auto()  # at errors, and what follows is read as a part of its own
+    UNMARKED = auto()  # an Ogg whose last page is not marked as last
+    GIVEN_UP = auto()  # because of errors
+    RESUMED = auto()  # because of errors; the rest is read as a part of its own
 
 
 class PacketAccount:
-    """Hears of each packet, of what came of it, and of the part's end; adds to the findings."""
+    """Records every packet, its result and the part's end; adds to the findings."""
 
-    def __init__(self, part: OpenStream, findings: Findings, *, first: bool, owed: float = 0.0) -> None:
-        """owed: seconds that the part before promised and did not give; this one is its continuation."""
+    def __init__(self, part: OpenStream, findings: Findings, *, first: bool, missing_seconds: float = 0.0) -> None:
+        """owed: seconds that the previous part declared but did not contain; this part continues it."""
         self._part, self._findings = part, findings
         self._timeline = Timeline(findings)
-        self.end = 0  # of the last packet, in bytes from the part's beginning
+        self.end = 0  # of the last packet, in bytes from the start of the part
         self._sound_bytes = self._skipped_bytes = self._read_errors = 0
         self._cut = False
-        self._promised = owed or _promised_seconds(part)
+        self._promised = missing_seconds or _promised_seconds(part)
         self._before = (findings.skipped_seconds, findings.hole_seconds)
         if first:
-            findings.leading_seconds = max(0.0, _begins_after(part))
-        if part.format not in _FRAMES_ALONE:  # in those it is unused bytes like any others
+            findings.leading_seconds = max(0.0, _start_seconds(part))
+        if part.format not in _CONTIGUOUS_FRAMES:  # there it counts as unused bytes
             findings.ignored_bytes += part.garbage_bytes
 
     def packet(self, packet: Packet[AudioStream]) -> None:
@@ -84,10 +84,10 @@ class PacketAccount:
         self._timeline.frame(frame)
 
     def skipped(self, packet: Packet[AudioStream] | None) -> None:
-        """A packet that came to nothing; None: the decoder's last frames."""
+        """Records a packet that did not decode; None: the decoder's last frames."""
         seconds = 0.0
-        if packet is not None and self._part.format in _FRAMES_ALONE:
-            self._sound_bytes -= packet.size  # its length says more than its duration: it may hold many frames
+        if packet is not None and self._part.format in _CONTIGUOUS_FRAMES:
+            self._sound_bytes -= packet.size  # its length is more exact than its duration: it may hold many frames
             self._skipped_bytes += packet.size
         elif packet is not None and packet.duration and packet.time_base:
             seconds = float(packet.duration * packet.time_base)
@@ -95,23 +95,23 @@ class PacketAccount:
         self._findings.skip(seconds)
 
     def read_error(self) -> None:
-        """The demuxer stumbled. That counts once it goes on; where it does not, what is missing counts."""
+        """Records a demuxer error. It counts if reading goes on; otherwise the missing seconds count."""
         self._read_errors = 1
 
     def close(self, end: End) -> None:
-        self._findings.truncated |= end is End.WITHOUT_MARK or self._is_cut()
-        if self._part.format in _FRAMES_ALONE:
+        self._findings.truncated |= end is End.UNMARKED or self._is_cut()
+        if self._part.format in _CONTIGUOUS_FRAMES:
             self._count_bytes()
         elif end is End.GIVEN_UP:
             window = self._part.window
             self._findings.unread_bytes += max(0, window.size - self.end - trailing_bytes(window))
         elif end is End.REACHED and self._part.format != "ogg":
-            self._look_behind()
-        if end is not End.GOES_ON and (missing := self.owed()):
+            self._check_tail()
+        if end is not End.RESUMED and (missing := self.missing_seconds()):
             self._findings.missing_seconds += missing
 
-    def owed(self) -> float:
-        """Seconds that were promised and did not come, beyond those that are counted as skipped or as holes."""
+    def missing_seconds(self) -> float:
+        """Seconds declared but missing, beyond those counted as skipped or as holes."""
         if self._promised is None:
             return 0.0
         findings, before = self._findings, self._before
@@ -120,7 +120,8 @@ class PacketAccount:
         return missing if missing > SHORT_SECONDS else 0.0
 
     def _is_cut(self) -> bool:
-        """The last packet is not whole, or the file is shorter than it says; unless it says what nobody knew."""
+        """Whether the last packet is incomplete, or the file shorter than its header declares (unknown lengths
+        aside)."""
         part = self._part
         head = part.window.bytes_at(0, 8)
         if part.format not in ("wav", "avi") or len(head) < 8 or head[:4] != b"RIFF":
@@ -139,15 +140,15 @@ class PacketAccount:
         findings.ignored_bytes += ignored
         findings.ignored_seconds += ignored * rate
 
-    def _look_behind(self) -> None:
+    def _check_tail(self) -> None:
         window = self._part.window
         found = find_start(window, self.end, _TAIL_BYTES) if self.end else None
         if found is not None:
             self._findings.unread_bytes += window.size - found
 
 
-def _begins_after(part: OpenStream) -> float:
-    """Seconds from the recording's beginning to that of its sound."""
+def _start_seconds(part: OpenStream) -> float:
+    """Seconds from the start of the recording to its first sound."""
     stream, container = part.stream, part.container
     if stream.start_time is None or not stream.time_base:
         return 0.0
@@ -159,7 +160,7 @@ def _begins_after(part: OpenStream) -> float:
 
 
 def _promised_seconds(part: OpenStream) -> float | None:
-    """A duration that is the sound's own, and no guess."""
+    """The declared duration, if it is the audio stream's own and not a guess."""
     if part.format in GUESSED_DURATIONS:
         head = part.window.bytes_at(0, _XING_WITHIN_BYTES) if part.format == "mp3" else b""
         return declared_seconds(part) if _XING.search(head) else None

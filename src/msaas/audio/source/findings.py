@@ -1,4 +1,4 @@
-"""What reading a song met: how much of it did not decode, is missing, or was left out. Plain numbers; no I/O."""
+"""The findings of reading a song: how much did not decode, is missing, or was left out. Plain numbers; no I/O."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ from dataclasses import dataclass
 
 from av.audio.frame import AudioFrame
 
-JITTER_SECONDS = 0.05  # Vorbis' times in Ogg stray by 10 ms, Matroska's by 1 ms
-BACKWARD_SECONDS = 1.0  # times that go back by more begin anew: another recording was joined on
+JITTER_SECONDS = 0.05  # Vorbis timestamps in Ogg vary by 10 ms, Matroska's by 1 ms
+BACKWARD_SECONDS = 1.0  # timestamps that jump back by more start a new recording, joined on
 
 
 @dataclass
 class Findings:
-    """Filled while a song is read. Seconds and bytes are of the whole song, at its own rate."""
+    """Filled while a song is read. Seconds and bytes are for the whole song, at its own rate."""
 
     skipped_packets: int = 0  # packets and reads that did not decode
-    skipped_seconds: float = 0.0  # what they would have lasted, as far as the file says
-    leading_seconds: float = 0.0  # the sound begins that long after the file does
-    holes: int = 0  # places where the next sound comes later than the last one ended
+    skipped_seconds: float = 0.0  # their duration, as far as the file declares it
+    leading_seconds: float = 0.0  # between the start of the file and its first sound
+    holes: int = 0  # positions where the next sound starts after the last one ended
     hole_seconds: float = 0.0
-    missing_seconds: float = 0.0  # fewer than the header promises, beyond what is counted above
-    truncated: bool = False  # the file ends within a packet, or without the mark that ends it
-    ignored_bytes: int = 0  # around and between the packets, where there should be sound alone
-    ignored_seconds: float = 0.0  # what they would have lasted at the song's bit rate
-    unread_bytes: int = 0  # behind the place where reading had to be given up, or where another file begins
+    missing_seconds: float = 0.0  # less than the header declares, beyond what is counted above
+    truncated: bool = False  # the file ends within a packet, or without its end mark
+    ignored_bytes: int = 0  # around and between packets, where only sound should be
+    ignored_seconds: float = 0.0  # their duration at the song's bit rate
+    unread_bytes: int = 0  # after the position where reading failed, or where another file starts
 
     def skip(self, seconds: float = 0.0) -> None:
         self.skipped_packets += 1
@@ -31,13 +31,13 @@ class Findings:
 
 
 class Timeline:
-    """Finds holes: compares the times that a container gives its frames with how long they last."""
+    """Finds holes by comparing the timestamps of frames with their durations."""
 
     def __init__(self, findings: Findings) -> None:
         self._findings = findings
-        self._played = 0.0  # seconds, of frames and of what was skipped
-        self._late: float | None = None  # the time of the next frame, less what was played
-        self.seconds = 0.0  # of frames alone
+        self._played = 0.0  # seconds of decoded and skipped frames
+        self._late: float | None = None  # the next frame's timestamp minus the seconds played
+        self.seconds = 0.0  # of decoded frames
 
     def frame(self, frame: AudioFrame) -> None:
         if frame.pts is not None and frame.time_base:

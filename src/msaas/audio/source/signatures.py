@@ -1,4 +1,4 @@
-"""Marks that containers begin with: where a song begins behind garbage. Each is too long to come about by chance."""
+"""The byte marks that containers start with, to find a song after garbage. Each is too long to occur by chance."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from msaas.audio.source.window import Window
 _STRIDE = 1 << 20
 _LONGEST = 128  # bytes of one mark
 
-# FFmpeg looks past garbage for MP3, ADTS, AC-3 and MPEG streams alone.
+# FFmpeg skips garbage for MP3, ADTS, AC-3 and MPEG streams only.
 _STARTS = re.compile(
     rb"fLaC\x00\x00\x00\x22"
     rb"|OggS\x00\x02"
@@ -35,9 +35,9 @@ _STARTS = re.compile(
 
 
 def find_start(song: Window, at: int, most_bytes: int | None = None) -> int | None:
-    """The first place from `at` on where a song seems to begin; None where there is none.
+    """The first position from `at` on where a song seems to start, or None.
 
-    most_bytes: how far to look; to the end where it is None.
+    most_bytes: how far to search; None: to the end.
     """
     end = song.size if most_bytes is None else min(song.size, at + most_bytes)
     while at < end:

@@ -1,4 +1,4 @@
-"""Tags and padding around a song: where the sound itself begins and ends. Reads a few bytes of each tag."""
+"""Measures tags and padding around a song: where the sound starts and ends. Reads a few bytes of each tag."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import struct
 
 from msaas.audio.source.window import Window
 
-MAX_TAGS = 64  # in front of one song, or behind it
+MAX_TAGS = 64  # before one song, or after it
 MAX_APE_WITHOUT_HEADER_BYTES = 1 << 20
 MAX_PADDING_BYTES = 1 << 20  # zeros between tags and song
 
@@ -17,16 +17,16 @@ _APE_IS_HEADER = 1 << 29
 _APE_HAS_HEADER = 1 << 31
 ID3V1_BYTES = 128
 _LYRICS_END_BYTES = 15  # six digits of size, then LYRICS200
-# A zero byte may belong to what follows: MP4's sizes, MPEG's start codes.
+# A zero byte can belong to what follows: MP4's sizes, MPEG's start codes.
 _STARTS_WITH_ZEROS = re.compile(
     rb"\x00{1,3}[^\x00][^\x00]?[^\x00]?(?:ftyp|moov|mdat|free|skip|wide|pnot)|\x00\x00\x01[\xb0-\xff]"
 )
 
 
 def leading_bytes(song: Window) -> int:
-    """The length of what lawfully stands in front of a song: ID3v2 tags, APEv2 tags, zeros, in any order.
+    """The length of valid data before a song: ID3v2 tags, APEv2 tags and zeros, in any order.
 
-    0 where nothing is left behind them: a tag that claims the whole file is not believed.
+    0 if nothing follows them: a tag that claims the whole file is ignored.
     """
     at = 0
     for _ in range(MAX_TAGS):
@@ -44,7 +44,7 @@ def _tag_bytes(head: bytes) -> int:
 
 
 def _id3v2_bytes(head: bytes) -> int:
-    """ID3v2.4, section 3.1: the size has seven bits a byte and counts neither header nor footer."""
+    """ID3v2.4, section 3.1: the size has seven bits per byte and excludes header and footer."""
     if len(head) < ID3V2_HEADER_BYTES or head[:3] != b"ID3" or 0xFF in head[3:5] or max(head[6:10]) > 0x7F:
         return 0
     size = head[6] << 21 | head[7] << 14 | head[8] << 7 | head[9]
@@ -53,7 +53,7 @@ def _id3v2_bytes(head: bytes) -> int:
 
 
 def _ape_bytes(head: bytes) -> int:
-    """APEv2 at the front, which begins with its header; the size counts items and footer."""
+    """APEv2 at the front, which starts with its header; the size includes items and footer."""
     if len(head) < _APE_BYTES or head[:8] != b"APETAGEX":
         return 0
     size, flags = struct.unpack_from("<I4xI", head, 12)
@@ -61,7 +61,7 @@ def _ape_bytes(head: bytes) -> int:
 
 
 def _zeros(song: Window, at: int) -> int:
-    """Up to the first byte that is not zero, or the zeros that belong to it."""
+    """The zeros before the first other byte, without those that belong to it."""
     head = song.bytes_at(at, 1)
     if head != b"\0":
         return 0
@@ -87,16 +87,16 @@ def trailing_bytes(song: Window) -> int:
 
 
 def _tag_bytes_before(song: Window, end: int) -> int:
-    """A tag that says where it begins is believed where it does begin there."""
+    """The size of the tag that ends at `end`; 0 if its start mark is not where its size says."""
     tail = song.bytes_at(max(0, end - ID3V1_BYTES), min(end, ID3V1_BYTES))
     if len(tail) == ID3V1_BYTES and tail[:3] == b"TAG":
         return ID3V1_BYTES
-    size, mark = _said_behind(tail)
+    size, mark = _declared_before(tail)
     return size if 0 < size <= end and song.bytes_at(end - size, len(mark)) == mark else 0
 
 
-def _said_behind(tail: bytes) -> tuple[int, bytes]:
-    """The size of the tag that a file ends with, and what it begins with; 0 where there is none."""
+def _declared_before(tail: bytes) -> tuple[int, bytes]:
+    """The declared size and start mark of the tag at the end of a file; size 0 if there is none."""
     if tail[-_APE_BYTES:-24] == b"APETAGEX":
         size, flags = struct.unpack_from("<I4xI", tail, len(tail) - 20)
         if flags & _APE_HAS_HEADER:

@@ -1,4 +1,4 @@
-"""A stretch of a file, as FFmpeg reads it: without a name, with its own first and last byte. Never raises on a seek."""
+"""A byte range of a file as a file object for FFmpeg: without a name, with its own start and end."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import os
 
 
 class Window:
-    """The bytes from `start` to `end` of a file, read as if there were no others.
+    """The bytes from `start` to `end` of a file, readable as a file of their own.
 
-    It has no name: every song is called <uuid>.mp3, and FFmpeg would trust that more than the bytes.
+    It has no name: every song is called <uuid>.mp3, and FFmpeg would trust the name over the content.
     """
 
     def __init__(self, file: io.FileIO, start: int, end: int) -> None:
@@ -28,8 +28,8 @@ class Window:
         return found
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """A place that no file has is answered by a negative error number, as FFmpeg has it: what is raised here would
-        reach the caller as an error of the disk."""
+        """Returns a negative error number for an invalid position, as FFmpeg expects: an exception would reach the
+        caller as a disk error."""
         base = {io.SEEK_SET: self.start, io.SEEK_CUR: self._file.tell(), io.SEEK_END: self.end}[whence]
         place = base + offset
         if place < self.start:
@@ -43,13 +43,13 @@ class Window:
         return self._file.tell() - self.start
 
     def after(self, offset: int) -> Window:
-        """The same without its first `offset` bytes."""
+        """The same range without its first `offset` bytes."""
         return Window(self._file, self.start + offset, self.end)
 
     def between(self, start: int, end: int) -> Window:
         return Window(self._file, self.start + start, self.start + end)
 
     def bytes_at(self, offset: int, count: int) -> bytes:
-        """Up to `count` bytes from `offset` on; the reading position stays."""
+        """Up to `count` bytes from `offset` on; does not move the read position."""
         place = self.start + offset
         return os.pread(self._file.fileno(), max(0, min(count, self.end - place)), place)

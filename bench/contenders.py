@@ -142,14 +142,14 @@ def alone(forward: Callable[..., Any], batch: int, job: Job) -> dict[str, Any]:
 def step(job: Job, *, channels_last: bool, side_by_side: bool) -> dict[str, Any]:
     import torch
 
-    from msaas.separation.engines.engine import ParallelSegments, TorchEngine, cpu_threads, lanes_of
+    from msaas.separation.engines.engine import ParallelSegments, TorchEngine, cpu_threads, parallel_segments_of
     from msaas.separation.engines.htdemucs import ChannelsLast
     from msaas.separation.weights.loader import load_model
 
     network, device = load_model(job["model"], repo=Path(job["repo"]), places=[]).parts[0].module, torch.device("cpu")
     engine = TorchEngine(ChannelsLast(network, device) if channels_last else network, device)
     if side_by_side:
-        return alone(ParallelSegments(engine, cpu_threads()).forward, lanes_of(cpu_threads()), job)
+        return alone(ParallelSegments(engine, cpu_threads()).forward, parallel_segments_of(cpu_threads()), job)
     return alone(engine.forward, 1, job)
 
 

@@ -44,7 +44,7 @@ def receiver():
 @pytest.fixture
 def post():
     """One attempt as at home: loopback is open, and a busy machine has time to answer."""
-    return partial(HttpPost, guard=HOME, attempt_seconds=60)
+    return partial(HttpPost, policy=HOME, attempt_seconds=60)
 
 
 @pytest.fixture

@@ -115,7 +115,7 @@ def test_an_answer_is_obeyed(receiver, redis, outbox, finished, sender, status, 
 
 def test_an_inner_address_is_refused_with_a_reason_and_no_connection(receiver, post, outbox, finished, sender):
     listening = receiver(answers(200))
-    sender(attempt=post(guard=TargetPolicy(ports=frozenset({listening.port}))))
+    sender(attempt=post(policy=TargetPolicy(ports=frozenset({listening.port}))))
     one = until(outbox, finished(f"http://localhost:{listening.port}/"), "refused")
     assert "not public (loopback)" in one.last_error
     assert (one.attempts, listening.accepted) == (1, 0)
@@ -123,7 +123,7 @@ def test_an_inner_address_is_refused_with_a_reason_and_no_connection(receiver, p
 
 def test_a_callback_opened_afterwards_is_delivered_by_replay(receiver, post, outbox, finished, sender):
     listening = receiver(answers(200))
-    first = sender(attempt=post(guard=TargetPolicy()))
+    first = sender(attempt=post(policy=TargetPolicy()))
     songhash = finished(listening.url)
     one = until(outbox, songhash, "refused")
     first.stop()
@@ -295,5 +295,5 @@ def test_settings_reach_the_sender(redis, environ):
     given = {"SECRETS": SECRET, "ALLOW": "127.0.0.0/8, ::1", "PORTS": "9"}
     settings = Settings.from_env(environ | {f"MSAAS_CALLBACK_{name}": value for name, value in given.items()})
     sender = build_sender(replace(settings, public_url="https://a.example"), redis)
-    assert sender.post.guard.ports == {9} and len(sender.post.guard.allow) == 2
+    assert sender.post.policy.ports == {9} and len(sender.post.policy.allow) == 2
     assert sender.post.secrets == (Secret.parse(SECRET),) and sender.post.public_url == "https://a.example"

@@ -36,8 +36,8 @@ def ended(queue):
     return end
 
 
-def take(outbox, count=16, share=4, on_their_way=()):
-    return outbox.take(count, limit=3, share=share, on_their_way=on_their_way)
+def take(outbox, count=16, share=4, in_flight=()):
+    return outbox.take(count, limit=3, share=share, in_flight=in_flight)
 
 
 def many(host, count):
@@ -50,14 +50,14 @@ def test_one_owner_with_many_receivers_leaves_places_to_others(outbox, ended):
     taken = take(outbox)
     assert [one.owner for one in taken].count(GREEDY) == 4
     assert [one.owner for one in taken].count(MODEST) == 1
-    assert take(outbox, on_their_way=[(one.owner, one.origin) for one in taken]) == []
-    assert len(take(outbox, on_their_way=[(GREEDY, "https://slow0.example")])) == 3
+    assert take(outbox, in_flight=[(one.owner, one.origin) for one in taken]) == []
+    assert len(take(outbox, in_flight=[(GREEDY, "https://slow0.example")])) == 3
 
 
 def test_who_has_the_fewest_on_their_way_goes_first(outbox, ended):
     ended(GREEDY, *many("slow", 10))
     ended(MODEST, *many("quick", 10))
-    taken = take(outbox, count=3, on_their_way=[(GREEDY, f"https://elsewhere{n}.example") for n in range(2)])
+    taken = take(outbox, count=3, in_flight=[(GREEDY, f"https://elsewhere{n}.example") for n in range(2)])
     assert [one.owner for one in taken][:2] == [MODEST, MODEST]
 
 
@@ -78,7 +78,7 @@ def test_more_owners_than_are_looked_at_once_all_have_their_turn(outbox, ended):
         ended(f"key {n}", "https://hooks.example/", songhash=songhash)
     ended(MODEST, "https://quick.example/", songhash=songhash)
     busy = [(GREEDY, "https://hooks.example")]
-    found = [one.owner for _ in range(3) for one in take(outbox, on_their_way=busy)]
+    found = [one.owner for _ in range(3) for one in take(outbox, in_flight=busy)]
     assert found == [MODEST]
 
 

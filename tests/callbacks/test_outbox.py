@@ -199,7 +199,7 @@ def test_one_receiver_gets_one_at_a_time_and_hides_nobody(queue, outbox, redis, 
     submitted(OTHER, songhash=songhash)
     end_done(queue, queue.claim("w"))
     assert {one.origin for one in take(outbox)} == {"https://slow.example", "https://b.example"}
-    assert take(outbox, on_their_way=[("", "https://slow.example")]) == []
+    assert take(outbox, in_flight=[("", "https://slow.example")]) == []
     assert len(take(outbox)) == 1
 
 
@@ -212,7 +212,7 @@ def test_thousands_due_for_a_slow_receiver_let_another_by(outbox, redis, finishe
             pipe.hset(f"callback:{id_}", mapping={"origin": "https://slow.example", "attempts": 0, "state": "pending"})
         pipe.execute()
     assert outbox.adopt() == 2500
-    found = [take(outbox, on_their_way=[("", "https://slow.example")]) for _ in range(20)]
+    found = [take(outbox, in_flight=[("", "https://slow.example")]) for _ in range(20)]
     assert [one.url for batch in found for one in batch] == [OTHER]
 
 

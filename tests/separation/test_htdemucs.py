@@ -10,7 +10,7 @@ from demucs.hdemucs import HDemucs
 from demucs.htdemucs import HTDemucs
 
 from msaas.separation.engines import selection
-from msaas.separation.engines.engine import ParallelSegments, TorchEngine, lanes_of
+from msaas.separation.engines.engine import ParallelSegments, TorchEngine, parallel_segments_of
 from msaas.separation.engines.htdemucs import ChannelsLast, Unsupported, layers
 from msaas.separation.engines.selection import EngineChoice, choose_engine
 from msaas.separation.model import from_demucs
@@ -85,7 +85,7 @@ def test_however_small_the_portions_it_says_the_same(bands, context, network, mo
 
 @pytest.mark.parametrize("make", NOT_MADE_AGAIN.values(), ids=NOT_MADE_AGAIN)
 def test_what_is_not_made_again_runs_as_it_is(make, network) -> None:
-    part = from_demucs("odd", network(**make)).parts[0]
+    part = from_demucs("odd", network(**make)).networks[0]
     with pytest.raises(Unsupported):
         ChannelsLast(part.module, CPU)
     engine, way = choose_engine(part, CPU)
@@ -100,11 +100,11 @@ def test_what_is_not_made_again_runs_as_it_is(make, network) -> None:
 
 def test_another_network_runs_as_it_is(kit) -> None:
     module = kit.seeded(lambda: HDemucs(SOURCES, channels=4, depth=4, segment=2))
-    assert choose_engine(from_demucs("hybrid", module).parts[0], CPU)[1].layout == "module"
+    assert choose_engine(from_demucs("hybrid", module).networks[0], CPU)[1].layout == "module"
 
 
 def test_the_choice_says_how_near_it_came(network) -> None:
-    _, way = choose_engine(from_demucs("tiny", network()).parts[0], CPU, "fp32")
+    _, way = choose_engine(from_demucs("tiny", network()).networks[0], CPU, "fp32")
     assert (way.layout, way.precision) == ("channels_last", "fp32")
     assert way.snr_db > 90
 
@@ -114,7 +114,7 @@ def test_the_check_takes_a_part_of_a_segment_and_leaves_the_network_as_it_was(ne
     heard = ChannelsLast.__call__
     monkeypatch.setattr(ChannelsLast, "__call__", lambda self, mix: seen.append(mix.shape[-1]) or heard(self, mix))
     module = network()
-    engine, _ = choose_engine(from_demucs("tiny", module).parts[0], CPU, "fp32")
+    engine, _ = choose_engine(from_demucs("tiny", module).networks[0], CPU, "fp32")
     assert seen == [SEGMENT // 3]
     assert module.use_train_segment
     assert engine.forward(noise(1, 2, SEGMENT // 2)).shape == (1, 4, 2, SEGMENT // 2)
@@ -133,7 +133,7 @@ class Machine:
         self.seconds = {"fp32": 2.0, "bf16": 1.0, "fp16": 1.0}
 
     def choose(self, module, wanted="auto", device="cpu") -> EngineChoice:
-        part = from_demucs("tiny", module).parts[0]
+        part = from_demucs("tiny", module).networks[0]
         return choose_engine(part, torch.device(device), wanted, bf16=lambda: self.bf16, clock=lambda: self.now)[1]
 
     def engine(self, module, _device, dtype=torch.float32):
@@ -213,7 +213,7 @@ def test_bfloat16_is_known_by_what_torch_says_of_the_cpu(amx, avx512, has, monke
 
 
 def test_the_real_clock_and_the_real_cpu_choose_something_that_was_checked(network) -> None:
-    _, way = choose_engine(from_demucs("tiny", network()).parts[0], CPU)
+    _, way = choose_engine(from_demucs("tiny", network()).networks[0], CPU)
     assert way.precision in ("fp32", "bf16")
     assert way.snr_db is None or way.snr_db >= selection.LEAST_SNR_DB
 
@@ -246,7 +246,7 @@ def test_segments_side_by_side_come_back_in_order(threads, network, torch_thread
 
 
 def test_lanes_are_few() -> None:
-    assert [lanes_of(threads) for threads in (1, 2, 4, 64)] == [1, 2, 4, 4]
+    assert [parallel_segments_of(threads) for threads in (1, 2, 4, 64)] == [1, 2, 4, 4]
 
 
 def test_an_error_in_a_lane_is_raised() -> None:

@@ -60,7 +60,7 @@ def hub(server, tmp_path) -> Hub:
 def test_a_model_loads_from_the_hub(hub, weights, network) -> None:
     assert obtainable("htdemucs", repo=None, places=[hub])
     model = load_model("htdemucs", repo=None, places=[hub])
-    state = model.parts[0].module.state_dict()
+    state = model.networks[0].module.state_dict()
     assert all(torch.equal(state[name], tensor) for name, tensor in network.state_dict().items())
 
 

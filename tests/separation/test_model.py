@@ -26,8 +26,8 @@ def test_a_model_describes_itself_in_json(networks) -> None:
 
 def test_a_bag_is_one_model_of_several_parts(networks) -> None:
     model = from_demucs("bag", networks["bag"])
-    assert [part.segment_samples for part in model.parts] == [66_150, 44_100, 88_200]
-    assert [part.weights for part in model.parts] == [(1.0, 0.5), (0.25, 2.0), (1.0, 0.0)]
+    assert [part.segment_samples for part in model.networks] == [66_150, 44_100, 88_200]
+    assert [part.weights for part in model.networks] == [(1.0, 0.5), (0.25, 2.0), (1.0, 0.0)]
     assert model.segment_samples == 88_200
 
 

@@ -169,12 +169,12 @@ SURROUND = ("FL", "FR", "FC", "LFE", "BL", "BR")
 def test_a_song_whose_channels_change_has_one_level(separator, tmp_path, channels) -> None:
     """A stem and its rest add up to the song: the same sound on two channels, whatever others there are, is as loud."""
     tone = 0.3 * np.sin(2 * np.pi * 220 * np.arange(44_100) / 44_100).astype(np.float32)
-    parts = []
+    networks = []
     for count in channels:
         samples = np.zeros((count, tone.size), np.float32)
         samples[:2] = tone
-        parts.append(write_song(tmp_path / "part", samples, codec="flac", container="flac").read_bytes())
-    (tmp_path / "song").write_bytes(b"".join(parts))
+        networks.append(write_song(tmp_path / "part", samples, codec="flac", container="flac").read_bytes())
+    (tmp_path / "song").write_bytes(b"".join(networks))
     request = Options("tiny", format="wav", two_stems=separator.model.sources[0])
     mix = np.sum(list(stems_of(separator.separate_song(tmp_path / "song", tmp_path / "out", request)).values()), axis=0)
     assert mix == pytest.approx(np.tile(tone * matrix(SURROUND, 2)[0, 0], (2, 2)), abs=1e-4)

@@ -28,7 +28,7 @@ class Counting:
 
 
 def engines_of(model):
-    return [Counting(TorchEngine(part.module, torch.device("cpu"))) for part in model.parts]
+    return [Counting(TorchEngine(part.module, torch.device("cpu"))) for part in model.networks]
 
 
 @pytest.fixture

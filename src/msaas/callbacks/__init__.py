@@ -1,6 +1,6 @@
-"""Callbacks: told when a job ends, signed, tried for three days, never sent to where a stranger must not reach.
+"""Callbacks: signed notifications at a job's end, retried for three days, never sent to internal addresses.
 
-queue/lua/callbacks/outbox.lua notes them; `outbox` holds them, `targets` and `addresses` say where they may go,
-`http_post` goes there, `schedule` says when again, `sender` is the thread that does it all. Knows neither torch nor
+queue/lua/callbacks/outbox.lua adds them; `outbox` stores them, `targets` and `addresses` decide where they may go,
+`http_post` sends them, `schedule` decides on retries, `sender` is the thread that runs it all. Uses neither torch nor
 Flask.
 """

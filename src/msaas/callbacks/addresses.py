@@ -1,7 +1,7 @@
-"""Which IP addresses a callback may be sent to: public ones, and what a setting opens. Resolves no names.
+"""Decides which IP addresses callbacks may be sent to: public ones, and those a setting allows. Resolves no names.
 
-An allow list would be out of date with every new allocation, so IPv4 is refused by the special-purpose registry; IPv6
-is the other way round: 2000::/3 is all that was ever handed out, less what the registry takes back.
+IPv4 has a block list from the special-purpose registry, since an allow list would go out of date with every new
+allocation. IPv6 has an allow list: 2000::/3, all that was ever allocated, minus the registry's exceptions.
 Source: https://www.iana.org/assignments/iana-ipv4-special-registry and iana-ipv6-special-registry.
 """
 
@@ -17,7 +17,7 @@ _NOT_PUBLIC = {
     "private": "10.0.0.0/8 172.16.0.0/12 192.168.0.0/16",
     "carrier-grade NAT": "100.64.0.0/10",
     "loopback": "127.0.0.0/8 ::1/128",
-    # before link-local, whose part it is: the reason names what was aimed at
+    # before link-local, which contains it: the reason names the actual target
     "cloud metadata": "169.254.169.254/32 168.63.129.16/32 fd00:ec2::254/128 fd20:ce::254/128",
     "link-local": "169.254.0.0/16 fe80::/10",
     "protocol assignments": "192.0.0.0/24 2001::/23",
@@ -38,7 +38,7 @@ _NOT_PUBLIC = {
     "unique local": "fc00::/7",
     "site-local": "fec0::/10",
 }
-# Named apart from the rest of 2001::/23, so that the reason says what they are. First match wins.
+# Listed separately from 2001::/23, for a precise reason. First match wins.
 _NAMED_FIRST = {"Teredo": "2001::/32", "benchmarking": "2001:2::/48", "ORCHID": "2001:10::/28 2001:20::/28"}
 
 
@@ -52,7 +52,7 @@ _GLOBAL_UNICAST = IPv6Network("2000::/3")
 
 
 def why_not_public(address: Address) -> str | None:
-    """What the address is instead of public (`loopback`, `NAT64`, …), None where it is public."""
+    """The kind of a non-public address (`loopback`, `NAT64`, …); None if it is public."""
     for network, name in NOT_PUBLIC:
         if address in network:  # False for the other version
             return name

@@ -1,4 +1,4 @@
-"""Callbacks for people: list them, send one again. Prints nothing; `msaas callbacks` does."""
+"""Lists and replays callbacks, for `msaas callbacks`. Prints nothing."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from msaas.jobs import iso
 
 
 def view(callback: Callback) -> dict[str, Any]:
-    """As the job's view shows it. Of the URL only the origin: whoever knows a songhash need not know the rest."""
+    """The callback as in a job's view. Shows only the URL's origin, since anyone with a songhash can read it."""
     return {
         "id": callback.id,
         "to": callback.origin,
@@ -30,13 +30,13 @@ def _seconds(ms: int | None) -> float | None:
 
 
 def chosen(outbox: Outbox, *, songhash: str = "", state: str = "") -> list[Callback]:
-    """Those of a song, or all; the oldest first."""
+    """The callbacks of a song, or all; oldest first."""
     found = outbox.of(songhash, limit=1000) if songhash else list(outbox.all())
     return sorted((one for one in found if state in ("", one.state)), key=lambda one: one.posted_ms)
 
 
 def listed(found: Iterable[Callback]) -> Iterator[str]:
-    """One line a callback: id, state, songhash, attempts, receiver, last error."""
+    """One line per callback: id, state, songhash, attempts, receiver, last error."""
     for one in found:
         due = f"  next {_clock(one.due_ms)}" if one.due_ms else ""
         error = f"  {one.last_error}" if one.last_error else ""
@@ -48,16 +48,16 @@ def _clock(ms: int) -> str:
 
 
 def replay(outbox: Outbox, id_: str) -> None:
-    """Sends it again, now and with all attempts. Raises NotFound, and Conflict where its job has not ended."""
+    """Sends a callback again, now and with all attempts. Raises NotFound, and Conflict if its job has not ended."""
     state = outbox.replay(id_)
     if not state:
         raise NotFound(f"unknown callback {id_[:80]!r}", code="callback_unknown")
     if state == "waiting":
-        raise Conflict(f"callback {id_} waits for its job to end; there is nothing to send yet")
+        raise Conflict(f"callback {id_} is waiting for its job to end")
 
 
 def replay_all(outbox: Outbox, *, state: str = "failed") -> Iterator[tuple[str, str]]:
-    """Each id in that state with what became of it: `pending`, or why not."""
+    """Each id in that state with the result: `pending`, or the reason it was not replayed."""
     for one in chosen(outbox, state=state):
         try:
             replay(outbox, one.id)

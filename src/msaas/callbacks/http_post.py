@@ -1,8 +1,6 @@
-"""One POST to one address that was checked beforehand. Follows no redirect, reads no proxy setting, waits no longer
-than it was told, however slowly the other side drips.
+"""Sends one POST to one checked address, within a deadline. Follows no redirect and uses no proxy.
 
-`http.client` does what it is told and no more; here it is told where to connect. The URL's host stays in `Host`, in
-TLS' SNI and in the certificate check.
+`http.client` connects to the given address; the URL's host is used for `Host`, TLS' SNI and certificate verification.
 """
 
 from __future__ import annotations
@@ -20,23 +18,23 @@ from msaas.callbacks.targets import Target
 from msaas.settings.networks import Address
 
 BODY_LIMIT_BYTES = 65536
-# A dead first address (IPv6 without a route that answers) must leave time for the next.
+# A dead first address (IPv6 without a working route) must leave time for the next.
 CONNECT_SECONDS = 5.0
-MOST_ADDRESSES = 4
+MAX_ADDRESSES = 4
 
 Connect = Callable[[Address, int, float], socket.socket]
 
 
 @dataclass(frozen=True)
 class Answer:
-    """The body is not here: it is read to be polite, thrown away, and shown to nobody."""
+    """The body is read, so that the connection ends cleanly, and discarded."""
 
     status: int
     retry_after: str | None
 
 
 class TooSlow(OSError):
-    """The time for the whole attempt is over."""
+    """The attempt exceeded its deadline."""
 
 
 def connect_to(address: Address, port: int, timeout_seconds: float) -> socket.socket:
@@ -53,21 +51,21 @@ def post(
     context: ssl.SSLContext,
     connect: Connect = connect_to,
 ) -> Answer:
-    """Raises OSError (TooSlow, and TLS' own among them) and http.client.HTTPException."""
-    with _dialled(target, addresses, deadline, connect) as raw, _Watch(raw, deadline) as watch:
+    """Raises OSError (including TooSlow and TLS errors) and http.client.HTTPException."""
+    with _connected(target, addresses, deadline, connect) as raw, _DeadlineGuard(raw, deadline) as deadline_guard:
         try:
-            with _secured(raw, target, context) as connected:
-                return _exchange(target, connected, body, headers, watch)
+            with _tls(raw, target, context) as connected:
+                return _exchange(target, connected, body, headers, deadline_guard)
         except (OSError, http.client.HTTPException) as error:
-            if watch.bitten or isinstance(error, TimeoutError):
-                raise TooSlow("no whole answer in time") from error
+            if deadline_guard.expired or isinstance(error, TimeoutError):
+                raise TooSlow("no complete answer in time") from error
             raise
 
 
-def _dialled(target: Target, addresses: Sequence[Address], deadline: float, connect: Connect) -> socket.socket:
-    """The first of the addresses that takes the connection."""
+def _connected(target: Target, addresses: Sequence[Address], deadline: float, connect: Connect) -> socket.socket:
+    """Connects to the first address that accepts."""
     failed: OSError = TooSlow("no time left to connect")
-    for address in addresses[:MOST_ADDRESSES]:
+    for address in addresses[:MAX_ADDRESSES]:
         left = deadline - time.monotonic()
         if left <= 0:
             break
@@ -81,17 +79,17 @@ def _dialled(target: Target, addresses: Sequence[Address], deadline: float, conn
     raise failed
 
 
-def _secured(raw: socket.socket, target: Target, context: ssl.SSLContext) -> socket.socket:
+def _tls(raw: socket.socket, target: Target, context: ssl.SSLContext) -> socket.socket:
     if target.scheme == "http":
         return raw
     return context.wrap_socket(raw, server_hostname=target.host)
 
 
 def _exchange(
-    target: Target, connected: socket.socket, body: bytes, headers: Mapping[str, str], watch: _Watch
+    target: Target, connected: socket.socket, body: bytes, headers: Mapping[str, str], deadline_guard: _DeadlineGuard
 ) -> Answer:
     connection = http.client.HTTPConnection(target.host, target.port)
-    connection.sock = connected  # set, so that http.client never dials by itself
+    connection.sock = connected  # set, so that http.client never connects by itself
     connection.auto_open = 0
     connection.putrequest("POST", target.path, skip_host=True, skip_accept_encoding=True)
     fixed = {"Host": target.host_header, "Content-Length": str(len(body)), "Connection": "close"}
@@ -99,32 +97,33 @@ def _exchange(
         connection.putheader(name, value)
     connection.endheaders(body)
     with connection.getresponse() as response:
-        if watch.bitten:  # headers cut short read like headers that ended
-            raise TooSlow("no whole answer in time")
+        if deadline_guard.expired:  # headers cut off look like complete headers
+            raise TooSlow("no complete answer in time")
         answer = Answer(response.status, response.getheader("Retry-After"))
-        # The status stands, whatever becomes of the body. Read all the same: closing on unread data resets the
-        # connection, and the receiver would log an error for a callback that went well.
+        # The status counts, whatever happens to the body. It is read all the same: closing with unread data resets the
+        # connection, and the receiver would log an error for a callback that succeeded.
         with suppress(OSError, http.client.HTTPException):
             response.read(BODY_LIMIT_BYTES)
     return answer
 
 
-class _Watch:
-    """Cuts a connection at the deadline. Socket time-outs begin anew with each byte, and so never end a trickle."""
+class _DeadlineGuard:
+    """Closes a connection at the deadline. Socket time-outs restart with each byte, so they do not stop a slow
+    trickle."""
 
     def __init__(self, raw: socket.socket, deadline: float) -> None:
-        self.bitten = False
-        # a handle of our own: TLS takes the socket object over, and must not be called from another thread
+        self.expired = False
+        # a separate handle: TLS takes over the socket object, which must not be used from another thread
         self._handle = raw.dup()
-        self._timer = threading.Timer(max(deadline - time.monotonic(), 0), self._bite)
+        self._timer = threading.Timer(max(deadline - time.monotonic(), 0), self._expire)
         self._timer.daemon = True
 
-    def _bite(self) -> None:
-        self.bitten = True
+    def _expire(self) -> None:
+        self.expired = True
         with suppress(OSError):
             self._handle.shutdown(socket.SHUT_RDWR)
 
-    def __enter__(self) -> _Watch:
+    def __enter__(self) -> _DeadlineGuard:
         self._timer.start()
         return self
 

@@ -1,6 +1,6 @@
-"""Posted callbacks in Redis: noted, taken under a lease, settled, looked at, replayed. Sends nothing.
+"""Stores posted callbacks in Redis: add, take under a lease, settle, list, replay. Sends nothing.
 
-The key schema is atop queue/lua/callbacks/outbox.lua: the scripts that end a job fill the outbox in the same step.
+The key schema is at the top of queue/lua/callbacks/outbox.lua: the scripts that end a job fill the outbox in the same step.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ SCRIPTS = ("take", "settle", "replay", "adopt")
 
 @dataclass(frozen=True)
 class CallbackRequest:
-    """A callback as a request brings it. The id becomes `webhook-id`, the same at each attempt."""
+    """A callback as posted with a request. The id becomes `webhook-id`, the same at each attempt."""
 
     id: str
     url: str = field(repr=False)
@@ -40,7 +40,7 @@ class CallbackRequest:
 
     @classmethod
     def new(cls, target: Target, url: str, data: Any) -> CallbackRequest:
-        """Raises InvalidOption where `data` is too large or too deep to be kept."""
+        """Raises InvalidOption if `data` is too large or too deeply nested."""
         return cls(f"msg_{secrets.token_hex(16)}", url, _data_json(data), target.origin)
 
     @property
@@ -49,11 +49,11 @@ class CallbackRequest:
 
     @property
     def args(self) -> tuple[str, str, str, str, str]:
-        """As submit.lua takes them."""
+        """Arguments for submit.lua."""
         return (self.id, self.digest, self.url, self.data, self.origin)
 
 
-NO_POSTING_ARGS = ("", "", "", "", "")
+NO_CALLBACK_ARGS = ("", "", "", "", "")
 
 
 def _data_json(data: Any) -> str:
@@ -69,7 +69,7 @@ def _data_json(data: Any) -> str:
 
 @dataclass(frozen=True)
 class Callback:
-    """One entry's record. Times are ms since 1970 by Redis' clock; `due_ms` is None once it has ended."""
+    """One entry of the outbox. Times are ms since 1970 by Redis' clock; `due_ms` is None once it has ended."""
 
     id: str
     songhash: str
@@ -88,7 +88,7 @@ class Callback:
 
     @classmethod
     def from_hash(cls, id_: str, record: Mapping[str, str], due: float | None = None) -> Callback:
-        """Never raises: what cannot be read has its default."""
+        """Never raises: unreadable fields get their defaults."""
         fields = Fields(record)
         return cls(
             id=id_,
@@ -114,10 +114,10 @@ class Callback:
 
 
 class Outbox:
-    """Every method raises QueueUnavailable where Redis does not answer."""
+    """Every method raises QueueUnavailable if Redis does not answer."""
 
     def __init__(self, redis: Redis, *, lease_seconds: float = 60) -> None:
-        self.redis: Any = redis  # its stubs speak of bytes; decode_responses gives str
+        self.redis: Any = redis  # its stubs return bytes; with decode_responses it returns str
         self.lease_seconds = lease_seconds
         self._scripts = {name: scripts.load(redis, f"callbacks/{name}") for name in SCRIPTS}
 
@@ -129,29 +129,29 @@ class Outbox:
         return answer
 
     def take(
-        self, count: int, *, limit: int, share: int | None = None, on_their_way: Collection[tuple[str, str]] = ()
+        self, count: int, *, limit: int, share: int | None = None, in_flight: Collection[tuple[str, str]] = ()
     ) -> list[Callback]:
-        """Up to `count` that are due, of each owner in turn; `limit` is of attempts.
+        """Takes up to `count` due callbacks, owners in turn; `limit` is the number of attempts.
 
-        `on_their_way`: owner and origin of each that this part sends at present. No origin gets a second one, and no
-        owner more than its `share` of them all.
+        `in_flight`: owner and origin of each callback that this process is sending. No origin gets a second one, and no
+        owner more than its `share`.
         """
         token, lease_ms = secrets.token_hex(8), int(self.lease_seconds * 1000)
-        flat = (text for pair in on_their_way for text in pair)
+        flat = (text for pair in in_flight for text in pair)
         answer = self._run("take", token, lease_ms, limit, count, count if share is None else share, *flat)
-        return [Callback.from_hash(id_, _paired(flat)) for id_, *flat in answer]
+        return [Callback.from_hash(id_, _pairs_to_dict(flat)) for id_, *flat in answer]
 
     def settle(self, taken: Callback, verdict: Verdict, error: str) -> bool:
-        """False where the lease ran out meanwhile: nothing has changed."""
+        """Returns False if the lease expired meanwhile: nothing has changed."""
         wait_ms = int(verdict.wait_seconds * 1000)
         return bool(self._run("settle", taken.id, taken.token, verdict.state, wait_ms, error))
 
     def replay(self, id_: str) -> str:
-        """The state found: `` unknown and `waiting` change nothing, any other is sent now."""
+        """Returns the previous state: `` (unknown) and `waiting` change nothing, any other is sent now."""
         return str(self._run("replay", id_))
 
     def adopt(self) -> int:
-        """Puts what is due into its owner's part of the outbox, where it is missing there; how many that were."""
+        """Adds due callbacks to their owners' outboxes where missing; returns how many were missing."""
         cursor, adopted = 0, 0
         while True:
             with redis_errors():
@@ -166,12 +166,12 @@ class Outbox:
         return found[0] if found else None
 
     def of(self, songhash: str, limit: int = SHOWN) -> list[Callback]:
-        """Those posted for a song, the newest first."""
+        """The callbacks posted for a song, newest first."""
         ids = unless_damaged(lambda: self.redis.lrange(f"callbacks:of:{songhash}", 0, limit - 1), [])
         return self._read(ids) if ids else []
 
     def all(self) -> Iterator[Callback]:
-        """Every one that is remembered, in no order. Walks all of Redis' keys: for commands, not for requests."""
+        """All stored callbacks, unordered. Scans all of Redis' keys: for commands, not for requests."""
         with redis_errors():
             for key in self.redis.scan_iter("callback:*", count=1000):
                 yield from self._read([key.removeprefix("callback:")])
@@ -185,5 +185,5 @@ class Outbox:
         return [Callback.from_hash(id_, record, due) for id_, record, due in rows if record]
 
 
-def _paired(flat: list[str]) -> dict[str, str]:
+def _pairs_to_dict(flat: list[str]) -> dict[str, str]:
     return dict(zip(flat[::2], flat[1::2], strict=True))

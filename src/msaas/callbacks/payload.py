@@ -1,4 +1,4 @@
-"""What a callback says: the job as it ended, and the caller's own data. Pure; the same bytes at each attempt."""
+"""The body of a callback: the job as it ended, and the caller's own data. Pure; the same bytes at each attempt."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ DAMAGED = "the callback's record in Redis was damaged or overwritten"
 
 
 def payload(callback: Callback, *, public_url: str = "") -> bytes:
-    """UTF-8 JSON. `public_url` makes the links absolute; without one they are paths below the API's own address.
+    """UTF-8 JSON. `public_url` makes the links absolute; without it they are paths relative to the API's address.
 
-    Raises RecordBroken where the callback's record does not say how the job ended, or what its data are.
+    Raises RecordBroken if the callback's record lacks the job's end state or valid data.
     """
     job = callback.job
     try:
@@ -32,5 +32,5 @@ def payload(callback: Callback, *, public_url: str = "") -> bytes:
         "job": job_link(job.songhash, public_url),
         "data": data,
     }
-    # ASCII: a receiver that guesses the charset wrongly still reads it
+    # ASCII: still readable if a receiver assumes another charset
     return json.dumps(body, separators=(",", ":")).encode("ascii")

@@ -1,4 +1,4 @@
-"""A host's addresses, asked once an attempt and within a time. Judges none of them."""
+"""Resolves a host's addresses within a time limit. Does not judge them."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from collections.abc import Sequence
 
 
 class Unresolved(OSError):
-    """No address, or no answer in time: may pass."""
+    """No address, or no answer in time: temporary."""
 
 
 def resolve(host: str, port: int, timeout_seconds: float) -> Sequence[str]:
-    """Every address of the host, in the system's order. Raises Unresolved."""
+    """All addresses of the host, in the system's order. Raises Unresolved."""
     found: list[str] = []
     failed: list[Exception] = []
 
@@ -22,7 +22,7 @@ def resolve(host: str, port: int, timeout_seconds: float) -> Sequence[str]:
         except (OSError, UnicodeError) as error:
             failed.append(error)
 
-    # getaddrinfo cannot be interrupted: a thread that is left behind ends when the system's own time-outs do
+    # getaddrinfo cannot be interrupted: an abandoned thread ends at the system's own time-outs
     asking = threading.Thread(target=ask, name="callback-resolver", daemon=True)
     asking.start()
     asking.join(max(timeout_seconds, 0))

@@ -1,4 +1,4 @@
-"""When a callback is tried again, and when it is given up. Pure: time and randomness come in as arguments."""
+"""Decides when a callback is retried and when it fails. Pure: time and randomness are arguments."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 HOUR = 3600.0
-# Waits before each attempt; the tenth comes about three days after the first. Standard Webhooks suggests the curve.
+# Waits before each attempt; the tenth is about three days after the first. Suggested by Standard Webhooks.
 DELAYS_SECONDS = (0.0, 5.0, 300.0, 1800.0, 2 * HOUR, 5 * HOUR, 10 * HOUR, 14 * HOUR, 20 * HOUR, 24 * HOUR)
-JITTER = 0.2  # up to a fifth later, never sooner: receivers that failed together are not called together
-LONGEST_WAIT_SECONDS = 24 * HOUR  # what a Retry-After can ask for
+JITTER = 0.2  # up to a fifth later, never sooner: spreads receivers that failed together
+MAX_WAIT_SECONDS = 24 * HOUR  # upper limit of a Retry-After
 GONE = 410
 
 
 @dataclass(frozen=True)
 class AttemptOutcome:
-    """What one attempt came to. `status` is None where no answer came; `refused` where none was asked for."""
+    """The result of one attempt. `status` is None without an answer; `refused`: not sent, the address is not
+    allowed."""
 
     status: int | None = None
     error: str = ""
@@ -31,7 +32,7 @@ class AttemptOutcome:
 
 @dataclass(frozen=True)
 class Verdict:
-    """`state` as the entry's record has it; `pending` comes with the wait before the next attempt."""
+    """`state` for the callback's record; `pending` has the wait before the next attempt."""
 
     state: str
     wait_seconds: float = 0.0
@@ -45,21 +46,21 @@ def judge(
     now: datetime,
     delays: Sequence[float] = DELAYS_SECONDS,
 ) -> Verdict:
-    """What follows the `attempt`-th try (1 is the first)."""
+    """Decides what follows attempt number `attempt` (1 is the first)."""
     if outcome.delivered:
         return Verdict("delivered")
-    if outcome.refused:  # what an address is does not change by waiting; `msaas callbacks replay` asks again
+    if outcome.refused:  # an address stays refused over time; `msaas callbacks replay` checks again
         return Verdict("refused")
     if outcome.status == GONE or attempt >= len(delays):
         return Verdict("failed")
     wait = delays[attempt] * (1 + JITTER * random())
-    return Verdict("pending", max(wait, _asked_for(outcome.retry_after, now)))
+    return Verdict("pending", max(wait, _retry_after_seconds(outcome.retry_after, now)))
 
 
-def _asked_for(retry_after: str | None, now: datetime) -> float:
-    """Seconds of a Retry-After, as a number or as a date; 0 where it says neither."""
+def _retry_after_seconds(retry_after: str | None, now: datetime) -> float:
+    """The seconds of a Retry-After, given as number or date; 0 if invalid."""
     seconds = _seconds(retry_after.strip(), now) if retry_after else 0.0
-    return min(max(seconds, 0.0), LONGEST_WAIT_SECONDS)
+    return min(max(seconds, 0.0), MAX_WAIT_SECONDS)
 
 
 def _seconds(text: str, now: datetime) -> float:

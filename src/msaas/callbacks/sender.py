@@ -1,7 +1,7 @@
-"""Sends what the outbox holds, in a thread of its own beside housekeeping. Ends no job, and holds up nobody's.
+"""Sends the outbox's callbacks in a thread of its own. Does not change jobs.
 
-Every part runs one. A lease in Redis leaves each callback to one of them at a time; one that dies is followed by
-another, so a receiver may hear the same `webhook-id` twice, and never goes unheard.
+Every process runs one. A lease in Redis gives each callback to one sender at a time; if it dies, another takes over, so
+a receiver may get the same `webhook-id` twice, but never misses it.
 """
 
 from __future__ import annotations
@@ -35,16 +35,16 @@ ATTEMPT_SECONDS = 15.0
 # Each is a thread that waits for a receiver.
 CONCURRENCY, SHARE = 16, 4
 ADOPT_EVERY_SECONDS = 60.0
-# Longer than an attempt, so that nobody else starts while it may still end well.
+# Longer than an attempt, so that no second one starts while the first may still succeed.
 LEASE_SECONDS = 60.0
 FIXED_HEADERS = {"Content-Type": "application/json", "User-Agent": "MSaaS"}
 
 
 @dataclass(frozen=True)
 class HttpPost:
-    """One attempt: resolve, check, dial, send. Holds what all attempts share."""
+    """One attempt: resolve, check, connect, send. Holds what all attempts share."""
 
-    guard: TargetPolicy = field(default_factory=TargetPolicy)
+    policy: TargetPolicy = field(default_factory=TargetPolicy)
     secrets: Sequence[Secret] = ()
     public_url: str = ""
     attempt_seconds: float = ATTEMPT_SECONDS
@@ -53,9 +53,9 @@ class HttpPost:
     connect: Connect = connect_to
 
     def __call__(self, callback: Callback) -> AttemptOutcome:
-        """Never raises for what the other side does."""
+        """Never raises for anything the receiver does."""
         try:
-            answer = self._sent(callback, time.monotonic() + self.attempt_seconds)
+            answer = self._send(callback, time.monotonic() + self.attempt_seconds)
         except CallbackRefused as error:
             notes = " ".join(getattr(error, "__notes__", []))
             log.warning("callback refused id=%s to=%s reason=%r %s", callback.id, callback.origin, str(error), notes)
@@ -64,14 +64,14 @@ class HttpPost:
             log.warning("callback not sent id=%s to=%s reason=%s", callback.id, callback.origin, error)
             return AttemptOutcome(error=str(error), refused=True)
         except http_post.TooSlow:
-            return AttemptOutcome(error=f"no whole answer within {self.attempt_seconds:g} seconds")
+            return AttemptOutcome(error=f"no complete answer within {self.attempt_seconds:g} seconds")
         except (OSError, http.client.HTTPException) as error:
             return AttemptOutcome(error=_reason(error))
-        error_text = "" if 200 <= answer.status < 300 else f"answered {answer.status}{_remark(answer.status)}"
+        error_text = "" if 200 <= answer.status < 300 else f"answered {answer.status}{_note(answer.status)}"
         return AttemptOutcome(answer.status, error_text, retry_after=answer.retry_after)
 
-    def _sent(self, callback: Callback, deadline: float) -> http_post.Answer:
-        target, addresses = self.guard.addresses(callback.url, self._resolve_by(deadline))
+    def _send(self, callback: Callback, deadline: float) -> http_post.Answer:
+        target, addresses = self.policy.addresses(callback.url, self._resolve_by(deadline))
         body = payload(callback, public_url=self.public_url)
         headers = FIXED_HEADERS | signed_headers(self.secrets, callback.id, int(time.time()), body)
         return http_post.post(
@@ -83,7 +83,8 @@ class HttpPost:
 
 
 def _reason(error: Exception) -> str:
-    """Which step failed, without what the other side said: that could be anything, an inner service's banner too."""
+    """The step that failed, without the receiver's message: that could contain anything, even an internal service's
+    banner."""
     if isinstance(error, Unresolved):
         return str(error)
     if isinstance(error, ssl.SSLCertVerificationError):
@@ -95,12 +96,12 @@ def _reason(error: Exception) -> str:
     return f"no HTTP answer: {type(error).__name__}"
 
 
-def _remark(status: int) -> str:
+def _note(status: int) -> str:
     return "; redirects are not followed" if 300 <= status < 400 else ""
 
 
 class Sender:
-    """`start` begins, `stop` takes nothing new and waits a moment for what is on its way."""
+    """`start` starts the thread; `stop` takes nothing new and waits briefly for callbacks in flight."""
 
     def __init__(
         self,
@@ -120,7 +121,7 @@ class Sender:
         self.outbox, self.post, self.settled = outbox, post, settled
         self.delays, self.concurrency, self.share = delays, concurrency, share
         self.random, self.now = random, now
-        # by owner and origin: one of an origin at a time, so that a slow one delays itself
+        # by owner and origin: one per origin at a time, so that a slow one delays only itself
         self._busy: dict[tuple[str, str], threading.Thread] = {}
         self._lock = threading.Lock()
         self._adopt_at = 0.0  # of time.monotonic()
@@ -129,16 +130,16 @@ class Sender:
     def start(self) -> None:
         self._loop.start()
 
-    def stop(self, patience_seconds: float = 5) -> None:
-        """What is still on its way after that comes due again when its lease runs out."""
+    def stop(self, timeout_seconds: float = 5) -> None:
+        """Callbacks still in flight after that come due again when their leases expire."""
         self._loop.stop()
-        give_up_at = time.monotonic() + patience_seconds
+        give_up_at = time.monotonic() + timeout_seconds
         for thread in (self._loop.thread, *self._in_flight().values()):
             if thread.is_alive():
                 thread.join(timeout=max(give_up_at - time.monotonic(), 0))
 
     def turn(self) -> int:
-        """Starts what is due and fits; how many. Returns before they are sent."""
+        """Starts due callbacks, as many as fit; returns how many, before they are sent."""
         if time.monotonic() >= self._adopt_at:
             self.outbox.adopt()
             self._adopt_at = time.monotonic() + ADOPT_EVERY_SECONDS
@@ -146,17 +147,17 @@ class Sender:
         free = self.concurrency - len(busy)
         if free <= 0:
             return 0
-        taken = self.outbox.take(free, limit=len(self.delays), share=self.share, on_their_way=busy)
+        taken = self.outbox.take(free, limit=len(self.delays), share=self.share, in_flight=busy)
         for callback in taken:
-            self._begin(callback)
+            self._start_attempt(callback)
         return len(taken)
 
     def _in_flight(self) -> dict[tuple[str, str], threading.Thread]:
         with self._lock:
             return dict(self._busy)
 
-    def _begin(self, callback: Callback) -> None:
-        # a daemon: a receiver that hangs must not keep a process from its end
+    def _start_attempt(self, callback: Callback) -> None:
+        # daemon: a receiver that hangs must not keep the process from exiting
         thread = threading.Thread(target=self._attempt, args=(callback,), name=f"callback-{callback.id}", daemon=True)
         with self._lock:
             self._busy[callback.owner, callback.origin] = thread
@@ -166,14 +167,14 @@ class Sender:
         try:
             self.attempt(callback)
         except Exception:
-            log.exception("callback attempt failed id=%s", callback.id)  # its lease brings it back
+            log.exception("callback attempt failed id=%s", callback.id)  # its lease makes it due again
         finally:
             with self._lock:
                 del self._busy[callback.owner, callback.origin]
-            self._loop.wake()  # the next for this receiver need not wait for the clock
+            self._loop.wake()  # the next callback for this receiver need not wait for the interval
 
     def attempt(self, callback: Callback) -> AttemptOutcome:
-        """Sends once and notes what came of it."""
+        """Sends once and records the result."""
         began = time.monotonic()
         outcome = self.post(callback)
         self._settle(callback, outcome, give_up_at=began + self.outbox.lease_seconds)
@@ -189,7 +190,7 @@ class Sender:
         return outcome
 
     def _settle(self, callback: Callback, outcome: AttemptOutcome, *, give_up_at: float) -> None:
-        """Insists while Redis is away, as long as the lease may last: an answer that is not noted is asked again."""
+        """Retries while Redis is away, as long as the lease allows: an unrecorded result would be sent again."""
         verdict = judge(outcome, callback.attempts, random=self.random, now=self.now(), delays=self.delays)
         pause = Backoff(self._loop.stopping)
         while True:

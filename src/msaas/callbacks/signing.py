@@ -12,12 +12,12 @@ from msaas.settings.callback_secrets import PREFIX, Secret
 
 
 def new_secret() -> str:
-    """A fresh `whsec_…` of 256 bits."""
+    """A new `whsec_…` of 256 bits."""
     return PREFIX + base64.b64encode(secrets.token_bytes(32)).decode()
 
 
 def signed_headers(held: Sequence[Secret], id_: str, timestamp: int, body: bytes) -> dict[str, str]:
-    """`webhook-id`, `webhook-timestamp` (seconds since 1970) and, one signature a secret, `webhook-signature`."""
+    """`webhook-id`, `webhook-timestamp` (seconds since 1970) and `webhook-signature` with one signature per secret."""
     headers = {"webhook-id": id_, "webhook-timestamp": str(timestamp)}
     if held:
         headers["webhook-signature"] = " ".join(_signature(secret, id_, timestamp, body) for secret in held)

@@ -1,6 +1,7 @@
-"""A callback's URL taken apart, and the guard that says where it may lead. Refuses everything it is not sure of.
+"""Parses a callback's URL and decides whether it is allowed. Rejects everything ambiguous.
 
-The parts read here are the parts dialled and sent: no second parser ever sees the URL, so none can read it otherwise.
+The parsed parts are used for connecting and sending: no second parser sees the URL, so none can interpret it
+differently.
 """
 
 from __future__ import annotations
@@ -17,13 +18,13 @@ from msaas.callbacks.addresses import is_within, why_not_public
 from msaas.errors import CallbackRefused
 from msaas.settings.networks import Address, Network
 
-LONGEST_URL = 2048
-LONGEST_HOST = 253  # RFC 1035
+MAX_URL = 2048
+MAX_HOST = 253  # RFC 1035
 DEFAULT_PORTS = {"http": 80, "https": 443}
 _NETLOC = re.compile(r"(\[[^\[\]]*\]|[^\[\]:]*)(?::([0-9]{0,5}))?")
 _LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
-_HOST = re.compile(rf"(?=.{{1,{LONGEST_HOST}}}\Z)(?:{_LABEL}\.)*{_LABEL}")
-# What inet_aton takes for an address: 2130706433, 0x7f000001, 127.1, 0177.0.0.1. No top-level domain looks so.
+_HOST = re.compile(rf"(?=.{{1,{MAX_HOST}}}\Z)(?:{_LABEL}\.)*{_LABEL}")
+# Forms that inet_aton accepts as an address: 2130706433, 0x7f000001, 127.1, 0177.0.0.1. No top-level domain looks so.
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 _PATH_SAFE = "/:@!$&'()*+,;=-._~%"
 
@@ -32,16 +33,16 @@ Resolve = Callable[[str, int], Iterable[str]]
 
 @dataclass(frozen=True)
 class Target:
-    """`host` is lower-case ASCII without a trailing dot, or an address in its shortest form, unbracketed."""
+    """`host` is lower-case ASCII without a trailing dot, or an address in its shortest form, without brackets."""
 
     scheme: str
     host: str
     port: int
-    path: str  # with the query; never empty
+    path: str  # includes the query; never empty
 
     @property
     def origin(self) -> str:
-        """All that is ever shown or logged: paths and queries of callbacks often are the receiver's secret."""
+        """The only part that is shown or logged: path and query often contain a secret of the receiver."""
         return f"{self.scheme}://{self.host_header}"
 
     @property
@@ -58,35 +59,35 @@ class Target:
 
     @classmethod
     def parse(cls, url: str) -> Target:
-        """Raises CallbackRefused, saying which part is wrong and never repeating the URL whole."""
+        """Raises CallbackRefused with the invalid part, never with the whole URL."""
         _check_text(url)
         try:
             parts = urlsplit(url)
         except ValueError as error:
-            raise CallbackRefused(f"callback.url is no URL: {error}") from error
+            raise CallbackRefused(f"callback.url is not a URL: {error}") from error
         if parts.scheme not in DEFAULT_PORTS:
-            raise CallbackRefused(f"callback.url takes http or https, not {parts.scheme[:20]!r}")
+            raise CallbackRefused(f"callback.url must be http or https, not {parts.scheme[:20]!r}")
         host, port = _host_and_port(parts.netloc)
         return cls(parts.scheme, _host(host), port or DEFAULT_PORTS[parts.scheme], _path(parts))
 
 
 def _check_text(url: str) -> None:
-    if len(url) > LONGEST_URL:
-        raise CallbackRefused(f"callback.url has {len(url)} characters; the limit is {LONGEST_URL}")
-    # urlsplit drops tabs and newlines without a word; a backslash is a slash to some and not to others
+    if len(url) > MAX_URL:
+        raise CallbackRefused(f"callback.url has {len(url)} characters; the limit is {MAX_URL}")
+    # urlsplit silently drops tabs and newlines; some parsers treat a backslash as a slash
     if not url.isprintable() or " " in url or "\\" in url:
-        raise CallbackRefused("callback.url holds a space, a backslash or a control character")
+        raise CallbackRefused("callback.url contains a space, a backslash or a control character")
 
 
 def _host_and_port(netloc: str) -> tuple[str, int | None]:
     if "@" in netloc:
-        raise CallbackRefused("callback.url holds credentials (user@): they would be stored and sent in the clear")
+        raise CallbackRefused("callback.url contains credentials (user@), which would be stored and sent in clear text")
     match = _NETLOC.fullmatch(netloc)
     if match is None:
-        raise CallbackRefused(f"callback.url names no host and port: {netloc[:80]!r}")
+        raise CallbackRefused(f"callback.url has no valid host and port: {netloc[:80]!r}")
     port = int(match[2]) if match[2] else None
     if port is not None and not 1 <= port <= 65535:
-        raise CallbackRefused(f"callback.url names port {port}; ports end at 65535")
+        raise CallbackRefused(f"callback.url has port {port}; the highest is 65535")
     return match[1], port
 
 
@@ -102,58 +103,58 @@ def _host(host: str) -> str:
     if _NUMBER.fullmatch(name.rpartition(".")[2]):
         return _ipv4(name)
     if not _HOST.fullmatch(name):
-        raise CallbackRefused(f"callback.url names no host: {host[:80]!r}")
+        raise CallbackRefused(f"callback.url has no valid host: {host[:80]!r}")
     return name
 
 
 def _ascii(host: str) -> str:
-    """Full-width digits and the like become what they mean (UTS 46) before anything is judged."""
+    """Maps full-width digits and the like (UTS 46) before anything is checked."""
     if host.isascii():
         return host.lower()
     try:
-        return idna.encode(host[: LONGEST_HOST + 1], uts46=True, std3_rules=True).decode().lower()
+        return idna.encode(host[: MAX_HOST + 1], uts46=True, std3_rules=True).decode().lower()
     except (idna.IDNAError, UnicodeError) as error:
-        raise CallbackRefused(f"callback.url names no host: {host[:80]!r}") from error
+        raise CallbackRefused(f"callback.url has no valid host: {host[:80]!r}") from error
 
 
 def _ipv4(text: str) -> str:
     try:
-        return str(IPv4Address(text))  # refuses leading zeros, hex, and fewer than four parts
+        return str(IPv4Address(text))  # rejects leading zeros, hex, and fewer than four numbers
     except ValueError as error:
         raise CallbackRefused(
-            f"callback.url spells an address oddly: {text[:80]!r}; write an IPv4 address as four decimal numbers"
+            f"callback.url has an invalid IPv4 address: {text[:80]!r}; write it as four decimal numbers"
         ) from error
 
 
 def _ipv6(text: str) -> str:
     try:
         if "%" in text:
-            raise ValueError("zone ids name this machine's own interfaces")
+            raise ValueError("zone ids refer to this machine's interfaces")
         return str(IPv6Address(text))
     except ValueError as error:
-        raise CallbackRefused(f"callback.url names no IPv6 address: {text[:80]!r}") from error
+        raise CallbackRefused(f"callback.url has no valid IPv6 address: {text[:80]!r}") from error
 
 
 @dataclass(frozen=True)
 class TargetPolicy:
-    """`allow` opens networks, with every port in them; `ports` is what may be dialled at public addresses."""
+    """`allow`: networks open on every port; `ports`: allowed ports of public addresses."""
 
     allow: tuple[Network, ...] = ()
     ports: frozenset[int] = frozenset({80, 443, 5000, 8080, 8443})
 
     def admit(self, url: str) -> Target:
-        """What can be known without asking DNS, at submission. Raises CallbackRefused."""
+        """Checks what is known without DNS, at submission. Raises CallbackRefused."""
         target = Target.parse(url)
         if (literal := target.literal) is not None:
             self._check(target, [literal])
-        elif not self.allow:  # a name may still lead into an allowed network, where every port is open
+        elif not self.allow:  # a name may resolve to an allowed network, where every port is open
             self._check_port(target)
         return target
 
     def addresses(self, url: str, resolve: Resolve) -> tuple[Target, Sequence[Address]]:
-        """Where to dial, in the resolver's order: asked once, and refused whole if one answer is not public.
+        """The addresses to connect to, in the resolver's order; all are rejected if one is not public.
 
-        Raises CallbackRefused; what `resolve` raises passes through, which it does rather than answer with nothing.
+        Raises CallbackRefused, and what `resolve` raises (it never returns an empty list).
         """
         target = Target.parse(url)
         if (literal := target.literal) is not None:
@@ -167,8 +168,9 @@ class TargetPolicy:
         opened = [is_within(address, self.allow) for address in found]
         for address, is_open in zip(found, opened, strict=True):
             if not is_open and (reason := why_not_public(address)):
-                refusal = CallbackRefused(f"callback.url leads to an address that is not public ({reason})")
-                refusal.add_note(f"address={address}")  # for the log; callers must not learn inner names' addresses
+                refusal = CallbackRefused(f"callback.url resolves to an address that is not public ({reason})")
+                # for the log; callers must not learn the addresses of internal names
+                refusal.add_note(f"address={address}")
                 raise refusal
         if not all(opened):
             self._check_port(target)
@@ -176,9 +178,9 @@ class TargetPolicy:
     def _check_port(self, target: Target) -> None:
         if target.port not in self.ports:
             ports = ", ".join(map(str, sorted(self.ports)))
-            raise CallbackRefused(f"callback.url names port {target.port}; callbacks go to {ports}")
+            raise CallbackRefused(f"callback.url has port {target.port}; allowed ports are {ports}")
 
 
 def _answer(text: str) -> Address:
-    """One of getaddrinfo's answers. A zone id is kept by it where the answer is link-local."""
+    """Parses one of getaddrinfo's answers. Link-local answers carry a zone id."""
     return ip_address(text.partition("%")[0])

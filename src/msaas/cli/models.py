@@ -59,7 +59,7 @@ def list_(args: argparse.Namespace) -> int:
     labels = {name: f"{name} (default)" if name == settings.model else name for name in names}
     width = max(map(len, labels.values()))
     for name, label in labels.items():
-        found = loader.whereabouts(name, repo=_repo(name, settings))
+        found = loader.locate(name, repo=_repo(name, settings))
         print(f"{label:<{width}}  {_state(found)}")
         _tell_reasons(found, args.verbose)
     return 0
@@ -71,7 +71,7 @@ def show(args: argparse.Namespace) -> int:
     settings = _settings()
     name = args.name or settings.model
     repo = _repo(name, settings)
-    found = loader.whereabouts(name, repo=repo)
+    found = loader.locate(name, repo=repo)
     if not found.obtainable:
         _tell_reasons(found, args.verbose)
         raise ModelUnavailable(f"{name}: {_state(found)}{_mend(name)}")

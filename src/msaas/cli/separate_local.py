@@ -56,7 +56,7 @@ def _chosen(args: argparse.Namespace) -> dict[str, str]:
 def load(settings: Settings) -> Separator:
     for name, value in PROCESS_ENVIRONMENT.items():  # OpenMP reads its own as torch loads; glibc was there before us
         os.environ.setdefault(name, value)
-    memory.keep()
+    memory.keep_freed()
     from msaas.separation.device import choose_device
     from msaas.separation.pipeline import Separator
     from msaas.separation.weights.loader import load_model

@@ -1,12 +1,12 @@
-"""Separating songs into stems. Knows no jobs, no HTTP, no Redis; importing it loads no torch.
+"""Separates songs into stems. Independent of jobs, HTTP and Redis; importing it does not load torch.
 
 `weights.load_model` ▸ `pipeline.Separator(model, device)` ▸ `separate_song(song, out_dir, request)`.
 """
 
-# What a process that separates is best started with; both are read once, as it starts.
-# OpenMP's threads otherwise spin while they wait, and where another process shares the cores that makes everything five
-# to ten times slower. And glibc otherwise gives each big tensor back to the kernel, which hands it out again page by
-# page, zeroed: a quarter of the time of a segment. That holds for the one arena which is not made of small heaps.
+# Environment for a separation process; libraries read it once, at start.
+# OpenMP threads spin by default while they wait, which makes everything five to ten times slower if another process
+# shares the cores. glibc by default returns each large tensor to the kernel, which hands it out again page by page,
+# zeroed: a quarter of a segment's time. The settings affect the main arena only, so there is one.
 PROCESS_ENVIRONMENT = {
     "OMP_WAIT_POLICY": "PASSIVE",
     "MALLOC_ARENA_MAX": "1",

@@ -1,4 +1,4 @@
-"""Which device separates. Refuses to stand in for a device that was asked for by name."""
+"""Selects the device that separates. Never substitutes another device for one requested by name."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from msaas.errors import DeviceUnavailable
 
 @dataclass(frozen=True)
 class DeviceChoice:
-    """A device and, for the log, why it was taken."""
+    """A device and, for the log, the reason for it."""
 
     device: torch.device
     reason: str
@@ -20,8 +20,8 @@ class DeviceChoice:
 def choose_device(wanted: str = "auto") -> DeviceChoice:
     """The device for `wanted`: "auto" (CUDA, else MPS, else CPU), "cuda", "cuda:1", "mps" or "cpu".
 
-    Raises DeviceUnavailable where a device asked for by name is not there: a GPU worker that ran on
-    the CPU without a word would look healthy and be fifty times too slow.
+    Raises DeviceUnavailable if a device requested by name is missing: a GPU worker that silently ran on the CPU would
+    look healthy and be fifty times too slow.
     """
     if wanted == "auto":
         return _best()
@@ -29,8 +29,8 @@ def choose_device(wanted: str = "auto") -> DeviceChoice:
     if device.type == "cuda":
         _require_cuda(wanted, device.index or 0)
     if device.type == "mps" and not torch.backends.mps.is_available():
-        raise DeviceUnavailable(f"device {wanted!r} was asked for; torch {torch.__version__} finds no MPS here")
-    return DeviceChoice(device, f"asked for{_model_of(device)}")
+        raise DeviceUnavailable(f"device {wanted!r} is unavailable: torch {torch.__version__} finds no MPS")
+    return DeviceChoice(device, f"requested{_model_of(device)}")
 
 
 def _best() -> DeviceChoice:
@@ -45,15 +45,15 @@ def _best() -> DeviceChoice:
 def _parse(wanted: str) -> torch.device:
     kind, _, index = wanted.partition(":")
     if kind not in ("cuda", "mps", "cpu") or (index and not index.isdigit()):
-        raise DeviceUnavailable(f"device {wanted!r} is none of auto, cuda, cuda:<number>, mps, cpu")
+        raise DeviceUnavailable(f"device {wanted!r} must be one of auto, cuda, cuda:<number>, mps, cpu")
     return torch.device(wanted)
 
 
 def _require_cuda(wanted: str, index: int) -> None:
     if not torch.cuda.is_available():
-        raise DeviceUnavailable(f"device {wanted!r} was asked for; torch {torch.__version__} finds no CUDA here")
+        raise DeviceUnavailable(f"device {wanted!r} is unavailable: torch {torch.__version__} finds no CUDA")
     if index >= torch.cuda.device_count():
-        raise DeviceUnavailable(f"device {wanted!r} was asked for; {torch.cuda.device_count()} CUDA devices are here")
+        raise DeviceUnavailable(f"device {wanted!r} is unavailable: there are {torch.cuda.device_count()} CUDA devices")
 
 
 def _model_of(device: torch.device) -> str:

@@ -1,7 +1,7 @@
-"""Ends a forward in its midst: networks ask between their layers whether to go on.
+"""Interrupts a forward: networks check for cancellation between their layers.
 
-A batch of segments takes a second and more on a busy CPU, and a separation process that does not stop within a
-second is killed, its model with it.
+A batch of segments takes a second and more on a busy CPU, and a separation process that does not stop within a second
+is killed together with its loaded model.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _stop: ContextVar[Callable[[], bool]] = ContextVar("stop", default=lambda: False
 
 @contextmanager
 def interruptible(stop: Callable[[], bool]) -> Iterator[None]:
-    """What runs inside, in this context or a copy of it, ends in Cancelled soon after stop() is true."""
+    """Code inside, in this context or a copy of it, raises Cancelled soon after stop() returns True."""
     token = _stop.set(stop)
     try:
         yield
@@ -26,6 +26,6 @@ def interruptible(stop: Callable[[], bool]) -> Iterator[None]:
 
 
 def check(*_: object) -> None:
-    """Raises Cancelled where the forward that calls this is to end. Takes what a module's hook is given."""
+    """Raises Cancelled if the current forward must stop. Accepts a module hook's arguments."""
     if _stop.get()():
         raise Cancelled("stopped on request")

@@ -1,7 +1,7 @@
-"""A loaded model: what it separates into and the parts that do it. Reads no files.
+"""A loaded model: its sources and networks. Reads no files.
 
-A plain Demucs is one part of weight 1. A bag (htdemucs_ft) is several, each weighted by source; a
-source's estimate is Σ weight·output / Σ weight, as in demucs.apply.apply_model (demucs 4.1).
+A plain Demucs is one network of weight 1. A bag (htdemucs_ft) is several, each weighted by source; a source's estimate
+is Σ weight·output / Σ weight, as in demucs.apply.apply_model (demucs 4.1).
 """
 
 from __future__ import annotations
@@ -24,68 +24,68 @@ class Network:
     weights: tuple[float, ...]  # one per source
 
     def valid_length(self, samples: int) -> int:
-        """How many samples the network wants to see to answer for `samples` (demucs.apply, split=False)."""
+        """The input length that the network needs for `samples` of output (demucs.apply, split=False)."""
         own = getattr(self.module, "valid_length", None)
         return int(own(samples)) if own is not None else samples
 
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A model ready to run. Everything that depends on it (sources, rate, channels) is asked of it."""
+    """A model ready to run. Sources, rate and channels are always read from it."""
 
     name: str
     sources: tuple[str, ...]
     sample_rate: int  # Hz
     channels: int
-    segment_samples: int  # of the longest part
-    parts: tuple[Network, ...]
+    segment_samples: int  # of the longest network
+    networks: tuple[Network, ...]
 
     @property
     def parameters(self) -> int:
-        return sum(tensor.numel() for part in self.parts for tensor in part.module.parameters())
+        return sum(tensor.numel() for network in self.networks for tensor in network.module.parameters())
 
     def describe(self) -> dict[str, object]:
-        """The model's facts, ready for JSON."""
+        """The model's properties, ready for JSON."""
         return {
             "name": self.name,
             "sources": list(self.sources),
             "sample_rate": self.sample_rate,
             "channels": self.channels,
             "segment_seconds": self.segment_samples / self.sample_rate,
-            "parts": len(self.parts),
+            "parts": len(self.networks),
             "parameters": self.parameters,
         }
 
 
 def from_demucs(name: str, model: nn.Module) -> LoadedModel:
-    """A LoadedModel of a Demucs network or a demucs.apply.BagOfModels.
+    """Makes a LoadedModel of a Demucs network or a demucs.apply.BagOfModels.
 
-    Raises ModelUnavailable for a bag in which some source has no weight at all: nothing could be said of it.
+    Raises ModelUnavailable for a bag in which a source has weight 0 in every network.
     """
-    parts = tuple(_parts(model))
+    networks = tuple(_networks(model))
     sources = tuple(str(source) for source in _attribute(model, "sources"))
     for index, source in enumerate(sources):
-        if sum(part.weights[index] for part in parts) == 0:
-            raise ModelUnavailable(f"model {name!r} gives its source {source!r} no weight")
+        if sum(network.weights[index] for network in networks) == 0:
+            raise ModelUnavailable(f"model {name!r} has weight 0 for its source {source!r}")
     return LoadedModel(
         name=name,
         sources=sources,
         sample_rate=int(_attribute(model, "samplerate")),
         channels=int(_attribute(model, "audio_channels")),
-        segment_samples=max(part.segment_samples for part in parts),
-        parts=parts,
+        segment_samples=max(network.segment_samples for network in networks),
+        networks=networks,
     )
 
 
-def _parts(model: nn.Module) -> Iterator[Network]:
+def _networks(model: nn.Module) -> Iterator[Network]:
     if not isinstance(model, BagOfModels):
-        yield _part(model, [1.0] * len(_attribute(model, "sources")))
+        yield _network(model, [1.0] * len(_attribute(model, "sources")))
         return
     for module, weights in zip(model.models, model.weights, strict=True):
-        yield _part(module, weights)
+        yield _network(module, weights)
 
 
-def _part(module: nn.Module, weights: Sequence[float]) -> Network:
+def _network(module: nn.Module, weights: Sequence[float]) -> Network:
     segment_samples = int(_attribute(module, "samplerate") * _attribute(module, "segment"))
     return Network(module.eval(), segment_samples, tuple(float(weight) for weight in weights))
 

@@ -1,7 +1,7 @@
-"""One song, from file to stem files. Knows no jobs and no network; refuses songs without a single sample.
+"""Separates one song, from a file to stem files. Independent of jobs and the network.
 
-Two passes over the song: the first finds its length and level, the second decodes, separates and encodes
-as it goes. Nothing of it is held whole, so a song of three hours costs the memory of one of three minutes.
+Two passes over the song: the first measures its length and level, the second decodes, separates and encodes as it
+streams. The song is never held as a whole, so three hours take the memory of three minutes.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ log = logging.getLogger(__name__)
 
 Progress = Callable[[str, float], None]
 Stop = Callable[[], bool]
-Choose = Callable[[Network, torch.device, str], tuple[Engine, EngineChoice]]
+ChooseEngine = Callable[[Network, torch.device, str], tuple[Engine, EngineChoice]]
 
 
 @dataclass(frozen=True)
@@ -52,14 +52,14 @@ class SeparationResult:
     total_samples: int  # of each stem
     sample_rate: int  # Hz
     duration_seconds: float
-    gain: float  # common to all stems; 1.0 but where a fixed-point format would have clipped
-    warnings: list[SongWarning]  # what the caller should know: damage, a downmix, a gain
-    report: dict[str, object]  # what decoding met (DecodeReport), the model, the device, the batch, each part's way
-    timings: dict[str, float]  # seconds: measure, separate (all that streams), model (part of it), encode, total
+    gain: float  # common to all stems; 1.0 unless a fixed-point format would have clipped
+    warnings: list[SongWarning]  # for the caller: damage, a downmix, a gain
+    report: dict[str, object]  # decoding (DecodeReport), the model, the device, the batch, each network's engine
+    timings: dict[str, float]  # seconds: measure, separate (all that streams), model (within separate), encode, total
 
 
 class Separator:
-    """A model on a device, kept for song after song. One song at a time."""
+    """A model on a device, loaded once for many songs. One song at a time."""
 
     def __init__(
         self,
@@ -69,22 +69,23 @@ class Separator:
         *,
         threads: int | None = None,
         precision: str = "auto",
-        choose: Choose = choose_engine,
+        choose: ChooseEngine = choose_engine,
     ) -> None:
-        """batch: segments a forward, 0 for the device's own. threads: torch's, process-wide; None leaves them be.
-        precision: "fp32" or "auto" (precision.choose_engine).
-        """
+        """batch: segments per forward; 0: the device's default. threads: torch's, process-wide; None: unchanged.
+        precision: "fp32" or "auto" (engines.selection.choose_engine)."""
         if threads is not None:
             torch.set_num_threads(threads)
         self.model = model
         self.device = device
         threads = cpu_threads()
-        torch.set_num_threads(threads)  # more than there are cores would wait for one another at each step
+        torch.set_num_threads(threads)  # more threads than cores would wait for each other at each step
         self.batch = batch or default_batch(device, threads)
-        chosen = [choose(part, device, precision) for part in model.parts]
-        self.ways = [way._asdict() for _, way in chosen]
+        chosen = [choose(network, device, precision) for network in model.networks]
+        self.choices = [choice._asdict() for _, choice in chosen]
         self._engines = [ParallelSegments(engine, threads) if device.type == "cpu" else engine for engine, _ in chosen]
-        log.info("engine model=%s batch=%d threads=%d ways=%s", model.name, self.batch, threads, json.dumps(self.ways))
+        log.info(
+            "engine model=%s batch=%d threads=%d engines=%s", model.name, self.batch, threads, json.dumps(self.choices)
+        )
 
     def separate_song(
         self,
@@ -95,7 +96,7 @@ class Separator:
         limits: Limits | None = None,
         progress: Progress = lambda _stage, _fraction: None,
         stop: Stop = lambda: False,
-        outlines: Callable[[Waveforms], None] = lambda _: None,
+        on_waveforms: Callable[[Waveforms], None] = lambda _: None,
     ) -> SeparationResult:
         """Writes `<out_dir>/<stem>.<format>` for each stem that `options` ask for.
 
@@ -114,27 +115,28 @@ class Separator:
         progress("decoding", 0.0)
         with clock.running("measure"):
             stats = self._measure(decoder, stop, lambda: progress("decoding", 0.0))
-        met = decoder.report
+        report = decoder.report
         if stats.total_samples == 0:
-            raise NotAudio("the song holds no samples")
+            raise NotAudio("the song has no samples")
         progress("decoding", 1.0)
         out_dir.mkdir(parents=True, exist_ok=True)
         paths = {output.name: out_dir / (output.name + kind.suffix) for output in outputs}
-        with memory.given_back_after(), StemWriters() as stems:
+        with memory.heap_trimmed_after(), StemWriters() as stems:
             for stem, path in paths.items():
                 stems.add(stem, self._open(path, options, stats))
             with closing(_StoppableDecoder(decoder, stop).blocks()) as blocks:
-                for drawn in self._stream(blocks, stats, outputs, stems, clock, progress, stop):
-                    outlines(drawn)
+                for waveforms in self._stream(blocks, stats, outputs, stems, clock, progress, stop):
+                    on_waveforms(waveforms)
             progress("encoding", 0.0)
             with clock.running("encode"):
                 gain = stems.close(lambda fraction: progress("encoding", fraction))
-        return self._result(paths, stats, gain, met, clock)
+        return self._result(paths, stats, gain, report, clock)
 
-    def _measure(self, decoder: IsolatedDecoder, stop: Stop, beat: Callable[[], None]) -> TrackStats:
-        """Again where the downmix's gain fell in mid-song: what came before would be louder than in the second pass."""
-        stats = measure(_StoppableDecoder(decoder, stop, beat))
-        return measure(_StoppableDecoder(decoder, stop, beat)) if decoder.report.gain_lowered else stats
+    def _measure(self, decoder: IsolatedDecoder, stop: Stop, on_minute: Callable[[], None]) -> TrackStats:
+        """The first pass; repeated if the downmix's gain was lowered in mid-song, since earlier samples were too
+        loud."""
+        stats = measure(_StoppableDecoder(decoder, stop, on_minute))
+        return measure(_StoppableDecoder(decoder, stop, on_minute)) if decoder.report.gain_lowered else stats
 
     def _open(self, path: Path, options: Options, stats: TrackStats) -> Writer:
         return open_writer(
@@ -156,8 +158,8 @@ class Separator:
         progress: Progress,
         stop: Stop,
     ) -> Iterator[Waveforms]:
-        """The second pass: what is finished goes to the stems' writers, and its outlines are drawn."""
-        drawn = Waveforms([output.name for output in outputs], stats.total_samples, self.model.sample_rate)
+        """The second pass: writes finished samples to the stems' writers and waveforms."""
+        waveforms = Waveforms([output.name for output in outputs], stats.total_samples, self.model.sample_rate)
         sources = sorted({output.source for output in outputs})
         progress("separating", 0.0)
         with clock.running("separate"):
@@ -175,11 +177,11 @@ class Separator:
                 for output in outputs:
                     block = _stem_of(span, output, sources)
                     stems.write(output.name, block)
-                    drawn.add(output.name, block)
-                yield drawn
+                    waveforms.add(output.name, block)
+                yield waveforms
 
     def _result(
-        self, paths: dict[str, Path], stats: TrackStats, gain: float, met: DecodeReport, clock: _Clock
+        self, paths: dict[str, Path], stats: TrackStats, gain: float, report: DecodeReport, clock: _Clock
     ) -> SeparationResult:
         seconds = stats.total_samples / self.model.sample_rate
         result = SeparationResult(
@@ -188,13 +190,13 @@ class Separator:
             sample_rate=self.model.sample_rate,
             duration_seconds=seconds,
             gain=gain,
-            warnings=warnings_of(met, gain),
+            warnings=warnings_of(report, gain),
             report={
-                **asdict(met),
+                **asdict(report),
                 "model": self.model.name,
                 "device": str(self.device),
                 "batch": self.batch,
-                "engine": self.ways,
+                "engine": self.choices,
             },
             timings=clock.seconds(),
         )
@@ -203,13 +205,13 @@ class Separator:
 
 
 def _stem_of(span: Span, output: Output, sources: Sequence[int]) -> Samples:
-    """`output`'s samples [C, n] of a span whose stems are those of `sources`."""
+    """The samples [C, n] of `output` in a span whose stems are those of `sources`."""
     stem: Samples = span.stems[list(sources).index(output.source)]
     return np.subtract(span.mix, stem) if output.rest else stem
 
 
 class _Clock:
-    """Adds up the seconds of named stretches."""
+    """Adds up the seconds of named phases."""
 
     def __init__(self) -> None:
         self._start = time.monotonic()
@@ -228,7 +230,7 @@ class _Clock:
 
 
 class _TimedEngine:
-    """An engine whose time counts as the model's, and whose forward ends where stop() is true."""
+    """An engine whose time counts as the model's, and whose forward is interrupted if stop() returns True."""
 
     def __init__(self, engine: Engine, clock: _Clock, stop: Stop) -> None:
         self._engine, self._clock, self._stop = engine, clock, stop
@@ -239,10 +241,10 @@ class _TimedEngine:
 
 
 class _StoppableDecoder:
-    """A decoder whose blocks end in Cancelled once stop() is true. beat: called each minute of audio."""
+    """A decoder whose blocks raise Cancelled once stop() returns True. on_minute: called each minute of audio."""
 
-    def __init__(self, decoder: IsolatedDecoder, stop: Stop, beat: Callable[[], None] = lambda: None) -> None:
-        self._decoder, self._stop, self._beat = decoder, stop, beat
+    def __init__(self, decoder: IsolatedDecoder, stop: Stop, on_minute: Callable[[], None] = lambda: None) -> None:
+        self._decoder, self._stop, self._on_minute = decoder, stop, on_minute
 
     def blocks(self) -> Generator[Samples]:
         minute = 60 * self._decoder.sample_rate
@@ -252,5 +254,5 @@ class _StoppableDecoder:
                 raise Cancelled("stopped on request")
             before, samples = samples, samples + block.shape[1]
             if samples // minute > before // minute:
-                self._beat()
+                self._on_minute()
             yield block

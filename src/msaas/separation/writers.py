@@ -1,6 +1,6 @@
-"""Writing a song's stems side by side, each in a thread of its own. Refuses to run ahead of the slowest by much.
+"""Writes a song's stems in parallel, each in its own thread, at most a few blocks ahead of the slowest.
 
-Encoders let go of the interpreter's lock, so they work while the network does.
+Encoders release the interpreter's lock, so they work while the network does.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ from types import TracebackType
 from msaas.audio.encode.writer import Writer, common_gain
 from msaas.separation.overlap_add import Samples
 
-BLOCKS_AHEAD = 2  # a stem; a block is as long as a batch of segments, a few megabytes
+BLOCKS_AHEAD = 2  # per stem; a block is as long as a batch of segments, a few megabytes
 PIECE_SAMPLES = 1 << 16
-BEAT_SECONDS = 1.0
+PROGRESS_SECONDS = 1.0
 
 
 class StemWriters:
-    """Several writers at once. What a writer raises is raised by the next call here.
+    """Several writers in parallel. An error of a writer is raised by the next call here.
 
-    As a context: on leaving no thread is left behind and, after an error, no file either.
+    On leaving the context no thread is left and, after an error, no file either.
     """
 
     def __init__(self) -> None:
-        self._lanes: dict[str, _StemEncoder] = {}
+        self._encoders: dict[str, _StemEncoder] = {}
 
     def __enter__(self) -> StemWriters:
         return self
@@ -33,40 +33,40 @@ class StemWriters:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for lane in self._lanes.values():
-            lane.abandoned = kind is not None
-        for lane in self._lanes.values():
-            lane.thread.shutdown(wait=True, cancel_futures=True)
+        for encoder in self._encoders.values():
+            encoder.abandoned = kind is not None
+        for encoder in self._encoders.values():
+            encoder.thread.shutdown(wait=True, cancel_futures=True)
         if kind is not None:
-            for lane in self._lanes.values():
-                lane.discard()
+            for encoder in self._encoders.values():
+                encoder.discard()
 
     def add(self, stem: str, writer: Writer) -> None:
-        self._lanes[stem] = _StemEncoder(stem, writer)
+        self._encoders[stem] = _StemEncoder(stem, writer)
 
     def write(self, stem: str, block: Samples) -> None:
-        """Queues [C, n] samples; waits where BLOCKS_AHEAD blocks of the stem are in the queue already."""
-        self._lanes[stem].write(block)
+        """Queues [C, n] samples; waits while BLOCKS_AHEAD blocks of the stem are queued."""
+        self._encoders[stem].write(block)
 
     def close(self, progress: Callable[[float], None] = lambda _: None) -> float:
-        """Finishes all files. Returns the gain common to them, 1.0 where none was needed.
+        """Finishes all files. Returns their common gain, 1.0 if none was needed.
 
-        progress: gets the part of the files that are finished, each second at least: FLAC encodes only now.
+        progress: called with the fraction of finished files, at least once a second: FLAC is encoded only now.
         """
-        for lane in self._lanes.values():
-            lane.flush()
-        gain = common_gain(lane.writer for lane in self._lanes.values())
-        left = {lane.thread.submit(lane.writer.close, gain) for lane in self._lanes.values()}
+        for encoder in self._encoders.values():
+            encoder.flush()
+        gain = common_gain(encoder.writer for encoder in self._encoders.values())
+        left = {encoder.thread.submit(encoder.writer.close, gain) for encoder in self._encoders.values()}
         while left:
-            finished, left = wait(left, BEAT_SECONDS, FIRST_COMPLETED)
+            finished, left = wait(left, PROGRESS_SECONDS, FIRST_COMPLETED)
             for future in finished:
                 future.result()
-            progress(1 - len(left) / len(self._lanes))
+            progress(1 - len(left) / len(self._encoders))
         return gain
 
 
 class _StemEncoder:
-    """One stem: its writer, the only thread that touches it, and what that thread has yet to do."""
+    """One stem: its writer, the only thread that uses it, and that thread's queue."""
 
     def __init__(self, stem: str, writer: Writer) -> None:
         self.writer = writer
@@ -80,7 +80,7 @@ class _StemEncoder:
         self._ahead.append(self.thread.submit(self._write, block))
 
     def _write(self, block: Samples) -> None:
-        """In pieces: whoever gives the song up does not wait for a whole block to be encoded."""
+        """Writes in pieces, so that cancelling does not wait for a whole block."""
         for start in range(0, block.shape[1], PIECE_SAMPLES):
             if self.abandoned:
                 return
@@ -92,4 +92,4 @@ class _StemEncoder:
 
     def discard(self) -> None:
         self.writer.abort()
-        self.writer.path.unlink(missing_ok=True)  # a writer that has closed keeps its file
+        self.writer.path.unlink(missing_ok=True)  # a closed writer keeps its file

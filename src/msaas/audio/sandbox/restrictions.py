@@ -40,8 +40,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 @dataclass(frozen=True)
 class ResourceLimits:
-    """`memory_bytes`: address space beyond the current size; `seconds`: wall-clock time, 0 if the caller sets the
-    alarm."""
+    """`memory_bytes`: address space beyond the current size; `seconds`: clock time, 0 if the caller sets the alarm."""
 
     memory_bytes: int
     cpu_seconds: float
@@ -156,10 +155,10 @@ _PACKAGES = ("av", "numpy")
 
 
 def code_folders() -> list[Path]:
-    """The standard library, MSaaS and the packages that decode, each where this process found it.
+    """The standard library, MSaaS and the packages that decode, where this process found them.
 
-    All that decoding needs is imported before the fences close (fork_server.serve); this is for what a later release of
-    Python or PyAV may import late. Not the folders that sys.path names: a home or a folder of songs may be among them.
+    All that decoding needs is imported before the restrictions (fork_server.serve); this is for lazy imports in later
+    releases of Python or PyAV. Not the folders in sys.path: a home or a folder of songs may be among them.
     """
     folders = [Path(sysconfig.get_path("stdlib")), Path(__file__).parents[2]]
     folders += [Path(entry) for entry in sys.path if Path(entry).name == "lib-dynload"]

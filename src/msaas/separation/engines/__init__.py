@@ -1,1 +1,1 @@
-"""How a network is computed: its own forward, or a faster one that is checked against it."""
+"""Engines that compute a network: its own forward, or a faster one that is checked against it."""

@@ -1,7 +1,7 @@
-"""Which way through a network is taken: the fastest that still says what the network's own forward says.
+"""Selects the fastest engine whose output agrees with the network's own forward.
 
-At load a stretch of sound goes through both. float32 is held to 1e-4 of full scale, anything coarser to 40 dB of signal
-over difference; what fails, or is no faster, is not used.
+At load a test sound goes through both. float32 must agree to 1e-4 of full scale, other types to 40 dB
+signal-to-difference ratio; an engine that fails the check, or is no faster, is not used.
 """
 
 from __future__ import annotations
@@ -22,74 +22,76 @@ from msaas.separation.model import Network
 
 log = logging.getLogger(__name__)
 
-LEAST_SNR_DB = 40.0
+MIN_SNR_DB = 40.0
 FP32_TOLERANCE = 1e-4  # of full scale
-# Of a segment, for the check: a whole one takes longer and judges no otherwise (`bench/speed.py --halves`).
-CHECKED_PART = 1 / 3
+# Of a segment, for the check: a whole one takes longer and gives the same verdict (`bench/speed.py --halves`).
+CHECKED_FRACTION = 1 / 3
 _NAMES = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}
 
 
 class EngineChoice(NamedTuple):
-    """How a network is run, for the log and for each job's report."""
+    """How a network is run, for the log and each job's report."""
 
     layout: str  # "channels_last", or "module" for the network's own forward
     precision: str
-    snr_db: float | None  # signal over difference from the network's own forward; None for that itself
+    snr_db: float | None  # signal-to-difference ratio against the network's own forward; None for that itself
 
 
 def has_bf16() -> bool:
-    """Whether the CPU multiplies bfloat16 itself. Where torch only imitates it, it is many times slower."""
+    """Whether the CPU has bfloat16 instructions. torch's emulation is many times slower."""
     known = (getattr(torch.cpu, name, None) for name in ("_is_amx_tile_supported", "_is_avx512_bf16_supported"))
     return any(ask() for ask in known if ask is not None)
 
 
 def choose_engine(
-    part: Network,
+    network: Network,
     device: torch.device,
     precision: str = "auto",
     *,
     bf16: Callable[[], bool] = has_bf16,
     clock: Callable[[], float] = time.monotonic,
 ) -> tuple[Engine, EngineChoice]:
-    """The fastest engine for a network that passes its check, and what the check found.
+    """The fastest engine for a network that passes its check, and the result of the check.
 
-    precision: "fp32", or "auto" for half precision as well, where the device has it. bf16: whether the CPU has it.
+    precision: "fp32", or "auto" to also try half precision where the device has it. bf16: whether the CPU has it.
     clock: seconds; read before and after a forward.
     """
-    own = TorchEngine(part.module, device)
+    original = TorchEngine(network.module, device)
     engines: dict[torch.dtype, Engine] = {}
     try:
         for dtype in _candidates(device, precision, bf16):
-            engines[dtype] = TorchEngine(ChannelsLast(part.module, device, dtype), device)
+            engines[dtype] = TorchEngine(ChannelsLast(network.module, device, dtype), device)
     except Unsupported as reason:
-        log.info("the network's own forward is used reason=%s", reason)
-    checked = _fastest_checked(own, engines, part, clock) if engines else None
-    memory.give_back()  # the check's own forward took more than the engine will
-    return checked or (own, EngineChoice("module", "fp32", None))
+        log.info("using the network's own forward reason=%s", reason)
+    checked = _fastest_checked(original, engines, network, clock) if engines else None
+    memory.trim_heap()  # the check's own forward took more memory than the engine will
+    return checked or (original, EngineChoice("module", "fp32", None))
 
 
 def _fastest_checked(
-    own: Engine, engines: Mapping[torch.dtype, Engine], part: Network, clock: Callable[[], float]
+    original: Engine, engines: Mapping[torch.dtype, Engine], network: Network, clock: Callable[[], float]
 ) -> tuple[Engine, EngineChoice] | None:
     best: tuple[float, Engine, EngineChoice] | None = None
-    with _of_any_length(part.module):
-        sound = _sound(part, int(part.segment_samples * CHECKED_PART))
-        expected = own.forward(sound)
+    with _without_padding(network.module):
+        sound = _sound(network, int(network.segment_samples * CHECKED_FRACTION))
+        expected = original.forward(sound)
         for dtype, engine in engines.items():
-            made = engine.forward(sound)
-            way = EngineChoice("channels_last", _NAMES[dtype], round(_snr_db(made, expected), 1))
-            if not _agrees(made, expected, dtype):
-                log.warning("not used, it differs from the network's own forward precision=%s snr_db=%g", *way[1:])
+            actual = engine.forward(sound)
+            choice = EngineChoice("channels_last", _NAMES[dtype], round(_snr_db(actual, expected), 1))
+            if not _agrees(actual, expected, dtype):
+                log.warning(
+                    "engine not used: it differs from the network's own forward precision=%s snr_db=%g", *choice[1:]
+                )
                 continue
             seconds = _seconds(engine, sound, clock) if len(engines) > 1 else 0.0
             if best is None or seconds < best[0]:
-                best = seconds, engine, way
+                best = seconds, engine, choice
     return best[1:] if best else None
 
 
 @contextmanager
-def _of_any_length(network: Any) -> Iterator[None]:
-    """An HTDemucs that does not pad what is shorter than its training segment, for as long."""
+def _without_padding(network: Any) -> Iterator[None]:
+    """Within this context an HTDemucs does not pad input shorter than its training segment."""
     pads, network.use_train_segment = network.use_train_segment, False
     try:
         yield
@@ -98,7 +100,7 @@ def _of_any_length(network: Any) -> Iterator[None]:
 
 
 def _candidates(device: torch.device, precision: str, bf16: Callable[[], bool]) -> Iterator[torch.dtype]:
-    """float32 first: of two that take the same time, the first is used."""
+    """float32 first: of two equally fast types, the first is used."""
     if device.type not in ("cpu", "cuda"):
         return
     yield torch.float32
@@ -108,10 +110,10 @@ def _candidates(device: torch.device, precision: str, bf16: Callable[[], bool]) 
         yield torch.bfloat16
 
 
-def _sound(part: Network, samples: int) -> Tensor:
-    """Chords, a pulse and noise, [1, C, samples], at level one."""
-    network: Any = part.module
-    rate, channels = int(network.samplerate), int(network.audio_channels)
+def _sound(network: Network, samples: int) -> Tensor:
+    """A test sound of chords, a pulse and noise, [1, C, samples], with standard deviation 1."""
+    module: Any = network.module
+    rate, channels = int(module.samplerate), int(module.audio_channels)
     random = torch.Generator().manual_seed(0)
     time_axis = torch.arange(samples) / rate
     pitches = 55 * 2 ** (torch.randint(0, 60, (channels, 12, 1), generator=random) / 12)
@@ -121,14 +123,14 @@ def _sound(part: Network, samples: int) -> Tensor:
     return (sound / sound.std())[None]
 
 
-def _agrees(made: Tensor, expected: Tensor, dtype: torch.dtype) -> bool:
+def _agrees(actual: Tensor, expected: Tensor, dtype: torch.dtype) -> bool:
     if dtype is torch.float32:
-        return bool((made - expected).abs().max() <= FP32_TOLERANCE * max(1.0, float(expected.abs().max())))
-    return _snr_db(made, expected) >= LEAST_SNR_DB
+        return bool((actual - expected).abs().max() <= FP32_TOLERANCE * max(1.0, float(expected.abs().max())))
+    return _snr_db(actual, expected) >= MIN_SNR_DB
 
 
-def _snr_db(made: Tensor, expected: Tensor) -> float:
-    difference = (made - expected).double().pow(2).sum() + 1e-20
+def _snr_db(actual: Tensor, expected: Tensor) -> float:
+    difference = (actual - expected).double().pow(2).sum() + 1e-20
     return float(10 * torch.log10(expected.double().pow(2).sum() / difference))
 
 

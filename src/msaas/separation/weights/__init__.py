@@ -1,1 +1,1 @@
-"""Where a model's weights are found, fetched and checked."""
+"""Finds, downloads and checks a model's weights."""

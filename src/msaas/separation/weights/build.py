@@ -1,7 +1,7 @@
-"""Model files into a running model. Refuses files that name anything but a Demucs network as their class.
+"""Builds a model from its files. Rejects files whose class is not a Demucs network.
 
-A `.th` is a pickle, and loading one runs what is in it: such files come only from the operator's own folder and from
-Meta's mirror (with the checksum Demucs ships). `.safetensors` hold tensors only.
+A `.th` is a pickle, and loading one runs code in it: such files come only from the operator's own folder and from
+Meta's mirror (with the checksum Demucs ships). `.safetensors` contain only tensors.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ NETWORKS = frozenset(
 
 
 def build(name: str, found: FoundWeights) -> LoadedModel:
-    """Loads the files, as demucs.pretrained.get_model does. Raises ModelUnavailable where they are no model."""
+    """Loads the files, as demucs.pretrained.get_model does. Raises ModelUnavailable if they are not a model."""
     try:
         networks = [_load(path) for path in found.files]
-        bag = BagOfModels(networks, found.recipe.weights, found.recipe.segment)
+        bag = BagOfModels(networks, found.manifest.weights, found.manifest.segment)
     except ModelUnavailable:
         raise
     except SystemExit as error:
-        # demucs.utils.fatal, after printing: the quantised models need a package that Demucs does not require.
+        # demucs.utils.fatal, after printing: quantised models need a package that Demucs does not require.
         raise ModelUnavailable(f"model {name!r} needs the package diffq, which is not installed") from error
     except Exception as error:
         raise ModelUnavailable(
-            f"model {name!r} from {found.where} does not load: {type(error).__name__}: {error}"
+            f"model {name!r} from {found.where} failed to load: {type(error).__name__}: {error}"
         ) from error
     return from_demucs(name, bag)
 
@@ -53,8 +53,8 @@ def _load(path: Path) -> Model:
 
 
 def _refuse_other_classes(path: Path) -> None:
-    # Demucs calls whatever the metadata names; a file from a hub must not choose what that is.
+    # Demucs imports the class that the metadata names; a file from a hub must not choose it.
     with safe_open(str(path), framework="pt") as file:
         named = (file.metadata() or {}).get("klass")
     if named not in NETWORKS:
-        raise ModelUnavailable(f"{path.name} wants the class {named!r}; only Demucs' networks are loaded")
+        raise ModelUnavailable(f"{path.name} has the class {named!r}; only Demucs networks are allowed")

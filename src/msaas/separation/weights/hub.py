@@ -1,7 +1,7 @@
-"""Weights from the Hugging Face hub and its cache on this machine. Refuses files that are not what the hub says.
+"""Weights from the Hugging Face hub and its local cache. Rejects files with another checksum than the hub's.
 
-Demucs' own hub loading (demucs.hf, 4.1) checks no checksum and takes half a minute to notice that there is no hub.
-The files, the cache and the loading are the same here. HF_ENDPOINT, HF_HOME and HF_TOKEN count as they do there.
+Demucs' own hub loading (demucs.hf, 4.1) verifies no checksums and takes half a minute to notice a missing network.
+Files, cache and loading are the same here. HF_ENDPOINT, HF_HOME and HF_TOKEN apply as they do there.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _GIT_SHA1 = re.compile("[0-9a-f]{40}")
 
 
 class Hub:
-    """The hub at `endpoint` (HF_ENDPOINT by default) and the cache in `cache_dir` (the user's by default)."""
+    """The hub at `endpoint` (default: HF_ENDPOINT) and the cache in `cache_dir` (default: the user's)."""
 
     def __init__(
         self,
@@ -50,37 +50,37 @@ class Hub:
         probe_seconds: float = PROBE_SECONDS,
     ) -> None:
         self._endpoint = (endpoint or constants.ENDPOINT).rstrip("/")
-        self._given = cache_dir
+        self._configured = cache_dir
         self._probe_seconds = probe_seconds
 
     @property
     def _cache_dir(self) -> Path:
-        return self._given or user_folder(constants.HF_HUB_CACHE, "HF_HOME")
+        return self._configured or user_folder(constants.HF_HUB_CACHE, "HF_HOME")
 
     def cached(self, name: str) -> FoundWeights:
         repository, plain = repository_of(name)
-        recipe = ModelManifest.read(self._in_cache(repository, f"{plain}.yaml"))
-        files = [self._in_cache(repository, f"{signature}.safetensors") for signature in recipe.signatures]
+        manifest = ModelManifest.read(self._in_cache(repository, f"{plain}.yaml"))
+        files = [self._in_cache(repository, f"{signature}.safetensors") for signature in manifest.signatures]
         for file in files:
-            # The cache names a blob by the hub's own checksum.
-            hold_etag(file, file.resolve().name)
-        return FoundWeights(recipe, tuple(files), f"the Hugging Face cache {self._cache_dir}")
+            # The cache names a blob by the hub's checksum.
+            verify_etag(file, file.resolve().name)
+        return FoundWeights(manifest, tuple(files), f"the Hugging Face cache {self._cache_dir}")
 
     def probe(self, name: str) -> None:
         repository, plain = repository_of(name)
         seconds = self._probe_seconds
-        self._ask(lambda: within(seconds, lambda: self._etag_and_address(repository, f"{plain}.yaml")))
-        # The hub may be reachable and the servers that hold the large files not.
-        self._ask(lambda: within(2 * seconds, lambda: self._touch_weights(repository, plain)))
+        self._request(lambda: within(seconds, lambda: self._etag_and_address(repository, f"{plain}.yaml")))
+        # The hub may be reachable while the servers of large files are not.
+        self._request(lambda: within(2 * seconds, lambda: self._touch_weights(repository, plain)))
 
     def download(self, name: str) -> FoundWeights:
         repository, plain = repository_of(name)
-        recipe = ModelManifest.read(self._ask(lambda: self._get(repository, f"{plain}.yaml")))
+        manifest = ModelManifest.read(self._request(lambda: self._get(repository, f"{plain}.yaml")))
         files = [
-            self._ask(lambda file=f"{signature}.safetensors": self._get(repository, file))  # type: ignore[misc]
-            for signature in recipe.signatures
+            self._request(lambda file=f"{signature}.safetensors": self._get(repository, file))  # type: ignore[misc]
+            for signature in manifest.signatures
         ]
-        return FoundWeights(recipe, tuple(files), f"the hub {self._endpoint}")
+        return FoundWeights(manifest, tuple(files), f"the hub {self._endpoint}")
 
     def _in_cache(self, repository: str, file: str) -> Path:
         path = try_to_load_from_cache(repository, file, cache_dir=self._cache_dir)
@@ -99,13 +99,13 @@ class Hub:
                 etag_timeout=self._probe_seconds,
             )
         )
-        hold_etag(path, etag)
+        verify_etag(path, etag)
         return path
 
     def _touch_weights(self, repository: str, plain: str) -> None:
-        recipe = ModelManifest.read(self._get(repository, f"{plain}.yaml"))
-        _, address = self._etag_and_address(repository, f"{recipe.signatures[0]}.safetensors")
-        # The token is the hub's, not that of whoever stores its files.
+        manifest = ModelManifest.read(self._get(repository, f"{plain}.yaml"))
+        _, address = self._etag_and_address(repository, f"{manifest.signatures[0]}.safetensors")
+        # The token is for the hub, not for the servers that store its files.
         headers = build_hf_headers() if address.startswith(f"{self._endpoint}/") else {}
         first_byte = {**headers, "Range": "bytes=0-0"}
         with get_session().stream(
@@ -118,41 +118,40 @@ class Hub:
         metadata = get_hf_file_metadata(url, timeout=self._probe_seconds, endpoint=self._endpoint)
         return metadata.etag or "", metadata.location
 
-    def _ask(self, ask: Callable[[], Result]) -> Result:
-        """ask(), whose many ways to fail (name, route, proxy, TLS, status, time) are all one: NotHere."""
+    def _request(self, request: Callable[[], Result]) -> Result:
+        """Calls request(), and raises WeightsNotFound for all its failures (name, route, proxy, TLS, status, time)."""
         try:
-            return ask()
+            return request()
         except (WeightsNotFound, WeightsDamaged):
             raise
         except Exception as error:
-            raise WeightsNotFound(f"the hub {self._endpoint}: {_in_short(error)}") from error
+            raise WeightsNotFound(f"the hub {self._endpoint}: {_summary(error)}") from error
 
 
 def repository_of(name: str) -> tuple[str, str]:
-    """The hub's repository and the plain name of a model: demucs.hf's rules, without loading torch."""
+    """The hub's repository and the plain name of a model, by demucs.hf's rules, without loading torch."""
     namespace, _, plain = name.removeprefix("hf://").rpartition("/")
     kind, underscore, variant = plain.partition("_")
     repository = f"HTDemucs{underscore and '-'}{variant}" if kind == "htdemucs" else f"Demucs-{plain}"
     return f"{namespace or 'adefossez'}/{repository}", plain
 
 
-def hold_etag(path: Path, etag: str) -> None:
-    """Raises Damaged, the file deleted, where it is not what the hub says: sha256, or git's sha1 for small files."""
+def verify_etag(path: Path, etag: str) -> None:
+    """Deletes a file and raises WeightsDamaged if its checksum is not the hub's: sha256, or git's sha1 for small
+    files."""
     if _SHA256.fullmatch(etag):
         actual = sha256_of(path)
     elif _GIT_SHA1.fullmatch(etag):
         actual = _git_sha1_of(path)
     else:
-        log.warning("the hub names no checksum that could be held file=%s etag=%s", path.name, etag)
+        log.warning("the hub has no usable checksum file=%s etag=%s", path.name, etag)
         return
     if actual == etag:
         return
     blob = path.resolve()
     path.unlink()
     blob.unlink(missing_ok=True)
-    raise WeightsDamaged(
-        f"{path.name} has the checksum {actual}, the hub says {etag}; it was deleted from {path.parent}"
-    )
+    raise WeightsDamaged(f"{path.name} has the checksum {actual}, but the hub has {etag}; deleted from {path.parent}")
 
 
 def _git_sha1_of(path: Path) -> str:
@@ -160,6 +159,6 @@ def _git_sha1_of(path: Path) -> str:
     return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
 
 
-def _in_short(error: Exception) -> str:
+def _summary(error: Exception) -> str:
     first_line = (str(error).strip().splitlines() or [""])[0]
     return f"{type(error).__name__}: {first_line}"[:300]

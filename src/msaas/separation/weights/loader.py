@@ -1,8 +1,8 @@
-"""How a model's weights are found, and fetched. Refuses to guess: what was tried, and what mends it, is in the error.
+"""Finds and downloads a model's weights. An error lists what was tried and how to fix it.
 
-The order: the operator's folder (MSAAS_MODEL_REPO), what is in the caches of this machine (no network at all), the
-Hugging Face hub, Meta's mirror. The last two are asked for a sign of life first, so that a machine without a network
-knows within seconds. Importing this module loads no torch.
+The order: the operator's folder (MSAAS_MODEL_REPO), the local caches (no network), the Hugging Face hub, Meta's mirror.
+The last two are probed first, so that a machine without a network fails within seconds. Importing this module does not
+load torch.
 """
 
 from __future__ import annotations
@@ -35,29 +35,29 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def load_model(name: str, *, repo: Path | None, places: Sequence[WeightSource] | None = None) -> LoadedModel:
-    """The model `name`, from `repo` (a folder) where it is there, else from the `places`: hub, then mirror.
+def load_model(name: str, *, repo: Path | None, sources: Sequence[WeightSource] | None = None) -> LoadedModel:
+    """Loads the model `name` from `repo` (a folder) if it is there, else from the `sources`: hub, then mirror.
 
-    Raises ModelUnavailable with what was tried and how to mend it.
+    Raises ModelUnavailable with what was tried and how to fix it.
     """
     from msaas.separation.weights.build import build
 
-    found = _find(name, repo, places)
+    found = _find(name, repo, sources)
     log.info("found model=%s where=%s", name, found.where)
     return build(name, found)
 
 
 def fetch(
-    name: str, into: Path | None = None, *, repo: Path | None = None, places: Sequence[WeightSource] | None = None
+    name: str, into: Path | None = None, *, repo: Path | None = None, sources: Sequence[WeightSource] | None = None
 ) -> FoundWeights:
-    """Downloads the model `name`, unless it is here already, and loads it once to see that it does.
+    """Downloads the model `name` unless it is present, and loads it once as a check.
 
-    into: a folder that then serves as MSAAS_MODEL_REPO (the model goes to `into/<name>/`); None leaves the model in
-    this machine's caches. Raises ModelUnavailable.
+    into: a folder to use as MSAAS_MODEL_REPO (the model goes to `into/<name>/`); None leaves the model in the local
+    caches. Raises ModelUnavailable.
     """
     from msaas.separation.weights.build import build
 
-    found = _find(name, repo, places)
+    found = _find(name, repo, sources)
     if into is not None:
         _copy(name, found, into)
         found = in_folder(name, into)
@@ -65,20 +65,20 @@ def fetch(
     return found
 
 
-def obtainable(name: str, *, repo: Path | None, places: Sequence[WeightSource] | None = None) -> bool:
-    """Whether `load_model` would have a chance: in seconds, without loading the model or torch."""
-    return not why_unobtainable(name, repo=repo, places=places)
+def obtainable(name: str, *, repo: Path | None, sources: Sequence[WeightSource] | None = None) -> bool:
+    """Whether `load_model` is likely to succeed; takes seconds and loads neither the model nor torch."""
+    return not why_unobtainable(name, repo=repo, sources=sources)
 
 
-def why_unobtainable(name: str, *, repo: Path | None, places: Sequence[WeightSource] | None = None) -> list[str]:
-    """What stands in the way, one reason for each place that was asked; empty where the model can be had."""
-    return list(whereabouts(name, repo=repo, places=places).reasons)
+def why_unobtainable(name: str, *, repo: Path | None, sources: Sequence[WeightSource] | None = None) -> list[str]:
+    """The reason of each source that lacks the model; empty if one has it."""
+    return list(locate(name, repo=repo, sources=sources).reasons)
 
 
 @dataclass(frozen=True)
 class WeightLocation:
-    """Where a model's weights are. `where` is empty unless they are on this machine; `reasons` where they are to be
-    had nowhere, one for each place that was asked."""
+    """Where a model's weights are. `where` is empty unless they are on this machine; `reasons` has one per source, if
+    none has them."""
 
     where: str = ""
     reasons: tuple[str, ...] = ()
@@ -88,10 +88,10 @@ class WeightLocation:
         return not self.reasons
 
 
-def whereabouts(name: str, *, repo: Path | None, places: Sequence[WeightSource] | None = None) -> WeightLocation:
-    """In seconds, without loading the model or torch."""
+def locate(name: str, *, repo: Path | None, sources: Sequence[WeightSource] | None = None) -> WeightLocation:
+    """Takes seconds; loads neither the model nor torch."""
     reasons: list[str] = []
-    for attempt in _attempts(name, repo, places, download=False):
+    for attempt in _attempts(name, repo, sources, download=False):
         try:
             found = _readable(attempt)
         except WeightsNotFound as reason:
@@ -103,9 +103,9 @@ def whereabouts(name: str, *, repo: Path | None, places: Sequence[WeightSource] 
     return WeightLocation(reasons=tuple(reasons))
 
 
-def _find(name: str, repo: Path | None, places: Sequence[WeightSource] | None) -> FoundWeights:
+def _find(name: str, repo: Path | None, sources: Sequence[WeightSource] | None) -> FoundWeights:
     reasons: list[str] = []
-    for attempt in _attempts(name, repo, places, download=True):
+    for attempt in _attempts(name, repo, sources, download=True):
         try:
             found = _readable(attempt)
         except WeightsNotFound as reason:
@@ -116,14 +116,14 @@ def _find(name: str, repo: Path | None, places: Sequence[WeightSource] | None) -
             if found is not None:
                 return found
     raise ModelUnavailable(
-        f"model {name!r} cannot be had. Tried: {'; '.join(reasons)}. "
-        "To mend it, set MSAAS_MODEL_REPO to a folder that has the model, or run "
-        f"`{typed(f'models fetch {name}')}` where there is a network"
+        f"model {name!r} is not available. Tried: {'; '.join(reasons)}. "
+        "To fix it, set MSAAS_MODEL_REPO to a folder that has the model, or run "
+        f"`{typed(f'models fetch {name}')}` on a machine with network access"
     )
 
 
 def _readable(attempt: Callable[[], FoundWeights | None]) -> FoundWeights | None:
-    """What attempt() returns. A folder that may not be read or written gives no model, and says so."""
+    """The result of attempt(). An unreadable or unwritable folder raises WeightsNotFound."""
     try:
         return attempt()
     except OSError as error:
@@ -132,37 +132,39 @@ def _readable(attempt: Callable[[], FoundWeights | None]) -> FoundWeights | None
 
 
 def _attempts(
-    name: str, repo: Path | None, places: Sequence[WeightSource] | None, *, download: bool
+    name: str, repo: Path | None, sources: Sequence[WeightSource] | None, *, download: bool
 ) -> Iterator[Callable[[], FoundWeights | None]]:
-    """The ways to have a model, in order. Each raises NotHere, or returns the files or (a mere probe) None."""
+    """The ways to get a model, in order. Each raises WeightsNotFound, or returns the files or (when only probing)
+    None."""
     if not valid_name(name):
-        raise ModelUnavailable(f"{name!r} cannot be a model's name")
+        raise ModelUnavailable(f"{name!r} is not a valid model name")
     if repo is not None:
-        if not os.path.isdir(repo):  # noqa: PTH112 (pathlib raises for some paths) - mistyped: another place's weights are not what was asked for
-            raise ModelUnavailable(f"MSAAS_MODEL_REPO={repo} is no folder")
+        # isdir, since pathlib raises for some paths. A mistyped path must not fall back to other weights.
+        if not os.path.isdir(repo):  # noqa: PTH112
+            raise ModelUnavailable(f"MSAAS_MODEL_REPO={repo} is not a folder")
         yield lambda: in_folder(name, repo)
-    asked = _default_places() if places is None else places
-    for place in asked:
-        yield lambda place=place: _undamaged(place, name)  # type: ignore[misc]
-    for place in asked:
-        yield lambda place=place: _from_afar(place, name, download)  # type: ignore[misc]
+    available = _default_sources() if sources is None else sources
+    for source in available:
+        yield lambda source=source: _undamaged(source, name)  # type: ignore[misc]
+    for source in available:
+        yield lambda source=source: _from_network(source, name, download)  # type: ignore[misc]
 
 
-def _undamaged(place: WeightSource, name: str) -> FoundWeights:
-    # A damaged file in a cache is gone by now and can be downloaded again; one in the operator's folder cannot.
+def _undamaged(source: WeightSource, name: str) -> FoundWeights:
+    # A damaged file in a cache has been deleted and can be downloaded again; one in the operator's folder cannot.
     try:
-        return place.cached(name)
+        return source.cached(name)
     except WeightsDamaged as damaged:
-        log.warning("cache was damaged model=%s detail=%s", name, damaged)
+        log.warning("deleted a damaged file from the cache model=%s detail=%s", name, damaged)
         raise WeightsNotFound(str(damaged)) from damaged
 
 
-def _from_afar(place: WeightSource, name: str, download: bool) -> FoundWeights | None:
-    place.probe(name)
-    return place.download(name) if download else None
+def _from_network(source: WeightSource, name: str, download: bool) -> FoundWeights | None:
+    source.probe(name)
+    return source.download(name) if download else None
 
 
-def _default_places() -> list[WeightSource]:
+def _default_sources() -> list[WeightSource]:
     from msaas.separation.weights.hub import Hub
     from msaas.separation.weights.mirror import Mirror
 
@@ -173,8 +175,8 @@ def _copy(name: str, found: FoundWeights, into: Path) -> None:
     plain = name.removeprefix("hf://").rpartition("/")[2]
     folder = into / plain
     folder.mkdir(parents=True, exist_ok=True)
-    for signature, source in zip(found.recipe.signatures, found.files, strict=True):
-        # Named as Demucs names its own: the first digits of the sha256, which loading checks.
+    for signature, source in zip(found.manifest.signatures, found.files, strict=True):
+        # Demucs' naming scheme: the first digits of the sha256, which loading checks.
         target = folder / f"{signature}-{sha256_of(source)[:8]}{source.suffix}"
         for older in folder.glob(f"{signature}[-.]*"):
             if older != target:
@@ -183,7 +185,7 @@ def _copy(name: str, found: FoundWeights, into: Path) -> None:
             partial = target.with_suffix(".partial")
             shutil.copyfile(source, partial)
             partial.replace(target)
-    recipe = {"models": list(found.recipe.signatures)}
-    extra = {"weights": found.recipe.weights, "segment": found.recipe.segment}
-    text = yaml.safe_dump({**recipe, **{key: value for key, value in extra.items() if value is not None}})
+    manifest = {"models": list(found.manifest.signatures)}
+    extra = {"weights": found.manifest.weights, "segment": found.manifest.segment}
+    text = yaml.safe_dump({**manifest, **{key: value for key, value in extra.items() if value is not None}})
     (folder / f"{plain}.yaml").write_text(text, "utf-8")

@@ -1,4 +1,4 @@
-"""Where the weights of a model lie: what every place (folder, hub, mirror) has in common. No network, no torch."""
+"""What all sources of weights (folder, hub, mirror) have in common. No network, no torch."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ _FILE = re.compile(r"(?P<signature>.+?)(-(?P<checksum>[0-9a-f]{6,64}))?\.(th|saf
 
 
 class WeightsNotFound(Exception):
-    """This place cannot give the model; the message says why, for the list of what was tried."""
+    """This source does not have the model; the message says why, for the list of what was tried."""
 
 
 class WeightsDamaged(Exception):
-    """A file's checksum is wrong. It is never loaded."""
+    """A file has a wrong checksum. It is never loaded."""
 
 
 @dataclass(frozen=True)
 class ModelManifest:
-    """What a model is made of: its networks' signatures and, for a bag, their weights by source."""
+    """What a model consists of: its networks' signatures and, for a bag, their weights by source."""
 
     signatures: tuple[str, ...]
     weights: list[list[float]] | None = None
@@ -37,60 +37,61 @@ class ModelManifest:
 
     @classmethod
     def read(cls, path: Path) -> ModelManifest:
-        """Of Demucs' bag yaml. Raises NotHere where it is none."""
+        """Reads Demucs' bag yaml. Raises WeightsNotFound if it is invalid."""
         try:
             bag = yaml.safe_load(path.read_text("utf-8"))
             return cls(tuple(str(item) for item in bag["models"]), bag.get("weights"), bag.get("segment"))
         except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
-            raise WeightsNotFound(f"{path} is no list of models ({type(error).__name__}: {error})") from error
+            raise WeightsNotFound(f"{path} is not a list of models ({type(error).__name__}: {error})") from error
 
 
 @dataclass(frozen=True)
 class FoundWeights:
-    """A model's files on this machine, checksums held, one for each signature."""
+    """A model's files on this machine, with verified checksums, one per signature."""
 
-    recipe: ModelManifest
+    manifest: ModelManifest
     files: tuple[Path, ...]
     where: str
 
 
 class WeightSource(Protocol):
-    """Somewhere to have weights from."""
+    """A source of weights."""
 
     def cached(self, name: str) -> FoundWeights:
-        """What is on this machine already; no network. Raises NotHere."""
+        """Returns the files already on this machine, without network access. Raises WeightsNotFound."""
         ...
 
     def probe(self, name: str) -> None:
-        """Raises NotHere, within seconds, where `download` would have no chance."""
+        """Raises WeightsNotFound, within seconds, if `download` would fail."""
         ...
 
     def download(self, name: str) -> FoundWeights:
-        """Raises NotHere, or Damaged where what came is not what was promised."""
+        """Raises WeightsNotFound, or WeightsDamaged if a download has a wrong checksum."""
         ...
 
 
 def user_folder(path: str, setting: str) -> Path:
-    """`path` with its ~. Raises NotHere where the user has no home folder: `setting` names another place."""
+    """`path` with ~ expanded. Raises WeightsNotFound if the user has no home folder; `setting` can name another
+    path."""
     try:
         return Path(path).expanduser()
     except RuntimeError as error:
-        raise WeightsNotFound(f"there is no home folder for {path} ({setting} names another place)") from error
+        raise WeightsNotFound(f"no home folder for {path} (set {setting} to another path)") from error
 
 
 def valid_name(name: str) -> bool:
-    """Whether `name` can be a model's: it becomes part of paths and addresses."""
+    """Whether `name` can be a model's: it becomes part of paths and URLs."""
     return _NAME.fullmatch(name) is not None and ".." not in name
 
 
 def in_folder(name: str, folder: Path) -> FoundWeights:
-    """The model in `folder/` itself or in `folder/<name>/`: a bag's yaml, or one network called `name`.
+    """Finds a model in `folder/` or `folder/<name>/`: a bag's yaml, or one network called `name`.
 
-    Networks are Demucs' `<signature>[-<checksum>].th` or the same as `.safetensors`. Raises NotHere, and Damaged
-    where a file does not have the checksum in its name (the first digits of its sha256).
+    Networks are Demucs' `<signature>[-<checksum>].th` or `.safetensors`. Raises WeightsNotFound, and WeightsDamaged if
+    a file's sha256 does not start with the checksum in its name.
     """
     if not folder.is_dir():
-        raise WeightsNotFound(f"{folder} is no folder")
+        raise WeightsNotFound(f"{folder} is not a folder")
     plain = name.removeprefix("hf://").rpartition("/")[2]
     reasons = []
     for root in (folder, folder / plain):
@@ -103,9 +104,9 @@ def in_folder(name: str, folder: Path) -> FoundWeights:
 
 def _in_root(name: str, root: Path) -> FoundWeights:
     listing = root / f"{name}.yaml"
-    recipe = ModelManifest.read(listing) if listing.is_file() else ModelManifest((name,))
-    files = tuple(_network(signature, root) for signature in recipe.signatures)
-    return FoundWeights(recipe, files, f"the folder {root}")
+    manifest = ModelManifest.read(listing) if listing.is_file() else ModelManifest((name,))
+    files = tuple(_network(signature, root) for signature in manifest.signatures)
+    return FoundWeights(manifest, files, f"the folder {root}")
 
 
 def _network(signature: str, root: Path) -> Path:
@@ -114,7 +115,7 @@ def _network(signature: str, root: Path) -> Path:
         raise WeightsNotFound(f"{root} has no {signature}.th or .safetensors")
     if len(matches) > 1:
         raise WeightsNotFound(f"{root} has {signature} more than once: {', '.join(path.name for path in matches)}")
-    hold_name_checksum(matches[0])
+    verify_name_checksum(matches[0])
     return matches[0]
 
 
@@ -123,11 +124,11 @@ def _signature_of(path: Path) -> str | None:
     return match["signature"] if match else None
 
 
-def hold_name_checksum(path: Path) -> None:
-    """Raises Damaged where the name of `path` carries a checksum that its content has not."""
+def verify_name_checksum(path: Path) -> None:
+    """Raises WeightsDamaged if the name of `path` contains a checksum that its content does not have."""
     match = _FILE.fullmatch(path.name)
     if match and match["checksum"] and not sha256_of(path).startswith(match["checksum"]):
-        raise WeightsDamaged(f"{path} is damaged: its sha256 does not begin with {match['checksum']}")
+        raise WeightsDamaged(f"{path} is damaged: its sha256 does not start with {match['checksum']}")
 
 
 def sha256_of(path: Path) -> str:
@@ -135,16 +136,16 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def within(seconds: float, ask: Callable[[], Result]) -> Result:
-    """What ask() returns or raises; TimeoutError after `seconds`.
+def within(seconds: float, request: Callable[[], Result]) -> Result:
+    """The result of request(), or its error; TimeoutError after `seconds`.
 
-    In a thread that may be left to end by itself: neither resolving a name nor a proxy keeps to a socket's time-out.
+    Uses a thread that may be abandoned: neither name resolution nor a proxy respects a socket's time-out.
     """
     answer: dict[str, Any] = {}
 
     def run() -> None:
         try:
-            answer["result"] = ask()
+            answer["result"] = request()
         except BaseException as error:
             answer["error"] = error
 

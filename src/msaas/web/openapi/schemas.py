@@ -8,7 +8,7 @@ from msaas.error_codes import JOB_CODES, PROBLEM_CODES, WAIT_CODES, WARNING_CODE
 from msaas.formats import DEFAULT_BITRATE, DEFAULT_FORMAT, FORMATS, MP3_BITRATES, WITH_BITRATES
 from msaas.jobs import State
 from msaas.options import MOST_STEMS, STEM_NAME
-from msaas.web.uploads.callback import LONGEST_URL
+from msaas.web.uploads.callback import MAX_URL
 
 Schema = dict[str, Any]
 
@@ -54,7 +54,7 @@ NAMES: Schema = {"type": "array", "items": {"type": "string"}}
 SONGHASHES: Schema = {"type": "array", "items": ref("Songhash")}
 CALLBACK = an_object(
     {
-        "url": {"type": "string", "format": "uri", "maxLength": LONGEST_URL, "description": "http or https"},
+        "url": {"type": "string", "format": "uri", "maxLength": MAX_URL, "description": "http or https"},
         "data": {"description": "any JSON value, returned unchanged in the callback"},
     },
     "data",

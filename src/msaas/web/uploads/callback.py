@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from msaas.callbacks.outbox import CallbackRequest
-from msaas.callbacks.targets import LONGEST_URL as LONGEST_URL
+from msaas.callbacks.targets import MAX_URL as MAX_URL
 from msaas.callbacks.targets import TargetPolicy
 from msaas.errors import InvalidOption
 

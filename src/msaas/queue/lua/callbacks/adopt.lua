@@ -1,7 +1,5 @@
--- Puts callbacks of the outbox into their owners' parts of it, where they are missing: an older version has posted them,
--- or somebody deleted a key.
--- ARGV: ids
--- Returns how many were missing.
+-- Adds callbacks to their owners' outboxes where they are missing, because an older version posted them or a key was
+-- deleted.
 local adopted = 0
 for _, id in ipairs(ARGV) do
   local ms, owner = tonumber(redis.call('ZSCORE', outbox, id) or ''), owner_of(id)

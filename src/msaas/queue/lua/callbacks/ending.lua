@@ -1,6 +1,6 @@
 -- The end of a callback, before each of the sender's scripts.
 
--- Of each owner the latest that ended are remembered, a month at most: posting again and again fills no memory.
+-- Keeps an owner's latest ended callbacks, for at most a month: repeated posting does not fill memory.
 local function remember_ended(id, owner)
   local ended = 'callbacks:ended:' .. owner
   make_room('zset', ended)

@@ -1,7 +1,7 @@
--- Calls once more, with all attempts: now, whatever came of it before. Its id stays, so the receiver can tell.
+-- Schedules a callback again, now and with all attempts, whatever its state. Its id stays, so that the receiver can
+-- recognise it.
 -- ARGV: id
--- Returns the state found: '' where nothing is known of it, 'waiting' where its job has not ended and nothing was
--- changed.
+-- Returns the previous state: '' if unknown, 'waiting' if its job has not ended (nothing changes).
 local key = callback_key(ARGV[1])
 local state = fields_of(key, 'state')[1]
 if not state or state == 'waiting' then

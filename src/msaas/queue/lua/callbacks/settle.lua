@@ -1,6 +1,6 @@
--- Notes what an attempt came to.
--- ARGV: id, token, state, wait ms (of a callback that stays pending), error text
--- Returns 1, or 0 where the lease ran out and the callback is another's: nothing was changed.
+-- Records the result of an attempt.
+-- ARGV: id, token, state, wait ms (for a callback that stays pending), error text
+-- Returns 1, or 0 if the lease expired and the callback is another sender's (nothing changes).
 local id, token, state, wait_ms, error_text = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5]
 local key = callback_key(id)
 if fields_of(key, 'token')[1] ~= token then

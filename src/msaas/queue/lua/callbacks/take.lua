@@ -1,10 +1,10 @@
--- Takes what is due, under a lease: the due time moves on, so that no other part sends it meanwhile, and a sender
--- that dies is followed by another. An attempt counts from here, so that a callback which kills its sender counts.
+-- Takes due callbacks under a lease: the due time moves on, so that no other process sends them meanwhile, and another
+-- one takes over if a sender dies. An attempt counts from here, so that a callback that crashes its sender counts.
 --
--- Owners take turns: who has the fewest on its way here goes first, of equals who was served longest ago. None has more
--- than its share, and no receiver more than one at a time: whoever hangs delays its own.
--- ARGV: token, lease ms, attempts limit, how many, an owner's share, then owner and origin of each that is on its way
--- from this part
+-- Owners take turns: the one with the fewest in flight here goes first, among equals the one served longest ago. None
+-- exceeds its share, and each receiver gets one at a time: a slow receiver delays only its own.
+-- ARGV: token, lease ms, attempt limit, count, share per owner, then owner and origin of each callback in flight in
+-- this process
 -- Returns {{id, field, value, ...}, ...}.
 local token, lease_ms, limit, count, share = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local held, busy = {}, {}
@@ -13,12 +13,12 @@ for i = 6, #ARGV, 2 do
   busy[ARGV[i + 1]] = true
 end
 
--- Looked through at once, of each owner's and in all: a script holds up all of Redis.
+-- Limits on callbacks examined per owner and in total: a script blocks all of Redis.
 local OWNERS, DEPTH, MOST_LOOKED_AT = 200, 200, 2000
 local HIDDEN_MS = 200
 local looked_at, served = 0, {}
 
--- The owner is looked at again at `ms` at the earliest; nil: when something is scheduled for it.
+-- The owner is examined again at `ms` at the earliest; nil: when something is scheduled for it.
 local function look_again(owner, ms)
   if ms then
     redis.call('ZADD', owners, string.format('%.1f', ms), owner)
@@ -27,7 +27,7 @@ local function look_again(owner, ms)
   end
 end
 
--- The first of the owner's that is due and whose receiver is free; nil where there is none.
+-- The owner's first due callback whose receiver is free; nil if there is none.
 local function next_of(owner)
   make_room('zset', due_key(owner))
   local due = redis.call('ZRANGEBYSCORE', due_key(owner), '-inf', string.format('%d', now), 'LIMIT', 0, DEPTH)
@@ -36,15 +36,15 @@ local function next_of(owner)
     local seen = fields_of(callback_key(id), 'origin', 'attempts')
     local origin, attempts = seen[1] or '', count_of(seen[2])
     if type_of(callback_key(id)) ~= 'hash' then
-      unschedule(id, owner)  -- its record was deleted by hand, or overwritten
+      unschedule(id, owner)  -- its record was deleted or overwritten by hand
       count_open(id, owner, nil)
     elseif attempts >= limit then
-      end_callback(id, 'failed', 'the part that sent it was lost on the last attempt')
+      end_callback(id, 'failed', 'its sender died during the last attempt')
     elseif not busy[origin] then
       return id, origin, attempts
     end
   end
-  if #due == DEPTH then  -- so many for busy receivers that they hide what is behind them: let that by
+  if #due == DEPTH then  -- so many for busy receivers that they hide the rest: postpone them
     for _, id in ipairs(due) do
       if type_of(callback_key(id)) == 'hash' and redis.call('ZSCORE', due_key(owner), id) then
         schedule(id, owner, now + HIDDEN_MS)
@@ -52,7 +52,7 @@ local function next_of(owner)
     end
   end
   local first = redis.call('ZRANGE', due_key(owner), 0, 0, 'WITHSCORES')
-  -- Behind those that nobody has looked at for longer, ahead of those that are served now.
+  -- After owners not examined for longer, before those served now.
   look_again(owner, first[1] and math.max(tonumber(first[2]), served[owner] and now or now - 0.5))
   return nil
 end

@@ -1,8 +1,8 @@
-"""HTDemucs' forward, made again for speed: the module's own weights and arithmetic, another layout. Trains nothing.
+"""HTDemucs' forward, rewritten for speed: the module's own weights and arithmetic in another memory layout.
 
-Follows demucs.htdemucs.HTDemucs.forward (demucs 4.1). What differs is where numbers lie in memory: channels come last
-from end to end, so that 1 × 1 convolutions and attention are plain matrix products, the residual branches need no
-transposing, and what works on single rows stays in the cache. docs/performance.md has each step with its gain.
+Follows demucs.htdemucs.HTDemucs.forward (demucs 4.1). Channels come last throughout, so that 1 × 1 convolutions and
+attention are plain matrix products, residual branches need no transposition, and operations on single rows stay in the
+cache. docs/performance.md lists each step with its gain.
 """
 
 from msaas.separation.engines.htdemucs.network import ChannelsLast, Unsupported

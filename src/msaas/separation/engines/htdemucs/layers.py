@@ -1,7 +1,7 @@
-"""Encoder and decoder layers of HTDemucs, channels last. Know nothing of spectrograms.
+"""Encoder and decoder layers of HTDemucs, channels last. Independent of spectrograms.
 
-All tensors are [B, F, T, C]: the frequency branch has F bands, the time branch F = 1. `nchw` shows such a tensor to
-torch's convolutions and norms, which know the layout as `torch.channels_last` and keep it.
+All tensors are [B, F, T, C]: the frequency branch has F bands, the time branch F = 1. `nchw` views such a tensor in the
+dimension order of torch's convolutions and norms, which keep the layout (`torch.channels_last`).
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ import torch
 from demucs.demucs import DConv
 from demucs.hdemucs import HDecLayer, HEncLayer
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812 - as all of torch's world writes it
+from torch.nn import functional as F  # noqa: N812 - torch's convention
 
-# Bytes of rows that are worked on together. With what is made of them they stay in the cache; a convolution takes more,
-# since it lays out its weights anew at every call.
+# Bytes of rows processed together. With their results they fit into the cache. Convolutions take larger portions, since
+# each call rearranges its weights.
 CHUNK_BYTES = 1 << 20
 CONVOLUTION_BYTES = 8 << 20
 
 
 class Unsupported(ValueError):
-    """A network has parts that are not made again here."""
+    """A network has components that are not implemented here."""
 
 
 def nchw(x: Tensor) -> Tensor:
@@ -34,13 +34,13 @@ def nhwc(x: Tensor) -> Tensor:
 
 
 def require(holds: bool, what: str) -> None:
-    """Raises Unsupported, naming what was found, unless it holds."""
+    """Raises Unsupported with `what` unless the condition holds."""
     if not holds:
         raise Unsupported(what)
 
 
 class Weights:
-    """Puts a module's parameters where and how they are wanted."""
+    """Converts a module's parameters to a device and type."""
 
     def __init__(self, device: torch.device, dtype: torch.dtype) -> None:
         self.device, self.dtype = device, dtype
@@ -52,21 +52,21 @@ class Weights:
         return Weights(self.device, torch.float32)
 
     def kernel(self, weight: Tensor) -> Tensor:
-        """Of a 2-D convolution, [out, in, height, width]."""
+        """The weight of a 2-D convolution, [out, in, height, width]."""
         return self(weight).contiguous(memory_format=torch.channels_last)
 
 
 class Norm:
-    """GroupNorm over a row's times and channels, or nothing where the module has none."""
+    """GroupNorm over a row's times and channels; the identity if the module has none."""
 
     def __init__(self, module: nn.Module, weights: Weights, scale: Tensor | None = None) -> None:
-        """scale: [C], what the norm's output would be multiplied with next."""
+        """scale: [C], multiplied into the norm's output."""
         self.groups = 0
         if isinstance(module, nn.Identity):
             require(scale is None, "a residual branch without norms")
             return
         require(isinstance(module, nn.GroupNorm), f"norm {type(module).__name__}")
-        assert isinstance(module, nn.GroupNorm)  # noqa: S101 - what require says
+        assert isinstance(module, nn.GroupNorm)  # noqa: S101 - checked by require
         self.groups, self.eps = module.num_groups, module.eps
         self.weight, self.bias = weights(module.weight), weights(module.bias)
         if scale is not None:
@@ -80,13 +80,13 @@ class Norm:
 
 
 class ResidualBranches:
-    """DConv: dilated convolutions along time, squeezed to few channels, added to what went in."""
+    """DConv: dilated convolutions along time with few channels, added to the input."""
 
     def __init__(self, module: DConv | None, weights: Weights) -> None:
         self._branches = [_Branch(layer, weights) for layer in module.layers] if module is not None else []
 
     def add_to(self, rows: Tensor) -> None:
-        """[N, T, C], in place. Each row is normed by itself, so rows may come in any portions."""
+        """[N, T, C], in place. Each row is normalised separately, so rows may be split arbitrarily."""
         for branch in self._branches:
             rows += branch(rows)
 
@@ -100,7 +100,7 @@ class _Branch:
         self.padding, self.dilation = (0, *narrow.padding), (1, *narrow.dilation)
         self.norm = Norm(norm, weights)
         self.widen, self.widen_bias = weights(widen.weight[:, :, 0]), weights(widen.bias)
-        # The layer's scale comes after the gate: it may as well go into the half that is gated.
+        # The layer's scale follows the gate; it can be applied to the gated half before it.
         kept = weights(scale.scale)
         self.norm_wide = Norm(norm_wide, weights, torch.cat([kept, torch.ones_like(kept)]))
 
@@ -131,7 +131,7 @@ class Encoder:
         self.norm_wide = Norm(layer.norm2, weights)
 
     def __call__(self, x: Tensor) -> Tensor:
-        """[B, F, T, C] ▸ [B, F / 4, T, C'], or the same along time."""
+        """[B, F, T, C] ▸ [B, F / 4, T, C'], or the equivalent along time."""
         if self.along_time:
             x = F.pad(x, (0, 0, 0, -x.shape[2] % self.stride))
         y = nhwc(F.conv2d(nchw(x), self.kernel, self.bias, stride=self.strides, padding=self.padding))
@@ -140,9 +140,9 @@ class Encoder:
             self.branches.add_to(y.flatten(0, 1))
             return F.glu(self.norm_wide(F.linear(y, self.rewrite, self.rewrite_bias)), -1)
         out: Tensor = y.new_empty(*y.shape[:3], self.rewrite.shape[0] // 2)
-        for rows, made in _chunks(y, out):
+        for rows, result in _chunks(y, out):
             self.branches.add_to(rows)
-            torch.ops.aten.glu.out(F.linear(rows, self.rewrite, self.rewrite_bias), -1, out=made)
+            torch.ops.aten.glu.out(F.linear(rows, self.rewrite, self.rewrite_bias), -1, out=result)
         return out
 
 
@@ -165,10 +165,10 @@ class Decoder:
         self.norm = Norm(layer.norm2, weights)
 
     def _subpixel(self, weight: Tensor) -> Tensor:
-        """A transposed convolution's weight as that of a plain one whose output channels are (place, channel).
+        """Converts a transposed convolution's weight to that of a plain one with output channels (position, channel).
 
-        Output place s·f + j gets Σₘ x[f − m] · w[j + s·m] for stride s: `taps` neighbours, and all s places of f from
-        the same ones (Shi et al. 2016, arXiv:1609.07009).
+        Output position s·f + j gets Σₘ x[f − m] · w[j + s·m] for stride s: `taps` neighbours, the same ones for all s
+        positions of f (Shi et al. 2016, arXiv:1609.07009).
         """
         ins, outs = weight.shape[:2]
         places = weight.reshape(ins, outs, self.taps, self.stride).flip(2)
@@ -176,33 +176,34 @@ class Decoder:
         return plain[:, :, None] if self.along_time else plain[..., None]
 
     def __call__(self, x: Tensor, length: int) -> Tensor:
-        """[B, F, T, C], the skip added, ▸ [B, 4 F, T, C'], or along time, cut to `length`; in the weights' type."""
+        """[B, F, T, C], skip connection included, ▸ [B, 4 F, T, C'], or along time, cut to `length`; in the weights'
+        type."""
         z = self._cut(self.norm(self._upsampled(self._rewritten(x.to(self.kernel.dtype)))), length)
         return z if self.last else torch.ops.aten.gelu_(z)
 
     def _rewritten(self, x: Tensor) -> Tensor:
-        """Convolution, gate and residual branches, some bands at a time: ungated, the widest is never whole."""
+        """Convolution, gate and residual branches, some bands at a time: the ungated tensor never exists as a whole."""
         padding = self.rewrite.shape[2] // 2, self.rewrite.shape[3] // 2
-        made = torch.empty_like(x)
+        result = torch.empty_like(x)
         bands = x.shape[1]
         for first, last in _portions(x, bands, 2 * x.shape[-1], whole=self.norm_wide.groups > 0):
             wide = self.norm_wide(_convolved(x, self.rewrite, self.rewrite_bias, padding, first, last))
-            gated = torch.ops.aten.glu.out(wide, -1, out=made[:, first:last])
-            del wide  # twice as large as what is left of it
+            gated = torch.ops.aten.glu.out(wide, -1, out=result[:, first:last])
+            del wide  # twice the size of the gated result
             for (rows,) in _chunks(gated):
                 self.branches.add_to(rows)
-        return made
+        return result
 
     def _upsampled(self, x: Tensor) -> Tensor:
         if self.along_time:
             z = nhwc(F.conv2d(nchw(x), self.kernel, self.bias, padding=(0, self.taps - 1)))
             return z.reshape(z.shape[0], 1, z.shape[2] * self.stride, -1)
         bands, channels = x.shape[1] + self.taps - 1, self.kernel.shape[0]
-        made = x.new_empty(x.shape[0], bands, self.stride, x.shape[2], channels // self.stride)
+        result = x.new_empty(x.shape[0], bands, self.stride, x.shape[2], channels // self.stride)
         for first, last in _portions(x, bands, channels):
             z = _convolved(x, self.kernel, self.bias, (self.taps - 1, 0), first, last)
-            made[:, first:last] = torch.unflatten(z, -1, (self.stride, -1)).transpose(2, 3)
-        return made.flatten(1, 2)
+            result[:, first:last] = torch.unflatten(z, -1, (self.stride, -1)).transpose(2, 3)
+        return result.flatten(1, 2)
 
     def _cut(self, z: Tensor, length: int) -> Tensor:
         if self.along_time:
@@ -211,7 +212,7 @@ class Decoder:
 
 
 def _portions(x: Tensor, bands: int, channels: int, *, whole: bool = False) -> Iterator[tuple[int, int]]:
-    """[first, last) of a convolution's bands, few enough for the cache on a CPU, all at once elsewhere."""
+    """Ranges [first, last) of a convolution's bands that fit the cache on a CPU; one range elsewhere."""
     portion = bands
     if x.device.type == "cpu" and not whole:
         portion = max(1, CONVOLUTION_BYTES // (x.shape[0] * x.shape[2] * channels * x.element_size()))
@@ -220,18 +221,18 @@ def _portions(x: Tensor, bands: int, channels: int, *, whole: bool = False) -> I
 
 
 def _convolved(x: Tensor, kernel: Tensor, bias: Tensor, padding: tuple[int, int], first: int, last: int) -> Tensor:
-    """Bands [first, last) of a convolution, made from those that they see."""
+    """Bands [first, last) of a convolution, computed from the bands they depend on."""
     above, below = first - padding[0], last - padding[0] + kernel.shape[2] - 1
     inside = above >= 0 and below <= x.shape[1]
     if inside:
         padding = 0, padding[1]
-    seen = x[:, max(above, 0) : below]
-    made = nhwc(F.conv2d(nchw(seen), kernel, bias, padding=padding))
-    return made if inside else made[:, first - max(above, 0) : last - max(above, 0)]
+    inputs = x[:, max(above, 0) : below]
+    result = nhwc(F.conv2d(nchw(inputs), kernel, bias, padding=padding))
+    return result if inside else result[:, first - max(above, 0) : last - max(above, 0)]
 
 
 def _chunks(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
-    """The same rows [n, T, C] of each, few enough of the first for the cache on a CPU, all at once elsewhere."""
+    """The same rows [n, T, C] of each tensor, in portions that fit the cache on a CPU; one portion elsewhere."""
     if tensors[0].device.type == "cpu":
         for items in zip(*tensors, strict=True):
             portion = max(1, CHUNK_BYTES // (items[0][0].numel() * items[0].element_size()))

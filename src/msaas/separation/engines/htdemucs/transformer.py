@@ -1,7 +1,7 @@
-"""HTDemucs' cross-domain transformer. Tokens are [B, N, C] on both sides; neither side knows what they stand for.
+"""HTDemucs' cross-domain transformer. Tokens are [B, N, C] in both branches.
 
-What layers add to, the tokens themselves, is float32 throughout: ten sums rounded to bfloat16 would cost some 10 dB of
-fidelity. Matrix products are in the type that the weights have.
+The residual stream (the tokens) is float32 throughout: ten sums rounded to bfloat16 would cost some 10 dB of fidelity.
+Matrix products use the type of the weights.
 """
 
 from __future__ import annotations
@@ -17,14 +17,15 @@ from demucs.transformer import (
     create_2d_sin_embedding,
 )
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812 - as all of torch's world writes it
+from torch.nn import functional as F  # noqa: N812 - torch's convention
 
 from msaas.separation.engines.htdemucs.layers import Norm, Weights, require
 from msaas.separation.interrupt import check
 
 
 class Transformer:
-    """demucs.transformer.CrossTransformerEncoder: a frequency and a time side that look at each other in turn."""
+    """demucs.transformer.CrossTransformerEncoder: a frequency and a time branch with alternating self- and
+    cross-attention."""
 
     def __init__(self, module: CrossTransformerEncoder, weights: Weights) -> None:
         require(module.emb != "sin" or module.sin_random_shift == 0, "positions that are drawn at random")
@@ -38,8 +39,8 @@ class Transformer:
 
     def __call__(self, x: Tensor, xt: Tensor, bands: int) -> tuple[Tensor, Tensor]:
         """x: [B, T · bands, C], times first. xt: [B, T', C]."""
-        places, places_t = self._places(x.shape[1] // bands, bands, xt.shape[1], x.shape[2])
-        x, xt = self._norms[0](x.float()) + places, self._norms[1](xt.float()) + places_t
+        embedding, embedding_t = self._embeddings(x.shape[1] // bands, bands, xt.shape[1], x.shape[2])
+        x, xt = self._norms[0](x.float()) + embedding, self._norms[1](xt.float()) + embedding_t
         for layer, layer_t in self._layers:
             check()
             if layer.crosses:
@@ -48,8 +49,8 @@ class Transformer:
                 x, xt = layer(x, x), layer_t(xt, xt)
         return x, xt
 
-    def _places(self, times: int, bands: int, times_t: int, channels: int) -> tuple[Tensor, Tensor]:
-        """Positional embeddings, made once for each size: with the segment's length fixed, once."""
+    def _embeddings(self, times: int, bands: int, times_t: int, channels: int) -> tuple[Tensor, Tensor]:
+        """Positional embeddings, computed once per size; the segment length is fixed, so once."""
         key = times, bands, times_t, channels
         if key not in self._positions:
             module = self._module
@@ -69,7 +70,7 @@ _IN_PLACE: dict[Any, Callable[[Tensor], Tensor]] = {F.gelu: torch.ops.aten.gelu_
 
 
 class _Layer:
-    """One side's layer, on itself or on the other side: attention, then a feed-forward net, both norm-first."""
+    """One branch's layer: self- or cross-attention, then a feed-forward network, both norm-first."""
 
     def __init__(self, layer: Any, weights: Weights) -> None:
         self.crosses = isinstance(layer, CrossTransformerEncoderLayer)
@@ -93,15 +94,15 @@ class _Layer:
     def __call__(self, x: Tensor, other: Tensor) -> Tensor:
         """[B, N, C], [B, M, C] ▸ [B, N, C]."""
         normed = self.norm(x).to(self.dtype)
-        looked_at = self.norm_other(other).to(self.dtype) if self.crosses else normed
-        x = torch.addcmul(x, self.attention(normed, looked_at).float(), self.scales[0])
+        context = self.norm_other(other).to(self.dtype) if self.crosses else normed
+        x = torch.addcmul(x, self.attention(normed, context).float(), self.scales[0])
         inner = self.activation_(F.linear(self.norm_inner(x).to(self.dtype), *self.wide))
         x.addcmul_(F.linear(inner, *self.narrow).float(), self.scales[1])
         return self.norm_out(x)
 
 
 class _Attention:
-    """nn.MultiheadAttention by torch's fused kernel, which never holds the whole matrix of weights."""
+    """nn.MultiheadAttention with torch's fused kernel, which never holds the whole attention matrix."""
 
     def __init__(self, module: nn.MultiheadAttention, weights: Weights) -> None:
         require(module.in_proj_weight is not None and module.bias_k is None, "attention of an unusual make")
@@ -115,18 +116,18 @@ class _Attention:
         else:
             (query,) = self._project(x, 0, 1)
             key, value = self._project(other, 1, 3)
-        seen = F.scaled_dot_product_attention(query, key, value)
-        return F.linear(seen.transpose(1, 2).flatten(2), *self.out)
+        attended = F.scaled_dot_product_attention(query, key, value)
+        return F.linear(attended.transpose(1, 2).flatten(2), *self.out)
 
     def _project(self, x: Tensor, first: int, last: int) -> Tensor:
-        """Some of query, key, value, [last − first, B, heads, N, C / heads]."""
+        """Some of query, key and value, [last − first, B, heads, N, C / heads]."""
         rows = slice(first * self.channels, last * self.channels)
         made = F.linear(x, self.weight[rows], self.bias[rows])
         return torch.unflatten(made, -1, (last - first, self.heads, -1)).permute(2, 0, 3, 1, 4)
 
 
 class _TokenNorm:
-    """LayerNorm of each token, or MyGroupNorm over all of them, in float32."""
+    """LayerNorm of each token, or MyGroupNorm over all tokens, in float32."""
 
     def __init__(self, module: nn.Module, weights: Weights) -> None:
         self._tokens = self._groups = None
@@ -144,7 +145,7 @@ class _TokenNorm:
 
 
 def _scale_of(gamma: Any, weights: Weights) -> Tensor:
-    """A LayerScale's, or one where the layer has none."""
+    """The scale of a LayerScale; 1 if the layer has none."""
     if isinstance(gamma, nn.Identity):
         return torch.ones((), device=weights.device, dtype=weights.dtype)
     return weights(gamma.scale)

@@ -115,7 +115,7 @@ def ours(job: Job, batch: int = 0, **how: Any) -> dict[str, Any]:
     return {
         "job_seconds": took,
         "first_seconds": first[0],
-        "way": separator.ways[0],
+        "way": separator.choices[0],
         **alone(engine.forward, separator.batch, job),
     }
 

@@ -26,7 +26,7 @@ def main() -> None:
     print(f"{machine()}\n\n| | htdemucs | htdemucs_mini | ratio |\n|---|---|---|---|")
     for name, made in (("Demucs' forward", lambda module: module), ("ours", _ours)):
         rates = [
-            _rate(made(model.parts[0].module), model.segment_samples / model.sample_rate) for model in (full, small)
+            _rate(made(model.networks[0].module), model.segment_samples / model.sample_rate) for model in (full, small)
         ]
         print(f"| {name} | {rates[0]:.2f} | {rates[1]:.2f} | {rates[1] / rates[0]:.1f} |", flush=True)
 

@@ -1,6 +1,6 @@
 """Stores posted callbacks in Redis: add, take under a lease, settle, list, replay. Sends nothing.
 
-The key schema is at the top of queue/lua/callbacks/outbox.lua: the scripts that end a job fill the outbox in the same step.
+The key schema is at the top of queue/lua/callbacks/outbox.lua: scripts that end a job fill the outbox in the same step.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The `msaas` command: one subcommand a job to do. Holds no logic; each imports only what it runs."""
+"""The `msaas` command with its subcommands. Each subcommand imports only what it runs."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from msaas.client.names import printable, printable_lines
 from msaas.errors import MSaaSError, SettingsError
 
 USAGE_STATUS = 2
-ASKED_WRONGLY = frozenset(
+USAGE_ERRORS = frozenset(
     {"song_missing", "invalid_option", "bad_address", "bad_key", "unusable_path", "device_unavailable"}
 )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Exit status: 0 done, 1 it went wrong, 2 it was asked wrongly (a setting, a file, an argument)."""
-    _print_any_name()
+    """Exit status: 0 success, 1 failure, 2 wrong usage (a setting, a file, an argument)."""
+    _escape_unprintable()
     args = _parser().parse_args(argv)
     try:
         return int(args.run(args))
     except MSaaSError as error:
         print(f"msaas: {printable_lines(str(error))}", file=sys.stderr)
-        return USAGE_STATUS if isinstance(error, SettingsError) or error.code in ASKED_WRONGLY else 1
+        return USAGE_STATUS if isinstance(error, SettingsError) or error.code in USAGE_ERRORS else 1
     except BrokenPipeError:  # `msaas models list | head -n 1`
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 1
@@ -41,8 +41,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
 
 
-def _print_any_name() -> None:
-    """File names need not be of the terminal's encoding: what it cannot write is shown as an escape."""
+def _escape_unprintable() -> None:
+    """Escapes characters of file names that the terminal's encoding cannot write."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -53,13 +53,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"msaas {metadata.version('msaas')}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    up = commands.add_parser("up", help="run everything on this machine until Ctrl-C")
+    up = commands.add_parser("up", help="run the whole service on this machine until Ctrl-C")
     up.add_argument(
         "--folder", type=path_argument, default=Path(".msaas"), help="where its state is kept (%(default)s)"
     )
     up.set_defaults(run=_up)
 
-    demo = commands.add_parser("demo", help="separate one song with everything on this machine")
+    demo = commands.add_parser("demo", help="separate one song with the whole service on this machine")
     demo.add_argument("song", nargs="?", help="any audio file; the sample in data/ if not given")
     demo.add_argument(
         "--folder", type=path_argument, default=Path(".msaas"), help="where its state is kept (%(default)s)"

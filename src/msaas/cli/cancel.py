@@ -1,4 +1,4 @@
-"""`msaas cancel`: takes songs out of the queue, or stops their runs. Removes no stems of a song that is done."""
+"""`msaas cancel`: removes songs from the queue, or stops their runs. Does not delete stems of finished songs."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from msaas.client.names import printable
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = commands.add_parser("cancel", help="take songs out of the queue, or stop their runs")
+    parser = commands.add_parser("cancel", help="remove songs from the queue, or stop their runs")
     parser.add_argument("songhashes", nargs="+", metavar="SONGHASH")
     add_service(parser)
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """1 where one of them could not be cancelled; the others are all the same."""
+    """Returns 1 if one could not be cancelled; the others are cancelled all the same."""
     refused = 0
     with client_of(args, retries=RETRIES) as client:
         for songhash in args.songhashes:

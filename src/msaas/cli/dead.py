@@ -1,4 +1,4 @@
-"""`msaas dead`: the jobs that were given up: list them, show one, give them another chance. Speaks to Redis and S3."""
+"""`msaas dead`: lists, shows and replays dead jobs. Uses Redis and S3."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = commands.add_parser("dead", help="the jobs that were given up: list, show, replay")
+    parser = commands.add_parser("dead", help="dead jobs (out of attempts): list, show, replay")
     parser.set_defaults(run=list_, json=False)
     parts = parser.add_subparsers(metavar="COMMAND")
-    listed = parts.add_parser("list", help="each with its runs and its reason, the latest first (the default)")
-    listed.add_argument("--json", action="store_true", help="a JSON object a line")
+    listed = parts.add_parser("list", help="attempts and reason of each, latest first (the default)")
+    listed.add_argument("--json", action="store_true", help="one JSON object per line")
     listed.set_defaults(run=list_)
-    shown = parts.add_parser("show", help="all that is known about one")
+    shown = parts.add_parser("show", help="details of one job")
     shown.add_argument("songhash")
     shown.set_defaults(run=show)
-    again = parts.add_parser("replay", help="queue them again, with all their attempts")
+    again = parts.add_parser("replay", help="queue jobs again, with all attempts")
     which = again.add_mutually_exclusive_group(required=True)
     which.add_argument("songhashes", nargs="*", default=[], metavar="SONGHASH")
     which.add_argument("--all", action="store_true")

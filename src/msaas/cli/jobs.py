@@ -1,4 +1,4 @@
-"""`msaas jobs`: how one song stands, or what waits, is in work and was given up. Changes nothing."""
+"""`msaas jobs`: shows one job's state, or the queue: waiting, running and dead jobs. Changes nothing."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ import argparse
 import json
 from collections.abc import Iterator, Sequence
 
-from msaas.cli.progress import doing
+from msaas.cli.progress import activity
 from msaas.cli.service import add_service, client_of
 from msaas.client import Job, Queue
 from msaas.client.names import printable
 
 RETRIES = 2
-SHOWN = 20  # of a list; --json has all of the page
+SHOWN = 20  # per list; --json has the whole page
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = commands.add_parser("jobs", help="how a song stands, or what waits and is in work")
-    parser.add_argument("songhash", nargs="?", help="a song's; the whole queue if not given")
+    parser = commands.add_parser("jobs", help="state of a job, or waiting and running jobs")
+    parser.add_argument("songhash", nargs="?", help="of one job; default: the whole queue")
     add_service(parser)
-    parser.add_argument("--json", action="store_true", help="as the API answers")
+    parser.add_argument("--json", action="store_true", help="the API's answer")
     parser.set_defaults(run=run)
 
 
@@ -38,7 +38,7 @@ def job_lines(job: Job) -> Iterator[str]:
     percent = f", {job.progress:.0%}" if job.state == "running" else ""
     rows = {
         "songhash": job.songhash,
-        "state": doing(job) + percent,
+        "state": activity(job) + percent,
         "reason": f"{job.error.detail} ({job.error.code})" if job.error else "",
         "waiting": job.waiting_for.detail if job.waiting_for else "",
         "model": job.model or "",

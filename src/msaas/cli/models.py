@@ -1,4 +1,4 @@
-"""`msaas models`: which there are and where their weights are, what one separates, fetch one. Starts nothing."""
+"""`msaas models`: lists models and the location of their weights, shows one, downloads one. Starts nothing."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from msaas.cli.paths import output_folder, path_argument
 from msaas.command import typed
 from msaas.errors import ModelUnavailable
-from msaas.local.model import SMALL, WANTED, kept_here, models_folder, refuse_missing_repo
+from msaas.local.model import DEFAULT_MODEL, SMALL, models_folder, refuse_missing_repo, repository_setting
 from msaas.settings import Settings
 
 if TYPE_CHECKING:
@@ -20,21 +20,21 @@ if TYPE_CHECKING:
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    models = commands.add_parser("models", help="what models there are, and their weights")
+    models = commands.add_parser("models", help="models and their weights")
     parts = models.add_subparsers(required=True, metavar="COMMAND")
-    fetched = parts.add_parser("fetch", help="fetch a model's weights, for an image or an offline machine")
+    fetched = parts.add_parser("fetch", help="download a model's weights, for an image or an offline machine")
     fetched.add_argument("name")
     fetched.add_argument(
         "--into", type=path_argument, metavar="DIR", help="a folder for MSAAS_MODEL_REPO; else the caches"
     )
     fetched.set_defaults(run=fetch)
-    listed = parts.add_parser("list", help="the models a request may name, and where their weights are")
+    listed = parts.add_parser("list", help="models that requests may use, and where their weights are")
     listed.set_defaults(run=list_)
-    shown = parts.add_parser("show", help="what a model separates, and how")
+    shown = parts.add_parser("show", help="a model's stems and properties")
     shown.add_argument("name", nargs="?", help="MSAAS_MODEL if not given")
     shown.set_defaults(run=show)
     for part in (listed, shown):
-        part.add_argument("-v", "--verbose", action="store_true", help="each place that was asked, and what it said")
+        part.add_argument("-v", "--verbose", action="store_true", help="each source that was checked, and its answer")
 
 
 def fetch(args: argparse.Namespace) -> int:
@@ -61,7 +61,7 @@ def list_(args: argparse.Namespace) -> int:
     for name, label in labels.items():
         found = loader.locate(name, repo=_repo(name, settings))
         print(f"{label:<{width}}  {_state(found)}")
-        _tell_reasons(found, args.verbose)
+        _print_reasons(found, args.verbose)
     return 0
 
 
@@ -73,8 +73,8 @@ def show(args: argparse.Namespace) -> int:
     repo = _repo(name, settings)
     found = loader.locate(name, repo=repo)
     if not found.obtainable:
-        _tell_reasons(found, args.verbose)
-        raise ModelUnavailable(f"{name}: {_state(found)}{_mend(name)}")
+        _print_reasons(found, args.verbose)
+        raise ModelUnavailable(f"{name}: {_state(found)}{_hint(name)}")
     print(json.dumps(loader.load_model(name, repo=repo).describe(), indent=2))
     return 0
 
@@ -85,8 +85,8 @@ def _settings() -> Settings:
 
 
 def _repo(name: str, settings: Settings) -> Path | None:
-    """The operator's folder; else the clone's own, for a model that is kept there, as `msaas up` has it."""
-    kept = kept_here(name, models_folder()).get("MSAAS_MODEL_REPO")
+    """The operator's folder; else the repository's own for a model in it, as in `msaas up`."""
+    kept = repository_setting(name, models_folder()).get("MSAAS_MODEL_REPO")
     return settings.model_repo or (Path(kept) if kept else None)
 
 
@@ -94,16 +94,16 @@ def _state(found: WeightLocation) -> str:
     if found.where:
         return f"here: {found.where}"
     if found.obtainable:
-        return "can be fetched"
-    return "cannot be had: neither on this machine nor from a hub that answers (-v for more)"
+        return "can be downloaded"
+    return "not available: neither on this machine nor from a reachable hub (-v for details)"
 
 
-def _mend(name: str) -> str:
-    if name == WANTED:
-        return f"; where there is a network: {typed(f'models fetch {name}')}"
-    return f"; these are known: {typed('models list')}"
+def _hint(name: str) -> str:
+    if name == DEFAULT_MODEL:
+        return f"; with network access: {typed(f'models fetch {name}')}"
+    return f"; known models: {typed('models list')}"
 
 
-def _tell_reasons(found: WeightLocation, verbose: bool) -> None:
+def _print_reasons(found: WeightLocation, verbose: bool) -> None:
     for reason in found.reasons if verbose else ():
         print(f"  {reason}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""Paths that people give: checked before work begins, refused in one line."""
+"""Checks paths given by users before work starts; an unusable one is a one-line error."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class UnusablePath(MSaaSError):
 
 
 def path_argument(text: str) -> Path:
-    """For argparse. An empty text, which an unset shell variable leaves, would name the working folder."""
+    """For argparse. Rejects an empty text, as from an unset shell variable, which would mean the working folder."""
     if not text:
         raise argparse.ArgumentTypeError("the path is empty")
     return Path(text)
@@ -28,7 +28,7 @@ def path_argument(text: str) -> Path:
 
 @contextmanager
 def output_folder(folder: Path) -> Iterator[Path]:
-    """The folder, made if need be and found writable; what was made for it is removed if nothing was put there.
+    """The folder, created if necessary and checked to be writable; folders created here are removed if left empty.
 
     Raises UnusablePath.
     """
@@ -48,7 +48,7 @@ def output_folder(folder: Path) -> Iterator[Path]:
 def unusable(folder: Path, error: OSError) -> UnusablePath:
     standing = next((one for one in (folder, *folder.parents) if os.path.lexists(one)), folder)
     reason = "a file, not a folder" if standing.is_file() else error.strerror or str(error)
-    return UnusablePath(f"nothing can be written to {printable(folder)}: {printable(standing)}: {reason}")
+    return UnusablePath(f"cannot write to {printable(folder)}: {printable(standing)}: {reason}")
 
 
 def _remove_empty(folders: list[Path]) -> None:

@@ -1,4 +1,4 @@
-"""A song's progress for people: a bar on a terminal, elsewhere a line at each change. Asks nobody."""
+"""Shows a song's progress: a bar on a terminal, otherwise a line at each change. Makes no calls."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from tqdm.utils import disp_len, disp_trim
 from msaas.client.models import Job
 from msaas.client.names import printable
 
-# A log shows that a long song is alive, and is not filled by it.
+# Shows in a log that a long song is alive, without filling the log.
 LINE_SECONDS = 30.0
-WAITS = {"no_worker": "waits for a worker", "model_not_offered": "waits for a worker that offers its model"}
-COLUMNS = 80  # of a terminal that does not tell
-SHORTEST_TITLE, SHORTEST_BAR = 8, 5
+WAITS = {"no_worker": "waiting for a worker", "model_not_offered": "waiting for a worker with its model"}
+COLUMNS = 80  # if the terminal does not report its width
+MIN_TITLE, MIN_BAR = 8, 5
 
 
 class Progress:
-    """`show` each view of the job; `with` closes the bar, which leaves nothing behind."""
+    """Call `show` with each view of the job; leaving the context removes the bar."""
 
     def __init__(self, title: str, out: TextIO | None = None) -> None:
         out = out or sys.stderr
@@ -46,7 +46,7 @@ class _Bar:
 
     def show(self, job: Job) -> None:
         self._bar.n = 100 if job.done else round(100 * job.progress)
-        self._bar.bar_format = bar_format(self._title, doing(job), _columns(self._bar))
+        self._bar.bar_format = bar_format(self._title, activity(job), _columns(self._bar))
         self._bar.refresh()
 
     def close(self) -> None:
@@ -57,19 +57,19 @@ def _columns(bar: tqdm[NoReturn]) -> int:
     return int(bar.format_dict["ncols"] or COLUMNS)
 
 
-def bar_format(title: str, doing: str, columns: int) -> str:
-    """tqdm's for one line of `columns` cells: stage and time left always, title and bar as far as there is room.
+def bar_format(title: str, activity: str, columns: int) -> str:
+    """tqdm's format for one line of `columns` cells: always stage and remaining time; title and bar as space allows.
 
-    `{bar}` takes the cells that are left over.
+    `{bar}` takes the remaining cells.
     """
-    room = columns - 1 - disp_len(doing) - len(" 100% ")  # the last cell stays free: some terminals wrap there
-    doing = doing.replace("{", "{{").replace("}", "}}")
-    if room < SHORTEST_TITLE + len(":"):
-        return f"{{percentage:3.0f}}% {doing}"
-    with_bar = room - SHORTEST_BAR - len(":|| [00:00]")
-    if with_bar < SHORTEST_TITLE:
-        return f"{_cut(title, room - 1)}: {{percentage:3.0f}}% {doing}"
-    return f"{_cut(title, min(with_bar, columns // 3))}: {{percentage:3.0f}}%|{{bar}}| {doing} [{{elapsed}}]"
+    room = columns - 1 - disp_len(activity) - len(" 100% ")  # the last cell stays free: some terminals wrap there
+    activity = activity.replace("{", "{{").replace("}", "}}")
+    if room < MIN_TITLE + len(":"):
+        return f"{{percentage:3.0f}}% {activity}"
+    with_bar = room - MIN_BAR - len(":|| [00:00]")
+    if with_bar < MIN_TITLE:
+        return f"{_cut(title, room - 1)}: {{percentage:3.0f}}% {activity}"
+    return f"{_cut(title, min(with_bar, columns // 3))}: {{percentage:3.0f}}%|{{bar}}| {activity} [{{elapsed}}]"
 
 
 def _cut(title: str, cells: int) -> str:
@@ -80,24 +80,24 @@ def _cut(title: str, cells: int) -> str:
 class _Lines:
     def __init__(self, title: str, out: TextIO) -> None:
         self._title, self._out = printable(title), out
-        self._told = ("", "", "")
-        self._told_at = 0.0
+        self._last = ("", "", "")
+        self._last_at = 0.0
 
     def show(self, job: Job) -> None:
-        now, news = time.monotonic(), (job.state, job.stage, job.waiting_for.code if job.waiting_for else "")
-        if news == self._told and now - self._told_at < LINE_SECONDS:
+        now, current = time.monotonic(), (job.state, job.stage, job.waiting_for.code if job.waiting_for else "")
+        if current == self._last and now - self._last_at < LINE_SECONDS:
             return
-        self._told, self._told_at = news, now
+        self._last, self._last_at = current, now
         percent = f" {job.progress:.0%}" if job.progress and not job.ended else ""
-        self._out.write(f"{self._title}: {doing(job)}{percent}\n")
+        self._out.write(f"{self._title}: {activity(job)}{percent}\n")
         self._out.flush()
 
     def close(self) -> None:
         pass
 
 
-def doing(job: Job) -> str:
-    """`queued, 2 songs ahead`; `queued, waits for a worker`; `separating, about 40 s left`."""
+def activity(job: Job) -> str:
+    """`queued, 2 songs ahead`; `queued, waiting for a worker`; `separating, about 40 s left`."""
     what = job.stage if job.state == "running" and job.stage else job.state
     if job.queue_position:
         what += f", {job.queue_position} song{'s' if job.queue_position > 1 else ''} ahead"

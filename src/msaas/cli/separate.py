@@ -1,4 +1,5 @@
-"""`msaas separate`: songs into stems, by a service or (--local) by this process. One broken song stops no other."""
+"""`msaas separate`: separates songs by a service or (--local) in this process. A broken song does not stop the
+others."""
 
 from __future__ import annotations
 
@@ -27,10 +28,10 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser(
         "separate",
         help="separate songs into stems",
-        description="Writes <out>/<song name>/<stem>.<format> for each song. Run again, it goes on where it stopped: "
+        description="Writes <out>/<song name>/<stem>.<format> for each song. Run again, it resumes: "
         "the same song with the same options is the same job. Stems of two songs never share a folder: another song of "
         "the same name gets `<song name> (2)`.",
-        epilog="Exit status: 0 all are done, 1 some are not (each is named with its reason), 2 asked wrongly.",
+        epilog="Exit status: 0 all are done, 1 some failed (each is listed with its reason), 2 wrong usage.",
     )
     parser.add_argument(
         "songs",
@@ -39,32 +40,34 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         metavar="SONG",
         help="audio files of any format, folders of them, - for standard input",
     )
-    parser.add_argument("-r", "--recursive", action="store_true", help="take the folders in a folder, too")
+    parser.add_argument("-r", "--recursive", action="store_true", help="include subfolders")
     parser.add_argument(
         "-o", "--out", type=path_argument, default=Path("stems"), help="folder for the stems (%(default)s)"
     )
-    _add_places(parser)
+    _add_service(parser)
     _add_options(parser)
-    demucs_options.add(parser.add_argument_group("as in Demucs' own command line"))  # type: ignore[arg-type]
-    parser.add_argument("--json", action="store_true", help="a JSON object a song on standard output")
+    demucs_options.add(parser.add_argument_group("options of Demucs' own command line"))  # type: ignore[arg-type]
+    parser.add_argument("--json", action="store_true", help="one JSON object per song on standard output")
     parser.set_defaults(run=partial(run, parser))
 
 
-def _add_places(parser: argparse.ArgumentParser) -> None:
+def _add_service(parser: argparse.ArgumentParser) -> None:
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--url", help="the service's address (MSAAS_URL, else http://localhost:5000)")
     add_key_file(parser)
-    where.add_argument("--local", action="store_true", help="no service: separate in this process, here")
+    where.add_argument("--local", action="store_true", help="without a service: separate in this process")
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
-    """What they may be the service says: it knows its models."""
-    parser.add_argument("-n", "--model", "--name", dest="model", help="the service's default if not given")
+    """The service decides which values are valid: it knows its models."""
+    parser.add_argument("-n", "--model", "--name", dest="model", help="default: the service's")
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--stems", type=_names, metavar="A,B", help="only these stems")
     which.add_argument("--two-stems", metavar="STEM", help="this stem, and everything else as no_STEM")
     form = parser.add_mutually_exclusive_group()
-    form.add_argument("--format", choices=tuple(FORMATS), default=DEFAULT_FORMAT, help="of the stems (%(default)s)")
+    form.add_argument(
+        "--format", choices=tuple(FORMATS), default=DEFAULT_FORMAT, help="format of the stems (%(default)s)"
+    )
     for option, format_ in (("--mp3", "mp3"), ("--flac", "flac"), ("--float32", "wav")):
         form.add_argument(option, dest="format", action="store_const", const=format_, help=f"--format {format_}")
     parser.add_argument("--bitrate", "--mp3-bitrate", type=int, metavar="KBPS", help=_bitrates())
@@ -72,7 +75,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
 
 def _bitrates() -> str:
     names = f"{FORMATS[DEFAULT_FORMAT].bitrates[0]} to {FORMATS[DEFAULT_FORMAT].bitrates[-1]}"
-    return f"kb/s of {WITH_BITRATES}, {names} ({DEFAULT_BITRATE})"
+    return f"bit rate of {WITH_BITRATES} in kb/s, {names} ({DEFAULT_BITRATE})"
 
 
 def _names(text: str) -> list[str]:
@@ -80,16 +83,16 @@ def _names(text: str) -> list[str]:
 
 
 def run(parser: argparse.ArgumentParser, args: argparse.Namespace) -> int:
-    demucs_options.refuse_unmeant(parser, args)
-    given = songs_of(args.songs, args.out, recursive=args.recursive)
-    if given.skipped:
-        sys.stderr.write(f"left out, no audio by their names: {_listed(given.skipped)}\n")
+    demucs_options.check_options(parser, args)
+    inputs = songs_of(args.songs, args.out, recursive=args.recursive)
+    if inputs.skipped:
+        sys.stderr.write(f"skipped, not audio by their names: {_listed(inputs.skipped)}\n")
     if args.local:
         from msaas.cli.separate_local import outcomes
     else:
         from msaas.cli.separate_remote import outcomes
     with ended_by_signals(), output_folder(args.out):
-        return report(outcomes(given.tasks, args), as_json=args.json)
+        return report(outcomes(inputs.tasks, args), as_json=args.json)
 
 
 def _listed(paths: Sequence[Path]) -> str:
@@ -99,7 +102,7 @@ def _listed(paths: Sequence[Path]) -> str:
 
 @contextmanager
 def ended_by_signals() -> Iterator[None]:
-    """SIGTERM and a closed terminal end the block like an exception, so that nothing half made stays behind."""
+    """Makes SIGTERM and a closed terminal end the block like an exception, so that no partial files remain."""
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
     for number, handler in before.items():
         if handler == signal.SIG_DFL:

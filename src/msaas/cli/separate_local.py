@@ -1,4 +1,4 @@
-"""Songs separated in this process, with no service at all: the model and its fallback are chosen as for `make demo`."""
+"""Separates songs in this process, without a service. Model and fallback are chosen as for `make demo`."""
 
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ COPY_BYTES = 1 << 20
 
 
 def outcomes(tasks: Sequence[SongTask], args: argparse.Namespace) -> Iterator[SongResult]:
-    """Raises InvalidOption, SettingsError, ModelUnavailable, DeviceUnavailable, SandboxError before the first song."""
+    """Raises InvalidOption, SettingsError, ModelUnavailable, DeviceUnavailable or SandboxError before the first
+    song."""
     environ = dict(os.environ) | _chosen(args)
     Settings.from_env(environ)
     choice = choose_model(environ)
@@ -54,7 +55,8 @@ def _chosen(args: argparse.Namespace) -> dict[str, str]:
 
 
 def load(settings: Settings) -> Separator:
-    for name, value in PROCESS_ENVIRONMENT.items():  # OpenMP reads its own as torch loads; glibc was there before us
+    # OpenMP reads its variables when torch loads; glibc has already read its own
+    for name, value in PROCESS_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     memory.keep_freed()
     from msaas.separation.device import choose_device
@@ -75,7 +77,7 @@ def check_sandbox(settings: Settings) -> None:
 
 
 class LocalBatch:
-    """One song after the other; the stems of each are put in their folder once all are whole."""
+    """Separates one song after the other; moves the stems to their folder once all are complete."""
 
     def __init__(self, separator: Separator, options: Options, settings: Settings, out: Path) -> None:
         self._separator, self._options, self._settings = separator, options, settings
@@ -88,7 +90,7 @@ class LocalBatch:
                 with Progress(task.song.name) as progress:
                     result = self._separate(song, part / "stems", progress)
                 stems = self._folders.put(result.stems, task.folder, song=task.song.name, sha256=_sha256(song))
-        except (MSaaSError, OSError, RuntimeError) as error:  # torch tells of a full memory by a RuntimeError
+        except (MSaaSError, OSError, RuntimeError) as error:  # torch raises RuntimeError when out of memory
             return SongResult.failed(task, error)
         took = {"duration_seconds": result.duration_seconds, "timings": rounded(result.timings)}
         warnings = [JobWarning(one.code, one.detail) for one in result.warnings]
@@ -111,7 +113,7 @@ class LocalBatch:
 
 
 def _on_disk(song: Path, folder: Path, limit_bytes: int) -> Path:
-    """The song's file; what comes by a pipe is read to its end. Raises OSError, UploadTooLarge."""
+    """The song as a file; a pipe is first read to disk. Raises OSError, UploadTooLarge."""
     if song != STANDARD_INPUT and not is_stream(song):
         return song
     copy = folder / "song"

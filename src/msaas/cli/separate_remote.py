@@ -1,4 +1,4 @@
-"""Songs separated by a service: all are sent, so that its queue stays busy, and waited for in turn."""
+"""Separates songs by a service: uploads all, to keep its queue busy, and waits for each in turn."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from msaas.client import Client, Job, Unreachable
 from msaas.errors import MSaaSError
 from msaas.options import OPTION_NAMES
 
-# Some five minutes: a service that is being replaced, a laptop between two networks.
+# Some five minutes: enough for a restarting service or a laptop that changes networks.
 RETRIES = 35
-FIRST_RETRIES = 2  # whether anybody is there at all is soon known
-LOOK_SECONDS = 0.2
+FIRST_RETRIES = 2  # an absent service is detected soon
+POLL_SECONDS = 0.2
 
 
 class Stopped(Exception):
-    """Ctrl-C, as the thread that sends hears of it."""
+    """Ctrl-C, raised in the sending thread."""
 
 
 def outcomes(tasks: Sequence[SongTask], args: argparse.Namespace) -> Iterator[SongResult]:
-    """Raises MSaaSError where the service is not there to begin with."""
+    """Raises MSaaSError if the service cannot be reached at the start."""
     with client_of(args, retries=FIRST_RETRIES) as client:
         client.models()  # a call that any key may make
     options = {name: getattr(args, name) for name in OPTION_NAMES}
@@ -39,55 +39,55 @@ def outcomes(tasks: Sequence[SongTask], args: argparse.Namespace) -> Iterator[So
 
 
 class RemoteBatch:
-    """One thread sends, this one waits and downloads; each with a client of its own."""
+    """One thread uploads, this one waits and downloads; each has its own client."""
 
     def __init__(self, args: argparse.Namespace, options: dict[str, Any]) -> None:
         self._options, self._out, self._folders = options, args.out, StemFolders()
         self._stopping = threading.Event()
         self._sender = client_of(args, retries=RETRIES, sleep=self._sleep)
         self._client = client_of(args, retries=RETRIES, sleep=self._sleep)
-        self._gone: Unreachable | None = None
+        self._unreachable: Unreachable | None = None
 
     def __enter__(self) -> RemoteBatch:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_error: object) -> None:
-        self._stopping.set()  # the sender is a daemon: nobody waits for it
+        self._stopping.set()  # the sender is a daemon thread: no need to wait for it
         self._client.close()
         if kind is KeyboardInterrupt:
-            sys.stderr.write("stopped; songs that were sent stay in the queue: the same command goes on with them\n")
+            sys.stderr.write("stopped; uploaded songs stay in the queue: the same command resumes them\n")
 
     def separate(self, tasks: Sequence[SongTask]) -> Iterator[SongResult]:
-        sendings = [Submission(task.song, self._check) for task in tasks]
-        threading.Thread(target=self._send, args=(sendings,), name="sender", daemon=True).start()
-        for task, sending in zip(tasks, sendings, strict=True):
-            yield self._see_through(task, sending)
+        submissions = [Submission(task.song, self._check) for task in tasks]
+        threading.Thread(target=self._send, args=(submissions,), name="sender", daemon=True).start()
+        for task, submission in zip(tasks, submissions, strict=True):
+            yield self._finish(task, submission)
 
-    def _send(self, sendings: Sequence[Submission]) -> None:
-        for sending in sendings:
+    def _send(self, submissions: Sequence[Submission]) -> None:
+        for submission in submissions:
             try:
-                if self._gone:
-                    raise self._gone
+                if self._unreachable:
+                    raise self._unreachable
                 self._check()
-                sending.send(self._sender, self._options)
-            except BaseException as error:  # carried over to the thread that waits
-                sending.job.set_exception(error)
+                submission.send(self._sender, self._options)
+            except BaseException as error:  # re-raised in the waiting thread
+                submission.job.set_exception(error)
 
-    def _see_through(self, task: SongTask, sending: Submission) -> SongResult:
+    def _finish(self, task: SongTask, submission: Submission) -> SongResult:
         songhash = None
         try:
             with Progress(task.song.name) as progress:
-                songhash = sending.wait(progress).songhash
+                songhash = submission.wait(progress).songhash
                 job = self._client.wait(songhash, on_progress=progress.show)
-            return SongResult.done(task, job, self._download(task, job, sending.sha256))
+            return SongResult.done(task, job, self._download(task, job, submission.sha256))
         except Unreachable as error:
-            self._gone = error  # the songs after this one need not find out anew
+            self._unreachable = error  # the following songs need not retry
             return SongResult.failed(task, error, songhash)
         except (MSaaSError, OSError, ValueError) as error:
             return SongResult.failed(task, error, songhash)
 
     def _download(self, task: SongTask, job: Job, sha256: str) -> dict[str, Path]:
-        """All stems or none: a connection that breaks between two leaves an earlier run's as they are."""
+        """All stems or none: after a broken connection an earlier run's stems stay complete."""
         with scratch(self._out) as part:
             stems = self._client.download(job, part)
             return self._folders.put(stems, task.folder, song=task.song.name, sha256=sha256)
@@ -102,7 +102,7 @@ class RemoteBatch:
 
 
 class Submission:
-    """A song on its way to the service. `show` is called by the thread that sends, `wait` by the one that waits."""
+    """The upload of one song. `show` is called by the sending thread, `wait` by the waiting one."""
 
     def __init__(self, song: Path, check: Callable[[], None]) -> None:
         self.song, self._check = song, check
@@ -111,7 +111,7 @@ class Submission:
         self._view = Job("", "waiting to be sent")
 
     def send(self, client: Client, options: Mapping[str, Any]) -> None:
-        """Raises what Client.submit raises, OSError."""
+        """Raises OSError, and what Client.submit raises."""
         with open_song(self.song) as file, client.opened(file, self.song.name) as song:
             self.sha256 = song.sha256()
             self.job.set_result(client.submit(song, on_upload=self.show, **options))
@@ -122,6 +122,6 @@ class Submission:
 
     def wait(self, progress: Progress) -> Job:
         """Raises what sending raised."""
-        while not futures.wait([self.job], LOOK_SECONDS).done:
+        while not futures.wait([self.job], POLL_SECONDS).done:
             progress.show(self._view)
         return self.job.result()

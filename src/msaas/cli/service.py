@@ -1,4 +1,4 @@
-"""Where the service is and which key it is shown: the arguments of every command that speaks to it. Asks nothing."""
+"""The arguments for the service's URL and key, shared by all commands that call it. Makes no calls."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from msaas.client import BadKey, Client
 
 
 def add_key_file(parser: argparse.ArgumentParser) -> None:
-    """No `--key`: shells and process lists keep arguments."""
-    parser.add_argument("--key-file", type=Path, metavar="FILE", help="holds the key to show it (else MSAAS_API_KEY)")
+    """There is no `--key`: shells and process lists record arguments."""
+    parser.add_argument("--key-file", type=Path, metavar="FILE", help="file with the API key (default: MSAAS_API_KEY)")
 
 
 def add_service(parser: argparse.ArgumentParser) -> None:
@@ -30,4 +30,4 @@ def _key(path: Path | None) -> str | None:
     try:
         return path.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise BadKey(f"the key cannot be read from {path}: {getattr(error, 'strerror', None) or 'no text'}") from error
+        raise BadKey(f"the key cannot be read from {path}: {getattr(error, 'strerror', None) or 'not text'}") from error

@@ -1,4 +1,4 @@
-"""What became of each song of a batch: told to people or as JSON lines, and the exit status of it all."""
+"""Reports the result of each song of a batch, as text or JSON lines, and the exit status."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from msaas.client.models import Job, JobWarning
 from msaas.client.names import printable
 from msaas.errors import MSaaSError
 
-DONE, FAILED, ASKED_WRONGLY = 0, 1, 2
-WRONGLY = frozenset({"invalid_option", "file"})
+DONE, FAILED, WRONG_USAGE = 0, 1, 2
+USAGE_CODES = frozenset({"invalid_option", "file"})
 
 
 @dataclass(frozen=True)
 class SongResult:
-    """`stems` is empty where it failed; `code` and `detail` are then the reason. `timings` are seconds by what took
-    them, as the job has them."""
+    """`stems` is empty after a failure; `code` and `detail` are then the reason. `timings` are seconds by phase, as in
+    the job."""
 
     task: SongTask
     songhash: str | None = None
@@ -47,11 +47,11 @@ class SongResult:
 
     @property
     def folder(self) -> Path:
-        """Where its stems are."""
+        """The folder of its stems."""
         return next((path.parent for path in self.stems.values()), self.task.folder)
 
     def to_json(self) -> str:
-        """Names that are not UTF-8 are written as `printable` has them: a JSON text of them would be none."""
+        """Names that are not UTF-8 are written as `printable` returns them, since JSON cannot contain them."""
         error = {"code": self.code, "detail": self.detail} if self.code else None
         found = {
             "song": printable(self.task.song),
@@ -68,48 +68,49 @@ class SongResult:
 
 
 def _of_file(task: SongTask, error: OSError) -> str:
-    """Names the file where it is another than the song."""
+    """Names the file if it is not the song."""
     reason = error.strerror or str(error)
     other = error.filename is not None and str(error.filename) != str(task.song)
     return f"{printable(str(error.filename))}: {reason}" if other else reason
 
 
 def report(outcomes: Iterable[SongResult], *, as_json: bool) -> int:
-    """Tells of each as it comes; the exit status: 0 all are done, 2 all that failed were asked wrongly, else 1."""
+    """Reports each result as it arrives; returns the exit status: 0 all done, 2 all failures were wrong usage, else
+    1."""
     failed, count = [], 0
     for outcome in outcomes:
         count += 1
-        _tell(outcome, as_json)
+        _print(outcome, as_json)
         if outcome.code:
             failed.append(outcome)
     if failed and count > 1 and not as_json:
-        _conclude(failed, count)
+        _print_summary(failed, count)
     if not failed:
         return DONE
-    return ASKED_WRONGLY if all(outcome.code in WRONGLY for outcome in failed) else FAILED
+    return WRONG_USAGE if all(outcome.code in USAGE_CODES for outcome in failed) else FAILED
 
 
-def _tell(outcome: SongResult, as_json: bool) -> None:
+def _print(outcome: SongResult, as_json: bool) -> None:
     if as_json:
         print(outcome.to_json(), flush=True)
     elif outcome.code:
         print(_reason(outcome), file=sys.stderr, flush=True)
     else:
-        print("\n".join(map(printable, _told(outcome))), flush=True)
+        print("\n".join(map(printable, _lines(outcome))), flush=True)
 
 
-def _told(outcome: SongResult) -> Iterator[str]:
+def _lines(outcome: SongResult) -> Iterator[str]:
     made = f" by {outcome.model}" if outcome.model else ""
     stems = ", ".join(path.name for path in outcome.stems.values())
     yield f"{outcome.task.song}: {outcome.folder}/ has {stems}, made{made}"
     if outcome.folder != outcome.task.folder:
-        yield f"  {outcome.task.folder}/ holds something else, such as another song's stems"
+        yield f"  {outcome.task.folder}/ contains something else, such as another song's stems"
     for text in filter(None, [outcome.message, *(warning.detail for warning in outcome.warnings)]):
         yield f"  {text}"
 
 
-def _conclude(failed: Sequence[SongResult], count: int) -> None:
-    print(f"{count - len(failed)} of {count} songs are done; these are not:", file=sys.stderr)
+def _print_summary(failed: Sequence[SongResult], count: int) -> None:
+    print(f"{count - len(failed)} of {count} songs are done; these failed:", file=sys.stderr)
     for outcome in failed:
         print(f"  {_reason(outcome)}", file=sys.stderr)
 

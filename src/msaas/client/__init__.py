@@ -1,4 +1,4 @@
-"""The Python client of the HTTP API: submit a song, wait, download its stems. Needs requests, and nothing else of ours.
+"""The Python client of the HTTP API: submit a song, wait, download its stems. Needs requests, and no other MSaaS code.
 
 from msaas.client import Client
 

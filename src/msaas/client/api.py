@@ -1,6 +1,6 @@
-"""The client itself: one method a call, and `separate` for all of them. Asks again rather than give up.
+"""The client: one method per API call, and `separate` for the whole sequence. Retries calls that fail temporarily.
 
-It polls rather than listen to events: an event stream holds a thread of the server as long as it lasts.
+It polls instead of listening to events: an event stream occupies a thread of the server while it is open.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from msaas.client.upload import OnUpload, Song, Source, opened
 from msaas.formats import DEFAULT_FORMAT
 
 DEFAULT_URL = "http://localhost:5000"
-RETRIES = 8  # some 40 seconds, or as long as the API says: a restart of it is over by then
+RETRIES = 8  # some 40 seconds, or as long as the API says: enough for a restart
 FIRST_POLL_SECONDS = 0.2  # short songs are done within a second or two
 POLL_SECONDS = 1.0
 
@@ -35,11 +35,11 @@ View = TypeVar("View", Job, Queue)
 
 
 class Client:
-    """Calls are made again where the connection breaks or the API says it is busy: making one twice is harmless.
+    """Calls are retried if the connection breaks or the API is busy: repeating one is harmless.
 
-    url: where the API is; MSAAS_URL, else http://localhost:5000. key: shown with each call; MSAAS_API_KEY, else none.
-    retries: tries after the first of each call. sleep: waits between tries and between questions; what it raises ends
-    the call. One thread at a time. Raises BadAddress, BadKey.
+    url: of the API; default MSAAS_URL, else http://localhost:5000. key: sent with each call; default MSAAS_API_KEY,
+    else none. retries: attempts after the first of each call. sleep: waits between attempts and polls; an exception
+    from it ends the call. Not thread-safe. Raises BadAddress, BadKey.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class Client:
         )
         self.url = self._transport.url
 
-    # --- a song's way
+    # --- a song from upload to stems
 
     def submit(
         self,
@@ -72,11 +72,11 @@ class Client:
         callback: Mapping[str, Any] | None = None,
         on_upload: OnUpload | None = None,
     ) -> Job:
-        """Sends a song: a path, its bytes, or a binary file (from where it stands). The same song is the same job.
+        """Uploads a song: a path, bytes, or a binary file (from its current position). The same song is the same job.
 
-        A pipe, also one that has a path, is read to its end first. on_upload(sent, size) in bytes; starts over where
-        the connection broke. callback: {"url": …, "data": …}. Raises ServiceError where the song or an option is
-        refused, OSError where the file cannot be read, SongTooLarge for a pipe with more than the service takes.
+        A pipe is read to its end first, even if it has a path. on_upload(sent, size) in bytes; starts again after a
+        broken connection. callback: {"url": …, "data": …}. Raises ServiceError if the song or an option is rejected,
+        OSError if the file cannot be read, SongTooLarge if a pipe exceeds the service's limit.
         """
         options = {
             "model": model,
@@ -87,7 +87,7 @@ class Client:
             "callback": json.dumps(callback) if callback else None,
         }
         with self.opened(song) as source:
-            accepted = self._transport.ask(
+            accepted = self._transport.request_json(
                 "POST",
                 "/apiv1/separate",
                 params={name: printable(str(value)) for name, value in options.items() if value is not None},
@@ -97,7 +97,7 @@ class Client:
         return self.job(str(accepted.get("songhash")))
 
     def opened(self, song: Source, name: str = "") -> AbstractContextManager[Song]:
-        """The song as `submit` sends it, for who wants to know its size or its hash before."""
+        """Opens the song as `submit` does, to get its size or hash first."""
         return opened(song, name, limit_bytes=self._upload_bytes)
 
     def _upload_bytes(self) -> int | None:
@@ -105,9 +105,10 @@ class Client:
         return int(limit) if limit else None
 
     def wait(self, songhash: str | Job, *, on_progress: OnJob | None = None, timeout: float | None = None) -> Job:
-        """The job once it has ended, however it ended. on_progress sees each answer, the last one too.
+        """Polls until the job has ended, and returns it in any end state. on_progress gets each answer, including the
+        last.
 
-        timeout in seconds; WaitTimeout after it, and the job goes on.
+        timeout in seconds; after it, WaitTimeout is raised and the job continues.
         """
         name = _name(songhash)
         deadline = None if timeout is None else time.monotonic() + timeout
@@ -131,11 +132,11 @@ class Client:
         *,
         on_progress: OnDownload | None = None,
     ) -> dict[str, Path]:
-        """Writes `<folder>/<stem>.<format>` for each stem of a job that is done, or for those named.
+        """Writes `<folder>/<stem>.<format>` for each stem of a finished job, or for the given stems.
 
-        All are fetched before the first is put in its place, over an older file of that name.
-        on_progress(have, total) in bytes, of one stem after the other; total is None where the API does not tell.
-        Raises JobFailed where there is nothing to download, UnsafeName, OSError, and what `track` raises.
+        All are downloaded before the first one replaces an older file.
+        on_progress(have, total) in bytes, per stem; total is None if the API does not send it.
+        Raises JobFailed if there is nothing to download, UnsafeName, OSError, and what `track` raises.
         """
         if not job.done:
             raise JobFailed(job)
@@ -157,19 +158,20 @@ class Client:
         timeout: float | None = None,
         **options: Any,
     ) -> dict[str, Path]:
-        """From a song to its stems' files: submit, wait, download. Raises JobFailed, and what those three raise."""
+        """Submit, wait and download in one call: from a song to its stem files. Raises JobFailed, and what those three
+        raise."""
         job = self.submit(song, **options)
         return self.download(self.wait(job, on_progress=on_progress, timeout=timeout), folder)
 
-    # --- one call each
+    # --- single calls
 
     def job(self, songhash: str | Job) -> Job:
-        """How it stands. Raises ServiceError (`job_unknown`)."""
-        return self._typed(Job.from_view, self._transport.ask("GET", f"/apiv1/jobs/{_name(songhash)}"))
+        """The job's current state. Raises ServiceError (`job_unknown`)."""
+        return self._typed(Job.from_view, self._transport.request_json("GET", f"/apiv1/jobs/{_name(songhash)}"))
 
     def cancel(self, songhash: str | Job) -> Job:
-        """Takes it out of the queue, or stops its run. Raises ServiceError: `conflict` where it is done already."""
-        return self._typed(Job.from_view, self._transport.ask("DELETE", f"/apiv1/jobs/{_name(songhash)}"))
+        """Removes a job from the queue, or stops its run. Raises ServiceError (`conflict` if it is already done)."""
+        return self._typed(Job.from_view, self._transport.request_json("DELETE", f"/apiv1/jobs/{_name(songhash)}"))
 
     def track(
         self,
@@ -179,7 +181,8 @@ class Client:
         *,
         on_progress: OnDownload | None = None,
     ) -> int:
-        """One stem into a file; its bytes. The file appears, or is replaced, once it is whole.
+        """Downloads one stem to a file; returns its size in bytes. The file appears, or is replaced, once it is
+        complete.
 
         Raises ServiceError: `job_not_done`, `stem_unknown`, `track_removed`, `job_unknown`.
         """
@@ -188,24 +191,26 @@ class Client:
         return fetch(self._transport, f"/apiv1/track/{_name(songhash)}-{_quoted(stem)}", target, on_progress)
 
     def remove(self, songhash: str | Job, stem: str) -> list[str]:
-        """Deletes one stem from the service; the objects removed. Raises ServiceError (`track_unknown`).
+        """Deletes one stem from the service; returns the deleted objects. Raises ServiceError (`track_unknown`).
 
-        A try whose answer was lost has removed it already, so that the next one finds nothing.
+        An attempt whose answer was lost may have deleted it already; the next one then finds nothing.
         """
         return list(
-            self._transport.ask("DELETE", f"/apiv1/remove/{_name(songhash)}-{_quoted(stem)}").get("removed", ())
+            self._transport.request_json("DELETE", f"/apiv1/remove/{_name(songhash)}-{_quoted(stem)}").get(
+                "removed", ()
+            )
         )
 
     def models(self) -> dict[str, Any]:
-        """What a song may be sent with, as the API answers: `default`, `models`, `formats`, `bitrates`, `limits`."""
-        return self._transport.ask("GET", "/apiv1/models")
+        """The API's models and options: `default`, `models`, `formats`, `bitrates`, `limits`."""
+        return self._transport.request_json("GET", "/apiv1/models")
 
     def queue(self, *, offset: int = 0, limit: int | None = None) -> Queue:
-        """What waits, from `offset` on, what is in work, what was given up. Where there are keys: an admin's."""
+        """Waiting jobs from `offset` on, running jobs, dead jobs. Needs an admin's key if the API has keys."""
         params = {"offset": offset} | ({} if limit is None else {"limit": limit})
-        return self._typed(Queue.from_view, self._transport.ask("GET", "/apiv1/queue", params=params))
+        return self._typed(Queue.from_view, self._transport.request_json("GET", "/apiv1/queue", params=params))
 
-    # --- its own end
+    # --- closing
 
     def close(self) -> None:
         self._transport.close()
@@ -222,11 +227,11 @@ class Client:
         try:
             return read(view)
         except (KeyError, TypeError, ValueError) as error:
-            raise NotTheService(f"{self.url} answers, but not as MSaaS does: {error!r}") from error
+            raise NotTheService(f"{self.url} does not answer like MSaaS: {error!r}") from error
 
 
 def _name(songhash: str | Job) -> str:
-    """As it stands in a path, whatever was typed."""
+    """Quoted for a URL path, whatever was typed."""
     return _quoted(songhash.songhash if isinstance(songhash, Job) else songhash)
 
 

@@ -1,15 +1,15 @@
-"""What may go wrong for a caller of the API, in one tree. No I/O.
+"""The client's errors. No I/O.
 
 ClientError
-├── ServiceError        the API refused: its problem document's `code`, `detail` and `status`
-├── Unreachable         no answer, however often it was asked for
-├── NotTheService       an answer, but not one of this API: the URL leads somewhere else
-├── BadAddress          the URL is none (a ValueError too)
-├── BadKey              the key is none, or cannot be read (a ValueError too)
-├── SongTooLarge        a pipe held more than the service takes
-├── UnsafeName          a stem's name would lead out of its folder (a ValueError too)
-├── JobFailed           the song was accepted and brought out no stems: `job` tells why
-└── WaitTimeout         the job goes on; the caller had no more time
+├── ServiceError        the API rejected the call: `code`, `detail` and `status` of its problem document
+├── Unreachable         no answer after all retries
+├── NotTheService       an answer, but not from this API: the URL is wrong
+├── BadAddress          not a valid URL (also a ValueError)
+├── BadKey              not a valid key, or unreadable (also a ValueError)
+├── SongTooLarge        a pipe exceeded the service's limit
+├── UnsafeName          a stem's name would leave its folder (also a ValueError)
+├── JobFailed           the job ended without stems: `job` has the reason
+└── WaitTimeout         the caller's timeout expired; the job continues
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from msaas.errors import MSaaSError
 
 
 class ClientError(MSaaSError):
-    """Root of the tree."""
+    """Base class of the client's errors."""
 
     code = "client_error"
 
 
 class ServiceError(ClientError):
-    """A problem document (RFC 9457). `problem` is all of it: some codes bring more members."""
+    """A problem document (RFC 9457). `problem` is the whole document: some codes have more members."""
 
     def __init__(self, code: str, detail: str, status: int, problem: Mapping[str, Any] | None = None) -> None:
         super().__init__(f"{detail} ({status} {code})")
@@ -66,7 +66,7 @@ class UnsafeName(ClientError, ValueError):
 
 
 class JobFailed(ClientError):
-    """The job ended as failed or cancelled. `code` is the job's own where it has one."""
+    """The job failed or was cancelled. `code` is the job's own if it has one."""
 
     def __init__(self, job: Job) -> None:
         super().__init__(job.error.detail if job.error else f"the job ended as {job.state}")
@@ -75,7 +75,7 @@ class JobFailed(ClientError):
 
 
 class WaitTimeout(ClientError):
-    """`job` is how it stood last."""
+    """`job` is its last known state."""
 
     code = "wait_timeout"
 

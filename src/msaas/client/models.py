@@ -1,4 +1,4 @@
-"""What the API answers, typed. Frozen; members this version does not know are kept in `view` and else ignored."""
+"""The API's answers as frozen records. Unknown members are kept in `view`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ENDED = frozenset({"done", "failed", "cancelled"})
 
 @dataclass(frozen=True)
 class JobError:
-    """Why a job failed: `code` for programs, `detail` for people."""
+    """The reason of a failure: `code` for programs, `detail` for people."""
 
     code: str
     detail: str
@@ -22,7 +22,7 @@ class JobError:
 
 @dataclass(frozen=True)
 class WaitingFor:
-    """What has to come before anybody can run a queued job: `code` for programs, `detail` for people."""
+    """What a queued job waits for before any worker can run it: `code` for programs, `detail` for people."""
 
     code: str
     detail: str
@@ -30,7 +30,7 @@ class WaitingFor:
 
 @dataclass(frozen=True)
 class JobWarning:
-    """What was amiss with a song that was separated all the same: `code` for programs, `detail` for people."""
+    """A defect of a song that was separated all the same: `code` for programs, `detail` for people."""
 
     code: str
     detail: str
@@ -38,28 +38,28 @@ class JobWarning:
 
 @dataclass(frozen=True)
 class Job:
-    """One song's way through the service, as it stood when it was asked about."""
+    """The state of one job at the time of the call."""
 
     songhash: str
     state: str  # queued ▸ running ▸ done | failed | cancelled
     stage: str = ""
     progress: float = 0.0  # 0 to 1
-    queue_position: int | None = None  # songs ahead; None once it is in work
+    queue_position: int | None = None  # songs ahead; None once it runs
     eta_seconds: float | None = None
-    waiting_for: WaitingFor | None = None  # of a queued job that nobody can run just now
+    waiting_for: WaitingFor | None = None  # for a queued job that no worker can run at present
     attempts: int = 0
     error: JobError | None = None
-    warnings: Sequence[JobWarning] = ()  # of the song: damage, a downmix, a gain; empty until it is done
+    warnings: Sequence[JobWarning] = ()  # damage, a downmix, a gain; empty until done
     message: str = ""
     model: str | None = None
     options: Mapping[str, Any] | None = None
     duration_seconds: float | None = None
-    stems: Mapping[str, str] = field(default_factory=dict)  # name ▸ path of the API; empty until it is done
-    timings: Mapping[str, float] = field(default_factory=dict)  # seconds, by what took them
+    stems: Mapping[str, str] = field(default_factory=dict)  # name ▸ path in the API; empty until done
+    timings: Mapping[str, float] = field(default_factory=dict)  # seconds by phase
     created_at: datetime | None = None
     started_at: datetime | None = None
     finished_at: datetime | None = None
-    view: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)  # the answer as it came
+    view: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)  # the unparsed answer
 
     @property
     def ended(self) -> bool:
@@ -71,13 +71,13 @@ class Job:
 
     @property
     def format(self) -> str:
-        """Of its stems: `mp3`, `flac` or `wav`, which are file extensions too."""
+        """The stems' format: `mp3`, `flac` or `wav`, also the file extension."""
         return str((self.options or {}).get("format") or DEFAULT_FORMAT)
 
     @classmethod
     def from_view(cls, view: Mapping[str, Any]) -> Job:
-        """Raises KeyError, TypeError or ValueError where it is no job's view."""
-        error, awaited = view.get("error"), view.get("waiting_for")
+        """Raises KeyError, TypeError or ValueError for an invalid view."""
+        error, waiting = view.get("error"), view.get("waiting_for")
         return cls(
             songhash=str(view["songhash"]),
             state=str(view["state"]),
@@ -85,7 +85,7 @@ class Job:
             progress=float(view.get("progress") or 0),
             queue_position=None if view.get("queue_position") is None else int(view["queue_position"]),
             eta_seconds=_seconds(view, "eta_seconds"),
-            waiting_for=WaitingFor(str(awaited["code"]), str(awaited["detail"])) if awaited else None,
+            waiting_for=WaitingFor(str(waiting["code"]), str(waiting["detail"])) if waiting else None,
             attempts=int(view.get("attempts") or 0),
             error=JobError(str(error["code"]), str(error["detail"])) if error else None,
             warnings=tuple(JobWarning(str(one["code"]), str(one["detail"])) for one in view.get("warnings") or ()),
@@ -119,23 +119,25 @@ def _time(view: Mapping[str, Any], name: str) -> datetime | None:
     return datetime.fromisoformat(text) if text else None
 
 
-def _troubles(view: Mapping[str, Any]) -> tuple[str, ...]:
-    return tuple(map(str, view.get("troubles") or ()))  # an older service tells of none
+def _parse_troubles(view: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(map(str, view.get("troubles") or ()))  # older services do not send this
 
 
 @dataclass(frozen=True)
 class Queue:
-    """What waits, head first (one page of `total`), what is in work, what was given up. All songhashes."""
+    """Waiting jobs, head first (one page of `total`), running jobs, dead jobs. All songhashes."""
 
     waiting: Sequence[str]
     total: int
     in_work: Sequence[str]
     dead: Sequence[str]
-    troubles: Sequence[str] = ()  # what keeps workers from starting songs, in words
+    troubles: Sequence[str] = ()  # reasons why workers cannot start songs, as text
     view: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def from_view(cls, view: Mapping[str, Any]) -> Queue:
-        """Raises KeyError where it is no queue's view."""
+        """Raises KeyError for an invalid view."""
         waiting = tuple(view["queue"])
-        return cls(waiting, int(view["total"]), tuple(view["in_work"]), tuple(view["dead"]), _troubles(view), view)
+        return cls(
+            waiting, int(view["total"]), tuple(view["in_work"]), tuple(view["dead"]), _parse_troubles(view), view
+        )

@@ -1,4 +1,4 @@
-"""Names that come from a file system or from a service, made safe to print and to use as one part of a path. No I/O."""
+"""Makes names from a file system or service safe to print and to use as a path component. No I/O."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import os
 import unicodedata
 from os import PathLike
 
-LONGEST_BYTES = 200  # of 255 that file systems allow: room for " (2)" and for an extension
+MAX_BYTES = 200  # of the 255 bytes that file systems allow: leaves room for " (2)" and an extension
 
 
 def printable(text: str | PathLike[str]) -> str:
-    """The text without what a terminal would obey and without surrogates, which no encoding can write.
+    """Replaces terminal control characters and surrogates, which no encoding can write.
 
     Bytes that the locale's encoding could not decode (PEP 383) become `%E9`, control characters `\\x1b`.
     """
@@ -18,7 +18,7 @@ def printable(text: str | PathLike[str]) -> str:
 
 
 def printable_lines(text: str) -> str:
-    """Of a message of several lines, as `printable` has each."""
+    """`printable` for a message of several lines."""
     return "\n".join(map(printable, text.split("\n")))
 
 
@@ -31,16 +31,16 @@ def _printable(character: str) -> str:
 
 
 def folder_name(song: str) -> str:
-    """A folder's name for a song's file name: that without its extension."""
+    """The folder name for a song: its file name without the extension."""
     stem, dot, _ = song.rpartition(".")
     return path_part(stem if dot and stem.strip(".") else song)
 
 
 def path_part(name: str) -> str:
-    """As one part of a path: never empty, `.` or `..`, without separators, and not too long.
+    """A valid path component: never empty, `.` or `..`, without separators, not too long.
 
-    It can be written in any encoding of Unicode, so that programs in other languages can open what lies inside.
+    It can be written in any Unicode encoding, so that programs in other languages can open its contents.
     """
     safe = printable(name.replace("/", "_").replace("\0", "_"))
-    shortened = safe.encode("utf-8", "replace")[:LONGEST_BYTES].decode("utf-8", "ignore")
+    shortened = safe.encode("utf-8", "replace")[:MAX_BYTES].decode("utf-8", "ignore")
     return shortened if shortened.strip(". ") else f"_{shortened}"

@@ -1,4 +1,4 @@
-"""A song on its way to the API: read piece by piece, from its beginning for each try. Holds no song in memory."""
+"""A song for upload: read in chunks, from the beginning for each attempt. Never held in memory as a whole."""
 
 from __future__ import annotations
 
@@ -21,11 +21,12 @@ OnUpload = Callable[[int, int], None]
 
 CHUNK_BYTES = 256 * 1024
 SPOOL_BYTES = 1 << 20
-LONG_BYTES = 32 << 20  # of a pipe: past this, it matters whether it has an end
+LONG_BYTES = 32 << 20  # of a pipe: beyond this size, check that it has an end
 
 
 class Song:
-    """A seekable file of `size` bytes from where it stands. `content_type` is a guess: the API looks at the bytes."""
+    """A seekable file of `size` bytes from its current position. `content_type` is a guess: the API checks the
+    bytes."""
 
     def __init__(self, file: IO[bytes], name: str = "") -> None:
         self.file = file
@@ -34,12 +35,12 @@ class Song:
         self.size = file.seek(0, io.SEEK_END) - self._start
 
     def body(self, on_progress: OnUpload | None = None) -> Body:
-        """From the beginning."""
+        """A body that starts at the beginning."""
         self.file.seek(self._start)
         return Body(self.file, self.size, on_progress)
 
     def sha256(self) -> str:
-        """Of all its bytes."""
+        """The hash of all its bytes."""
         self.file.seek(self._start)
         return hashlib.file_digest(self.file, "sha256").hexdigest()  # type: ignore[arg-type]
 
@@ -48,11 +49,11 @@ Source = str | PathLike[str] | bytes | IO[bytes] | Song
 
 
 class Body:
-    """File-like as requests wants it: with a length, which makes it a stream with Content-Length."""
+    """A file-like object for requests, with a length, so that it is streamed with a Content-Length."""
 
     def __init__(self, file: IO[bytes], size: int, on_progress: OnUpload | None) -> None:
         self._file, self._size, self._sent = file, size, 0
-        self._tell = on_progress or (lambda _sent, _size: None)
+        self._on_progress = on_progress or (lambda _sent, _size: None)
 
     def __len__(self) -> int:
         return self._size
@@ -62,19 +63,19 @@ class Body:
             yield chunk
 
     def read(self, size: int = -1) -> bytes:
-        """http.client asks for 16 KiB at a time, or for what it likes: never more than is promised in the length."""
+        """http.client chooses the sizes; never returns more than the declared length."""
         left = self._size - self._sent
         chunk = self._file.read(left if size < 0 else min(size, left))
         self._sent += len(chunk)
-        self._tell(self._sent, self._size)
+        self._on_progress(self._sent, self._size)
         return chunk
 
 
 @contextmanager
 def opened(source: Source, name: str = "", *, limit_bytes: Callable[[], int | None] = lambda: None) -> Iterator[Song]:
-    """The song of a path, of bytes, or of a binary file. Pipes and devices are read to their end, onto disk.
+    """Opens a song from a path, bytes, or a binary file. Pipes and devices are first read to disk.
 
-    limit_bytes: asked where a pipe is long, since it may have no end. Raises OSError where the file cannot be read,
+    limit_bytes: called for a long pipe, since it may have no end. Raises OSError if the file cannot be read,
     SongTooLarge.
     """
     if isinstance(source, Song):
@@ -84,22 +85,22 @@ def opened(source: Source, name: str = "", *, limit_bytes: Callable[[], int | No
     elif isinstance(source, str | PathLike):
         with Path(source).open("rb") as file, opened(file, Path(source).name, limit_bytes=limit_bytes) as song:
             yield song
-    elif _can_be_read_again(source):
+    elif _is_rewindable(source):
         yield Song(source, name or str(getattr(source, "name", "")))
     else:
-        with tempfile.SpooledTemporaryFile(SPOOL_BYTES) as spool:  # a second try starts from the beginning
+        with tempfile.SpooledTemporaryFile(SPOOL_BYTES) as spool:  # a retry starts from the beginning
             _copy(source, spool, limit_bytes)
             spool.seek(0)
             yield Song(spool, name)
 
 
-def _can_be_read_again(file: IO[bytes]) -> bool:
-    """A device such as /dev/zero can seek, and has no end all the same."""
+def _is_rewindable(file: IO[bytes]) -> bool:
+    """A device such as /dev/zero is seekable, but has no end."""
     if not file.seekable():
         return False
     try:
         return stat.S_ISREG(os.fstat(file.fileno()).st_mode)
-    except (OSError, AttributeError):  # no file of the system's: it lies in memory
+    except (OSError, AttributeError):  # not a file of the system: it is in memory
         return True
 
 

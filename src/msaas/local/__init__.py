@@ -1,1 +1,1 @@
-"""The whole service on one machine: real servers as children of one process. Refuses to leave any of them behind."""
+"""Runs the whole service on one machine: real servers as child processes that never outlive the parent."""

@@ -1,6 +1,7 @@
-"""`msaas demo`: one song through the whole service. Uses the folder's live stack, or starts one on a free port.
+"""`msaas demo`: sends one song through the whole service. Uses the folder's running stack, or starts one on a free
+port.
 
-Removes nothing: stems of an earlier song are overwritten name by name, each once its successor is whole.
+Deletes nothing: stems of an earlier song are overwritten by name, each once its replacement is complete.
 """
 
 from __future__ import annotations
@@ -32,27 +33,27 @@ from msaas.settings import Settings
 SAMPLE = "harbour-lights.mp3"  # in data/
 STEMS = Path("stems")
 LOG = "demo.log"
-LIVE_LIMIT_SECONDS = 900.0  # for a stack that another command is just starting
-INTERRUPTED_STATUS = 130  # as a shell has it for Ctrl-C
+LIVE_LIMIT_SECONDS = 900.0  # for a stack that another command is starting
+INTERRUPTED_STATUS = 130  # a shell's status for Ctrl-C
 
-Say = Callable[[str], None]
+Report = Callable[[str], None]
 
 
 class SongMissing(MSaaSError):
-    """The file to separate is not there."""
+    """The input file does not exist."""
 
     code = "song_missing"
 
 
 class SongFailed(MSaaSError):
-    """The service took the song and did not bring out stems."""
+    """The service accepted the song but made no stems."""
 
     code = "song_failed"
 
 
 @dataclass(frozen=True)
 class DemoStack:
-    """Where the demo plays: a stack that is ready, and what keeps it so until `done()`."""
+    """The stack that the demo uses, and a function that supervises it until `done()`."""
 
     url: str
     warning: tuple[str, ...]
@@ -60,60 +61,60 @@ class DemoStack:
 
 
 def find_song(given: str | None) -> Path:
-    """The song named, or the sample of data/. Raises SongMissing."""
+    """The given song, or the sample in data/. Raises SongMissing."""
     if given:
-        song = Path(os.path.expanduser(song_argument(given)))  # noqa: PTH111 (pathlib raises where there is no such home)
-        if song != STANDARD_INPUT and (wrong := _why_none(song)):
+        song = Path(os.path.expanduser(song_argument(given)))  # noqa: PTH111 (pathlib raises for a missing home)
+        if song != STANDARD_INPUT and (wrong := _why_unreadable(song)):
             raise SongMissing(f"{printable(song)} {wrong}; give the path of a song")
         return song
     for base in (Path(__file__).resolve().parents[3], Path.cwd()):
         if (sample := base / "data" / SAMPLE).is_file():
             return sample
-    raise SongMissing(f"data/{SAMPLE} is not here; name a song: make demo SONG=path")
+    raise SongMissing(f"data/{SAMPLE} is missing; give a song: make demo SONG=path")
 
 
-def _why_none(song: Path) -> str:
+def _why_unreadable(song: Path) -> str:
     if os.path.isdir(song):  # noqa: PTH112 (pathlib raises for some paths)
         return "is a folder"
     if not os.path.lexists(song):
-        return "is not there"
+        return "does not exist"
     return "" if os.access(song, os.R_OK) else "cannot be read"
 
 
-def demo(plan: Plan, song: str | None, stems: Path = STEMS, say: Say = print) -> int:
-    """Raises MSaaSError where it cannot end well; 130 after Ctrl-C or SIGTERM."""
+def demo(plan: Plan, song: str | None, stems: Path = STEMS, report: Report = print) -> int:
+    """Raises MSaaSError on failure; returns 130 after Ctrl-C or SIGTERM."""
     path = find_song(song)
     stopping = StopSignals().install()
     try:
-        with output_folder(stems), _stage(plan, lambda: bool(stopping), say) as stage:
-            _Work(stage, path, stems, lambda: bool(stopping), say).see_through()
+        with output_folder(stems), _stack(plan, lambda: bool(stopping), report) as stack:
+            _SongRun(stack, path, stems, lambda: bool(stopping), report).run()
     except Interrupted:
-        say("stopped")
+        report("stopped")
         return INTERRUPTED_STATUS
     return 0
 
 
 @contextmanager
-def _stage(plan: Plan, stopping: Callable[[], bool], say: Say) -> Iterator[DemoStack]:
+def _stack(plan: Plan, stopping: Callable[[], bool], report: Report) -> Iterator[DemoStack]:
     folder = Folder(plan.folder.resolve())
     if folder.live() is not None:
-        yield _live_stage(folder, stopping, say)
+        yield _live_stack(folder, stopping, report)
         return
-    Settings.from_env(plan.environ)  # what is wrong is said before anything is made
+    Settings.from_env(plan.environ)  # reports invalid settings before anything is created
     with output_folder(folder.path):
         log = folder.path / LOG
         log.touch()
-    say(f"starting Valkey, S3, the API and a worker (their log: {printable(log)})")
+    report(f"starting Valkey, S3, the API and a worker (their log: {printable(log)})")
     began = time.monotonic()
     with (
         log.open("w", encoding="utf-8", errors="backslashreplace") as out,
         local_stack(replace(plan, any_port=True), out, sys.stderr, stopping) as running,
     ):
-        say(f"ready in {time.monotonic() - began:.1f} s: {running.url}, model {running.model.name}")
+        report(f"ready in {time.monotonic() - began:.1f} s: {running.url}, model {running.model.name}")
         yield DemoStack(running.url, running.model.warning, running.stack.supervise)
 
 
-def _live_stage(folder: Folder, stopping: Callable[[], bool], say: Say) -> DemoStack:
+def _live_stack(folder: Folder, stopping: Callable[[], bool], report: Report) -> DemoStack:
     def answers() -> bool:
         found = folder.live()
         return found is None or bool(found.url)
@@ -122,12 +123,12 @@ def _live_stage(folder: Folder, stopping: Callable[[], bool], say: Say) -> DemoS
         raise MSaaSError(f"the stack in {folder.path} is not ready after {LIVE_LIMIT_SECONDS:g} seconds")
     live = folder.live()
     if live is None:
-        raise MSaaSError(f"the stack in {folder.path} ended while it was starting; try again")
-    say(f"using the stack that runs already: {live.url}, model {live.model}")
-    return _stage_of(live, stopping)
+        raise MSaaSError(f"the stack in {folder.path} ended while it was starting; retry")
+    report(f"using the running stack: {live.url}, model {live.model}")
+    return _demo_stack(live, stopping)
 
 
-def _stage_of(live: LiveStack, stopping: Callable[[], bool]) -> DemoStack:
+def _demo_stack(live: LiveStack, stopping: Callable[[], bool]) -> DemoStack:
     def supervise(until: Callable[[], bool]) -> None:
         while not until() and not stopping():
             time.sleep(POLL_SECONDS)
@@ -135,21 +136,21 @@ def _stage_of(live: LiveStack, stopping: Callable[[], bool]) -> DemoStack:
     return DemoStack(live.url, live.warning, supervise)
 
 
-class _Work:
-    """The song's way through the API, in a thread of its own: the main thread looks after the stack."""
+class _SongRun:
+    """Runs the song through the API in a thread; the main thread supervises the stack."""
 
-    def __init__(self, stage: DemoStack, song: Path, stems: Path, stopping: Callable[[], bool], say: Say) -> None:
-        self.stage, self.song, self.stems, self.say = stage, song, stems, say
+    def __init__(self, stack: DemoStack, song: Path, stems: Path, stopping: Callable[[], bool], report: Report) -> None:
+        self.stack, self.song, self.stems, self.report = stack, song, stems, report
         self._stopping = stopping
-        self._client = Client(stage.url, sleep=self._sleep)
+        self._client = Client(stack.url, sleep=self._sleep)
         self._error: BaseException | None = None
 
-    def see_through(self) -> None:
+    def run(self) -> None:
         thread = threading.Thread(target=self._run, name="demo", daemon=True)
         thread.start()
-        self.stage.supervise(lambda: not thread.is_alive())
+        self.stack.supervise(lambda: not thread.is_alive())
         if thread.is_alive():
-            raise Interrupted("stopped while the song was in work")
+            raise Interrupted("stopped while the song was being separated")
         if self._error is not None:
             raise self._error
 
@@ -158,8 +159,8 @@ class _Work:
             began = time.monotonic()
             job = self._separate()
             self._fetch(job)
-            self._conclude(job, time.monotonic() - began)
-        except BaseException as error:  # carried over to the main thread
+            self._report(job, time.monotonic() - began)
+        except BaseException as error:  # re-raised in the main thread
             self._error = error
 
     def _separate(self) -> Job:
@@ -175,20 +176,20 @@ class _Work:
     def _fetch(self, job: Job) -> None:
         stems = self._client.download(job, self.stems).values()
         for path in stems:
-            self.say(f"{printable(path)}  {path.stat().st_size / 1e6:.1f} MB")
+            self.report(f"{printable(path)}  {path.stat().st_size / 1e6:.1f} MB")
         if others := sorted(other.name for other in stems_in(self.stems) if other not in stems):
-            self.say(f"{printable(self.stems)}/ has {', '.join(map(printable, others))} of an earlier run, too")
+            self.report(f"{printable(self.stems)}/ has {', '.join(map(printable, others))} from an earlier run")
 
     def _sleep(self, seconds: float) -> None:
         if self._stopping():
             raise Interrupted("stopped")
         time.sleep(seconds)
 
-    def _conclude(self, job: Job, seconds: float) -> None:
-        if self.stage.warning:
-            self.say(framed(self.stage.warning))
+    def _report(self, job: Job, seconds: float) -> None:
+        if self.stack.warning:
+            self.report(framed(self.stack.warning))
         music = f", {job.duration_seconds:.1f} s of music," if job.duration_seconds is not None else ""
-        self.say(
+        self.report(
             f"{len(job.stems)} stems of {printable(self.song.name)}{music} are in {printable(self.stems)}/,"
             f" made by {job.model} in {seconds:.1f} s"
         )

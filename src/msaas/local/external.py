@@ -1,4 +1,4 @@
-"""A Redis or a store that runs already: waited for, then used. Neither started nor stopped."""
+"""Waits for a Redis or a store that is managed elsewhere. Neither starts nor stops it."""
 
 from __future__ import annotations
 
@@ -14,31 +14,31 @@ from msaas.wiring.stores import build_queue, build_storage
 TIMEOUT_SECONDS = 3.0
 
 
-def await_external(assembly: StackParts, say: OnLine, stopping: Callable[[], bool]) -> None:
-    """Raises StartFailed where one does not answer in time, Interrupted where `stopping()` came first."""
-    settings, ours = Settings.from_env(assembly.environ), {server.name for server in assembly.servers}
-    limit_seconds = assembly.external_limit_seconds
+def wait_for_external(parts: StackParts, report: OnLine, stopping: Callable[[], bool]) -> None:
+    """Raises StartFailed if one does not answer in time, Interrupted if `stopping()` returns True first."""
+    settings, ours = Settings.from_env(parts.environ), {server.name for server in parts.servers}
+    limit_seconds = parts.external_limit_seconds
     if "valkey" not in ours:
         queue = build_queue(settings, timeout_seconds=TIMEOUT_SECONDS)
-        _await_answer(f"REDIS_HOST={settings.redis_host}", queue.ping, limit_seconds, stopping)
-        say(f"redis is not started here: REDIS_HOST={settings.redis_host} is used")
+        _wait_for_answer(f"REDIS_HOST={settings.redis_host}", queue.ping, limit_seconds, stopping)
+        report(f"using the external redis at REDIS_HOST={settings.redis_host}")
     if "s3" not in ours:
         storage = build_storage(settings, timeout_seconds=TIMEOUT_SECONDS)
-        _await_answer(f"MINIO_HOST={settings.minio_host}", storage.ping, limit_seconds, stopping)
-        say(f"s3 is not started here: MINIO_HOST={settings.minio_host} is used")
+        _wait_for_answer(f"MINIO_HOST={settings.minio_host}", storage.ping, limit_seconds, stopping)
+        report(f"using the external s3 at MINIO_HOST={settings.minio_host}")
 
 
-def _await_answer(what: str, ask: Callable[[], None], limit_seconds: float, stopping: Callable[[], bool]) -> None:
-    trouble = "no answer"
+def _wait_for_answer(what: str, ask: Callable[[], None], limit_seconds: float, stopping: Callable[[], bool]) -> None:
+    last_error = "no answer"
 
     def answers() -> bool:
-        nonlocal trouble
+        nonlocal last_error
         try:
             ask()
         except Unavailable as error:
-            trouble = str(error)
+            last_error = str(error)
             return False
         return True
 
     if not wait_for(answers, limit_seconds, stopping):
-        raise StartFailed(f"{what} is not usable, after {limit_seconds:g} seconds of trying: {trouble}")
+        raise StartFailed(f"{what} is not usable after {limit_seconds:g} seconds: {last_error}")

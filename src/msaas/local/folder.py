@@ -1,4 +1,4 @@
-"""The stack's folder, `.msaas/`: who holds it, and what is known of the stack that does. Refuses a second holder."""
+"""The stack's folder, `.msaas/`: its lock, and the state of the stack that holds it. Only one stack at a time."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from msaas.errors import MSaaSError
 from msaas.local.processes.child import wait_until
 from msaas.local.servers import free_ports, ports_are_free, write_private
 
-# A stack that was killed leaves the lock to its guard until its children are gone.
-WARDEN_SECONDS = 8.0
-GLANCE_SECONDS = 1.0  # `live()` takes the lock for a moment to see whether it is free
+# After a kill, the guard holds the lock until the stack's children have ended.
+GUARD_SECONDS = 8.0
+PROBE_SECONDS = 1.0  # `live()` holds the lock briefly to test it
 
 
 class StackRunning(MSaaSError):
-    """Another stack holds the folder."""
+    """Another stack holds the folder's lock."""
 
     code = "stack_running"
 
 
 @dataclass(frozen=True)
 class LiveStack:
-    """What a running stack tells of itself. `url` is empty until it answers."""
+    """A running stack's state. `url` is empty until it is ready."""
 
     pid: int
     url: str = ""
@@ -54,7 +54,7 @@ class LiveStack:
 
 
 class Folder:
-    """`.msaas/`, held from `hold()` to `let_go()`."""
+    """`.msaas/`, locked from `lock()` to `unlock()`."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -64,47 +64,47 @@ class Folder:
     @property
     def lock_fd(self) -> int:
         if self._lock is None:
-            raise RuntimeError("the folder is not held")
+            raise RuntimeError("the folder is not locked")
         return self._lock
 
-    def hold(self) -> None:
-        """Raises StackRunning where another stack holds it, UnusablePath where nothing can be written there."""
+    def lock(self) -> None:
+        """Raises StackRunning if another stack holds the lock, UnusablePath if the folder cannot be written."""
         with output_folder(self.path):
             lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
         live = LiveStack.read(self.state)
-        patience = GLANCE_SECONDS if live and live.alive else WARDEN_SECONDS
-        if not wait_until(lambda: _locked(lock), patience):
+        limit_seconds = PROBE_SECONDS if live and live.alive else GUARD_SECONDS
+        if not wait_until(lambda: _locked(lock), limit_seconds):
             os.close(lock)
             raise StackRunning(self._held_by())
         self._lock = lock
-        self.tell(LiveStack(os.getpid()))
+        self.write_state(LiveStack(os.getpid()))
 
     def _held_by(self) -> str:
         live = LiveStack.read(self.state)
         if live is None:
             return f"{self.path} is in use by another stack"
         where = f" at {live.url}" if live.url else ""
-        return f"a stack runs in {self.path} already{where} (process {live.pid}); end it with: kill {live.pid}"
+        return f"a stack is already running in {self.path}{where} (process {live.pid}); stop it with: kill {live.pid}"
 
     def live(self) -> LiveStack | None:
-        """The stack that holds the folder now, if one does."""
+        """The stack that holds the lock, if any."""
         live = LiveStack.read(self.state)
         return live if live is not None and live.alive and not self._is_free() else None
 
     def _is_free(self) -> bool:
         try:
             lock = os.open(self.path / "lock", os.O_RDWR)
-        except OSError:  # there is none, or hold() will say what is wrong with the folder
+        except OSError:  # there is no lock, or lock() will report the error
             return True
         try:
             return _locked(lock)
         finally:
             os.close(lock)
 
-    def tell(self, live: LiveStack) -> None:
+    def write_state(self, live: LiveStack) -> None:
         write_private(self.state, json.dumps(asdict(live)))
 
-    def let_go(self) -> None:
+    def unlock(self) -> None:
         if self._lock is None:
             return
         self.state.unlink(missing_ok=True)
@@ -112,7 +112,7 @@ class Folder:
         self._lock = None
 
     def ports(self, part: str, count: int) -> list[int]:
-        """Those of last time where they are still free: a bookmark or a redis-cli at hand goes on working."""
+        """The same ports as last time if they are free, so that bookmarks and open redis-clis keep working."""
         path = self.path / "ports.json"
         known = _read_ports(path)
         ports: list[int] = known.get(part, [])

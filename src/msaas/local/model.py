@@ -1,6 +1,6 @@
-"""Which model a stack separates with, settled before its API starts. Never replaces one that was asked for by name.
+"""Chooses the stack's model before its API starts. Never replaces one requested by name.
 
-The model's name is part of every songhash: a worker that chose another later would answer for songs it was not given.
+The model's name is part of every songhash: a worker with another model would not run the accepted songs.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from pathlib import Path
 from msaas.command import typed
 from msaas.errors import MSaaSError, SettingsError
 
-WANTED = "htdemucs"
+DEFAULT_MODEL = "htdemucs"
 SMALL = "htdemucs_mini"
 
 
 @dataclass(frozen=True)
 class ModelChoice:
-    """`environ` is what the parts are told; `warning` is empty where nothing was replaced."""
+    """`environ` holds settings for the API and the worker; `warning` is empty unless the model was replaced."""
 
     name: str
     environ: Mapping[str, str] = field(default_factory=dict)
@@ -27,7 +27,7 @@ class ModelChoice:
 
 
 def models_folder() -> Path | None:
-    """The repository's models/, seen from a source tree or from an editable install of it."""
+    """The repository's models/, found from a source tree or an editable install."""
     for base in (Path(__file__).resolve().parents[3], Path.cwd()):
         if (base / "models" / SMALL).is_dir():
             return base / "models"
@@ -35,7 +35,7 @@ def models_folder() -> Path | None:
 
 
 def obtainable(name: str, repo: Path | None) -> bool:
-    from msaas.separation.weights.loader import obtainable as asked  # lazy: only a stack with no MSAAS_MODEL asks
+    from msaas.separation.weights.loader import obtainable as asked  # lazy: needed only without MSAAS_MODEL
 
     return bool(asked(name, repo=repo))
 
@@ -43,38 +43,38 @@ def obtainable(name: str, repo: Path | None) -> bool:
 def choose_model(
     environ: Mapping[str, str],
     *,
-    can_have: Callable[[str, Path | None], bool] = obtainable,
+    is_obtainable: Callable[[str, Path | None], bool] = obtainable,
     folder: Callable[[], Path | None] = models_folder,
 ) -> ModelChoice:
-    """Raises SettingsError for a MSAAS_MODEL_REPO that is no folder, MSaaSError where neither the default model nor the
-    small one can be had."""
+    """Raises SettingsError if MSAAS_MODEL_REPO is not a folder, MSaaSError if neither the default model nor the small
+    one is available."""
     repo = refuse_missing_repo(environ)
     if named := environ.get("MSAAS_MODEL", "").strip():
-        return ModelChoice(named, {} if repo else kept_here(named, folder()))
-    if can_have(WANTED, repo):
-        return ModelChoice(WANTED, {"MSAAS_MODEL": WANTED})
+        return ModelChoice(named, {} if repo else repository_setting(named, folder()))
+    if is_obtainable(DEFAULT_MODEL, repo):
+        return ModelChoice(DEFAULT_MODEL, {"MSAAS_MODEL": DEFAULT_MODEL})
     small = folder()
     if small is None:
         raise MSaaSError(
-            f"the weights of {WANTED} can be had from no cache, hub or mirror, and models/{SMALL} is not here;"
-            " set MSAAS_MODEL_REPO to a folder that holds them, or run this in a clone of the repository"
+            f"the weights of {DEFAULT_MODEL} are in no cache, hub or mirror, and models/{SMALL} is missing;"
+            " set MSAAS_MODEL_REPO to a folder with them, or run this in a clone of the repository"
         )
     return ModelChoice(SMALL, {"MSAAS_MODEL": SMALL, "MSAAS_MODEL_REPO": str(small)}, _warning())
 
 
 def refuse_missing_repo(environ: Mapping[str, str]) -> Path | None:
-    """The folder that MSAAS_MODEL_REPO names, if it is set. Raises SettingsError where there is none."""
+    """The folder in MSAAS_MODEL_REPO, if set. Raises SettingsError if it does not exist."""
     named = environ.get("MSAAS_MODEL_REPO", "").strip()
     if not named:
         return None
-    repo = Path(os.path.expanduser(named))  # noqa: PTH111 (pathlib raises where there is no such home folder)
+    repo = Path(os.path.expanduser(named))  # noqa: PTH111 (pathlib raises for a missing home)
     if not os.path.isdir(repo):  # noqa: PTH112 (and for some paths)
-        raise SettingsError(f"MSAAS_MODEL_REPO={named!r} is not usable: there is no such folder")
+        raise SettingsError(f"MSAAS_MODEL_REPO={named!r} is not usable: the folder does not exist")
     return repo
 
 
-def kept_here(name: str, models: Path | None) -> dict[str, str]:
-    """A model of the repository's own needs no folder named to it."""
+def repository_setting(name: str, models: Path | None) -> dict[str, str]:
+    """The setting for a model in the repository's own folder."""
     return {"MSAAS_MODEL_REPO": str(models)} if models is not None and (models / name).is_dir() else {}
 
 
@@ -82,9 +82,9 @@ def _warning() -> tuple[str, ...]:
     return (
         f"THE SMALL MODEL IS IN USE: {SMALL}",
         "",
-        f"The weights of {WANTED} can be had from no cache, hub or mirror just now.",
-        "What you hear is made by a far smaller model, kept in models/: expect rough stems.",
-        "Where there is a network, this fetches the real one:",
+        f"The weights of {DEFAULT_MODEL} are in no cache, hub or mirror at present.",
+        "The stems are made by a far smaller model from models/: expect rough quality.",
+        "With network access, this downloads the full model:",
         "",
-        f"    {typed(f'models fetch {WANTED}')}",
+        f"    {typed(f'models fetch {DEFAULT_MODEL}')}",
     )

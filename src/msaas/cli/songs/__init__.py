@@ -1,1 +1,1 @@
-"""What `msaas separate` is given and what it leaves: songs from files, folders and pipes; stems in folders."""
+"""Inputs and outputs of `msaas separate`: songs from files, folders and pipes; stems in folders."""

@@ -1,4 +1,4 @@
-"""Options of Demucs' own command line: those with a meaning here are taken, the others answered with what to use."""
+"""Options of Demucs' own command line: equivalent ones are accepted, the others rejected with what to use instead."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import Any
 
 OVERLAP = 0.25
 
-# option(s) ▸ how many values it takes, and what is said where it is used
-INSTEAD: dict[tuple[str, ...], tuple[int, str]] = {
-    ("-s", "--sig"): (1, "a model is named with -n"),
-    ("-j", "--jobs"): (1, "leave it out: a service has as many jobs as workers, --local uses every core for each song"),
-    ("--segment",): (1, "leave it out: segments have the model's own length, and memory does not grow with the song"),
-    ("--no-split",): (0, "leave it out: songs are always separated in segments, and memory does not grow with them"),
+# option(s) ▸ number of values, and the message
+REPLACEMENTS: dict[tuple[str, ...], tuple[int, str]] = {
+    ("-s", "--sig"): (1, "use -n to choose a model"),
+    ("-j", "--jobs"): (1, "omit it: a service runs one job per worker, --local uses every core for each song"),
+    ("--segment",): (1, "omit it: segments have the model's own length, and memory does not grow with the song"),
+    ("--no-split",): (0, "omit it: songs are always separated in segments, and memory does not grow with them"),
     ("--filename",): (1, "stems are always <out>/<song>/<stem>.<format>; -o chooses <out>"),
-    ("--clip-mode",): (1, "leave it out: no stem is rescaled or clamped by itself; FLAC gets one gain for all stems"),
-    ("--mp3-preset",): (1, "leave it out; --bitrate chooses the quality of mp3"),
-    ("-v", "--verbose"): (0, "leave it out; `msaas jobs SONGHASH` shows a job, --json its timings"),
+    ("--clip-mode",): (1, "omit it: no stem is rescaled or clamped separately; FLAC gets one gain for all stems"),
+    ("--mp3-preset",): (1, "omit it; --bitrate sets the quality of mp3"),
+    ("-v", "--verbose"): (0, "omit it; `msaas jobs SONGHASH` shows a job, --json its timings"),
     ("--list-models",): (0, "use `msaas models list`, or GET /apiv1/models of the service"),
 }
 
@@ -29,32 +29,32 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--shifts", action=_Checked, check=_no_shifts, help=argparse.SUPPRESS)
     parser.add_argument("--overlap", action=_Checked, check=_model_overlap, help=argparse.SUPPRESS)
     parser.add_argument("--other-method", action=_Checked, check=_minus, help=argparse.SUPPRESS)
-    for names, (count, text) in INSTEAD.items():
-        parser.add_argument(*names, action=_Instead, nargs=count or 0, text=text, help=argparse.SUPPRESS)
+    for names, (count, text) in REPLACEMENTS.items():
+        parser.add_argument(*names, action=_Replaced, nargs=count or 0, text=text, help=argparse.SUPPRESS)
 
 
-def refuse_unmeant(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
-    """Ends the command where an option has no meaning beside the others."""
+def check_options(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    """Exits with an error if an option does not apply to the others."""
     if args.int24 and args.format != "flac":
-        _refuse(parser, "--int24", "24 bits are FLAC's: --flac; --format wav has 32-bit float")
+        _refuse(parser, "--int24", "needs --flac, which has 24 bits; --format wav has 32-bit float")
     for option in ("device", "repo"):
         if getattr(args, option) is not None and not args.local:
             setting = {"device": "MSAAS_DEVICE", "repo": "MSAAS_MODEL_REPO"}[option]
-            _refuse(parser, f"--{option}", f"goes with --local; the workers of a service have {setting}")
+            _refuse(parser, f"--{option}", f"needs --local; a service's workers use {setting}")
 
 
 def _no_shifts(value: str) -> str | None:
-    text = "leave it out: each song is separated in one pass, as with --shifts 0"
+    text = "omit it: each song is separated in one pass, as with --shifts 0"
     return None if value == "0" else text
 
 
 def _model_overlap(value: str) -> str | None:
-    text = f"leave it out: segments overlap by a quarter, as with --overlap {OVERLAP:g}"
+    text = f"omit it: segments overlap by a quarter, as with --overlap {OVERLAP:g}"
     return None if _float(value) == OVERLAP else text
 
 
 def _minus(value: str) -> str | None:
-    text = "leave it out: with --two-stems, no_STEM is the mix minus STEM, as with --other-method minus"
+    text = "omit it: with --two-stems, no_STEM is the mix minus STEM, as with --other-method minus"
     return None if value == "minus" else text
 
 
@@ -66,7 +66,7 @@ def _float(value: str) -> float | None:
 
 
 class _Checked(argparse.Action):
-    """Taken where the value asks for what is done anyway; `check` says what to use instead of another."""
+    """Accepts the value that equals what is done anyway; `check` returns the message for any other."""
 
     def __init__(self, *args: Any, check: Callable[[str], str | None], **more: Any) -> None:
         super().__init__(*args, **more)
@@ -83,7 +83,7 @@ class _Checked(argparse.Action):
             _refuse(parser, str(option_string), text)
 
 
-class _Instead(argparse.Action):
+class _Replaced(argparse.Action):
     def __init__(self, *args: Any, text: str, **more: Any) -> None:
         super().__init__(*args, **more)
         self._text = text

@@ -1,7 +1,7 @@
-"""Folders of stems, each with the stems of one song only. Never puts a song's stems beside another's.
+"""Folders of stems, each with the stems of one song only.
 
-A hidden file in the folder names the song by the sha256 of its bytes: other options of the same song belong to the same
-folder, another song of the same name gets a folder of its own, ` (2)`.
+A hidden file in the folder identifies the song by the sha256 of its bytes: other options of the same song share its
+folder, another song of the same name gets its own, ` (2)`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ STEM_SUFFIXES = frozenset(one.suffix for one in FORMATS.values())
 
 @contextmanager
 def scratch(out: Path) -> Iterator[Path]:
-    """A folder on the same file system as the stems, gone at the end of the block."""
+    """A temporary folder on the same file system as the stems."""
     folder = Path(tempfile.mkdtemp(prefix=".part-", dir=out))
     try:
         yield folder
@@ -32,18 +32,18 @@ def scratch(out: Path) -> Iterator[Path]:
 
 
 def stems_in(folder: Path) -> Iterator[Path]:
-    """Files that look like stems, whoever made them. Raises OSError."""
+    """Files that look like stems, of any origin. Raises OSError."""
     return (path for path in folder.iterdir() if path.suffix.lower() in STEM_SUFFIXES)
 
 
 class StemFolders:
-    """Hands folders out to songs. On a disk that tells `X` from `x`, two songs of a run still do not share them."""
+    """Assigns folders to songs. Two songs never share one, even if their names differ only in case."""
 
     def __init__(self) -> None:
         self._owners: dict[str, str] = {}
 
     def put(self, stems: Mapping[str, Path], wanted: Path, *, song: str, sha256: str) -> dict[str, Path]:
-        """Moves whole files into `wanted`, or into the first `wanted (n)` that is free or this song's.
+        """Moves complete files into `wanted`, or into the first `wanted (n)` that is free or this song's.
 
         Older stems of the same name are replaced. Raises OSError.
         """
@@ -61,14 +61,14 @@ class StemFolders:
 
 
 def _claim(folder: Path, song: str, sha256: str) -> bool:
-    """Whether the folder is this song's, now or already."""
+    """Whether the folder belongs to this song, now or already."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except FileExistsError:  # a file of that name
         return False
     manifest = folder / MANIFEST
     if not manifest.exists() and any(stems_in(folder)):
-        return False  # whose they are is not known: they stay as they are
+        return False  # stems of unknown origin: left alone
     with suppress(FileExistsError):
         with manifest.open("x", encoding="utf-8") as file:
             json.dump({"song": printable(song), "sha256": sha256}, file)

@@ -1,4 +1,4 @@
-"""The songs that arguments stand for: files, pipes, standard input (`-`) and the audio files of folders."""
+"""Resolves arguments to songs: files, pipes, standard input (`-`) and the audio files of folders."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from msaas.client.names import folder_name, path_part, printable
 STANDARD_INPUT = Path("/dev/stdin")
 PIPES = (Path("/dev/fd"), Path("/proc/self/fd"))
 
-# Of files in folders; a file that is named itself is tried whatever it is called. What FFmpeg reads and people keep
-# music in, films among them. Not from mimetypes: its table is the machine's, and counts playlists and MIDI as audio.
+# Extensions of audio files in folders; a file given by name is always tried. What FFmpeg reads and people keep music
+# in, including films. mimetypes is not used: its table depends on the machine, and counts playlists and MIDI as audio.
 _AUDIO = (
     "aac ac3 aif aifc aiff alac amr ape au caf dff dsf dts eac3 flac gsm m4a m4b m4r mka mp1 mp2 mp3 mpc mpga oga ogg"
     " oma opus ra shn snd spx tak tta voc w64 wav wave weba wma wv"
@@ -29,7 +29,7 @@ AUDIO_EXTENSIONS = frozenset(f"{_AUDIO} {_FILMS}".split())
 
 @dataclass(frozen=True)
 class SongTask:
-    """A song and the folder that its stems are meant for."""
+    """A song and the folder intended for its stems."""
 
     song: Path
     folder: Path
@@ -37,7 +37,7 @@ class SongTask:
 
 @dataclass(frozen=True)
 class InputSongs:
-    """`skipped` are files of folders that are no audio by their names."""
+    """`skipped`: files in folders that are not audio by their names."""
 
     tasks: Sequence[SongTask]
     skipped: Sequence[Path] = field(default_factory=tuple)
@@ -49,15 +49,15 @@ def song_argument(text: str) -> Path:
 
 
 def songs_of(arguments: Sequence[Path], out: Path, *, recursive: bool = False) -> InputSongs:
-    """`<out>/<song>` for a file, `<out>/<folder>/…/<song>` for one found in a folder.
+    """`<out>/<song>` for a file, `<out>/<folder>/…/<song>` for a file in a folder.
 
-    Raises UnusablePath for a folder without audio or that cannot be read, and for standard input where it is a
-    terminal or was named twice. A file that is not there is left to whoever opens it.
+    Raises UnusablePath for a folder that has no audio or cannot be read, and for standard input that is a terminal or
+    given twice. A missing file is reported when it is opened.
     """
     if arguments.count(STANDARD_INPUT) > 1:
-        raise UnusablePath("standard input can be read once only")
+        raise UnusablePath("standard input can be read only once")
     if STANDARD_INPUT in arguments and sys.stdin is not None and sys.stdin.isatty():
-        raise UnusablePath("standard input is a terminal; send it a song: msaas separate - < song.mp3")
+        raise UnusablePath("standard input is a terminal; redirect a song: msaas separate - < song.mp3")
     tasks: list[SongTask] = []
     skipped: list[Path] = []
     for argument in arguments:
@@ -78,14 +78,14 @@ def stem_folder(song: Path) -> str:
 
 
 def open_song(song: Path) -> IO[bytes]:
-    """Raises OSError. Standard input is not opened by its path, which a socket has not."""
+    """Raises OSError. Standard input is not opened by path, which fails for a socket."""
     if song == STANDARD_INPUT:
         return os.fdopen(os.dup(0), "rb")
     return song.open("rb")
 
 
 def is_stream(song: Path) -> bool:
-    """Whether it can be read once only, from its beginning to its end. Raises OSError."""
+    """Whether it can be read only once, from start to end. Raises OSError."""
     mode = os.fstat(0).st_mode if song == STANDARD_INPUT else song.stat().st_mode
     return not stat.S_ISREG(mode)
 
@@ -104,14 +104,14 @@ def _in_folder(folder: Path, out: Path, recursive: bool) -> InputSongs:
         inside = [path_part(part) for part in file.parent.relative_to(folder).parts]
         tasks.append(SongTask(file, below.joinpath(*inside, stem_folder(file))))
     if not tasks:
-        raise UnusablePath(_nothing(folder, out, recursive))
+        raise UnusablePath(_no_audio(folder, out, recursive))
     return InputSongs(tasks, skipped)
 
 
-def _nothing(folder: Path, out: Path, recursive: bool) -> str:
+def _no_audio(folder: Path, out: Path, recursive: bool) -> str:
     hint = ""
     if not recursive and any(map(_is_audio, _files(folder, out, recursive=True))):
-        hint = "; folders in it have some: -r"
+        hint = "; its subfolders do: use -r"
     return f"{printable(folder)} has no audio files{hint}"
 
 
@@ -120,11 +120,11 @@ def _is_audio(file: Path) -> bool:
 
 
 def _files(folder: Path, out: Path, recursive: bool) -> Iterator[Path]:
-    """Regular files in order of their names, without hidden ones and without the stems of earlier runs."""
+    """Regular files by name, without hidden ones and without stems of earlier runs."""
     for place, folders, files in os.walk(folder, onerror=_refuse):
-        here = Path(place)
-        folders[:] = sorted(name for name in folders if recursive and not _is_ours(here / name, out))
-        yield from (here / name for name in sorted(files) if not name.startswith(".") and (here / name).is_file())
+        current = Path(place)
+        folders[:] = sorted(name for name in folders if recursive and not _is_ours(current / name, out))
+        yield from (current / name for name in sorted(files) if not name.startswith(".") and (current / name).is_file())
 
 
 def _is_ours(folder: Path, out: Path) -> bool:

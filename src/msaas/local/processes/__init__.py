@@ -1,1 +1,1 @@
-"""Child processes of the local stack: started, watched, and ended with whoever started them."""
+"""Child processes of the local stack: starts and supervises them; they end with their parent."""

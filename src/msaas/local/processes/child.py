@@ -1,9 +1,9 @@
-"""Child processes that never outlive their parent. Knows nothing of what they run.
+"""Child processes that never outlive their parent. Independent of the programs they run.
 
-Each child has its own session, so that a Ctrl-C in the terminal reaches us alone and we stop them in order. A parent
-that is killed outright cannot stop anything, so two things do it instead: the kernel's parent-death signal kills the
-child itself (Linux), and a guard, one small process holding the other end of a pipe, kills the child's whole group
-(the process that probes fork from, the separation process) when that pipe closes.
+Each child has its own session, so that Ctrl-C in the terminal reaches only the parent, which stops them in order. A
+parent that is killed cannot do that, so there are two safeguards: the kernel's parent-death signal kills the child
+itself (Linux), and a guard, a small process that holds the other end of a pipe, kills the child's whole process group
+(the fork server, the separation process) when that pipe closes.
 """
 
 from __future__ import annotations
@@ -23,22 +23,23 @@ from msaas.errors import MSaaSError
 
 TAIL_LINES = 25
 
-# -I -S: 25 ms to start, 8 MB. It must be up before the first child, and needs nothing that is installed.
+# -I -S: starts in 25 ms with 8 MB, before the first child, and needs no installed packages.
 _GUARD = (sys.executable, "-I", "-S", str(Path(__file__).with_name("process_guard.py")))
-# Becomes the child. Its parent-death signal comes when the *thread* that started it ends, hence: the main thread.
+# Becomes the child. Its parent-death signal fires when the *thread* that started it ends: hence the main thread.
 _LAUNCHER = (sys.executable, "-I", "-S", str(Path(__file__).with_name("launcher.py")))
 
 
 class Interrupted(MSaaSError):
-    """A signal asked us to stop before we were done."""
+    """A signal stopped the process early."""
 
     code = "interrupted"
 
 
 class ProcessGuard:
-    """Kills the groups it was told of once this process is gone, however it went.
+    """Kills its process groups after this process has ended for any reason.
 
-    It holds `keep_open` (a lock's descriptor) until they are: who gets the lock next finds nothing of ours alive.
+    It holds `keep_open` (a lock's descriptor) until they have ended, so that the lock's next holder finds none of them
+    running.
     """
 
     def __init__(self, keep_open: Sequence[int] = ()) -> None:
@@ -51,15 +52,15 @@ class ProcessGuard:
         )
 
     def watch(self, group: int) -> None:
-        self._tell(f"+{group}\n")
+        self._write(f"+{group}\n")
 
-    def forget(self, group: int) -> None:
-        self._tell(f"-{group}\n")
+    def unwatch(self, group: int) -> None:
+        self._write(f"-{group}\n")
 
-    def _tell(self, line: str) -> None:
+    def _write(self, line: str) -> None:
         if self._process.stdin is None:
             return
-        with contextlib.suppress(BrokenPipeError):  # without its guard the parent-death signal is left
+        with contextlib.suppress(BrokenPipeError):  # without its guard, the parent-death signal remains
             self._process.stdin.write(line)
             self._process.stdin.flush()
 
@@ -70,7 +71,7 @@ class ProcessGuard:
 
 
 class Child:
-    """A running child with its last lines of output. Start it from the main thread (see `_LAUNCHER`)."""
+    """A running child with its last output lines. Start it from the main thread (see `_LAUNCHER`)."""
 
     def __init__(
         self,
@@ -82,7 +83,9 @@ class Child:
         on_line: Callable[[str], None] | None = None,
     ) -> None:
         if threading.current_thread() is not threading.main_thread():
-            raise RuntimeError("children are started from the main thread: they die with the thread that starts them")
+            raise RuntimeError(
+                "children must be started from the main thread: they die with the thread that starts them"
+            )
         self.tail: deque[str] = deque(maxlen=TAIL_LINES)
         self._guard, self._on_line = guard, on_line
         self.process = subprocess.Popen(
@@ -117,7 +120,7 @@ class Child:
                 self._on_line(self.tail[-1])
 
     def stop(self, grace_seconds: float) -> None:
-        """SIGTERM, then after `grace_seconds` SIGKILL, to the child; SIGKILL to whatever it leaves in its group."""
+        """Sends SIGTERM to the child, SIGKILL after `grace_seconds`; then SIGKILL to the rest of its process group."""
         if self.alive:
             self._signal(signal.SIGTERM)
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -125,11 +128,11 @@ class Child:
         self.kill()
 
     def kill(self) -> None:
-        """Nothing of the child's group is left when this returns."""
+        """Returns once the child's whole process group has ended."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
         self.process.wait()
-        self._guard.forget(self.pid)
+        self._guard.unwatch(self.pid)
         self._pump.join(timeout=2)
         if self.process.stdout is not None and not self._pump.is_alive():
             self.process.stdout.close()
@@ -140,7 +143,7 @@ class Child:
 
 
 def wait_until(check: Callable[[], bool], limit_seconds: float, *, pause_seconds: float = 0.05) -> bool:
-    """True once `check` is; False when the time is up."""
+    """Polls `check`; returns True once it does, False after the time limit."""
     end = time.monotonic() + limit_seconds
     while not check():
         if time.monotonic() > end:

@@ -1,7 +1,7 @@
-"""Kills process groups once whoever started it is gone. A script of its own; imports only the standard library.
+"""Kills process groups when its parent has ended. Runs as a script; imports only the standard library.
 
-Standard input takes `+<group>` and `-<group>`, a line each; its end is the sign. Until the groups are dead it keeps
-open what it inherited: a lock's descriptor, so that who gets the lock next finds nothing of ours alive.
+Standard input takes lines `+<group>` and `-<group>`; its end is the signal to kill. Until the groups have ended it
+keeps inherited descriptors open, such as a lock, so that the lock's next holder finds none of them running.
 """
 
 import os
@@ -25,7 +25,7 @@ def main() -> None:
 
 
 def _kill(group: int) -> bool:
-    """False where nobody of the group is left."""
+    """Returns False if the group has no processes."""
     try:
         os.killpg(group, signal.SIGKILL)
     except OSError:
@@ -34,9 +34,9 @@ def _kill(group: int) -> bool:
 
 
 def _is_zombie(leader: int) -> bool:
-    """Dead, but not reaped: in some containers nobody reaps orphans."""
+    """Dead but not reaped: some containers do not reap orphans."""
     try:
-        with open(f"/proc/{leader}/stat") as file:  # noqa: PTH123 (pathlib takes longer to import than all of this)
+        with open(f"/proc/{leader}/stat") as file:  # noqa: PTH123 (importing pathlib takes longer than all of this)
             return file.read().rpartition(")")[2].split()[0] == "Z"
     except OSError:
         return False

@@ -1,4 +1,4 @@
-"""One HTTP question to a server on this machine. Asks no proxy, follows no redirect."""
+"""Sends one HTTP request to a server on this machine. Uses no proxy and follows no redirect."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 
 def ask(host: str, port: int, path: str) -> tuple[int, Mapping[str, Any]]:
-    """Status and JSON body; (0, {}) where nothing answers. No proxy is asked, whatever the environment says."""
+    """Status and JSON body; (0, {}) without an answer. Never uses a proxy, regardless of the environment."""
     connection = http.client.HTTPConnection(host, port, timeout=5)
     try:
         connection.request("GET", path)

@@ -1,6 +1,6 @@
-"""Starts parts in order, waits until each is ready, brings back those that die, stops them in reverse. Knows no ports.
+"""Starts components in order, waits until each is ready, restarts those that die, stops them in reverse order.
 
-Everything here runs in the main thread, since a child dies with the thread that started it (see processes.py).
+All of it runs in the main thread, since a child dies with the thread that started it (see child.py).
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from msaas.local.processes.child import Child, Interrupted, ProcessGuard, wait_u
 from msaas.local.servers import OnLine, Server, StartFailed
 
 POLL_SECONDS = 0.1
-STEADY_SECONDS = 60.0  # a part that ran this long starts again at once
+STEADY_SECONDS = 60.0  # a component that ran this long restarts immediately
 FIRST_PAUSE_SECONDS = 0.5
-LONGEST_PAUSE_SECONDS = 30.0
+MAX_PAUSE_SECONDS = 30.0
 STILL_WAITING_SECONDS = 15.0
 
 
 class StopSignals:
-    """Ctrl-C, SIGTERM and a closed terminal set a flag; again and again they set the same flag.
+    """Ctrl-C, SIGTERM and a closed terminal set a flag; repeated signals change nothing.
 
-    make passes SIGTERM on to its children, who get it from their group as well: two for one.
+    make forwards SIGTERM to its children, which also get it from their process group: twice for one stop.
     """
 
     def __init__(self) -> None:
@@ -32,7 +32,7 @@ class StopSignals:
     def install(self) -> StopSignals:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._note)
-        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup has asked for that
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup ignores it
             signal.signal(signal.SIGHUP, self._note)
         return self
 
@@ -44,7 +44,7 @@ class StopSignals:
 
 
 class Component:
-    """One server of the stack and its present child."""
+    """One server of the stack and its current child process."""
 
     def __init__(self, server: Server, on_line: OnLine) -> None:
         self.server, self.on_line = server, on_line
@@ -64,15 +64,15 @@ class Component:
         self._started = time.monotonic()
         self.child = self.server.launch(guard, self.on_line)
 
-    def bury(self) -> tuple[str, float]:
-        """Clears what the dead child left; says how it ended and in how many seconds it is due again."""
+    def clean_up_child(self) -> tuple[str, float]:
+        """Cleans up after a dead child; returns how it ended and the seconds until its restart."""
         if self.child is None:
-            raise RuntimeError(f"{self.name} has no child to bury")
+            raise RuntimeError(f"{self.name} has no child to clean up")
         self.child.kill()
         status, self.child = self.child.process.returncode, None
         if time.monotonic() - self._started > STEADY_SECONDS:
             self._pause_seconds = FIRST_PAUSE_SECONDS
-        pause, self._pause_seconds = self._pause_seconds, min(self._pause_seconds * 2, LONGEST_PAUSE_SECONDS)
+        pause, self._pause_seconds = self._pause_seconds, min(self._pause_seconds * 2, MAX_PAUSE_SECONDS)
         self._due = time.monotonic() + pause
         return how_it_ended(status), pause
 
@@ -88,71 +88,71 @@ class Component:
 
 
 class Stack:
-    """`waves` are started one after the other, the parts of one wave together; stopping goes by `stop_order`."""
+    """`waves` are started one after the other, the components of a wave together; stopping follows `stop_order`."""
 
     def __init__(
-        self, waves: Sequence[Sequence[Component]], guard: ProcessGuard, say: OnLine, stopping: Callable[[], bool]
+        self, waves: Sequence[Sequence[Component]], guard: ProcessGuard, report: OnLine, stopping: Callable[[], bool]
     ) -> None:
-        self._waves, self._guard, self._say, self._stopping = waves, guard, say, stopping
+        self._waves, self._guard, self._report, self._stopping = waves, guard, report, stopping
 
     @property
-    def parts(self) -> list[Component]:
-        return [part for wave in self._waves for part in wave]
+    def components(self) -> list[Component]:
+        return [component for wave in self._waves for component in wave]
 
     def start(self) -> None:
-        """Raises StartFailed naming the part that did not come up, Interrupted where a signal came first."""
+        """Raises StartFailed with the component that failed, Interrupted after a signal."""
         for wave in self._waves:
-            for part in wave:
-                part.launch(self._guard)
-            for part in wave:
-                self._await(part)
+            for component in wave:
+                component.launch(self._guard)
+            for component in wave:
+                self._wait_until_ready(component)
 
-    def _await(self, part: Component) -> None:
-        began = heard = time.monotonic()
-        while not (part.server.ready() and part.alive):
+    def _wait_until_ready(self, component: Component) -> None:
+        began = reported = time.monotonic()
+        while not (component.server.ready() and component.alive):
             now = time.monotonic()
             if self._stopping():
-                raise Interrupted(f"stopped while {part.name} was starting")
-            if not part.alive or now - began > part.server.limit_seconds:
-                raise StartFailed(self._failure(part))
-            if now - heard > STILL_WAITING_SECONDS:
-                heard = now
-                self._say(f"still waiting for {part.name} seconds={now - began:.0f}")
+                raise Interrupted(f"stopped while {component.name} was starting")
+            if not component.alive or now - began > component.server.limit_seconds:
+                raise StartFailed(self._failure(component))
+            if now - reported > STILL_WAITING_SECONDS:
+                reported = now
+                self._report(f"still waiting for {component.name} seconds={now - began:.0f}")
             time.sleep(POLL_SECONDS)
-        self._say(f"{part.name} ready seconds={time.monotonic() - began:.1f}")
+        self._report(f"{component.name} ready seconds={time.monotonic() - began:.1f}")
 
-    def _failure(self, part: Component) -> str:
-        child = part.child
+    def _failure(self, component: Component) -> str:
+        child = component.child
         if child is None:
-            return f"{part.name} did not start"
-        what = f"is not ready after {part.server.limit_seconds:g} seconds"
+            return f"{component.name} did not start"
+        what = f"is not ready after {component.server.limit_seconds:g} seconds"
         if not child.alive:
-            child.kill()  # and its last lines are read
+            child.kill()  # so that its last lines are read
             what = f"ended while starting ({how_it_ended(child.process.returncode)})"
-        return "\n    ".join([f"{part.name} {what}; it said last:", *(child.tail or ["(nothing)"])])
+        return "\n    ".join([f"{component.name} {what}; its last output:", *(child.tail or ["(nothing)"])])
 
     def supervise(self, until: Callable[[], bool]) -> None:
-        """Returns once `until()` or a signal says so; until then dead parts are brought back."""
+        """Restarts dead components until `until()` returns True or a signal arrives."""
         while not until() and not self._stopping():
-            for part in self.parts:
-                self._look_after(part)
+            for component in self.components:
+                self._restart_if_dead(component)
             time.sleep(POLL_SECONDS)
 
-    def _look_after(self, part: Component) -> None:
-        if part.child is not None and not part.child.alive:
-            how, pause = part.bury()
-            self._say(f"{part.name} ended ({how}); starting again in {pause:g} seconds")
-        if part.due:
-            part.launch(self._guard)
-            self._say(f"{part.name} started again")
+    def _restart_if_dead(self, component: Component) -> None:
+        if component.child is not None and not component.child.alive:
+            how, pause = component.clean_up_child()
+            self._report(f"{component.name} ended ({how}); restarting in {pause:g} seconds")
+        if component.due:
+            component.launch(self._guard)
+            self._report(f"{component.name} restarted")
 
     def stop(self, order: Iterable[str]) -> None:
-        by_name = {part.name: part for part in self.parts}
+        by_name = {component.name: component for component in self.components}
         for name in order:
             if name in by_name:
                 began = time.monotonic()
                 by_name[name].stop()
-                self._say(f"{name} stopped seconds={time.monotonic() - began:.1f}")
+                self._report(f"{name} stopped seconds={time.monotonic() - began:.1f}")
 
 
 def how_it_ended(status: int) -> str:
@@ -160,7 +160,7 @@ def how_it_ended(status: int) -> str:
 
 
 def wait_for(check: Callable[[], bool], limit_seconds: float, stopping: Callable[[], bool]) -> bool:
-    """False when the time is up. Raises Interrupted where `stopping()` came first."""
+    """Returns False after the time limit. Raises Interrupted if `stopping()` returns True first."""
 
     def checked() -> bool:
         if check():

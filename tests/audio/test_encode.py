@@ -194,7 +194,7 @@ def test_wav_takes_the_header_of_four_hours_without_writing_them():
         ({"format": "aac"}, "mp3, flac, wav"),
         ({"format": "mp3", "sample_rate": 96_000}, "cannot hold 96000 Hz"),
         ({"format": "mp3", "bitrate_kbps": 300}, "bitrate 300"),
-        ({"format": "mp3", "sample_rate": 22_050, "bitrate_kbps": 320}, "at 22050 Hz has"),
+        ({"format": "mp3", "sample_rate": 22_050, "bitrate_kbps": 320}, "at 22050 Hz supports"),
         ({"format": "flac", "sample_rate": 768_000}, "cannot hold 768000 Hz"),
     ],
 )
@@ -209,7 +209,7 @@ def test_what_a_format_does_not_have_is_refused_by_name(tmp_path, options, messa
 def test_writer_that_got_too_few_or_too_many_samples_leaves_no_file(tmp_path, fmt):
     for given_samples in (4, 6):
         with (
-            pytest.raises(ValueError, match="announced"),
+            pytest.raises(ValueError, match="declared"),
             open_writer(tmp_path / "a", fmt, sample_rate=44_100, channels=1, total_samples=5) as writer,
         ):
             writer.write(np.zeros((1, given_samples), np.float32))

@@ -101,7 +101,7 @@ def test_killed_from_outside_is_worth_another_run_and_the_next_song_decodes():
 
 
 def test_signal_that_only_the_file_can_have_caused_is_the_songs_fault():
-    with pytest.raises(NotAudio, match="broke the decoder"):
+    with pytest.raises(NotAudio, match="crashed the decoder"):
         list(kill_in_mid_song(signal.SIGSEGV))
 
 

@@ -63,7 +63,7 @@ def test_the_answers_status_is_what_counts(post, receiver, status):
 @pytest.mark.parametrize("behave", [hangs, trickles_status, trickles_headers])
 def test_a_receiver_that_never_ends_its_answer_is_cut_off_in_time(post, receiver, behave):
     outcome, seconds = timed(post(attempt_seconds=0.5), a_callback(receiver(behave).url))
-    assert outcome == AttemptOutcome(error="no whole answer within 0.5 seconds")
+    assert outcome == AttemptOutcome(error="no complete answer within 0.5 seconds")
     assert seconds < BUSY_SECONDS
 
 
@@ -179,7 +179,7 @@ def test_a_certificate_of_an_unknown_authority_is_refused(secure, trusting):
 def test_a_handshake_that_hangs_is_cut_off_in_time(post, receiver):
     listening = receiver(hangs)  # reads, and never speaks TLS
     outcome, seconds = timed(post(attempt_seconds=0.5), a_callback(listening.url.replace("http:", "https:")))
-    assert outcome == AttemptOutcome(error="no whole answer within 0.5 seconds") and seconds < BUSY_SECONDS
+    assert outcome == AttemptOutcome(error="no complete answer within 0.5 seconds") and seconds < BUSY_SECONDS
 
 
 # --- payload

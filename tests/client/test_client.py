@@ -201,13 +201,13 @@ def test_other_addresses_that_are_none_are_refused_in_one_line(url: str) -> None
 
 @pytest.mark.parametrize("url", ["http://a b/", "http://.x..y/", "http://caf\udce9/"])
 def test_addresses_that_only_asking_shows_to_be_none_are_refused_too(url: str) -> None:
-    with pytest.raises(BadAddress, match="is no usable URL"):
+    with pytest.raises(BadAddress, match="is not a usable URL"):
         Client(url).models()
 
 
 def test_an_api_without_that_call_is_no_service_of_this_address(api: Api, client: Client) -> None:
     api.answers["/apiv1/models"] = [Answer(404, {"code": "not_found", "detail": "no such call"})]
-    with pytest.raises(NotTheService, match="is the service's address right"):
+    with pytest.raises(NotTheService, match="check the service's URL"):
         client.models()
 
 

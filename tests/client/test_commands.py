@@ -61,7 +61,7 @@ def test_three_songs_of_which_one_is_broken_give_the_stems_of_two_and_the_reason
     assert (tmp_path / "out" / "song 3" / "bass.mp3").read_bytes() == b"bass" * 60_000
     said = capsys.readouterr()
     assert [line.partition(":")[0] for line in said.out.splitlines()] == [str(songs[0]), str(songs[2])]
-    assert said.err.splitlines()[-2] == "2 of 3 songs are done; these are not:"
+    assert said.err.splitlines()[-2] == "2 of 3 songs are done; these failed:"
     assert said.err.splitlines()[-1].startswith(f"  {songs[1]}: ")
     assert said.err.splitlines()[-1].endswith("(not_audio)")
 
@@ -94,7 +94,7 @@ def test_the_songs_are_in_the_queue_together_before_the_first_is_done(
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "the same command goes on with them" in said
+    assert "the same command resumes them" in said
     assert len(queue.waiting()) == 3
 
 
@@ -200,7 +200,7 @@ def test_another_song_of_a_name_gets_a_folder_of_its_own_and_that_is_said(
     assert separate(songs[0], "--format", "flac", "-o", out, "--url", url + "/apiv1/") == 0
     first = sorted(f"{stem}.{extension}" for stem in STEMS for extension in ("mp3", "flac"))
     assert written(out) == {"song 1": first, "song 1 (2)": sorted(f"{stem}.wav" for stem in STEMS)}
-    assert f"  {out / 'song 1'}/ holds something else, such as another song's stems" in capsys.readouterr().out
+    assert f"  {out / 'song 1'}/ contains something else, such as another song's stems" in capsys.readouterr().out
 
 
 def test_json_has_the_jobs_timings(api: Api, songs: list[Path], tmp_path: Path, capsys: Any) -> None:
@@ -264,10 +264,10 @@ def test_options_of_demucs_with_a_meaning_here_are_taken(
         (["-j", "4"], "workers"),
         (["--shifts", "2"], "--shifts 0"),
         (["--overlap", "0.5"], "--overlap 0.25"),
-        (["--segment", "7"], "leave it out"),
-        (["--no-split"], "leave it out"),
+        (["--segment", "7"], "omit it"),
+        (["--no-split"], "omit it"),
         (["--filename", "{track}-{stem}.{ext}"], "-o"),
-        (["--clip-mode", "clamp"], "leave it out"),
+        (["--clip-mode", "clamp"], "omit it"),
         (["--mp3-preset", "2"], "--bitrate"),
         (["--other-method", "add"], "mix minus STEM"),
         (["--int24"], "--flac"),

@@ -141,7 +141,7 @@ def test_standard_input_and_pipes_have_folders_of_fixed_names() -> None:
     assert song_argument("-") == STANDARD_INPUT
     assert stem_folder(STANDARD_INPUT) == "stdin"
     assert stem_folder(Path("/dev/fd/63")) == "pipe"
-    with pytest.raises(UnusablePath, match="once only"):
+    with pytest.raises(UnusablePath, match="only once"):
         songs_of([STANDARD_INPUT, STANDARD_INPUT], Path("out"))
 
 

@@ -133,12 +133,12 @@ def ending(path: Path) -> str:
         for block in IsolatedDecoder(path, sample_rate=44_100, channels=2, limits=LIMITS).blocks():
             samples += block.shape[1]
             if not np.isfinite(block).all():
-                raise ArithmeticError("samples that are no numbers")
+                raise ArithmeticError("samples that are not finite")
         if samples > 44_100 * (LIMITS.max_duration_seconds + 1):
             raise ArithmeticError(f"{samples} samples are more than the limit")
         return "sound"
     except AudioError as error:
-        broke = "broke the decoder" in error.detail or "within" in error.detail or "computing" in error.detail
+        broke = "crashed the decoder" in error.detail or "within" in error.detail or "computing" in error.detail
         return f"crash: {error.detail}" if broke else error.code
 
 

@@ -93,7 +93,7 @@ def test_demo_uses_the_live_stack_of_its_folder_and_tells_what_is_wrong_with_a_s
     (tmp_path / "song.flac").write_bytes(flac(tune(1)))
     ran = demo(tmp_path, environ, "song.flac", "--stems", "elsewhere")
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    assert f"using the stack that runs already: {live.url}" in ran.stdout
+    assert f"using the running stack: {live.url}" in ran.stdout
     assert {path.name for path in (tmp_path / "elsewhere").iterdir()} == STEMS
 
     (tmp_path / "letter.mp3").write_text("Dear Sir or Madam, " * 1000)

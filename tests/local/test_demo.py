@@ -74,7 +74,7 @@ def test_stems_of_an_earlier_run_with_other_names_are_told_of(api: Api, song: Pa
     stems = song.parent / "stems"
     stems.mkdir()
     (stems / "guitar.mp3").write_bytes(b"older")
-    assert f"{stems}/ has guitar.mp3 of an earlier run, too" in work(api, song)
+    assert f"{stems}/ has guitar.mp3 from an earlier run" in work(api, song)
 
 
 def test_song_of_any_name_and_a_pipe_are_taken(api: Api, song: Path, tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ def test_folder_of_the_operator_is_asked_for_it(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("model", [{}, {"MSAAS_MODEL": "mdx"}])
 def test_folder_that_is_not_there_is_refused_rather_than_passed_over(tmp_path: Path, model: dict[str, str]) -> None:
-    with pytest.raises(SettingsError, match=r"MSAAS_MODEL_REPO=.*no such folder"):
+    with pytest.raises(SettingsError, match=r"MSAAS_MODEL_REPO=.*does not exist"):
         choose_model(model | {"MSAAS_MODEL_REPO": str(tmp_path / "wieghts")}, can_have=always)
 
 

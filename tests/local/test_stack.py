@@ -145,7 +145,7 @@ def test_part_that_dies_is_brought_back_and_leaves_nothing_behind(start_stack: A
     assert stack.until(lambda: sum(event.startswith("rest started") for event in stack.events()) == 2)
     assert stack.gone([left])
     _, said = stack.end()
-    assert "rest ended (killed by SIGKILL); starting again in 0.5 seconds" in said
+    assert "rest ended (killed by SIGKILL); restarting in 0.5 seconds" in said
 
 
 @pytest.mark.slow
@@ -192,7 +192,7 @@ def test_part_that_ends_while_starting_is_shown_with_its_last_lines(start_stack:
     stack = start_stack(STANDIN_ENDS="worker")
     said, _ = stack.process.communicate(timeout=40)
     assert stack.process.returncode == 1
-    assert "worker ended while starting (exit status 1); it said last:" in said
+    assert "worker ended while starting (exit status 1); its last output:" in said
     assert "it has no reason to go on" in said
 
 
@@ -203,7 +203,7 @@ def test_taken_port_is_refused_before_anything_is_started(start_stack: Any, sett
         stack = start_stack(**{setting: str(port)})
         said, _ = stack.process.communicate(timeout=40)
     assert stack.process.returncode == 1
-    assert said.startswith(f"msaas: port {port} on 127.0.0.1 is taken; end what listens there, or choose another")
+    assert said.startswith(f"msaas: port {port} on 127.0.0.1 is taken; stop the process that uses it, or choose another")
     assert not stack.events()
 
 
@@ -216,5 +216,5 @@ def test_address_that_is_none_of_this_machine_is_said_to_be(start_stack: Any) ->
     stack = start_stack(MSAAS_HOST="192.0.2.1")  # TEST-NET-1
     said, _ = stack.process.communicate(timeout=40)
     assert stack.process.returncode == 1
-    assert "192.0.2.1 cannot be listened at: " in said
+    assert "cannot listen on 192.0.2.1: " in said
     assert "taken" not in said

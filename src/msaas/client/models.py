@@ -105,7 +105,7 @@ class Job:
 def _mapping(view: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     found = view.get(name) or {}
     if not isinstance(found, Mapping):
-        raise TypeError(f"{name} is no object")
+        raise TypeError(f"{name} is not an object")
     return found
 
 

@@ -78,7 +78,7 @@ def test_second_stack_in_the_folder_is_refused_and_the_first_goes_on(start_stack
     second = start_stack()
     said, _ = second.process.communicate(timeout=60)
     assert second.process.returncode == 1
-    assert f"runs in {first.folder} already" in said
+    assert f"already running in {first.folder}" in said
     assert str(first.process.pid) in said
     assert first.process.poll() is None
     assert first.live.pid == first.process.pid
@@ -203,7 +203,7 @@ def test_taken_port_is_refused_before_anything_is_started(start_stack: Any, sett
         stack = start_stack(**{setting: str(port)})
         said, _ = stack.process.communicate(timeout=40)
     assert stack.process.returncode == 1
-    assert said.startswith(f"msaas: port {port} on 127.0.0.1 is taken; stop the process that uses it, or choose another")
+    assert said.startswith(f"msaas: port {port} on 127.0.0.1 is taken; stop the process that uses it")
     assert not stack.events()
 
 

@@ -65,9 +65,9 @@ def test_another_tenants_song_is_not_here(page, open_page):
     pick(page, ("Hers.flac", flac(tune(2, seed=802))))
     expect(page.locator("#play")).to_be_visible()
     others = open_page(f"/#/job/{songhash_of(page)}")
-    expect(others.locator("#notice")).to_contain_text("asks for a key")
+    expect(others.locator("#notice")).to_contain_text("requires a key")
     give_key(others, BEN)
-    expect(others.locator("#ended-title")).to_have_text("Not here any more")
+    expect(others.locator("#ended-title")).to_have_text("No longer available")
 
 
 def test_a_wrong_key_is_told_and_another_may_be_given(page):
@@ -99,6 +99,6 @@ def test_a_dialog_that_was_closed_does_not_come_back_by_itself(page):
     expect(page.locator("#key")).to_be_visible()
     page.keyboard.press("Escape")
     pick(page, ("Nobody.flac", flac(tune(1, seed=803))))
-    expect(page.locator("#alert")).to_contain_text("asks for a key")
+    expect(page.locator("#alert")).to_contain_text("requires a key")
     expect(page.locator("#key")).to_be_hidden()
     expect(page.locator("#open-key")).to_be_visible()

@@ -166,4 +166,4 @@ def test_a_deleted_song_is_gone_from_the_server_and_from_the_list(page, service)
 
 def test_an_unknown_song_is_told(open_page):
     page = open_page(f"/#/job/{NOBODY}")
-    expect(page.locator("#ended-title")).to_have_text("Not here any more")
+    expect(page.locator("#ended-title")).to_have_text("No longer available")

@@ -1,4 +1,4 @@
-// Sets the chosen colours before anything is drawn. A classic script on purpose: modules come after the first paint.
+// Applies the chosen colours before the first paint. A classic script, since modules run later.
 try {
   const chosen = localStorage.getItem("msaas.theme");
   if (chosen === "dark" || chosen === "light") document.documentElement.dataset.theme = chosen;

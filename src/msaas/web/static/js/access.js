@@ -1,7 +1,7 @@
-/** The key that this page shows the server: kept for this tab, or in this browser, by choice. Never in an address. */
+/** The key that this page sends: kept for this tab or in this browser, as chosen. Never part of a URL. */
 
 const NAME = "msaas.apikey";
-/** Where neither storage may be used, the page itself remembers. */
+/** Without storage the key is kept in memory. */
 let held = "";
 const listeners = new Set();
 
@@ -23,13 +23,13 @@ export function forgetKey() {
 
 export const isRemembered = () => read("localStorage") !== "";
 
-/** @returns {Record<string, string>} the header, where there is a key */
+/** @returns {Record<string, string>} the header, if there is a key */
 export function authorization() {
   const text = key();
   return text ? { Authorization: `Bearer ${text}` } : {};
 }
 
-/** @param {(problem: any) => void} listener told of each call that wanted a key, or another one */
+/** @param {(problem: any) => void} listener called when a call needs a key, or another one */
 export function onKeyWanted(listener) {
   listeners.add(listener);
 }

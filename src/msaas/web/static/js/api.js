@@ -1,15 +1,15 @@
-/** The HTTP calls this page makes: the same that any client may make. Knows no elements. */
+/** The HTTP calls of this page: the public API. Independent of the page's elements. */
 
 import { authorization, keyWanted } from "./access.js";
 
-/** What the server refused, with the `code` that programs branch on. */
+/** An error answer, with its `code`. */
 export class Problem extends Error {
   constructor({ code = "internal_error", detail = "", status = 0 }) {
     super(detail || code);
     Object.assign(this, { code, detail, status });
   }
 
-  /** @param {number} status @param {string} text a problem+json body, hopefully */
+  /** @param {number} status @param {string} text the body, normally problem+json */
   static fromText(status, text) {
     try {
       return new Problem({ ...JSON.parse(text), status });
@@ -19,7 +19,7 @@ export class Problem extends Error {
   }
 }
 
-/** The problem of an answer; whoever asks for keys is told where it is one of those. */
+/** Reads an error answer; calls the key listener if a key is missing or wrong. */
 export function refusal(status, text) {
   const problem = Problem.fromText(status, text);
   if (status === 401) keyWanted(problem);
@@ -39,7 +39,7 @@ export async function ask(path, { headers = {}, ...options } = {}) {
   return answer;
 }
 
-/** A body's chunks; not every browser iterates over streams by itself. */
+/** A body's chunks; not all browsers can iterate over streams. */
 export async function* piecesOf(body) {
   const reader = body.getReader();
   try {
@@ -49,7 +49,7 @@ export async function* piecesOf(body) {
       yield value;
     }
   } finally {
-    reader.cancel().catch(() => {}); // whoever stops reading ends the download
+    reader.cancel().catch(() => {}); // a caller that stops reading ends the download
   }
 }
 
@@ -65,7 +65,7 @@ export const getWaveforms = (songhash) => call("GET", `${jobPath(songhash)}/wave
 export const eventsPath = (songhash) => `${jobPath(songhash)}/events`;
 export const zipPath = (songhash) => `${jobPath(songhash)}/stems.zip`;
 
-/** Removes a job's stems; one that is gone already is no error. */
+/** Deletes a job's stems; a missing one is not an error. */
 export async function removeStems(job) {
   for (const stem of Object.keys(job.stems)) {
     await call("DELETE", `/apiv1/remove/${job.songhash}-${stem}`).catch((problem) => {

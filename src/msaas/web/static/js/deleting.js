@@ -1,4 +1,4 @@
-/** Deleting a song: asks first, then removes its stems from the server, or only forgets it here. */
+/** Deletes a song after confirmation: its stems on the server, or only its entry in this browser. */
 
 import { cancelJob, getJob, removeStems } from "./api.js";
 import { find, say, write } from "./dom.js";
@@ -8,12 +8,12 @@ import { hasEnded } from "./watch.js";
 import { plainly } from "./words.js";
 
 /**
- * Asks whether to delete a song, and does so.
- * @param {string} songhash @param {string} name @param {any} [job] @returns {Promise<boolean>} whether it is gone from here
+ * Asks for confirmation, then deletes the song.
+ * @param {string} songhash @param {string} name @param {any} [job] @returns {Promise<boolean>} whether its entry was removed
  */
 export async function askDelete(songhash, name, job) {
   const dialog = find("#confirm");
-  write(find("#confirm-text"), `“${name}”: deleting removes its stems from the server, for everybody. Forgetting takes it off this browser's list.`);
+  write(find("#confirm-text"), `“${name}”: deleting removes its stems from the server, for everybody. Removing takes it off this browser's list.`);
   dialog.returnValue = "keep";
   dialog.showModal();
   await new Promise((resolve) => dialog.addEventListener("close", resolve, { once: true }));
@@ -28,7 +28,7 @@ export async function askDelete(songhash, name, job) {
   }
   forget(songhash);
   await dropOriginal(songhash);
-  say(`${name} is deleted`);
+  say(`${name} was deleted`);
   return true;
 }
 

@@ -1,13 +1,13 @@
-/** Small helpers around elements. No state. */
+/** Helpers for DOM elements. No state. */
 
-/** @param {string} selector @param {ParentNode} [root] @returns {any} the element; throws where there is none */
+/** @param {string} selector @param {ParentNode} [root] @returns {any} the element; throws if missing */
 export function find(selector, root = document) {
   const found = root.querySelector(selector);
-  if (!found) throw new Error(`the page has no ${selector}`);
+  if (!found) throw new Error(`no element matches ${selector}`);
   return found;
 }
 
-/** A fresh copy of a template's one element. @param {string} id @returns {any} */
+/** A copy of a template's single element. @param {string} id @returns {any} */
 export function copyOf(id) {
   return find(`#${id}`).content.firstElementChild.cloneNode(true);
 }
@@ -17,7 +17,7 @@ export function show(element, on) {
   element.hidden = !on;
 }
 
-/** Leaves equal text alone: live regions and screen readers notice every change. */
+/** Sets the text only if it differs: screen readers announce every change of a live region. */
 export function write(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
@@ -27,13 +27,13 @@ export function vary(element, name, value) {
   element.style.setProperty(`--${name}`, String(value));
 }
 
-/** An SVG icon's `<use>` pointed at another symbol. */
+/** Points an SVG icon's `<use>` to another symbol. */
 export function setIcon(button, symbol) {
   const use = find("use", button);
   if (use.getAttribute("href") !== `#${symbol}`) use.setAttribute("href", `#${symbol}`);
 }
 
-/** Says something to screen readers, politely. */
+/** Announces a text to screen readers (aria-live polite). */
 export function say(text) {
   write(find("#say"), text);
 }

@@ -1,10 +1,10 @@
-/** Server-sent events by fetch: EventSource has no way to show a key. Opens no stream a second time: its caller does. */
+/** Server-sent events by fetch, since EventSource cannot send a key. The caller reopens streams. */
 
 import { ask, piecesOf } from "./api.js";
 
 /**
  * @param {string} path @param {AbortSignal} signal
- * @returns {AsyncGenerator<{type: string, data: string}>} until the server, or the network, ends it; throws a Problem
+ * @returns {AsyncGenerator<{type: string, data: string}>} until the server or the network ends it; throws a Problem
  */
 export async function* eventsOf(path, signal) {
   const answer = await ask(path, { signal, headers: { Accept: "text/event-stream" } });

@@ -1,4 +1,4 @@
-/** The songs sent from this browser, newest first: songhash, name, when, and how each stood when last seen. */
+/** The songs sent from this browser, newest first: songhash, name, time and last known state. */
 
 import { keep, load } from "./store.js";
 

@@ -1,4 +1,4 @@
-/** The first view: the drop zone and the songs sent from this browser. Sends nothing itself. */
+/** The home view: the drop zone and the songs sent from this browser. Uploads nothing itself. */
 
 import { getJob } from "./api.js";
 import { askDelete } from "./deleting.js";
@@ -49,21 +49,21 @@ export class Home {
     show(find("#alert"), false);
   }
 
-  // --- taking files in
+  // --- choosing files
 
   #wirePicker(send) {
     const input = find("#file");
     find("#pick").addEventListener("click", () => input.click());
     input.addEventListener("change", () => {
       const files = [...input.files];
-      input.value = ""; // the same file may be picked again
+      input.value = ""; // allows choosing the same file again
       if (files.length) send(files);
     });
   }
 
   /** A file may be dropped anywhere on the page. */
   #wireDrop(send) {
-    let deep = 0; // dragenter and dragleave come for each element on the way
+    let deep = 0; // dragenter and dragleave fire for every element crossed
     const carriesFiles = (event) => event.dataTransfer?.types.includes("Files");
     const mark = (over) => {
       find("#drop").classList.toggle("over", over);
@@ -111,7 +111,7 @@ export class Home {
     return [PAST[song.state] ?? "", when].filter(Boolean).join(" · ");
   }
 
-  /** Songs that have not ended are asked about as long as the list is looked at. */
+  /** Polls unfinished songs while the list is visible. */
   async #ask() {
     clearTimeout(this.#timer);
     const open = sent().filter((song) => OPEN_STATES.has(song.state)).slice(0, MOST_ASKED);
@@ -132,7 +132,7 @@ export class Home {
     }
   }
 
-  /** States only: rows that stay keep the focus. */
+  /** Updates states only, so that rows keep the focus. */
   #refresh() {
     const rows = find("#history .songs").children;
     sent().forEach((song, index) => rows[index] && write(find(".song-state", rows[index]), this.#standing(song)));

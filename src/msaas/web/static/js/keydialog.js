@@ -1,4 +1,4 @@
-/** The dialog that asks for the service's key. Opens by itself once, and then where somebody presses for it. */
+/** The dialog for the service's key. Opens automatically once, then on request. */
 
 import { forgetKey, isRemembered, keepKey, key, onKeyWanted } from "./access.js";
 import { find, say, show, write } from "./dom.js";
@@ -6,7 +6,7 @@ import { plainly } from "./words.js";
 
 let asked = false;
 
-/** @param {() => void} changed another key is shown from now on */
+/** @param {() => void} changed called when the key changes */
 export function listen(changed) {
   const [button, dialog, form] = [find("#open-key"), find("#key"), find("#key-form")];
   show(button, key() !== "");
@@ -21,7 +21,7 @@ export function listen(changed) {
   find("#key-forget").addEventListener("click", () => {
     forgetKey();
     dialog.close();
-    say("The key is forgotten");
+    say("The key was removed");
     changed();
   });
   find("#key-close").addEventListener("click", () => dialog.close());
@@ -36,6 +36,6 @@ function open(dialog, form) {
 function use(form, changed) {
   keepKey(form.elements.key.value.trim(), form.elements.remember.checked);
   form.reset();
-  asked = false; // a wrong one is told at once
+  asked = false; // a wrong key opens the dialog again
   changed();
 }

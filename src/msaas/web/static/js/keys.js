@@ -1,4 +1,4 @@
-/** Single keys for the player. They may be switched off (WCAG 2.1.4), and keep out of fields that use them. */
+/** Keyboard shortcuts of the player. They can be switched off (WCAG 2.1.4), and are inactive in form fields. */
 
 import { find } from "./dom.js";
 import { keep, load } from "./store.js";
@@ -8,7 +8,7 @@ const FINE_SECONDS = 1;
 const STEP_DB = 1;
 const STEP_PAN = 10;
 
-/** key ▸ what it does; the second argument tells whether Shift is down */
+/** key ▸ action; the second argument: whether Shift is pressed */
 const ACTIONS = {
   " ": (player) => player.toggle(),
   k: (player) => player.toggle(),
@@ -66,7 +66,7 @@ function actionOf(event) {
   return action && ((player) => action(player, event.shiftKey));
 }
 
-/** Space presses a focused button, arrows move a focused slider; the song's own slider moves as the keys do. */
+/** Space presses a focused button, arrows move a focused slider; the seek slider moves like the shortcuts. */
 function belongsToControl({ key, target }) {
   if (target.id === "seek") return false;
   if (target.matches("select, textarea, input:not([type=range])")) return true;
@@ -74,7 +74,7 @@ function belongsToControl({ key, target }) {
   return target.matches("input[type=range]") && (key.startsWith("Arrow") || key === "Home");
 }
 
-/** A button clicked with the mouse gives the focus back: Space then plays, rather than pressing it again. */
+/** A button clicked with the mouse drops the focus, so that Space plays instead of pressing it again. */
 function letGo(event) {
   if (event.pointerType === "mouse") event.target.closest("button")?.blur();
 }

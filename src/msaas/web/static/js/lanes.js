@@ -1,4 +1,4 @@
-/** The lanes on the page: a name, two switches, two sliders and a waveform each. Tells what was asked; plays nothing. */
+/** The lanes on the page: name, two switches, two sliders and a waveform each. Reports user actions; plays nothing. */
 
 import { copyOf, find, vary, write } from "./dom.js";
 import { LOUDEST_DB, SILENT_DB } from "./levels.js";
@@ -6,26 +6,26 @@ import { Waveform } from "./waveform.js";
 import { clock, decibels, place, stemName } from "./words.js";
 
 const COLOURS = ["vocals", "drums", "bass", "other", "guitar", "piano"];
-const DRAG_PIXELS = 6; // less is a click
+const DRAG_PIXELS = 6; // a shorter drag is a click
 
 export class Lanes {
-  #list; #lanes = new Map(); #asked; #length = 0;
+  #list; #lanes = new Map(); #actions; #length = 0;
 
   /**
    * @param {HTMLElement} list
    * @param {{level: (name: string, change: object) => void, seek: (seconds: number) => void,
-   *          loop: (region: {start: number, end: number}) => void}} asked
+   *          loop: (region: {start: number, end: number}) => void}} actions
    */
-  constructor(list, asked) {
+  constructor(list, actions) {
     this.#list = list;
-    this.#asked = asked;
+    this.#actions = actions;
   }
 
   get names() {
     return [...this.#lanes.keys()];
   }
 
-  /** Lanes for these stems; those that are there already stay. @param {string[]} names */
+  /** Creates lanes for these stems; existing ones stay. @param {string[]} names */
   build(names) {
     if (names.join() === this.names.join()) return;
     this.#lanes.clear();
@@ -36,7 +36,7 @@ export class Lanes {
     this.build([]);
   }
 
-  /** @param {boolean} on whether there is something to mix yet */
+  /** @param {boolean} on whether the stems can be mixed yet */
   enable(on) {
     this.#list.classList.toggle("still", !on);
     for (const { element } of this.#lanes.values()) {
@@ -61,7 +61,7 @@ export class Lanes {
     for (const [name, { waveform }] of this.#lanes) if (outlines[name]) waveform.show(outlines[name], scale);
   }
 
-  /** Controls as the mix stands. @param {{name: string, level: import("./levels.js").Level}[]} stems */
+  /** Sets the controls to the current mix. @param {{name: string, level: import("./levels.js").Level}[]} stems */
   showLevels(stems) {
     const solo = stems.some(({ level }) => level.soloed);
     for (const { name, level } of stems) {
@@ -75,7 +75,7 @@ export class Lanes {
     }
   }
 
-  /** @param {number} fraction where the song is, 0 … 1 */
+  /** @param {number} fraction playback position, 0 … 1 */
   showPosition(fraction) {
     vary(this.#list, "at", fraction);
   }
@@ -88,7 +88,7 @@ export class Lanes {
     vary(this.#list, "to", region.end / this.#length);
   }
 
-  /** Marks the lane that the keyboard speaks to. */
+  /** Marks the lane that the keyboard controls. */
   choose(name) {
     for (const [other, { element }] of this.#lanes) element.classList.toggle("chosen", other === name);
   }
@@ -98,7 +98,7 @@ export class Lanes {
     return this.names.find((name) => this.#lanes.get(name).element.contains(target));
   }
 
-  // --- making one
+  // --- creating a lane
 
   #lane(name, index) {
     const element = copyOf("lane-template");
@@ -114,7 +114,7 @@ export class Lanes {
   }
 
   #wire(name, element) {
-    const ask = (change) => this.#asked.level(name, change);
+    const ask = (change) => this.#actions.level(name, change);
     const pressed = (button) => button.getAttribute("aria-pressed") === "true";
     const [mute, solo] = [find(".mute", element), find(".solo", element)];
     const [volume, pan] = [find(".volume", element), find(".pan", element)];
@@ -129,7 +129,7 @@ export class Lanes {
     this.#showPan(element, 0);
   }
 
-  /** A click goes there, a drag makes a loop. */
+  /** A click seeks, a drag makes a loop. */
   #wireWave(wave) {
     let from = null;
     const seconds = (event) => {
@@ -145,8 +145,8 @@ export class Lanes {
     wave.addEventListener("pointermove", (event) => from && isDrag(event) && this.showLoop(ordered(from.at, seconds(event))));
     wave.addEventListener("pointerup", (event) => {
       if (!from) return;
-      if (isDrag(event)) this.#asked.loop(ordered(from.at, seconds(event)));
-      else this.#asked.seek(from.at);
+      if (isDrag(event)) this.#actions.loop(ordered(from.at, seconds(event)));
+      else this.#actions.seek(from.at);
       from = null;
     });
     wave.addEventListener("pointercancel", () => { from = null; });
@@ -178,7 +178,7 @@ function colour(name, index) {
   return COLOURS.includes(name) ? name : COLOURS[index % COLOURS.length];
 }
 
-/** A loop in words. */
+/** A text for a loop. */
 export function loopWords({ start, end }) {
   return `Loop from ${clock(start)} to ${clock(end)}`;
 }

@@ -1,4 +1,4 @@
-/** Which lane sounds, how loud and where. Pure: the mixer and the mixdown both go by it. */
+/** Gain and pan of each lane. Pure; used by mixer and mixdown. */
 
 export const SILENT_DB = -48; // the fader's lowest step is silence
 export const LOUDEST_DB = 6;
@@ -14,13 +14,13 @@ export function amplitude(db) {
   return db <= SILENT_DB ? 0 : 10 ** (db / 20);
 }
 
-/** Each lane's factor; where one is soloed, the others are silent. @param {Level[]} levels @returns {number[]} */
+/** Each lane's gain factor; if a lane is soloed, the others are silent. @param {Level[]} levels @returns {number[]} */
 export function factors(levels) {
   const solo = levels.some((level) => level.soloed);
   return levels.map(({ db, muted, soloed }) => (muted || (solo && !soloed) ? 0 : amplitude(db)));
 }
 
-/** One lane's way to the output: gain, then pan. @param {BaseAudioContext} context @param {AudioNode} out */
+/** A lane's signal path: gain, then pan. @param {BaseAudioContext} context @param {AudioNode} out */
 export function strip(context, out) {
   const gain = context.createGain();
   const pan = context.createStereoPanner();

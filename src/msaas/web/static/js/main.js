@@ -1,4 +1,4 @@
-/** Puts the page together: which view the address asks for, and what happens to a file that comes in. */
+/** The page's entry point: selects the view by URL and handles new files. */
 
 import { getModels } from "./api.js";
 import { find, say, show, vary, write } from "./dom.js";
@@ -28,7 +28,7 @@ const lanes = new Lanes(find("#lanes"), {
 });
 const player = new Player(lanes, () => song.loadOriginal());
 const song = new Song({ progress: new Progress(), lanes, player, expected: (job) => options.expected(job) });
-/** The upload in flight. One song's is given up when its view is left. @type {{stop: AbortController, alone: boolean} | null} */
+/** The current upload. A single song's is cancelled when its view is left. @type {{stop: AbortController, alone: boolean} | null} */
 let sending = null;
 
 /** For tests, which import this module as the page does. */
@@ -61,7 +61,7 @@ function view(name) {
   show(find("#song"), name === "song");
   if (!moved) return;
   scrollTo(0, 0);
-  find("#main").focus(); // what had the focus is gone
+  find("#main").focus(); // the focused element is hidden
 }
 
 function openHome() {
@@ -83,15 +83,15 @@ async function offer() {
     options.offer(found);
     home.showLimits(found.limits);
   } catch {
-    // the defaults stand; sending will say what is wrong
+    // keep the defaults; an upload will report the error
   }
 }
 
 // --- sending
 
-/** One song is followed at once; several are sent one after another and listed. @param {File[]} files */
+/** Opens the view of a single song; several are uploaded one after the other and listed. @param {File[]} files */
 async function send(files) {
-  if (sending) return say("A song is being sent already");
+  if (sending) return say("A song is already being uploaded");
   home.clearAlert();
   const chosen = options.fields();
   if (files.length === 1) return sendOne(files[0], chosen);
@@ -131,7 +131,7 @@ function showSending(card, fraction) {
   bar.setAttribute("aria-valuenow", String(Math.floor(fraction * 100)));
 }
 
-/** @returns {Promise<string | null>} the songhash; null where it was refused, which is told, or given up */
+/** @returns {Promise<string | null>} the songhash; null if rejected (the error is shown) or cancelled */
 async function attempt(file, chosen, alone, onProgress) {
   sending = { stop: new AbortController(), alone };
   try {

@@ -1,4 +1,4 @@
-/** The mix as it stands, rendered faster than it plays, as a WAV file of 32-bit floats: nothing can clip. */
+/** Renders the current mix offline to a WAV file of 32-bit floats, which cannot clip. */
 
 import { factors, strip } from "./levels.js";
 
@@ -54,7 +54,7 @@ function header(frames, rate) {
   return view;
 }
 
-/** Hands a file to the browser's downloads. @param {Blob} blob @param {string} name */
+/** Saves a file to the browser's downloads. @param {Blob} blob @param {string} name */
 export function save(blob, name) {
   const link = document.createElement("a");
   link.href = URL.createObjectURL(blob);

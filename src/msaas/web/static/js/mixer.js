@@ -1,17 +1,17 @@
 /**
- * Plays a song's stems together: one AudioContext, one clock. Knows no elements.
+ * Plays a song's stems in sync: one AudioContext, one clock. Independent of the page.
  *
- * All lanes start by the same call at the same `when` and from the same frame, both whole samples, and nothing ever
- * moves one lane alone: seeking, looping and better buffers stop every source and start new ones at one moment. So the
- * lanes cannot drift apart.
+ * All lanes start in the same call at the same `when` and from the same frame, both whole samples, and no lane ever
+ * moves alone: seeking, looping and new buffers stop all sources and start new ones at the same time. So the lanes
+ * cannot drift apart.
  *
- * Positions are frames (samples) inside and seconds outside. Events: `change`, after everything but the clock itself.
+ * Positions are frames (samples) internally and seconds in the interface. Event: `change`, except for the clock.
  */
 
 import { factors, neutral, strip } from "./levels.js";
 
-const LEAD_SECONDS = 0.03; // between asking and sounding: every source must be in place by then
-const GLIDE_SECONDS = 0.012; // what jumps, clicks: faders and starts glide
+const LEAD_SECONDS = 0.03; // from scheduling to sound: all sources must be scheduled by then
+const GLIDE_SECONDS = 0.012; // avoids clicks: faders and starts glide
 
 export const ORIGINAL = "original";
 
@@ -49,7 +49,7 @@ export class Mixer extends EventTarget {
     this.#changed();
   }
 
-  /** @param {"stems" | "original"} side which of the two is heard */
+  /** @param {"stems" | "original"} side which of the two plays */
   setSide(side) {
     this.side = side;
     this.#level();
@@ -57,7 +57,7 @@ export class Mixer extends EventTarget {
   }
 
   /**
-   * Hands a lane its sound. `whole` is false for a song's beginning, good enough to start with.
+   * Gives a lane its buffer. `whole` is false for a song's beginning, which is enough to start playback.
    * @param {string} name @param {AudioBuffer} buffer @param {boolean} whole
    */
   setBuffer(name, buffer, whole) {
@@ -83,7 +83,7 @@ export class Mixer extends EventTarget {
     return this.#run !== null;
   }
 
-  /** Asked to play, but the sound for this place is not there yet. */
+  /** Playing, but waiting for sound at this position. */
   get waiting() {
     return this.#waiting;
   }
@@ -119,7 +119,7 @@ export class Mixer extends EventTarget {
     this.#moveTo(frame);
   }
 
-  /** @param {{start: number, end: number} | null} region in seconds; null plays on to the end */
+  /** @param {{start: number, end: number} | null} region in seconds; null: no loop */
   setLoop(region) {
     this.loop = region && this.#frames(region);
     if (this.#run) this.#restart();
@@ -132,14 +132,14 @@ export class Mixer extends EventTarget {
     for (const lane of this.#lanes.values()) lane.buffer = null;
   }
 
-  /** For tests: what each lane was told, in frames. */
+  /** For tests: the starts of each lane, in frames. */
   inspect() {
     return { run: this.#run, lanes: this.#sources.map(({ name, when, offset }) => ({ name, when, offset })) };
   }
 
-  // --- the machine room
+  // --- internals
 
-  /** The context is made by the first play: browsers want a gesture before sound. */
+  /** Created at the first play: browsers require a user gesture before sound. */
   #open() {
     if (this.context) return;
     this.context = this.#makeContext(this.rate);
@@ -157,7 +157,7 @@ export class Mixer extends EventTarget {
     this.#glide(this.lane(ORIGINAL), this.side === "original" ? 1 : 0, 0, glide);
   }
 
-  /** Everything up or down, to be there at `time`. */
+  /** Fades everything in or out, complete at `time`. */
   #fade(value, time) {
     const { gain } = this.#master;
     const now = this.context.currentTime;
@@ -179,7 +179,7 @@ export class Mixer extends EventTarget {
     return { start: bound(start), end: Math.max(bound(end), bound(start) + Math.round(this.rate / 20)) };
   }
 
-  /** The context's time that is coming out of the loudspeaker now. */
+  /** The context time that is audible now. */
   #heard() {
     return this.context ? this.context.currentTime - (this.context.outputLatency || 0) : 0;
   }
@@ -192,7 +192,7 @@ export class Mixer extends EventTarget {
     return loop.start + ((frame - loop.start) % (loop.end - loop.start));
   }
 
-  /** A moment soon, on a whole sample. */
+  /** A start time in the near future, on a whole sample. */
   #soon() {
     return Math.ceil((this.context.currentTime + LEAD_SECONDS) * this.rate) / this.rate;
   }
@@ -212,7 +212,7 @@ export class Mixer extends EventTarget {
     this.#changed();
   }
 
-  /** From the same place, without a gap: the old sources end on the sample where the new ones begin. */
+  /** Restarts at the same position without a gap: the old sources end on the sample where the new ones start. */
   #restart() {
     const when = this.#soon();
     const frame = this.#frameAt(when);
@@ -251,7 +251,7 @@ export class Mixer extends EventTarget {
     return { name: lane.name, source, when: Math.round(when * this.rate), offset };
   }
 
-  /** A run that nobody ended came to the end of its sound: of the song, or of what is loaded of it. */
+  /** Playback reached the end of the song, or of its loaded part. */
   #ran(run) {
     if (this.#run !== run) return;
     this.#frame = this.#frameAt(this.context.currentTime);

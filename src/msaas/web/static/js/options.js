@@ -1,4 +1,4 @@
-/** The options before sending: filled from what the server offers, remembered, turned into form fields. */
+/** The options of an upload: filled from the server's models, remembered, converted to form fields. */
 
 import { copyOf, find, show } from "./dom.js";
 import { keep, load } from "./store.js";
@@ -25,7 +25,7 @@ export class Options {
     this.offer(FALLBACK);
   }
 
-  /** @param {any} offer what GET /apiv1/models answers */
+  /** @param {any} offer the answer of GET /apiv1/models */
   offer(offer) {
     this.#offer = offer;
     const kept = load("options", {});
@@ -36,7 +36,7 @@ export class Options {
     this.#fillStems(kept);
   }
 
-  /** @returns {Record<string, string>} form fields; defaults are left out, so that the server's own count */
+  /** @returns {Record<string, string>} form fields; defaults are left out, so that the server's apply */
   fields() {
     const { model, which, format } = this.#form.elements;
     const [kind, bitrate] = format.value.split(" ");
@@ -49,7 +49,7 @@ export class Options {
     return fields;
   }
 
-  /** The stems that a job will have, as far as can be told before it has them. @param {any} job @returns {string[]} */
+  /** The stems that a job is expected to have. @param {any} job @returns {string[]} */
   expected({ model, options }) {
     if (options?.two_stems) return [options.two_stems, `no_${options.two_stems}`];
     return inOrder(options?.stems ?? this.#sources(model));
@@ -74,8 +74,8 @@ export class Options {
     const stems = inOrder(this.#stems());
     const choices = [
       ["all", `All ${stems.length} stems`],
-      ...stems.map((stem) => [`two ${stem}`, `${capital(stemName(stem))}, and all the rest`]),
-      ["some", "Some of them …"],
+      ...stems.map((stem) => [`two ${stem}`, `${capital(stemName(stem))}, and everything else`]),
+      ["some", "Selected stems …"],
     ];
     fill(this.#form.elements.which, choices, kept.which ?? "all");
     const boxes = find("#some-stems");
@@ -90,7 +90,7 @@ export class Options {
 
 const ORDER = ["vocals", "drums", "bass", "guitar", "piano", "other"];
 
-/** Stems in the order people expect; unknown ones after them, remainders last. @param {string[]} stems */
+/** Stems in the usual order; unknown ones after them, no_… stems last. @param {string[]} stems */
 export function inOrder(stems) {
   const rank = (stem) => (stem.startsWith("no_") ? 99 : (ORDER.indexOf(stem) + 1 || 50));
   return [...stems].sort((a, b) => rank(a) - rank(b));

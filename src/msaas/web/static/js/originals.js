@@ -1,4 +1,4 @@
-/** The files that were sent, kept for comparing: the last few in IndexedDB, where the browser lets us. */
+/** The uploaded files, kept for comparison: the last few, in IndexedDB if available. */
 
 const MOST_FILES = 5;
 const MOST_BYTES = 120e6;
@@ -13,7 +13,7 @@ export async function keepOriginal(songhash, file) {
   await prune();
 }
 
-/** @returns {Promise<Blob | null>} null where it is no longer, or never was, at hand */
+/** @returns {Promise<Blob | null>} null if it is not stored */
 export async function original(songhash) {
   if (session.has(songhash)) return session.get(songhash);
   const found = await inStore("readonly", (files) => files.get(songhash));
@@ -32,7 +32,7 @@ async function prune() {
   }
 }
 
-/** Runs one request; null where there is no database (private windows, full disks). */
+/** Runs one request; null without a database (private windows, full disks). */
 async function inStore(mode, ask) {
   try {
     const database = await opened();

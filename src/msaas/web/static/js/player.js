@@ -1,4 +1,4 @@
-/** The transport: play, loop, seek, compare, and the moving playhead. Wires the mixer to what is on the page. */
+/** The transport: play, loop, seek, compare, and the playhead. Connects the mixer to the page. */
 
 import { find, say, setIcon, vary, write } from "./dom.js";
 import { loopWords } from "./lanes.js";
@@ -10,7 +10,7 @@ export class Player {
   #mixer = null; #lanes; #length = 0; #chosen = 0; #marked = false; #lastLoop = null; #askOriginal;
   #play = find("#play"); #seek = find("#seek"); #loop = find("#loop"); #time = find("#time");
 
-  /** @param {import("./lanes.js").Lanes} lanes @param {() => Promise<boolean>} askOriginal fetches it; false: not to be had */
+  /** @param {import("./lanes.js").Lanes} lanes @param {() => Promise<boolean>} askOriginal loads it; false: not available */
   constructor(lanes, askOriginal) {
     this.#lanes = lanes;
     this.#askOriginal = askOriginal;
@@ -47,7 +47,7 @@ export class Player {
     this.#mixer = null;
   }
 
-  // --- what can be asked of it
+  // --- actions
 
   toggle() {
     if (this.#mixer.playing || this.#mixer.waiting) this.#mixer.pause();
@@ -74,7 +74,7 @@ export class Player {
     say(region ? loopWords(region) : "Loop off");
   }
 
-  /** The playhead's place becomes one end of the loop. @param {"start" | "end"} end */
+  /** Sets one end of the loop to the playhead. @param {"start" | "end"} end */
   markLoop(end) {
     const region = { start: 0, end: this.#length, ...(this.#mixer.loop && this.#lastLoop), [end]: this.#mixer.position };
     if (region.end - region.start < 0.05) region[end === "start" ? "end" : "start"] = end === "start" ? this.#length : 0;
@@ -105,14 +105,14 @@ export class Player {
     say(stemName(stems[this.#chosen].name));
   }
 
-  /** The lane that has the focus becomes the chosen one. */
+  /** Selects the lane that has the focus. */
   chooseNamed(name) {
     this.#chosen = this.#mixer.stems.findIndex((lane) => lane.name === name);
     this.#marked = true;
     this.#lanes.choose(name);
   }
 
-  /** @param {"muted" | "soloed"} what @param {number} [index] the chosen lane, where none is named */
+  /** @param {"muted" | "soloed"} what @param {number} [index] default: the selected lane */
   flip(what, index = this.#chosen) {
     const lane = this.#mixer.stems[index];
     if (!lane) return;
@@ -139,7 +139,7 @@ export class Player {
     say(`${stemName(name)} ${place(percent)}`);
   }
 
-  // --- showing it
+  // --- display
 
   #show() {
     const { playing, waiting, loop, rate, stems } = this.#mixer;

@@ -1,4 +1,4 @@
-/** The card that says how far a song is: uploading, waiting, separating; and how it ended where it ended badly. */
+/** The progress card of a song: uploading, waiting, separating, and the reason of a failure. */
 
 import { find, say, show, vary, write } from "./dom.js";
 import { plainly, stageOf, timeLeft } from "./words.js";
@@ -11,13 +11,13 @@ export class Progress {
     show(this.#ended, false);
   }
 
-  /** @param {number} fraction of the file that is sent */
+  /** @param {number} fraction uploaded part of the file */
   uploading(fraction) {
     const all = fraction >= 1;
-    this.#show(all ? "Looking at the song" : "Uploading", all ? null : fraction, "");
+    this.#show(all ? "Checking the song" : "Uploading", all ? null : fraction, "");
   }
 
-  /** @param {any} job as the API shows it */
+  /** @param {any} job a job's view */
   job(job) {
     const running = job.state === "running";
     this.#show(stageOf(job), running ? job.progress : null, timeLeft(job.eta_seconds));
@@ -26,16 +26,16 @@ export class Progress {
   /** @param {any} job failed or cancelled */
   over(job) {
     const cancelled = job.state === "cancelled";
-    const text = cancelled ? "Nothing of it was kept. Send the song again to start over." : plainly(job.error ?? {});
+    const text = cancelled ? "Nothing was kept. Send the song again to start over." : plainly(job.error ?? {});
     this.#close(stageOf(job), text, "Send a song");
   }
 
   gone() {
-    this.#close("Not here any more", plainly({ code: "job_unknown" }), "Send a song");
+    this.#close("No longer available", plainly({ code: "job_unknown" }), "Send a song");
   }
 
   removed() {
-    this.#close("Its stems were deleted", "Send the song again to have them back.", "Send a song");
+    this.#close("Its stems were deleted", "Send the song again to restore them.", "Send a song");
   }
 
   #close(title, text, button) {
@@ -47,7 +47,7 @@ export class Progress {
     say(`${title}. ${text}`);
   }
 
-  /** @param {number | null} fraction null: nobody knows */
+  /** @param {number | null} fraction null: unknown */
   #show(stage, fraction, left) {
     show(this.#card, true);
     show(this.#ended, false);
@@ -62,7 +62,7 @@ export class Progress {
     this.#speak(stage, percent);
   }
 
-  /** Each stage and each quarter, not each percent. */
+  /** Announces each stage and each quarter, not each percent. */
   #speak(stage, percent) {
     const quarter = percent === null ? "" : Math.floor(percent / 25) * 25;
     const text = quarter ? `${stage}, ${quarter} percent` : stage;

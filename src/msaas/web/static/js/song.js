@@ -1,4 +1,4 @@
-/** One song's view, from upload to mix: follows the job, fills the lanes, opens the player. Owns what it opened. */
+/** The view of one song, from upload to mix: follows the job, fills the lanes, opens the player. */
 
 import { Problem, cancelJob, getWaveforms, zipPath } from "./api.js";
 import { askDelete } from "./deleting.js";
@@ -16,14 +16,14 @@ import { bytes, clock, plainly } from "./words.js";
 const DEFAULT_RATE = 44_100;
 const OUTLINE_EVERY_MS = 1500;
 const MINI = "htdemucs_mini";
-const SMALL = "This is the small demonstration model: it shows how all this works, and is no match for htdemucs.";
-/** Decoded sound a page may take without asking. Phones end a page that takes much more. */
+const SMALL = "This is the small demonstration model. Its quality is far below that of htdemucs.";
+/** Memory for decoded sound that needs no confirmation. Phones close pages that use much more. */
 const LIGHT_BYTES = matchMedia("(pointer: coarse)").matches ? 800e6 : 1.6e9;
 
 export class Song {
   #progress; #lanes; #player; #expected; #visit = null;
 
-  /** `expected` guesses a job's stems, so that their lanes are there from the start. */
+  /** `expected` predicts a job's stems, to show their lanes from the start. */
   constructor({ progress, lanes, player, expected }) {
     this.#progress = progress;
     this.#lanes = lanes;
@@ -35,7 +35,7 @@ export class Song {
     find("#load-anyway").addEventListener("click", () => this.#load(this.#visit));
   }
 
-  // --- coming and going
+  // --- opening and closing
 
   /** Shows an upload, which has no songhash yet. @param {string} name @param {() => void} cancel */
   uploading(name, cancel) {
@@ -131,7 +131,7 @@ export class Song {
     show(find("#notice"), text !== "");
   }
 
-  /** Lanes fill as segments finish. */
+  /** Draws lanes as segments finish. */
   async #preview(visit) {
     if (visit.previewed > Date.now() - OUTLINE_EVERY_MS) return;
     visit.previewed = Date.now();
@@ -159,7 +159,7 @@ export class Song {
     const rate = drawn?.sample_rate ?? DEFAULT_RATE;
     const frames = drawn?.total_samples ?? Math.round(job.duration_seconds * rate);
     visit.mixer = new Mixer({ names, rate, frames });
-    const whole = drawn && drawn.done_samples === drawn.total_samples; // the last of them may not have been put
+    const whole = drawn && drawn.done_samples === drawn.total_samples; // the last waveform may be missing
     visit.outlines = whole ? outlinesOf(drawn) : {};
     this.#progress.hide();
     this.#lanes.build(names);
@@ -181,7 +181,7 @@ export class Song {
   }
 
   #askFirst(needed) {
-    write(find("#heavy span"), `This is a long song: mixing it here takes about ${bytes(needed)} of memory. The downloads work in any case.`);
+    write(find("#heavy span"), `This is a long song: mixing it here takes about ${bytes(needed)} of memory. Downloads work in any case.`);
     show(find("#heavy"), true);
     find("#play").disabled = true;
   }
@@ -227,7 +227,7 @@ export class Song {
       return this.#progress.removed();
     }
     const reason = error instanceof Problem || error instanceof TypeError ? plainly({ code: "unreachable" }) : "This browser cannot decode the stems.";
-    write(find("#notice"), `${reason} Reload the page to try again; the downloads do not depend on it.`);
+    write(find("#notice"), `${reason} Reload the page to try again; downloads still work.`);
     show(find("#notice"), true);
   }
 
@@ -236,7 +236,7 @@ export class Song {
     show(find("#loading"), text !== "");
   }
 
-  /** For the player: has the original been loaded, or can it be? */
+  /** For the player: whether the original is loaded or can be. */
   async loadOriginal() {
     const visit = this.#visit;
     if (visit?.mixer.lane(ORIGINAL).buffer) return true;
@@ -263,7 +263,7 @@ export class Song {
     try {
       this.#showLoading("Rendering your mix …");
       save(await mixdown(visit.mixer), `${visit.name} (mix).wav`);
-      say("Your mix is in the downloads");
+      say("Your mix was downloaded");
     } finally {
       button.disabled = false;
       this.#showLoading("");
@@ -278,7 +278,7 @@ export class Song {
   }
 }
 
-/** Model, length, format: a line below the name. */
+/** The line below the name: model, length, format. */
 function facts(job) {
   const { format, bitrate } = job.options ?? {};
   const kind = format && (bitrate ? `${format.toUpperCase()} ${bitrate}` : format.toUpperCase());

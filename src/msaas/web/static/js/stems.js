@@ -1,8 +1,8 @@
-/** Fetches and decodes stems. A long song's beginning is decoded on its own, so that it sounds at once. */
+/** Downloads and decodes stems. A long song's beginning is decoded separately, so that playback starts at once. */
 
 import { ask, piecesOf } from "./api.js";
 
-/** Whole stems decoded at once. While it decodes, a browser holds a stem twice; four at once would double the peak. */
+/** Number of whole stems decoded at a time. While decoding, a browser holds a stem twice; four at a time would double the peak. */
 const AT_ONCE = 2;
 const BEGINNING_BYTES = 800_000; // twenty seconds of MP3 at 320 kb/s
 
@@ -23,7 +23,7 @@ export async function loadStem(path, { rate, signal, onBytes, onBeginning }) {
     onBytes((got += piece.length), all);
     if (begun || got < BEGINNING_BYTES) continue;
     begun = true;
-    // A format that cannot be cut anywhere is no loss: the whole is on its way.
+    // Fails for formats that cannot be cut; the whole file is on its way.
     decode(await new Blob(pieces).arrayBuffer(), rate).then((buffer) => onBeginning(shorter(buffer, rate)), () => {});
   }
   return inTurn(async () => decode(await new Blob(pieces.splice(0)).arrayBuffer(), rate));
@@ -32,24 +32,24 @@ export async function loadStem(path, { rate, signal, onBytes, onBeginning }) {
 let running = 0;
 const queue = [];
 
-/** Runs `work` once fewer than AT_ONCE others do. */
+/** Runs `work` once fewer than AT_ONCE others run. */
 async function inTurn(work) {
   if (running >= AT_ONCE) await new Promise((go) => queue.push(go));
   else running += 1;
   try {
     return await work();
   } finally {
-    if (queue.length) queue.shift()(); // its place goes to the next
+    if (queue.length) queue.shift()(); // the next one starts
     else running -= 1;
   }
 }
 
-/** A context of its own for each: a context decodes one file after another. */
+/** Uses one context per file, since a context decodes files one after the other. */
 export function decode(data, rate) {
   return new OfflineAudioContext(2, 1, rate).decodeAudioData(data);
 }
 
-/** The last moments of a file that was cut off are not to be trusted. */
+/** Drops the last moments, which are unreliable in a truncated file. */
 function shorter(buffer, rate) {
   const frames = Math.max(1, buffer.length - Math.round(rate / 2));
   const cut = new AudioBuffer({ length: frames, numberOfChannels: buffer.numberOfChannels, sampleRate: buffer.sampleRate });
@@ -59,13 +59,13 @@ function shorter(buffer, rate) {
   return cut;
 }
 
-/** Adds up what several downloads tell. */
+/** Sums the progress of several downloads. */
 export class Meter {
-  #got = new Map(); #all = new Map(); #tell;
+  #got = new Map(); #all = new Map(); #report;
 
-  /** @param {(text: string) => void} tell */
-  constructor(tell) {
-    this.#tell = tell;
+  /** @param {(text: string) => void} report */
+  constructor(report) {
+    this.#report = report;
   }
 
   add(name, got, all) {
@@ -73,6 +73,6 @@ export class Meter {
     this.#all.set(name, all);
     const sum = (numbers) => [...numbers.values()].reduce((a, b) => a + b, 0);
     const percent = Math.floor((100 * sum(this.#got)) / Math.max(1, sum(this.#all)));
-    this.#tell(percent < 100 ? `Loading the stems … ${percent} %` : "Decoding …");
+    this.#report(percent < 100 ? `Loading the stems … ${percent} %` : "Decoding …");
   }
 }

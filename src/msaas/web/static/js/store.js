@@ -1,4 +1,4 @@
-/** localStorage as JSON, under `msaas.…`. A browser that has none, or refuses, simply forgets. */
+/** localStorage as JSON, under `msaas.…`. Without storage nothing is kept. */
 
 export function load(name, otherwise) {
   try {

@@ -1,4 +1,4 @@
-/** The colour switch. The system's colours, until somebody wants the others; /static/first-paint.js sets those at once. */
+/** The colour switch. Follows the system until the user chooses; /static/first-paint.js applies the choice at once. */
 
 import { find, say } from "./dom.js";
 
@@ -17,7 +17,7 @@ export function listen() {
     else root.dataset.theme = wanted;
     remember(root.dataset.theme);
     label();
-    say(`The colours are ${wanted} now`);
+    say(`Switched to ${wanted} colours`);
     document.dispatchEvent(new Event("themechange"));
   });
   dark.addEventListener("change", label);
@@ -30,6 +30,6 @@ function remember(theme) {
     if (theme) localStorage.setItem("msaas.theme", theme);
     else localStorage.removeItem("msaas.theme");
   } catch {
-    // no storage: for this visit only
+    // no storage: applies to this visit only
   }
 }

@@ -1,4 +1,4 @@
-/** Downloads by the browser itself, which shows no key: with one, each is asked a link for as it is pressed. */
+/** Downloads by the browser itself, which cannot send a key: with a key, each click requests a signed link first. */
 
 import { key } from "./access.js";
 import { getLinks } from "./api.js";

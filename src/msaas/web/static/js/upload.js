@@ -1,4 +1,4 @@
-/** Sends a song as a form. XMLHttpRequest, because fetch tells no upload progress. */
+/** Sends a song as a form. XMLHttpRequest, because fetch reports no upload progress. */
 
 import { authorization } from "./access.js";
 import { Problem, refusal } from "./api.js";
@@ -30,7 +30,7 @@ function settle(request, resolve, reject) {
 
 function form(file, options) {
   const data = new FormData();
-  // Options come first: a server that refuses one need not read the song.
+  // Options come first, so that the server can reject one without reading the song.
   for (const [name, value] of Object.entries(options)) data.append(name, value);
   data.append("file", file, file.name);
   return data;

@@ -1,4 +1,4 @@
-/** Follows a job by server-sent events; asks every two seconds where those do not come through. */
+/** Follows a job by server-sent events; polls every two seconds if they do not get through. */
 
 import { Problem, eventsPath, getJob } from "./api.js";
 import { eventsOf } from "./events.js";
@@ -9,16 +9,16 @@ const ENDED = new Set(["done", "failed", "cancelled"]);
 export const hasEnded = (job) => ENDED.has(job.state);
 
 export class Watch {
-  #songhash; #told; #stream = null; #timer = 0; #over = false;
+  #songhash; #listeners; #stream = null; #timer = 0; #over = false;
 
   /**
    * @param {string} songhash
-   * @param {{job: (job: any) => void, gone: () => void, refused: () => void, link: (up: boolean) => void}} told
-   *   `refused`: for want of a key; `link` says whether the server is within reach
+   * @param {{job: (job: any) => void, gone: () => void, refused: () => void, link: (up: boolean) => void}} listeners
+   *   `refused`: the key is missing; `link`: whether the server can be reached
    */
-  constructor(songhash, told) {
+  constructor(songhash, listeners) {
     this.#songhash = songhash;
-    this.#told = told;
+    this.#listeners = listeners;
     this.#listen();
   }
 
@@ -32,26 +32,26 @@ export class Watch {
     this.#stream = new AbortController();
     try {
       for await (const { type, data } of eventsOf(eventsPath(this.#songhash), this.#stream.signal)) {
-        if (type === "gone") return this.#end(this.#told.gone);
+        if (type === "gone") return this.#end(this.#listeners.gone);
         if (type === "job") this.#hear(JSON.parse(data));
         if (this.#over) return;
       }
     } catch {
-      // whatever it was, asking tells
+      // a poll finds out what happened
     }
     this.#ask();
   }
 
-  /** The stream is opened again two seconds later; where none comes through, this is asked every two seconds. */
+  /** Reopens the stream after two seconds; if none gets through, polls every two seconds. */
   async #ask() {
     if (this.#over) return;
     try {
       this.#hear(await getJob(this.#songhash));
     } catch (error) {
       if (this.#over) return;
-      if (error instanceof Problem && error.status === 404) return this.#end(this.#told.gone);
-      if (error instanceof Problem && error.status === 401) return this.#end(this.#told.refused); // until there is a key
-      this.#told.link(false);
+      if (error instanceof Problem && error.status === 404) return this.#end(this.#listeners.gone);
+      if (error instanceof Problem && error.status === 401) return this.#end(this.#listeners.refused); // until there is a key
+      this.#listeners.link(false);
     }
     if (!this.#over) this.#timer = setTimeout(() => this.#listen(), POLL_MS);
   }
@@ -59,9 +59,9 @@ export class Watch {
   #hear(job) {
     if (this.#over) return;
     clearTimeout(this.#timer);
-    this.#told.link(true);
+    this.#listeners.link(true);
     if (hasEnded(job)) this.stop();
-    this.#told.job(job);
+    this.#listeners.job(job);
   }
 
   #end(tell) {

@@ -1,4 +1,4 @@
-/** A lane's picture: bars on a canvas, sharp on any screen, from the worker's peaks or from decoded sound. */
+/** A lane's waveform: bars on a canvas at screen resolution, from the worker's data or from decoded sound. */
 
 const BAR = 2; // CSS pixels, and the gap after it
 const GAP = 1;
@@ -9,7 +9,7 @@ const POINTS = 2000;
 export class Waveform {
   #canvas; #outline = null; #scale = 1;
 
-  /** @param {HTMLCanvasElement} canvas its CSS colour is the bars' */
+  /** @param {HTMLCanvasElement} canvas its CSS colour is used for the bars */
   constructor(canvas) {
     this.#canvas = canvas;
     new ResizeObserver(() => this.draw()).observe(canvas);
@@ -17,7 +17,7 @@ export class Waveform {
     document.addEventListener("themechange", () => this.draw());
   }
 
-  /** @param {Outline | null} outline @param {number} scale what makes the loudest lane fill its height */
+  /** @param {Outline | null} outline @param {number} scale scales the loudest lane to full height */
   show(outline, scale = 1) {
     this.#outline = outline;
     this.#scale = scale;
@@ -55,7 +55,7 @@ export class Waveform {
     const to = Math.max(from + 1, Math.floor(((bar + 1) * values.length) / count));
     let most = 0;
     for (let index = from; index < to; index++) most = Math.max(most, values[index]);
-    return Math.min(1, (most / 255) * this.#scale) ** 0.8; // a little lift: quiet lanes have a shape, too
+    return Math.min(1, (most / 255) * this.#scale) ** 0.8; // lifts quiet lanes to make them visible
   }
 }
 
@@ -66,7 +66,7 @@ export function outlinesOf(waveforms) {
   return Object.fromEntries(pairs.map(([stem, { peak, rms }]) => [stem, { peak: unpack(peak), rms: unpack(rms) }]));
 }
 
-/** The same from sound, where the server has none. @param {AudioBuffer} buffer @returns {Outline} */
+/** The same from decoded sound, if the server has none. @param {AudioBuffer} buffer @returns {Outline} */
 export function outlineOf(buffer) {
   const count = Math.min(POINTS, buffer.length);
   const outline = { peak: new Uint8Array(count), rms: new Uint8Array(count) };
@@ -94,7 +94,7 @@ function measured(channels, from, to) {
   return { peak, rms: Math.sqrt(sum / ((to - from) * channels.length)) };
 }
 
-/** One scale for all lanes: what is louder looks louder. @param {Outline[]} outlines */
+/** One scale for all lanes, so that louder lanes look louder. @param {Outline[]} outlines */
 export function commonScale(outlines) {
   const loudest = Math.max(1, ...outlines.map(({ peak }) => peak.reduce((most, value) => Math.max(most, value), 0)));
   return Math.min(4, 255 / loudest);

@@ -1,4 +1,4 @@
-/** Numbers, states and errors in plain words. Pure. */
+/** Texts for numbers, states and errors. Pure. */
 
 const STAGES = {
   fetching: "Fetching the song",
@@ -8,29 +8,29 @@ const STAGES = {
   storing: "Storing the stems",
 };
 
-/** code ▸ what to tell a person; others get the server's own detail */
+/** code ▸ text; other codes show the server's detail */
 const PLAIN = {
-  not_audio: "There is no sound in this file that can be read. Try an MP3, WAV, FLAC or M4A.",
-  bad_audio: "The sound in this file is damaged.",
+  not_audio: "This file has no readable audio. Try an MP3, WAV, FLAC or M4A.",
+  bad_audio: "The audio in this file is damaged.",
   audio_too_long: "This song is too long for this service.",
   decoded_too_large: "This song is too long for this service.",
   upload_too_large: "This file is too large for this service.",
   empty_file: "This file is empty.",
-  upload_cut_short: "The upload broke off. Please send the song again.",
+  upload_cut_short: "The upload was interrupted. Please send the song again.",
   queue_unavailable: "The service is not ready at the moment. Please try again shortly.",
   storage_unavailable: "The service is not ready at the moment. Please try again shortly.",
-  storage_refused: "The store of this service refused for a long time. Send the song again later.",
-  object_damaged: "What the service had stored of this song is damaged. Please send it again.",
+  storage_refused: "The service could not store the song for a long time. Send it again later.",
+  object_damaged: "The stored copy of this song is damaged. Please send it again.",
   storage_full: "The service has no room left for another song.",
   scratch_full: "The service has no room left for another song at the moment.",
   busy: "The service is busy. Please try again in a moment.",
-  key_missing: "This service asks for a key. Whoever runs it hands them out.",
+  key_missing: "This service requires a key. Its operator can give you one.",
   key_unknown: "This service does not know that key.",
   scope_missing: "Your key does not allow this.",
-  rate_limited: "That was a lot at once. Please try again in a minute.",
-  too_many_songs: "As many of your songs wait as may. Send this one when some are done.",
-  too_many_callbacks: "Too many of your callbacks wait to be delivered.",
-  audio_quota_exceeded: "Your share of audio for 24 hours is used up.",
+  rate_limited: "Too many requests. Please try again in a minute.",
+  too_many_songs: "You have too many songs waiting. Send this one when some are done.",
+  too_many_callbacks: "Too many of your callbacks are undelivered.",
+  audio_quota_exceeded: "Your audio quota for 24 hours is used up.",
   queue_full: "Too many songs are waiting. Please try again later.",
   job_unknown: "This song is not known here. It may have been removed.",
   object_missing: "This song is no longer stored. Please send it again.",
@@ -38,12 +38,12 @@ const PLAIN = {
   device_unavailable: "The service cannot use the device it was set up for.",
   out_of_memory: "The service ran out of memory on this song.",
   separation_failed: "The separation failed.",
-  worker_child_died: "The separation broke down several times, perhaps for want of memory.",
-  worker_lost: "The separation was cut off several times, perhaps for want of memory.",
+  worker_child_died: "The separation crashed several times, possibly for lack of memory.",
+  worker_lost: "The separation was interrupted several times, possibly for lack of memory.",
   record_broken: "The record of this song was damaged. Send the song again.",
-  too_many_attempts: "The separation broke down several times and was given up.",
+  too_many_attempts: "The separation failed several times.",
   cancelled: "The separation was stopped.",
-  unreachable: "The service cannot be reached. Is the network there?",
+  unreachable: "The service cannot be reached. Check your network connection.",
   internal_error: "Something went wrong on the server.",
 };
 
@@ -53,11 +53,11 @@ export function plainly({ code = "", detail = "" }) {
   return detail ? detail[0].toUpperCase() + detail.slice(1) + (/[.!?]$/.test(detail) ? "" : ".") : "Something went wrong.";
 }
 
-/** code of what a queued song waits for ▸ what to tell a person */
+/** code of a queued song's `waiting_for` ▸ text */
 const WAITS = {
   no_worker: "Waiting for a worker to start",
   model_not_offered: "Waiting for a worker that has this model",
-  storage_refused: "Waiting: the store takes nothing at the moment",
+  storage_refused: "Waiting: the storage accepts nothing at the moment",
   scratch_full: "Waiting: the service's disk is full",
 };
 
@@ -69,7 +69,7 @@ export function clock(seconds) {
   return hours ? `${hours}:${String(minutes).padStart(2, "0")}:${tail}` : `${minutes}:${tail}`;
 }
 
-/** Time left, no more exact than it can be known. @param {number | null} seconds */
+/** Remaining time, rounded to its accuracy. @param {number | null} seconds */
 export function timeLeft(seconds) {
   if (seconds === null || seconds === undefined) return "";
   if (seconds < 4) return "a moment left";
@@ -87,11 +87,11 @@ export function bytes(count) {
   return count >= 1e6 ? `${Math.round(count / 1e6)} MB` : `${Math.ceil(count / 1e3)} kB`;
 }
 
-/** What a job is doing. @param {any} job as the API shows it */
+/** A job's state as text. @param {any} job a job's view */
 export function stageOf(job) {
   if (job.state === "queued") return WAITS[job.waiting_for?.code] ?? waitingWords(job.queue_position);
   if (job.state === "running") return STAGES[job.stage] ?? "Getting ready";
-  return { done: "Done", failed: "It did not work", cancelled: "Cancelled" }[job.state] ?? job.state;
+  return { done: "Done", failed: "Failed", cancelled: "Cancelled" }[job.state] ?? job.state;
 }
 
 function waitingWords(position) {
@@ -99,12 +99,12 @@ function waitingWords(position) {
   return position > 0 ? `Waiting: ${plural(position, "song")} before this one` : "Next in line";
 }
 
-/** A stem's name for people. @param {string} stem */
+/** A stem's display name. @param {string} stem */
 export function stemName(stem) {
   return stem.startsWith("no_") ? `All but ${stem.slice(3)}` : stem.replaceAll("_", " ");
 }
 
-/** A decibel value as it stands beside a fader; the lowest is silence. */
+/** A fader's decibel value as text; the lowest is silence. */
 export function decibels(db, lowest) {
   if (db <= lowest) return "−∞";
   return `${db > 0 ? "+" : db < 0 ? "−" : ""}${Math.abs(db)} dB`;
@@ -115,7 +115,7 @@ export function place(percent) {
   return percent === 0 ? "C" : `${percent < 0 ? "L" : "R"}${Math.abs(percent)}`;
 }
 
-/** @param {string} name a file's */
+/** @param {string} name of a file */
 export function titleOf(name) {
   return name.replace(/\.[A-Za-z0-9]{2,5}$/, "").replaceAll("_", " ").trim() || name;
 }

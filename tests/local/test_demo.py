@@ -129,7 +129,7 @@ def test_progress_without_a_terminal_is_a_line_for_each_stage(
     assert capsys.readouterr().err.splitlines() == ["a song.mp3: separating 40%", "a song.mp3: done"]
 
 
-@pytest.mark.parametrize(("given", "reason"), [("nowhere.mp3", "not there"), (".", "is a folder")])
+@pytest.mark.parametrize(("given", "reason"), [("nowhere.mp3", "does not exist"), (".", "is a folder")])
 def test_song_that_is_missing_or_a_folder_is_said_to_be(given: str, reason: str) -> None:
     with pytest.raises(SongMissing, match=reason):
         find_song(given)

@@ -262,7 +262,7 @@ def test_fences_that_are_missing_are_named(monkeypatch, caplog):
     caplog.set_level(logging.INFO)
     monkeypatch.setattr(restrictions, "detect", lambda: [restrictions.SECCOMP])
     monkeypatch.setattr(sys, "platform", "linux")
-    self_check._say_which_fences_stand()
+    self_check._log_restrictions()
     assert caplog.records[-1].levelname == "WARNING"
     assert "restrictions=seccomp missing=landlock" in caplog.text
 

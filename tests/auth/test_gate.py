@@ -8,7 +8,7 @@ import logging
 import pytest
 
 from msaas.auth.keys import new_key
-from msaas.auth.scopes import NEEDS
+from msaas.auth.scopes import REQUIREMENTS
 from msaas.storage import OUTPUTS
 from msaas.telemetry.metrics import Metrics
 from tests.web.conftest import URL, as_base64, song_bytes
@@ -52,7 +52,7 @@ TABLE = {
 
 
 def test_every_route_says_what_it_needs(app):
-    assert {rule.endpoint for rule in app.url_map.iter_rules()} == NEEDS.keys()
+    assert {rule.endpoint for rule in app.url_map.iter_rules()} == REQUIREMENTS.keys()
 
 
 def test_the_table_below_has_every_route(app):
@@ -61,7 +61,7 @@ def test_the_table_below_has_every_route(app):
         for method, path in TABLE
         if "nothing" not in path
     }
-    assert asked == NEEDS.keys()
+    assert asked == REQUIREMENTS.keys()
 
 
 @pytest.mark.parametrize(("method", "path"), TABLE)

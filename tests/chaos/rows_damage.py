@@ -86,7 +86,7 @@ def row_19(lab: Lab, scale: Scale) -> RowResult:
         lab.by_hand |= set(songs)
         damaged.append(_damage(redis, songs))
         redis.delete(WAITING)
-        lab.queue.mend()
+        lab.queue.repair()
         worker = lab.worker()
         result.claim(lab.until_ended(songs, 60), "songs are left that never ended")
         result.claim(lab.job(songs[0]).state == "failed", "options that cannot be read were taken for the defaults")

@@ -18,16 +18,16 @@ def new_song(queue):
 def test_a_queued_record_that_stands_in_no_list_waits_again(queue, redis, storage):
     songs = {new_song(queue) for _ in range(3)}
     redis.delete(WAITING)
-    assert Housekeeper(queue, storage).mend() == dict.fromkeys(songs, "queued")
+    assert Housekeeper(queue, storage).repair() == dict.fromkeys(songs, "queued")
     assert set(redis.lrange(WAITING, 0, -1)) == songs
-    assert queue.mend() == {}
+    assert queue.repair() == {}
 
 
 def test_a_running_record_whose_lists_were_deleted_has_a_lease_again_and_its_claim_holds(queue, redis):
     song = new_song(queue)
     claim = queue.claim("w")
     redis.delete(PROCESSING, LEASES)
-    assert queue.mend() == {song: "running"}
+    assert queue.repair() == {song: "running"}
     assert redis.lrange(PROCESSING, 0, -1) == [song]
     assert queue.finish(claim, {"stems": {}}, 1)
     assert (queue.get(song).state, redis.llen(PROCESSING), redis.zcard(LEASES)) == (State.DONE, 0, 0)
@@ -46,7 +46,7 @@ def test_a_state_that_is_none_is_closed_with_a_reason_and_can_be_replayed(queue,
     redis.delete(WAITING)
     redis.hset(f"job:{song}", "state", "bogus")
     assert queue.get(song).error["code"] == "record_broken"
-    assert queue.mend() == {song: "failed"}
+    assert queue.repair() == {song: "failed"}
     assert redis.lrange(DEAD, 0, -1) == [song]
     assert queue.replay(song)
 
@@ -57,7 +57,7 @@ def test_jobs_that_stand_where_they_should_are_left_alone(queue, redis):
     queue.claim("w")
     queue.finish(queue.claim("w"), {"stems": {}}, 1)
     before = (redis.lrange(WAITING, 0, -1), redis.lrange(PROCESSING, 0, -1))
-    assert queue.mend() == {}
+    assert queue.repair() == {}
     assert (redis.lrange(WAITING, 0, -1), redis.lrange(PROCESSING, 0, -1)) == before
 
 

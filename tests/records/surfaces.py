@@ -166,7 +166,7 @@ class Surfaces:
 
     def passes(self, _songs: list[str]) -> Iterator[Fault]:
         housekeeper = Housekeeper(self.world.queue, self.world.storage, retention_seconds=3600)
-        for turn in (housekeeper.reap, housekeeper._mend_in_turn, housekeeper._sweep_unlisted):
+        for turn in (housekeeper.reap, housekeeper._repair_once, housekeeper._sweep_unlisted):
             yield from _guarded(turn)
 
     def sends(self, _songs: list[str]) -> Iterator[Fault]:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from msaas.errors import BadRequest
 from msaas.web.uploads import json_body
 from msaas.web.uploads.base64_stream import Base64Decoder
-from msaas.web.uploads.json_body import decode_song, parse_members, song_start, take_apart
+from msaas.web.uploads.json_body import decode_song, parse_members, song_start, split_body
 
 CODES = {"bad_json", "bad_base64", "missing_mp3"}
 # other programs on the machine are no fault of the code's
@@ -37,7 +37,7 @@ def decode(text: bytes, piece_bytes: int = 7) -> bytes:
 
 def read(body: bytes) -> tuple[dict[str, object], bytes]:
     file, song = io.BytesIO(body), io.BytesIO()
-    members, where = take_apart(file)
+    members, where = split_body(file)
     decode_song(file, where, song.write)
     return members, song.getvalue()
 
@@ -227,7 +227,7 @@ def test_memory_does_not_grow_with_the_song(tmp_path):
         (tmp_path / "body").write_bytes(b'{"a": 1, "mp3": "' + b"QUJD\\n" * (megabytes * 180_000) + b'"}')
         with (tmp_path / "body").open("rb") as body, (tmp_path / "song").open("wb") as song:
             tracemalloc.start()
-            _, where = take_apart(body)
+            _, where = split_body(body)
             decode_song(body, where, song.write)
             used = tracemalloc.get_traced_memory()[1]
             tracemalloc.stop()

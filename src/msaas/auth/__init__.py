@@ -1,6 +1,6 @@
-"""Who may do what, and how much of it: keys, tenants, quotas, headers. Off as long as nobody sets a key or a limit.
+"""Access control: keys, tenants, quotas, headers. Off unless keys or limits are set.
 
-keys, origins, needs, tickets    no I/O
-quotas                           Redis (its scripts are in queue/lua)
-gate, headers                    Flask: the one place where a request is let in or refused
+keys, origins, scopes, tickets     no I/O
+quotas                             Redis (scripts in queue/lua/quotas)
+access_control, security_headers   Flask: where requests are admitted or rejected
 """

@@ -1,6 +1,6 @@
-"""The one place where a request is let in: who calls, may they, whose song is it, have they calls left. Answers none.
+"""Admits or rejects each request: authentication, scope, ownership of the song, rate limits.
 
-Runs before each view. Without keys everybody may do everything, as on a laptop, and limits count by address.
+Runs before each view. Without keys everybody may do everything, as on a laptop, and limits apply per address.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import Any
 
 from flask import Flask, Response, current_app, g, request
 
-from msaas.auth.keys import find_key, holds_a_key
+from msaas.auth.keys import contains_key, find_key
 from msaas.auth.quotas import CALLS, POSTS, LimitState, Quotas, address_account, rate_headers
-from msaas.auth.scopes import Requirement, need_of
+from msaas.auth.scopes import Requirement, requirement_of
 from msaas.auth.tickets import PARAMETER, ticket_holder
 from msaas.errors import BadRequest, KeyRefused, MSaaSError, NotFound, ScopeMissing
 from msaas.jobs import Track, parse_songhash
@@ -25,20 +25,20 @@ from msaas.settings.api_keys import ADMIN, USE, Key
 log = logging.getLogger(__name__)
 
 EXTENSION = "msaas-gate"
-# parameters that people put keys in, elsewhere
+# query parameters in which other services expect keys
 KEY_PARAMETERS = frozenset(
     {"key", "api_key", "api-key", "apikey", "access_token", "token", "auth", "authorization", "bearer", "msaas_api_key"}
 )
 PROXIED = ("X-Forwarded-For", "Forwarded")
 HINT = "send it as `Authorization: Bearer <key>`"
-LONGEST_SHOWN = 200  # characters of a path in a log line
+MAX_SHOWN = 200  # characters of a path in a log line
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
 AUDITED = frozenset({401, 403, 429})
 
 
 @dataclass(frozen=True)
 class Caller:
-    """`key` is None without keys. `account` is whom quotas count for."""
+    """`key` is None without keys. `account` is the subject of quotas."""
 
     key: Key | None
     account: str
@@ -63,36 +63,38 @@ class AccessControl:
     def locked(self) -> bool:
         return bool(self.keys)
 
-    def let_in(self) -> None:
+    def admit(self) -> None:
         """Raises BadRequest, KeyRefused, ScopeMissing, NotFound, QuotaExceeded."""
-        g.standings = []
+        g.limit_states = []
         if self.keys:
             self._refuse_key_in_url()
-        # OPTIONS tells what there is, and does nothing; no endpoint: a 404 for everybody
+        # OPTIONS only lists methods; without an endpoint the answer is 404 for everybody
         if request.method == "OPTIONS" or request.endpoint is None:
             return
-        need = _effective(need_of(request.endpoint), with_keys=self.locked)
-        if not need.scope:
+        requirement = _effective(requirement_of(request.endpoint), with_keys=self.locked)
+        if not requirement.scope:
             return
-        g.caller = self._caller(need)
-        note_standing(self.quotas.take(g.caller.account, _kind(request.endpoint)))
+        g.caller = self._caller(requirement)
+        record_limit(self.quotas.take(g.caller.account, _kind(request.endpoint)))
         if self.keys:
-            self._refuse_others_songs(g.caller)
+            self._refuse_foreign_songs(g.caller)
 
-    # --- who
+    # --- authentication
 
-    def _caller(self, need: Requirement) -> Caller:
+    def _caller(self, requirement: Requirement) -> Caller:
         if not self.keys:
             return Caller(None, address_account(request.remote_addr or ""))
-        key = self._key(need)
-        g.caller = Caller(key, f"key {key.name}")  # known by name from here on, refused or not
-        if not key.may(need.scope):
-            raise ScopeMissing(f"this call needs the scope {need.scope}; this key has {_scopes(key)}", need.scope)
+        key = self._key(requirement)
+        g.caller = Caller(key, f"key {key.name}")  # identified from here on, also if rejected
+        if not key.may(requirement.scope):
+            raise ScopeMissing(
+                f"this call needs the scope {requirement.scope}; this key has {_scopes(key)}", requirement.scope
+            )
         return g.caller  # type: ignore[no-any-return]
 
-    def _key(self, need: Requirement) -> Key:
+    def _key(self, requirement: Requirement) -> Key:
         given = request.headers.get("Authorization", "")
-        if not given and need.ticket and PARAMETER in request.args:
+        if not given and requirement.ticket and PARAMETER in request.args:
             return self._holder_of_ticket(request.args[PARAMETER])
         scheme, _, text = given.partition(" ")
         if not given or scheme.lower() != "bearer":
@@ -109,17 +111,17 @@ class AccessControl:
         return holder
 
     def _refuse_key_in_url(self) -> None:
-        """Addresses end up in histories, proxies' logs and Referers. The key itself is repeated nowhere."""
+        """URLs end up in histories, proxy logs and Referers. The key itself is never repeated."""
         names = KEY_PARAMETERS & {name.lower() for name in request.args}
         query = request.query_string.decode("latin-1")
-        if names or any(holds_a_key(text, self.keys) for text in (request.path, *query.split("&"))):
+        if names or any(contains_key(text, self.keys) for text in (request.path, *query.split("&"))):
             g.hide_path = True
             raise BadRequest(f"do not put a key into a URL, since URLs are logged: {HINT}", code="key_in_url")
 
-    # --- whose
+    # --- ownership
 
-    def _refuse_others_songs(self, caller: Caller) -> None:
-        """Others' songs are unknown here, in the same words as those that nobody has sent."""
+    def _refuse_foreign_songs(self, caller: Caller) -> None:
+        """Other tenants' songs get the same answer as unknown ones."""
         songhash = _songhash(request.view_args or {})
         if songhash is None or caller.key is None or caller.key.may(ADMIN):
             return
@@ -130,7 +132,7 @@ class AccessControl:
             g.refusal = "another_tenants_job"
         raise NotFound(f"unknown job {songhash}", code="job_unknown")
 
-    # --- what is told of it
+    # --- headers and the audit log
 
     def close(self, response: Response) -> Response:
         response.headers.update(rate_headers(g.get("standings", ())))
@@ -147,13 +149,13 @@ class AccessControl:
 
 def install(app: Flask, access: AccessControl) -> None:
     app.extensions[EXTENSION] = access
-    app.before_request(access.let_in)
+    app.before_request(access.admit)
     app.after_request(access.close)
 
 
 def gate_of(app: Flask) -> AccessControl:
     found = app.extensions[EXTENSION]
-    assert isinstance(found, AccessControl)  # noqa: S101 - tells mypy; install put it there
+    assert isinstance(found, AccessControl)  # noqa: S101 - for mypy; set by install
     return found
 
 
@@ -162,50 +164,50 @@ def gate() -> AccessControl:
 
 
 def caller() -> Caller:
-    """Of the present request."""
+    """The current request's caller."""
     found = g.caller
-    assert isinstance(found, Caller)  # noqa: S101 - tells mypy
+    assert isinstance(found, Caller)  # noqa: S101 - for mypy
     return found
 
 
-def note_standing(standing: LimitState | None) -> None:
-    """For the answer's headers. Raises QuotaExceeded where it says so."""
-    if standing is None:
+def record_limit(limit_state: LimitState | None) -> None:
+    """Records a limit's state for the answer's headers. Raises QuotaExceeded if the limit is reached."""
+    if limit_state is None:
         return
-    g.standings.append(standing)
-    if standing.refusal:
-        raise standing.refusal
+    g.limit_states.append(limit_state)
+    if limit_state.refusal:
+        raise limit_state.refusal
 
 
-def note_refusal(error: MSaaSError) -> None:
-    """For the audit line: what the answer's `code` is. What was noted already is nearer to the truth."""
+def record_refusal(error: MSaaSError) -> None:
+    """Records the answer's `code` for the audit line. An earlier, more specific code is kept."""
     g.setdefault("refusal", error.code)
 
 
 def shown_method() -> str:
-    """For logs: a method that there is not may be any text."""
+    """For logs: an unknown method can be any text."""
     return request.method if request.method in METHODS else "(other)"
 
 
 def shown_path() -> str:
-    """For logs: a path that had a key in it is left out, a long one is cut."""
+    """For logs: a path with a key is left out, a long one is cut."""
     if g.get("hide_path"):
         return "(hidden)"
-    return request.path if len(request.path) <= LONGEST_SHOWN else request.path[:LONGEST_SHOWN] + "…"
+    return request.path if len(request.path) <= MAX_SHOWN else request.path[:MAX_SHOWN] + "…"
 
 
-def _effective(need: Requirement, *, with_keys: bool) -> Requirement:
-    if need.inside and not (with_keys and any(name in request.headers for name in PROXIED)):
+def _effective(requirement: Requirement, *, with_keys: bool) -> Requirement:
+    if requirement.inside and not (with_keys and any(name in request.headers for name in PROXIED)):
         return Requirement()
-    return need
+    return requirement
 
 
 def _kind(endpoint: str) -> str:
-    return POSTS if need_of(endpoint).scope == USE and request.method == "POST" else CALLS
+    return POSTS if requirement_of(endpoint).scope == USE and request.method == "POST" else CALLS
 
 
 def _songhash(arguments: dict[str, Any]) -> str | None:
-    """Of the song that a call is about. Raises NotFound for what is no name of one."""
+    """The songhash of a call. Raises NotFound for an invalid one."""
     if "songhash" in arguments:
         return parse_songhash(arguments["songhash"])
     return Track.parse(arguments["name"]).songhash if "name" in arguments else None

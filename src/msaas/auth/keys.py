@@ -11,15 +11,15 @@ from urllib.parse import unquote_plus
 
 from msaas.settings.api_keys import NAME, Key, parse_scopes
 
-PREFIX = "msaas_"  # scanners for leaked secrets, and our own log, know one by it
+PREFIX = "msaas_"  # lets secret scanners, and our own log, recognise a key
 KEY_BYTES = 32
-SHORTEST_KEY = 32  # characters of a key that somebody made without us
-FEWEST_CHARACTERS = 12  # different ones: `aaaa…` is long, and no secret
+MIN_KEY_LENGTH = 32  # characters of a key not made by MSaaS
+MIN_DISTINCT_CHARACTERS = 12  # different ones: `aaaa…` is long, but not secret
 
-_OURS = re.compile(PREFIX + r"[A-Za-z0-9_-]{8}", re.IGNORECASE)
+_PREFIXED = re.compile(PREFIX + r"[A-Za-z0-9_-]{8}", re.IGNORECASE)
 _MARK = re.compile(r"[^A-Za-z0-9]")
 DECODINGS = 4
-MOST_MARKS, MOST_MARKS_IN_A_KEY = 200, 16  # all that a log line shows of a path (gate.LONGEST_SHOWN)
+MOST_MARKS, MOST_MARKS_IN_A_KEY = 200, 16  # as many as a log line shows of a path (access_control.LONGEST_SHOWN)
 _PRINTABLE = re.compile(r"[\x21-\x7e]+")
 
 
@@ -27,10 +27,10 @@ def digest_of(key: str) -> str:
     return hashlib.sha256(key.encode()).hexdigest()
 
 
-def find_key(held: Sequence[Key], presented: str) -> Key | None:
-    """Compares with all of them, each in constant time: how long it takes tells nothing of which came close."""
+def find_key(keys: Sequence[Key], presented: str) -> Key | None:
+    """Compares with all keys, each in constant time, so that timing reveals nothing."""
     digest, found = digest_of(presented), None
-    for key in held:
+    for key in keys:
         if hmac.compare_digest(key.digest, digest):
             found = key
     return found
@@ -46,19 +46,19 @@ def hashed(name: str, scopes: Iterable[str], text: str) -> Key:
     """Of a key that is there already. Raises ValueError for a name, a scope or a key that will not do."""
     if not NAME.fullmatch(name):
         raise ValueError("a name has up to 64 letters, digits, _ . and -")
-    if len(text) < SHORTEST_KEY or len(set(text)) < FEWEST_CHARACTERS:
+    if len(text) < MIN_KEY_LENGTH or len(set(text)) < MIN_DISTINCT_CHARACTERS:
         raise ValueError(
-            f"the key is too easy to guess: use {SHORTEST_KEY} random characters; `msaas keys new` creates one"
+            f"the key is too easy to guess: use {MIN_KEY_LENGTH} random characters; `msaas keys new` creates one"
         )
     if not _PRINTABLE.fullmatch(text):
         raise ValueError("a key has only printable ASCII characters and no spaces")
     return Key(name, parse_scopes("+".join(scopes)), digest_of(text))
 
 
-def holds_a_key(text: str, held: Sequence[Key]) -> bool:
-    """Is a key anywhere in the text: one of ours by its prefix, or one that is known here? Also behind %-encoding."""
+def contains_key(text: str, keys: Sequence[Key]) -> bool:
+    """Whether the text contains a key: one with our prefix, or a known one. Also finds percent-encoded keys."""
     for _ in range(DECODINGS):
-        if _OURS.search(text) or _holds_known_key(text, frozenset(key.digest for key in held)):
+        if _PREFIXED.search(text) or _contains_known_key(text, frozenset(key.digest for key in keys)):
             return True
         decoded = unquote_plus(text)
         if decoded == text:
@@ -67,16 +67,16 @@ def holds_a_key(text: str, held: Sequence[Key]) -> bool:
     return False
 
 
-def _holds_known_key(text: str, digests: frozenset[str]) -> bool:
-    """Looks at each stretch between two characters that are neither letters nor digits, since a key may stand beside
-    others (`x-<key>`) and have such characters itself. Bounded, as each look is a hash."""
-    if not digests or len(text) < SHORTEST_KEY:
+def _contains_known_key(text: str, digests: frozenset[str]) -> bool:
+    """Tests each part between two characters that are neither letters nor digits, since a key can follow other text
+    (`x-<key>`) and contain such characters itself. Bounded, since each test is a hash."""
+    if not digests or len(text) < MIN_KEY_LENGTH:
         return False
     marks = [match.start() for match in _MARK.finditer(text)][:MOST_MARKS]
     starts, ends = [0, *(mark + 1 for mark in marks)], [*marks, len(text)]
     return any(
         digest_of(text[start:end]) in digests
-        for place, start in enumerate(starts)
-        for end in ends[place : place + MOST_MARKS_IN_A_KEY]
-        if end - start >= SHORTEST_KEY
+        for position, start in enumerate(starts)
+        for end in ends[position : position + MOST_MARKS_IN_A_KEY]
+        if end - start >= MIN_KEY_LENGTH
     )

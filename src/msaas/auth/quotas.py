@@ -1,7 +1,7 @@
-"""How much a caller may ask for: posts and other calls a minute, minutes of audio a day. Counted in Redis, exactly.
+"""Quotas per caller: posts and other calls per minute, minutes of audio per day. Counted exactly, in Redis.
 
-Both are sliding windows: a minute of 60 slices of a second, 24 hours of 96 quarters of an hour. One script looks and
-takes, so that fifty requests at once, on any number of pods, get no more than there is.
+Both are sliding windows: a minute of 60 slices of a second, 24 hours of 96 slices of 15 minutes. One script checks and
+charges, so that fifty concurrent requests, on any number of pods, cannot exceed the limit.
 """
 
 from __future__ import annotations
@@ -20,19 +20,20 @@ from msaas.redis_client import redis_errors
 POSTS, CALLS, AUDIO = "posts", "calls", "audio-seconds"
 MINUTE_SLICES, SLICE_MS = 60, 1000
 MINUTE_SECONDS, DAY_SECONDS = 60, 86_400
-GUESSED_BYTES_A_SECOND = 16_000  # 128 kb/s
-# Fewer bytes a second no stream of the codec has, by its lowest bit rate: 8 kb/s (of AC-3 by halved rates). Of a codec
-# that is not here a second may take next to nothing: silence in AAC, Opus, Vorbis or FLAC does.
-FEWEST_BYTES_A_SECOND = {"mp1": 1000, "mp2": 1000, "mp3": 1000, "ac3": 1000}
-# Ten times what an honest song takes: it pays for its post alone, one that takes two seconds for eight more.
+ESTIMATED_BYTES_PER_SECOND = 16_000  # 128 kb/s
+# Lowest number of bytes per second of a codec, from its lowest bit rate: 8 kb/s (of AC-3 at halved rates). Other codecs
+# can take next to nothing: silence in AAC, Opus, Vorbis or FLAC does.
+MIN_BYTES_PER_SECOND = {"mp1": 1000, "mp2": 1000, "mp3": 1000, "ac3": 1000}
+# Ten times what an honest song takes: it costs its post only; one that takes two seconds costs eight more.
 CPU_SECONDS_A_POST = 0.25
-# A post is followed by questions: the page asks for progress, outlines and stems, clients poll once a second.
-CALLS_A_POST, FEWEST_CALLS = 60, 600
+# A post is followed by other calls: the page requests progress, waveforms and stems, clients poll once a second.
+CALLS_A_POST, MIN_CALLS = 60, 600
 
 
 @dataclass(frozen=True)
 class LimitState:
-    """How an account stands with one limit. `policy` names it in the RateLimit headers. `refusal`: it is used up."""
+    """An account's state with respect to one limit. `policy` is its name in RateLimit headers; `refusal` is set if the
+    limit is reached."""
 
     policy: str
     limit: int
@@ -43,7 +44,7 @@ class LimitState:
 
 
 class Quotas:
-    """`account` is whom to count for. A limit of 0 is none. Raises QueueUnavailable where Redis is away."""
+    """`account` is the subject of the count. A limit of 0 means none. Raises QueueUnavailable if Redis is away."""
 
     def __init__(
         self, redis: Any, *, posts_a_minute: int, audio_minutes: float, most_waiting: int = 0, most_songs: int = 0
@@ -55,10 +56,10 @@ class Quotas:
         self._take, self._charge, self._room = (scripts.load(redis, f"quotas/{name}") for name in names)
 
     def take(self, account: str, what: str) -> LimitState | None:
-        """Counts a call, but for one that is refused. None where there is no limit."""
+        """Counts a call unless it is rejected. None if there is no limit."""
         if not self.posts_a_minute:
             return None
-        limit = self.posts_a_minute if what == POSTS else max(FEWEST_CALLS, self.posts_a_minute * CALLS_A_POST)
+        limit = self.posts_a_minute if what == POSTS else max(MIN_CALLS, self.posts_a_minute * CALLS_A_POST)
         with redis_errors():
             allowed, left, wait = self._take(keys=[f"quota:{account}:{what}"], args=[limit, MINUTE_SLICES, SLICE_MS])
         message = f"the limit is {limit} {what} a minute; retry in {wait} s"
@@ -66,16 +67,17 @@ class Quotas:
         return LimitState(what, limit, left, wait, MINUTE_SECONDS, refusal)
 
     def charge_computing(self, account: str, cpu_seconds: float) -> None:
-        """What looking at a post's song took, as further posts: past the limit too, so that the next ones wait."""
+        """Charges the processor time of a post's probe as further posts, even past the limit, so that later ones
+        wait."""
         posts = int(cpu_seconds / CPU_SECONDS_A_POST)
         if self.posts_a_minute and posts:
             with redis_errors():
                 self._charge(keys=[f"quota:{account}:{POSTS}"], args=[posts, MINUTE_SLICES, SLICE_MS])
 
     def audio_room(self, account: str, audio: AudioLength) -> LimitState | None:
-        """Is there room for one more song, and for its audio? Charges nothing: submitting does.
+        """Checks whether one more song and its audio fit. Charges nothing: submitting does.
 
-        None where audio has no limit. Raises QuotaExceeded where too many of the account's songs are open.
+        None if audio has no limit. Raises QuotaExceeded if the account has too many open songs.
         """
         if not self.audio_limit_seconds and not self.most_songs:
             return None
@@ -92,7 +94,7 @@ class Quotas:
         return LimitState(AUDIO, self.audio_limit_seconds, left_then, wait or DAY_SECONDS, DAY_SECONDS, refusal)
 
     def admission(self, account: str, audio: AudioLength | None = None) -> Admission:
-        """The terms of a new song: submit charges what they say, in the step that queues it."""
+        """The charges of a new song, made by the script that queues it."""
         audio = audio or AudioLength(0, 0)
         seconds = (audio.said_seconds, audio.most_seconds, self.audio_limit_seconds)
         return Admission(self.most_waiting, account, self.most_songs, *seconds)
@@ -100,10 +102,10 @@ class Quotas:
 
 @dataclass(frozen=True)
 class AudioLength:
-    """How long a song is, as far as its file tells: what it says, and the most that its bytes can hold.
+    """A song's length as its file declares it, and the most that its bytes can hold.
 
-    Files lie, so the most is charged until the song has ended, or all that is left of the day where that is less. What
-    it says need only fit: else a limit of an hour would let in no honest song of four minutes.
+    Files can be wrong, so the most is charged until the song has ended, or all that is left of the day if that is less.
+    Only the declared length must fit: otherwise a limit of an hour would reject honest songs of four minutes.
     """
 
     said_seconds: int
@@ -111,30 +113,30 @@ class AudioLength:
 
     @classmethod
     def of(cls, about: Mapping[str, Any], longest_seconds: float) -> AudioLength:
-        """`about`: the song as its upload was looked at; `longest_seconds`: what decoding lets by."""
+        """`about`: the probe's result; `longest_seconds`: the limit of decoding."""
         return cls(said_seconds(about, longest_seconds), most_seconds(about, longest_seconds))
 
 
 def said_seconds(about: Mapping[str, Any], longest_seconds: float) -> int:
-    """What a song declares, or a guess from its size where that cannot be.
+    """The declared duration, or an estimate from the size if it is missing or implausible.
 
-    A recorder that was cut off leaves a length that nobody believes.
+    A recorder that was cut off leaves an invalid length.
     """
     declared: float | None = about["duration_seconds"]
     if declared and declared <= longest_seconds:
         return ceil(declared)
-    bytes_a_second = _pcm_bytes_a_second(about) or GUESSED_BYTES_A_SECOND
+    bytes_a_second = _pcm_bytes_per_second(about) or ESTIMATED_BYTES_PER_SECOND
     return ceil(min(float(about["bytes"]) / bytes_a_second, longest_seconds))
 
 
 def most_seconds(about: Mapping[str, Any], longest_seconds: float) -> int:
-    """All bytes over the fewest that a second of the codec takes, no more than decoding lets by."""
-    fewest = _pcm_bytes_a_second(about) or FEWEST_BYTES_A_SECOND.get(about["codec"])
+    """All bytes at the codec's lowest rate, at most the limit of decoding."""
+    fewest = _pcm_bytes_per_second(about) or MIN_BYTES_PER_SECOND.get(about["codec"])
     return ceil(min(float(about["bytes"]) / fewest, longest_seconds) if fewest else longest_seconds)
 
 
-def _pcm_bytes_a_second(about: Mapping[str, Any]) -> float | None:
-    """None of what is no PCM. The codec's name has its bits: pcm_s16le, pcm_f32be; those without any have 8."""
+def _pcm_bytes_per_second(about: Mapping[str, Any]) -> float | None:
+    """None unless it is PCM. The codec's name has its bits: pcm_s16le, pcm_f32be; 8 if it has none."""
     codec, rate, channels = str(about["codec"]), int(about["sample_rate"]), int(about["channels"])
     if not codec.startswith("pcm_"):
         return None
@@ -143,7 +145,7 @@ def _pcm_bytes_a_second(about: Mapping[str, Any]) -> float | None:
 
 
 def address_account(address: str) -> str:
-    """Without keys. An IPv6 caller has a whole /64 to choose addresses from: it is one caller."""
+    """The account without keys. An IPv6 caller owns a whole /64: it counts as one caller."""
     try:
         found = ipaddress.ip_address(address)
     except ValueError:
@@ -154,18 +156,18 @@ def address_account(address: str) -> str:
     return f"address {mapped or ipaddress.ip_network((found, 64), strict=False)}"
 
 
-def rate_headers(standings: Sequence[LimitState]) -> dict[str, str]:
-    """RateLimit and RateLimit-Policy (draft-ietf-httpapi-ratelimit-headers-10), and the older X-RateLimit ones.
+def rate_headers(limit_states: Sequence[LimitState]) -> dict[str, str]:
+    """RateLimit and RateLimit-Policy (draft-ietf-httpapi-ratelimit-headers-10), and the older X-RateLimit headers.
 
-    Those have room for one limit: the last that was looked at, which is the one that refused, where one did.
+    The latter have room for one limit: the last one checked, which is the one that rejected the request, if any.
     X-RateLimit-Reset counts seconds from now, as Retry-After does.
     """
-    if not standings:
+    if not limit_states:
         return {}
-    last = standings[-1]
+    last = limit_states[-1]
     return {
-        "RateLimit-Policy": ", ".join(f'"{one.policy}";q={one.limit};w={one.window_seconds}' for one in standings),
-        "RateLimit": ", ".join(f'"{one.policy}";r={one.left};t={one.reset_seconds}' for one in standings),
+        "RateLimit-Policy": ", ".join(f'"{one.policy}";q={one.limit};w={one.window_seconds}' for one in limit_states),
+        "RateLimit": ", ".join(f'"{one.policy}";r={one.left};t={one.reset_seconds}' for one in limit_states),
         "X-RateLimit-Limit": str(last.limit),
         "X-RateLimit-Remaining": str(last.left),
         "X-RateLimit-Reset": str(last.reset_seconds),

@@ -1,4 +1,4 @@
-"""What each call needs, in one table: an endpoint that is missing here is for admins alone. No I/O."""
+"""The scope that each endpoint needs, in one table. Endpoints missing here need the admin scope. No I/O."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from msaas.settings.api_keys import ADMIN, READ, USE
 
 @dataclass(frozen=True)
 class Requirement:
-    """`scope` is empty for what is open to anybody. `inside`: open, but not through a proxy.
+    """`scope` is empty for public endpoints. `inside`: public, except through a proxy.
 
-    `ticket`: a signed link will do instead of a key (msaas.auth.tickets).
+    `ticket`: accepts a signed link instead of a key (msaas.auth.tickets).
     """
 
     scope: str = ""
@@ -22,7 +22,7 @@ class Requirement:
 OPEN = Requirement()
 LOCKED = Requirement(ADMIN)
 
-NEEDS = {
+REQUIREMENTS = {
     "separate.separate": Requirement(USE),
     "jobs.get_job": Requirement(READ),
     "jobs.get_stems": Requirement(READ, ticket=True),
@@ -31,17 +31,17 @@ NEEDS = {
     "events.get_events": Requirement(READ),
     "waveforms.get_waveforms": Requirement(READ),
     "tracks.get_track": Requirement(READ, ticket=True),
-    # What a key has made it may take back, as on the page: the stems are its tenant's own, and the song, posted
-    # again, brings them back. Of other tenants it is told what an unknown songhash is told.
+    # A key may delete what it has made, as on the page: the stems are its tenant's own, and posting the song again
+    # restores them. Other tenants' songs get the same answer as unknown ones.
     "tracks.remove_track": Requirement(USE),
     "models.get_models": Requirement(READ),
-    # Every tenant's songs are in these lists, and emptying the buckets takes them all.
+    # These lists contain every tenant's songs, and emptying the buckets deletes them all.
     "lists.get_queue": LOCKED,
     "lists.get_buckets": LOCKED,
     "lists.empty_buckets": LOCKED,
     "lists.delete_contents": LOCKED,
-    # Kubernetes' probes and Prometheus come to the pod itself and hold no key. Numbers name no song and no tenant,
-    # but are nobody's business outside: whoever comes through a proxy (an ingress) needs an admin's key.
+    # Kubernetes' probes and Prometheus call the pod directly, without a key. The numbers contain no songs or tenants,
+    # but are internal: calls through a proxy (an ingress) need an admin's key.
     "health.alive": OPEN,
     "health.ready": OPEN,
     "metrics.metrics": Requirement(ADMIN, inside=True),
@@ -53,5 +53,5 @@ NEEDS = {
 }
 
 
-def need_of(endpoint: str) -> Requirement:
-    return NEEDS.get(endpoint, LOCKED)
+def requirement_of(endpoint: str) -> Requirement:
+    return REQUIREMENTS.get(endpoint, LOCKED)

@@ -1,6 +1,6 @@
-"""Headers that keep browsers careful, and CORS for the origins that are listed. Each is a default: a view may say more.
+"""Sets security headers, and CORS headers for the configured origins. Each is a default that a view may override.
 
-No cookies are used, so that another site's page can do nothing in a visitor's name; CORS says who may read answers.
+No cookies are used, so another site's page cannot act in a visitor's name; CORS controls who may read answers.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from msaas.auth.tickets import PARAMETER
 from msaas.settings.origins import ANY
 
 HEADERS = {
-    # for answers that are no page: were one shown as a page, nothing in it would run or load
+    # for answers that are not pages: if shown as one, nothing in it would run or load
     "Content-Security-Policy": "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -39,7 +39,7 @@ class Cors:
         return bool(origin) and (origin in self.origins or ANY in self.origins)
 
     def preflight(self) -> Response | None:
-        """Answered without a key: browsers send none with it."""
+        """Answered without a key, since browsers send none with it."""
         if request.method != "OPTIONS" or "Access-Control-Request-Method" not in request.headers or not self.listed:
             return None
         response = Response(status=204)
@@ -51,7 +51,7 @@ class Cors:
     def finish(self, response: Response) -> Response:
         for name, value in HEADERS.items():
             response.headers.setdefault(name, value)
-        # CORS requests do not ask this one; <audio src> of a ticket on a listed origin's page does
+        # CORS requests do not need this header; <audio src> with a ticket on an allowed origin's page does
         shared = self.listed or (bool(self.origins) and PARAMETER in request.args)
         response.headers.setdefault("Cross-Origin-Resource-Policy", "cross-origin" if shared else "same-origin")
         if self.origins:

@@ -1,7 +1,7 @@
-"""Tickets: links that open one download for some minutes, for browsers' own downloads, which send no header. No I/O.
+"""Tickets: signed links for one download, valid for minutes, for browser downloads, which cannot send a header. No I/O.
 
-`<expires>.<signature>`, the signature an HMAC by the digest of the key that asked: every pod can check it without a
-secret more, it is good for one path, and a key that is taken away takes its tickets along.
+`<expires>.<signature>`; the signature is an HMAC with the digest of the requesting key: any pod can verify it without
+another secret, it is valid for one path, and revoking the key revokes its tickets.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from msaas.settings.api_keys import Key
 
 PARAMETER = "ticket"
-SECONDS = 300  # to begin a download; one that has begun is not cut off
+SECONDS = 300  # to start a download; a running one is not cut off
 
 
 def ticket_for(key: Key, path: str, now: float) -> str:
@@ -21,13 +21,13 @@ def ticket_for(key: Key, path: str, now: float) -> str:
     return f"{expires}.{_signature(key, path, expires)}"
 
 
-def ticket_holder(held: Sequence[Key], ticket: str, path: str, now: float) -> Key | None:
-    """The key that it was made for; None where it is forged, for another path, or over."""
+def ticket_holder(keys: Sequence[Key], ticket: str, path: str, now: float) -> Key | None:
+    """The key it was made for; None if forged, expired, or for another path."""
     text, _, signature = ticket.partition(".")
     if not (text.isascii() and text.isdigit() and len(text) < 15 and now <= int(text) <= now + SECONDS + 1):
         return None
     holder = None
-    for key in held:
+    for key in keys:
         if hmac.compare_digest(_signature(key, path, int(text)).encode(), signature.encode()):
             holder = key
     return holder

@@ -1,1 +1,1 @@
-"""What runs beside the calls and the jobs, in every process: requeueing lost jobs, sweeping old objects."""
+"""Background work in every process: requeueing lost jobs, sweeping old objects."""

@@ -1,7 +1,7 @@
-"""What has to happen with or without a worker: taking back lost jobs, sweeping what is left over. In every process.
+"""Housekeeping in every process, with or without a worker: requeues lost jobs, sweeps leftover objects.
 
-Reaping is one atomic script, so any number of parts may do it at once. Sweeps list whole buckets: a Redis lock
-leaves each of them to one part.
+Reaping is one atomic script, so any number of processes may run it. Sweeps list whole buckets: a Redis lock gives each
+sweep to one process.
 """
 
 from __future__ import annotations
@@ -25,16 +25,15 @@ SWEEP_AT_MOST_EVERY_SECONDS = 10
 STOP_SECONDS = 5
 SHARE = 20
 SWEEP_LOCK = "housekeeping:sweep"
-MEND_EVERY_SECONDS = 60.0
-MEND_LOCK = "housekeeping:mend"
+REPAIR_EVERY_SECONDS = 60.0
+REPAIR_LOCK = "housekeeping:mend"
 
 
 class Housekeeper:
     """Reaps twice a second (a lost job waits half a second past its lease) and sweeps every hour.
 
-    Once a minute it looks for jobs that somebody took out of their lists. A thread each, and one for callbacks: neither
-    a long listing nor a receiver that hangs may hold up the reaping.
-    Outages are waited out.
+    Once a minute it repairs jobs whose lists were changed by hand. Each task has its own thread, and so have callbacks:
+    neither a long listing nor a slow receiver may delay the reaping. It waits for Redis and S3 during outages.
     """
 
     def __init__(
@@ -48,79 +47,79 @@ class Housekeeper:
         sweep_every_seconds: float | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        """`retention_seconds`: how long a job is kept that has ended; 0 for ever."""
+        """`retention_seconds`: how long ended jobs are kept; 0: for ever."""
         self.queue, self.storage, self.callbacks = queue, storage, callbacks
         if sweep_every_seconds is None:
             sweep_every_seconds = sweep_interval(retention_seconds)
         self.sweep_every_seconds = sweep_every_seconds
-        self._reaping = Loop("housekeeping", self.reap, every_seconds, rests_first=True)
-        # The first sweep waits its turn too: a part that restarts in a loop must not list the buckets in a loop.
-        self._sweeping = Loop("sweeping", self._sweep_unlisted, sweep_every_seconds, rests_first=True)
-        self._mending = Loop("mending", self._mend_in_turn, MEND_EVERY_SECONDS, rests_first=True)
+        self._reaping = Loop("housekeeping", self.reap, every_seconds, waits_first=True)
+        # The first sweep waits, too: a process that restarts in a loop must not list the buckets in a loop.
+        self._sweeping = Loop("sweeping", self._sweep_unlisted, sweep_every_seconds, waits_first=True)
+        self._repairing = Loop("mending", self._repair_once, REPAIR_EVERY_SECONDS, waits_first=True)
         self._sweep = Sweep(
             queue, storage, retention_seconds=retention_seconds, now=now, stopping=self._sweeping.stopping
         )
 
     def start(self) -> None:
-        for part in self._parts():
-            part.start()
+        for loop in self._loops():
+            loop.start()
 
     def stop(self) -> None:
-        for part in self._parts():
-            part.stop()
-        give_up_at = time.monotonic() + STOP_SECONDS
-        for loop in (self._reaping, self._sweeping, self._mending):
-            loop.join(max(give_up_at - time.monotonic(), 0))
+        for loop in self._loops():
+            loop.stop()
+        deadline = time.monotonic() + STOP_SECONDS
+        for loop in (self._reaping, self._sweeping, self._repairing):
+            loop.join(max(deadline - time.monotonic(), 0))
 
-    def _parts(self) -> list[Background]:
-        return [self._reaping, self._sweeping, self._mending, *([self.callbacks] if self.callbacks else [])]
+    def _loops(self) -> list[Background]:
+        return [self._reaping, self._sweeping, self._repairing, *([self.callbacks] if self.callbacks else [])]
 
     def reap(self) -> dict[str, str]:
-        """Takes back jobs whose lease ran out; songhash ▸ what became of it."""
+        """Requeues jobs whose lease has expired; returns songhash ▸ outcome."""
         reaped = self.queue.reap()
         for songhash, outcome in reaped.items():
-            log.warning("lease ran out job=%s outcome=%s", songhash, outcome)
+            log.warning("lease expired job=%s outcome=%s", songhash, outcome)
         return reaped
 
-    def mend(self) -> dict[str, str]:
-        """Puts right jobs whose record and lists disagree; songhash ▸ what it is now."""
-        mended = self.queue.mend()
-        for songhash, state in mended.items():
+    def repair(self) -> dict[str, str]:
+        """Repairs jobs whose record and lists disagree; returns songhash ▸ new state."""
+        repaired = self.queue.repair()
+        for songhash, state in repaired.items():
             log.warning("record and lists disagreed job=%s now=%s", songhash, state)
-        return mended
+        return repaired
 
-    def _mend_in_turn(self) -> None:
-        """It walks all keys: one part does it for all."""
+    def _repair_once(self) -> None:
+        """It scans all keys, so one process does it for all."""
         with redis_errors():
-            locked = self.queue.redis.set(MEND_LOCK, "1", nx=True, px=int(MEND_EVERY_SECONDS * 900))
+            locked = self.queue.redis.set(REPAIR_LOCK, "1", nx=True, px=int(REPAIR_EVERY_SECONDS * 900))
         if locked:
-            self.mend()
+            self.repair()
 
     def sweep(self) -> list[str]:
-        """Deletes what is left over, unless another part has done so lately, and says which objects went."""
-        return list(self._swept())
+        """Deletes leftovers, unless another process did so recently; returns the deleted objects' names."""
+        return list(self._sweep_if_due())
 
     def _sweep_unlisted(self) -> None:
-        deque(self._swept(), maxlen=0)  # the names of all that ages out need not fit into memory
+        deque(self._sweep_if_due(), maxlen=0)  # the list of all expired objects may not fit into memory
 
-    def _swept(self) -> Iterator[str]:
+    def _sweep_if_due(self) -> Iterator[str]:
         with redis_errors():
             lock_ms = int(self.sweep_every_seconds * 900)
             locked = self.queue.redis.set(SWEEP_LOCK, "1", nx=True, px=max(lock_ms, 1))
         if locked:
             began = time.monotonic()
             yield from self._sweep()
-            self._rest_from(time.monotonic() - began)
+            self._delay_next_sweep(time.monotonic() - began)
 
-    def _rest_from(self, seconds: float) -> None:
-        """A store so large that a sweep takes minutes is swept less often: one part in twenty of the time at most."""
+    def _delay_next_sweep(self, seconds: float) -> None:
+        """Sweeps a store less often if a sweep takes minutes: at most a twentieth of the time."""
         if seconds * SHARE > SWEEP_EVERY_SECONDS:
             with redis_errors():
                 self.queue.redis.set(SWEEP_LOCK, "1", px=int(seconds * SHARE * 1000))
 
 
 def sweep_interval(retention_seconds: float) -> float:
-    """An hour; less where jobs are kept for less than four, so that none stays much longer than it should."""
+    """An hour, or less if jobs are kept for less than four hours, so that none stays much longer than it should."""
     if not retention_seconds:
         return SWEEP_EVERY_SECONDS
     return min(SWEEP_EVERY_SECONDS, max(retention_seconds / 4, SWEEP_AT_MOST_EVERY_SECONDS))

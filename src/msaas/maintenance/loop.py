@@ -1,4 +1,4 @@
-"""A thread that takes its turn again and again, and outlives what goes wrong in one. Has no work of its own."""
+"""A thread that calls a function periodically and survives its errors."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from msaas.errors import MSaaSError
 
 log = logging.getLogger(__name__)
 
-# On top of its usual rest, a turn that fails waits so long before the next.
+# Pause after a failed turn, in addition to the interval.
 FIRST_PAUSE_SECONDS = 0.1
-LONGEST_PAUSE_SECONDS = 2.0
+MAX_PAUSE_SECONDS = 2.0
 
 
 class Background(Protocol):
@@ -25,39 +25,40 @@ class Background(Protocol):
 
 
 class ErrorGuard:
-    """Runs a turn and outlives whatever goes wrong in it. What goes on going wrong is logged when it begins, once:
-    an outage in a line, anything else with its traceback."""
+    """Runs a turn and catches its errors. A repeated error is logged once, when it begins: an outage in one line,
+    anything else with its traceback."""
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self._told: type[Exception] | None = None
+        self._last_error: type[Exception] | None = None
 
     def __call__(self, turn: Callable[[], object]) -> bool:
-        """False where the turn failed."""
+        """Returns False if the turn failed."""
         try:
             turn()
         except Exception as error:
-            if type(error) is not self._told:
-                self._tell(error)
-            self._told = type(error)
+            if type(error) is not self._last_error:
+                self._log(error)
+            self._last_error = type(error)
             return False
-        self._told = None
+        self._last_error = None
         return True
 
-    def _tell(self, error: Exception) -> None:
+    def _log(self, error: Exception) -> None:
         if isinstance(error, MSaaSError):
-            log.warning("%s waits reason=%s", self.name, error)
+            log.warning("%s is waiting reason=%s", self.name, error)
         else:
             log.error("%s: a turn failed", self.name, exc_info=error)
 
 
 class Loop:
-    """`turn` every so often, and at once when woken. `rests_first`: a part that restarts all the time does no more."""
+    """Calls `turn` at an interval, and at once when woken. `waits_first`: waits before the first turn, so that a
+    process that keeps restarting does not run it each time."""
 
     def __init__(
-        self, name: str, turn: Callable[[], object], every_seconds: float, *, rests_first: bool = False
+        self, name: str, turn: Callable[[], object], every_seconds: float, *, waits_first: bool = False
     ) -> None:
-        self.name, self.turn, self.every_seconds, self.rests_first = name, turn, every_seconds, rests_first
+        self.name, self.turn, self.every_seconds, self.waits_first = name, turn, every_seconds, waits_first
         self.stopping = threading.Event()
         self.thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._woken = threading.Event()
@@ -70,7 +71,7 @@ class Loop:
         self._woken.set()
 
     def stop(self) -> None:
-        """Returns at once; the turn that it is in goes on."""
+        """Returns at once; a running turn finishes."""
         self.stopping.set()
         self.wake()
 
@@ -79,17 +80,17 @@ class Loop:
             self.thread.join(timeout_seconds)
 
     def _run(self) -> None:
-        if self.rests_first:
-            self._rest()
+        if self.waits_first:
+            self._wait()
         pause_seconds = FIRST_PAUSE_SECONDS
         while not self.stopping.is_set():
             if self._guard(self.turn):
                 pause_seconds = FIRST_PAUSE_SECONDS
             else:
                 self.stopping.wait(pause_seconds)
-                pause_seconds = min(pause_seconds * 2, LONGEST_PAUSE_SECONDS)
-            self._rest()
+                pause_seconds = min(pause_seconds * 2, MAX_PAUSE_SECONDS)
+            self._wait()
 
-    def _rest(self) -> None:
+    def _wait(self) -> None:
         self._woken.wait(self.every_seconds)
         self._woken.clear()

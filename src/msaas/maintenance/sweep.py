@@ -1,8 +1,8 @@
-"""Finds what nobody will ask for again, and deletes it: strays, orphans, jobs that have aged out. Ends no job.
+"""Finds and deletes objects that are no longer needed: stray stems, orphaned songs, expired jobs. Ends no job.
 
-Records and stored objects are two things, deleted one after the other. So a song is retired first (retire.lua): in
-one step its record goes, if it may, and a mark is set that keeps everybody from beginning with the song while its
-objects go. Whoever posts or downloads a song holds it before (Queue.hold), and a song that is held is not retired.
+Records and objects are deleted one after the other. So a song is first retired (retire.lua): one step deletes its
+record, if allowed, and sets a mark that keeps others from starting with the song while its objects are deleted. Posting
+or downloading a song holds it first (Queue.hold), and a held song is not retired.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from msaas.storage import INPUTS, OUTPUTS, WAVEFORMS, Storage, StoredObject
 log = logging.getLogger(__name__)
 
 ORPHAN_AFTER = timedelta(days=1)
-STRAY_AFTER = timedelta(hours=1)  # old enough that no worker is still putting it
-BATCH = 500  # songs whose states are asked for at once
+STRAY_AFTER = timedelta(hours=1)  # old enough that no worker is still uploading it
+BATCH = 500  # songs whose states are read at a time
 _HASH_LENGTH = 36
 
 
 @dataclass(frozen=True)
 class SongObjects:
-    """What is stored of one song: bucket ▸ objects."""
+    """The stored objects of one song: bucket ▸ objects."""
 
     songhash: str
     objects: Mapping[str, Sequence[StoredObject]]
@@ -46,7 +46,7 @@ class SongObjects:
 
 
 class Sweep:
-    """Calling it gives the names of what it deletes, as it goes. `stopping` ends it early; the next one begins anew."""
+    """Yields the names of deleted objects while it runs. `stopping` ends it early; the next sweep starts over."""
 
     def __init__(
         self,
@@ -62,13 +62,13 @@ class Sweep:
 
     def __call__(self) -> Iterator[str]:
         objects = 0
-        for name in chain(self._aged_out(), self._left_over()):
+        for name in chain(self._aged_out(), self._leftovers()):
             objects += 1
             yield name
         if objects:
             log.info("swept objects=%d", objects)
 
-    # --- jobs that ended long ago
+    # --- expired jobs
 
     def _aged_out(self) -> Iterator[str]:
         if not self.retention_seconds:
@@ -88,41 +88,42 @@ class Sweep:
         return {OUTPUTS: stems, WAVEFORMS: [f"{songhash}.json"], INPUTS: [f"{songhash}.mp3"]}
 
     def _delete(self, songhash: str, names: Mapping[str, Sequence[str]]) -> Iterator[str]:
-        """Of a song that is retired. Not begun once its mark could run out; the next sweep finds what is left."""
-        give_up_at = time.monotonic() + RETIRE_SECONDS / 2
-        for bucket, doomed in names.items():
-            if time.monotonic() > give_up_at:
-                raise StorageUnavailable(f"deleting what belongs to {songhash} takes too long")
-            with suppress(NotFound):  # a store set up before there was this bucket
-                self.storage.remove(bucket, doomed)
-            yield from doomed
+        """Deletes a retired song's objects. Stops before its mark can expire; the next sweep finds the rest."""
+        deadline = time.monotonic() + RETIRE_SECONDS / 2
+        for bucket, names_to_delete in names.items():
+            if time.monotonic() > deadline:
+                raise StorageUnavailable(f"deleting the objects of {songhash} takes too long")
+            with suppress(NotFound):  # the bucket may be missing in an older store
+                self.storage.remove(bucket, names_to_delete)
+            yield from names_to_delete
         self.queue.retired(songhash)
 
-    # --- what is stored and belongs to no job, or to none that would have it
+    # --- objects without a job, or whose job has no stems
 
-    def _left_over(self) -> Iterator[str]:
-        belongings = self._belongings()
-        while batch := list(islice(belongings, BATCH)):
+    def _leftovers(self) -> Iterator[str]:
+        songs = self._stored_songs()
+        while batch := list(islice(songs, BATCH)):
             states = self.queue.states([song.songhash for song in batch])
             for song, state in zip(batch, states, strict=True):
                 if self.stopping.is_set():
                     return
                 yield from self._unrecorded(song) if state is None else self._stray_stems(song, state)
-                yield from self._stray_drawing(song)
+                yield from self._stray_waveforms(song)
 
     def _unrecorded(self, song: SongObjects) -> Iterator[str]:
-        """Songs stored but never queued (the API died in between and nobody posted again for a day), and, where
-        jobs are not kept for ever, what was put by hand or has lost its record."""
-        doomed: dict[str, list[str]] = {}
+        """Songs stored but never queued (the API died in between and nobody posted again for a day) and, with a
+        retention time, objects added by hand or without a record."""
+        names_to_delete: dict[str, list[str]] = {}
         if self.retention_seconds and self._older(song.all, timedelta(seconds=self.retention_seconds)):
-            doomed = song.names(OUTPUTS, WAVEFORMS, INPUTS)
+            names_to_delete = song.names(OUTPUTS, WAVEFORMS, INPUTS)
         elif self._older(song.objects.get(INPUTS, ()), ORPHAN_AFTER):
-            doomed = song.names(INPUTS)
-        if doomed and self.queue.retire(song.songhash):
-            yield from self._delete(song.songhash, doomed)
+            names_to_delete = song.names(INPUTS)
+        if names_to_delete and self.queue.retire(song.songhash):
+            yield from self._delete(song.songhash, names_to_delete)
 
     def _stray_stems(self, song: SongObjects, state: State) -> Iterator[str]:
-        """Of a job that ended without any. Asked about again: by the end of a batch it might run once more."""
+        """Stems of a job that ended without any. The state is read again, since the job may have restarted
+        meanwhile."""
         stems = song.objects.get(OUTPUTS, ())
         without = (State.CANCELLED, State.FAILED)
         if state not in without or not self._older(stems, STRAY_AFTER):
@@ -132,22 +133,22 @@ class Sweep:
                 self.storage.remove_stem(stem.name)
                 yield stem.name
 
-    def _stray_drawing(self, song: SongObjects) -> Iterator[str]:
-        """Of stems that are not there: put in the last moment of a run that was cancelled, or lost."""
-        drawings = song.objects.get(WAVEFORMS, ())
-        if song.objects.get(OUTPUTS) or not self._older(drawings, STRAY_AFTER):
+    def _stray_waveforms(self, song: SongObjects) -> Iterator[str]:
+        """Waveforms without stems: written at the end of a run that was cancelled or lost."""
+        waveforms = song.objects.get(WAVEFORMS, ())
+        if song.objects.get(OUTPUTS) or not self._older(waveforms, STRAY_AFTER):
             return
         if not self.storage.stems_of(song.songhash):
             self.storage.remove_waveforms(song.songhash)
-            yield from (drawing.name for drawing in drawings)
+            yield from (waveform.name for waveform in waveforms)
 
     def _older(self, items: Sequence[StoredObject], age: timedelta) -> bool:
-        """All of them, and there are some."""
+        """Whether there are items, and all are older."""
         return bool(items) and all(item.modified is not None and self.now() - item.modified > age for item in items)
 
-    # --- the buckets, read side by side: each is listed in the order of its names, which begin with songhashes
+    # --- the buckets, merged: each is listed in the order of names, which start with songhashes
 
-    def _belongings(self) -> Iterator[SongObjects]:
+    def _stored_songs(self) -> Iterator[SongObjects]:
         listed = heapq.merge(*(self._listed(bucket) for bucket in (INPUTS, OUTPUTS, WAVEFORMS)), key=lambda one: one[0])
         for written, found in groupby(listed, key=lambda one: one[0]):
             objects: dict[str, list[StoredObject]] = {}
@@ -156,7 +157,7 @@ class Sweep:
             yield SongObjects(parse_songhash(written), objects)
 
     def _listed(self, bucket: str) -> Iterator[tuple[str, str, StoredObject]]:
-        """(songhash as it is written there, bucket, object) of what is ours."""
+        """(songhash as written in the name, bucket, object) of objects that belong to MSaaS."""
         with suppress(NotFound):  # no bucket before the first song
             for item in self.storage.names(bucket):
                 if _is_ours(bucket, item.name):

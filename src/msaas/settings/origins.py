@@ -1,4 +1,4 @@
-"""The origins whose pages may call the API (CORS), as the setting spells them. No I/O."""
+"""Parses the origins that may call the API (CORS) from the setting. No I/O."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ ANY = "*"
 
 
 def parse_origins(text: str) -> frozenset[str]:
-    """`https://app.example`, by commas or spaces; `*` for any. Raises ValueError naming what is none."""
+    """Parses `https://app.example`, separated by commas or spaces; `*` for any. Raises ValueError with the invalid
+    part."""
     return frozenset(_parse(part) for part in re.split(r"[\s,]+", text) if part)
 
 

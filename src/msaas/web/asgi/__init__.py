@@ -1,2 +1,2 @@
-"""Between the sockets and the Flask app: takes requests in and hands answers out at the clients' pace, without a thread
-for any of them. Knows nothing of songs and jobs."""
+"""The ASGI server in front of the Flask app: receives requests and sends answers at the clients' pace, without
+occupying threads. Independent of songs and jobs."""

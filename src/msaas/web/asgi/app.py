@@ -30,4 +30,4 @@ class AsgiServer:
         except ConnectionResetError:
             connection.transport.abort()
         if connection.transport.is_closing():
-            await asyncio.sleep(0)  # connection_lost comes before uvicorn looks whether the answer was whole
+            await asyncio.sleep(0)  # lets connection_lost run before uvicorn checks whether the answer was complete

@@ -1,4 +1,4 @@
-"""How many requests each caller has under way, and which one goes where there are too many. Starts none."""
+"""Counts each caller's concurrent requests, and decides which one to drop above the limit. Starts none."""
 
 from __future__ import annotations
 
@@ -7,50 +7,50 @@ from dataclasses import dataclass
 
 from msaas.web.asgi.pace import Pace
 
-# A transfer that has used up a tenth of its window makes room for its caller's next one.
-KEEPS_UP = 0.9
+# A transfer that has used up a tenth of its window may be dropped for its caller's next one.
+MIN_SHARE_LEFT = 0.9
 
 
 @dataclass(eq=False)
 class Transfer:
-    """A request under way. `drop` ends it at once."""
+    """A request in progress. `drop` ends it at once."""
 
     pace: Pace
     drop: Callable[[], None]
 
 
 class Callers:
-    """At most `most` transfers a caller. Beyond, its slowest one makes room where it does not keep up; else the new one
-    is refused. So nobody locks themselves out, nor others behind their address, with transfers that stand still."""
+    """At most `most` transfers per caller. Above that, its slowest one is dropped if it is behind its pace; otherwise
+    the new one is rejected. So stalled transfers lock out neither their caller nor others at the same address."""
 
     def __init__(self, most: int) -> None:
         self.most = most
         self._transfers: dict[str, dict[Transfer, None]] = {}
-        self._none_before: dict[str, float] = {}  # nobody can have become too slow before then
+        self._next_check: dict[str, float] = {}  # no transfer can be too slow before then
 
     def enter(self, caller: str, transfer: Transfer, now: float) -> bool:
-        mine = self._transfers.setdefault(caller, {})
-        if len(mine) >= self.most and not self._drop_slowest(caller, mine, now):
+        transfers = self._transfers.setdefault(caller, {})
+        if len(transfers) >= self.most and not self._drop_slowest(caller, transfers, now):
             return False
-        mine[transfer] = None
+        transfers[transfer] = None
         return True
 
     def leave(self, caller: str, transfer: Transfer) -> None:
-        """Harmless where it has left already."""
-        mine = self._transfers.get(caller, {})
-        mine.pop(transfer, None)
-        if not mine:
+        """Idempotent."""
+        transfers = self._transfers.get(caller, {})
+        transfers.pop(transfer, None)
+        if not transfers:
             self._transfers.pop(caller, None)
-            self._none_before.pop(caller, None)
+            self._next_check.pop(caller, None)
 
-    def _drop_slowest(self, caller: str, mine: dict[Transfer, None], now: float) -> bool:
-        if now < self._none_before.get(caller, 0):
+    def _drop_slowest(self, caller: str, transfers: dict[Transfer, None], now: float) -> bool:
+        if now < self._next_check.get(caller, 0):
             return False
-        slowest = min(mine, key=lambda one: one.pace.share_left(now))
-        spare_share = slowest.pace.share_left(now) - KEEPS_UP
+        slowest = min(transfers, key=lambda one: one.pace.share_left(now))
+        spare_share = slowest.pace.share_left(now) - MIN_SHARE_LEFT
         if spare_share > 0:
-            self._none_before[caller] = now + spare_share * slowest.pace.window_seconds
+            self._next_check[caller] = now + spare_share * slowest.pace.window_seconds
             return False
-        del mine[slowest]
+        del transfers[slowest]
         slowest.drop()
         return True

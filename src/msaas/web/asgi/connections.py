@@ -1,4 +1,4 @@
-"""All open connections, and which of them goes where there are too many. Closes others' connections, opens none."""
+"""All open connections, and which of them to close above the limit. Opens none."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from msaas.auth.quotas import address_account
 
 
 class Connection(Protocol):
-    """A connection as the register sees it. `busy`: in the middle of a request whose headers are complete."""
+    """A connection in the register. `busy`: within a request whose headers are complete."""
 
     address: str
 
@@ -20,15 +20,15 @@ class Connection(Protocol):
 
 
 class Connections:
-    """At most `most` at once. Beyond, the address that holds the most of them loses one: its oldest idle one, else its
-    oldest. So a client with one connection is never pushed out by one that has many.
+    """At most `most` connections. Above that, the address with the most connections loses one: its oldest idle one,
+    else its oldest. So a client with one connection is never pushed out by one with many.
 
-    A proxy is one address, and its connections go by age; so does everybody's where each address holds one.
+    A proxy is one address, so its connections go by age; so do all if each address has one.
     """
 
     def __init__(self, most: int, dropped: Callable[[str], None]) -> None:
         self.most, self._dropped = most, dropped
-        self._by_address: dict[str, dict[Connection, None]] = {}  # dicts, for their order: the oldest first
+        self._by_address: dict[str, dict[Connection, None]] = {}  # dicts keep the order: oldest first
         self.count = 0
 
     def add(self, connection: Connection) -> None:
@@ -39,11 +39,11 @@ class Connections:
 
     def remove(self, connection: Connection) -> None:
         account = address_account(connection.address)
-        mine = self._by_address.get(account, {})
-        if connection in mine:
-            del mine[connection]
+        connections = self._by_address.get(account, {})
+        if connection in connections:
+            del connections[connection]
             self.count -= 1
-            if not mine:
+            if not connections:
                 del self._by_address[account]
 
     def note_dropped(self, reason: str) -> None:

@@ -1,4 +1,4 @@
-"""A request as WSGI has it (PEP 3333), made of one as ASGI has it. No I/O."""
+"""Converts an ASGI scope to a WSGI environ (PEP 3333). No I/O."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Environ = dict[str, Any]
 
 
 def environ_of(scope: Any, trusted_proxies: int) -> Environ:
-    """Without its body, `wsgi.input` being empty. REMOTE_ADDR is the caller's own address behind trusted proxies."""
+    """Without the body: `wsgi.input` is empty. REMOTE_ADDR is the caller's address, also behind trusted proxies."""
     host, port = scope["server"] or ("", None)
     client_host, client_port = scope["client"] or ("", 0)
     query = scope["query_string"].decode("latin-1")
@@ -51,7 +51,7 @@ def environ_of(scope: Any, trusted_proxies: int) -> Environ:
 def _add_headers(environ: Environ, headers: Iterable[tuple[bytes, bytes]]) -> None:
     for name_bytes, value_bytes in headers:
         name, value = name_bytes.decode("latin-1").upper(), value_bytes.decode("latin-1")
-        if "_" in name:  # X_FORWARDED_FOR would pass for X-Forwarded-For, which a proxy has checked
+        if "_" in name:  # X_FORWARDED_FOR would pass for X-Forwarded-For, which a proxy has verified
             continue
         key = name.replace("-", "_")
         if key not in ("CONTENT_TYPE", "CONTENT_LENGTH"):
@@ -67,7 +67,7 @@ def _trust_proxies(environ: Environ, count: int) -> None:
 
 
 def declared_bytes(environ: Environ) -> int | None:
-    """The body's length: 0 where there is none, None where it comes in chunks."""
+    """The body's declared length: 0 without a body, None if it is chunked."""
     if "HTTP_TRANSFER_ENCODING" in environ:
         return None
     return int(environ.get("CONTENT_LENGTH") or 0)

@@ -1,4 +1,4 @@
-"""One request of the Flask app in steps, so that no thread waits for its body: let in, look, receive, answer.
+"""A request of the Flask app in steps, so that no thread waits for the body: begin, receive, answer.
 
 A Flask request lives in context variables. They are kept here between the steps, which may run in different threads,
 one after the other. The steps are those of Flask.wsgi_app and Flask.full_dispatch_request, with a pause in the middle.
@@ -19,15 +19,16 @@ from msaas.web.asgi.environ import Environ
 from msaas.web.uploads.bodies import RECEIVED
 
 T = TypeVar("T")
-# endpoint ▸ where its body goes. Called with the request; raises what refuses the body unread.
+# endpoint ▸ function that returns the receiver of its body. Called within the request; raises to reject the body
+# unread.
 Receivers = dict[str, Callable[[], Any]]
 
 
 @dataclass
 class Answer:
-    """`whole` is the body where it is at hand; else `chunks` yields it, each next() being work for a thread.
+    """`whole` is the body if it is available; otherwise `chunks` yields it, and each next() must run in a thread.
 
-    `pause_seconds`: chunks are looked for this often, and an empty one says that there is nothing new.
+    `pause_seconds`: poll the chunks at this interval; an empty chunk means nothing new.
     """
 
     status: int
@@ -35,11 +36,11 @@ class Answer:
     whole: bytes | None = None
     chunks: Iterator[bytes] = field(default_factory=lambda: iter(()))
     pause_seconds: float | None = None
-    close: Callable[[], None] | None = None  # work for a thread, too
+    close: Callable[[], None] | None = None  # runs in a thread, too
 
 
 class Exchange:
-    """Each step blocks, and belongs into a thread. `close` is for one that ends without an answer."""
+    """Each step blocks and must run in a thread. `close` is for requests that end without an answer."""
 
     def __init__(self, app: Flask, environ: Environ, receivers: Receivers) -> None:
         self._app, self.environ, self._receivers = app, environ, receivers
@@ -48,21 +49,20 @@ class Exchange:
         self.received: Any = None
 
     def begin(self) -> Answer | None:
-        """The answer where the request has no body that is wanted, or is refused; None where `received` is to be
-        filled first."""
+        """The answer if the request needs no body or is rejected; None if `received` must be filled first."""
         answer = self._variables.run(self._begin)
         if answer is not None:
             self.close()
         return answer
 
     def answer(self) -> Answer:
-        """After the body has been received."""
+        """Call after the body has been received."""
         self.environ[RECEIVED] = self.received
-        return self._last(self._app.dispatch_request)
+        return self._final_step(self._app.dispatch_request)
 
     def fail(self, error: Exception) -> Answer:
-        """The answer to a body that cannot be received."""
-        return self._last(partial(_raise, error))
+        """The answer for a body that could not be received."""
+        return self._final_step(partial(_raise, error))
 
     @property
     def is_open(self) -> bool:
@@ -75,26 +75,26 @@ class Exchange:
             self.received.close()
             self.received = None
 
-    def _last(self, step: Callable[[], Any]) -> Answer:
+    def _final_step(self, step: Callable[[], Any]) -> Answer:
         try:
             return self._variables.run(self._answer, step)
         finally:
             self.close()
 
-    # --- with the request's own variables
+    # --- within the request's context
 
     def _begin(self) -> Answer | None:
         context = self._app.request_context(self.environ)
         context.push()
         self._context = context
         try:
-            said = self._let_in()
+            result = self._preprocess()
         except Exception as error:
             return self._answer(partial(_raise, error))
-        return None if self.received is not None else self._answer(lambda: said)
+        return None if self.received is not None else self._answer(lambda: result)
 
-    def _let_in(self) -> Any:
-        """What was said without the body; nothing where it is to be received."""
+    def _preprocess(self) -> Any:
+        """The view's result if no body is needed; None if the body must be received."""
         request_started.send(self._app, _async_wrapper=self._app.ensure_sync)
         refused = self._app.preprocess_request()
         if refused is not None:
@@ -107,18 +107,18 @@ class Exchange:
 
     def _answer(self, step: Callable[[], Any]) -> Answer:
         try:
-            response = self._app.finalize_request(self._said(step))
+            response = self._app.finalize_request(self._result(step))
         except Exception as error:
             response = self._app.handle_exception(error)
-        return self._as_answer(response)
+        return self._to_answer(response)
 
-    def _said(self, step: Callable[[], Any]) -> Any:
+    def _result(self, step: Callable[[], Any]) -> Any:
         try:
             return step()
         except Exception as error:
             return self._app.handle_user_exception(error)
 
-    def _as_answer(self, response: Response) -> Answer:
+    def _to_answer(self, response: Response) -> Answer:
         started: list[Any] = []
         pause = getattr(response, "pause_seconds", None)
         whole = b"".join(response.iter_encoded()) if response.is_sequence else None
@@ -154,4 +154,4 @@ def _raise(error: Exception) -> Any:
 
 
 def _ignore(_: bytes) -> None:
-    """WSGI's write(), which nothing of ours calls."""
+    """WSGI's write(), which nothing calls."""

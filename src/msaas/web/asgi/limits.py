@@ -1,27 +1,27 @@
-"""What a client may take: time, bytes, connections, requests at once. No I/O."""
+"""Limits for clients: time, bytes, connections, concurrent requests. No I/O."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-# A song's links and options fit into a tenth of these. gunicorn, nginx and Apache allow as much or a little less.
-LONGEST_TARGET_BYTES = 8_000
-LARGEST_HEAD_BYTES = 32_000
-MOST_HEADERS = 100
-# Requests sent ahead on one connection. Browsers send none, HTTP clients that do send a few.
-MOST_PIPELINED = 16
+# A song's links and options take a tenth of these. gunicorn, nginx and Apache allow as much or a little less.
+MAX_TARGET_BYTES = 8_000
+MAX_HEAD_BYTES = 32_000
+MAX_HEADERS = 100
+# Pipelined requests per connection. Browsers send none, some HTTP clients a few.
+MAX_PIPELINED = 16
 KEEP_ALIVE_SECONDS = 5
-# How long a refused client may go on sending before the connection is closed, and how much.
+# How long, and how much, a rejected client may still send before the connection is closed.
 LINGER_SECONDS = 5.0
-PARTING_SECONDS, PARTING_BYTES = 1.0, 2_000_000
+LINGER_AFTER_ERROR_SECONDS, LINGER_BYTES = 1.0, 2_000_000
 
 
 @dataclass(frozen=True)
 class Limits:
     """`header_seconds`: from the connection, or a request's first byte, to the end of its headers.
 
-    `slow_seconds` and `slow_bytes_per_second`: see `Pace`. `requests`: of one caller at once.
-    `threads` run the app; `threads_per_caller` of them may be one caller's at a time.
+    `slow_seconds` and `slow_bytes_per_second`: see `Pace`. `requests`: concurrent, per caller. `threads` run the app;
+    one caller may use `threads_per_caller` of them at a time.
     """
 
     threads: int = 32
@@ -33,5 +33,5 @@ class Limits:
 
     @property
     def threads_per_caller(self) -> int:
-        """Three quarters, so that no caller's slow requests hold up everybody else."""
+        """Three quarters, so that one caller's slow requests do not block everybody else."""
         return max(1, self.threads * 3 // 4)

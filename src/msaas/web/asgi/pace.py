@@ -1,13 +1,13 @@
-"""The least rate that a client must keep, measured over a window. No I/O; time is a parameter."""
+"""The minimum rate that a client must keep, measured over a window. No I/O; time is a parameter."""
 
 from __future__ import annotations
 
 
 class Pace:
-    """A leaky bucket of seconds: waiting for the client empties it, bytes that the client moves fill it again.
+    """A leaky bucket of seconds: waiting for the client drains it, bytes that the client transfers refill it.
 
-    A client that moves `bytes_per_second` on average never runs out, and one that has kept up may stall for a whole
-    window, as a phone in a tunnel does. Only time spent waiting for the client counts, not our own.
+    A client that transfers `bytes_per_second` on average never runs out, and one that has kept up may stall for a whole
+    window, like a phone in a tunnel. Only time spent waiting for the client counts, not our own.
     """
 
     def __init__(self, window_seconds: float, bytes_per_second: float) -> None:
@@ -20,7 +20,7 @@ class Pace:
         return max(0.0, self._left_seconds - waited)
 
     def share_left(self, now: float) -> float:
-        """1 for a client that keeps up, 0 for one whose time is over."""
+        """1 for a client that keeps up, 0 for one that has run out of time."""
         return self.left_seconds(now) / self.window_seconds
 
     def wait_begins(self, now: float) -> None:

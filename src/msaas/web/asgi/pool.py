@@ -1,4 +1,4 @@
-"""Threads shared fairly: each caller's work waits in a line of its own, and the lines take turns. Knows no HTTP."""
+"""A fair thread pool: each caller has its own queue, and the queues take turns. Independent of HTTP."""
 
 from __future__ import annotations
 
@@ -13,62 +13,62 @@ _Work = tuple[Callable[[], Any], "Future[Any]"]
 
 
 class FairPool:
-    """`threads` run what is submitted; at most `most_per_caller` of them work for one caller at a time.
+    """`threads` threads run the submitted work; at most `most_per_caller` of them run one caller's work at a time.
 
-    The threads live as long as the pool: a child process that dies with the thread that started it is safe in here.
+    The threads live as long as the pool, so child processes that die with their starting thread are safe.
     """
 
     def __init__(self, threads: int, most_per_caller: int, name: str) -> None:
         self._most = most_per_caller
-        self._lines: OrderedDict[str, deque[_Work]] = OrderedDict()
+        self._queues: OrderedDict[str, deque[_Work]] = OrderedDict()
         self._running: Counter[str] = Counter()
         self._changed = threading.Condition()
-        self._over = False
+        self._stopped = False
         for number in range(threads):
             threading.Thread(target=self._serve, name=f"{name}-{number}", daemon=True).start()
 
     def submit(self, caller: str, work: Callable[[], T]) -> Future[T]:
         future: Future[T] = Future()
         with self._changed:
-            self._lines.setdefault(caller, deque()).append((work, future))
+            self._queues.setdefault(caller, deque()).append((work, future))
             self._changed.notify()
         return future
 
     def stop(self) -> None:
-        """What waits is left undone; what runs ends by itself."""
+        """Queued work is dropped; running work finishes."""
         with self._changed:
-            self._over = True
+            self._stopped = True
             self._changed.notify_all()
 
     def _serve(self) -> None:
         while taken := self._take():
             caller, (work, future) = taken
             _run(work, future)
-            del work, future, taken  # an idle thread keeps nothing of the last request alive
+            del work, future, taken  # an idle thread must not keep the last request alive
             with self._changed:
                 self._running[caller] -= 1
                 if not self._running[caller]:
                     del self._running[caller]
-                if caller in self._lines:
+                if caller in self._queues:
                     self._changed.notify()
 
     def _take(self) -> tuple[str, _Work] | None:
         with self._changed:
-            while not self._over:
+            while not self._stopped:
                 if (caller := self._next_caller()) is not None:
                     return caller, self._pop(caller)
                 self._changed.wait()
         return None
 
     def _next_caller(self) -> str | None:
-        return next((caller for caller in self._lines if self._running[caller] < self._most), None)
+        return next((caller for caller in self._queues if self._running[caller] < self._most), None)
 
     def _pop(self, caller: str) -> _Work:
-        line = self._lines[caller]
-        work = line.popleft()
-        self._lines.move_to_end(caller)
-        if not line:
-            del self._lines[caller]
+        queue = self._queues[caller]
+        work = queue.popleft()
+        self._queues.move_to_end(caller)
+        if not queue:
+            del self._queues[caller]
         self._running[caller] += 1
         return work
 

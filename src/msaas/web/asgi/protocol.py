@@ -1,8 +1,7 @@
-"""One connection: uvicorn's HTTP/1.1 protocol, with deadlines, limits on what comes before the body, and errors as
-problem details. Runs on the event loop alone; waits for nothing.
+"""The connection protocol: uvicorn's HTTP/1.1, with deadlines, limits on headers, and errors as problem details.
 
-uvicorn has no limit on how long a request's headers may take, nor on their size with httptools
-(https://github.com/Kludex/uvicorn/issues/157); its protocol class may be replaced, and this is one.
+Runs on the event loop; never blocks. uvicorn limits neither the time of a request's headers nor, with httptools, their
+size (https://github.com/Kludex/uvicorn/issues/157); its protocol class can be replaced.
 """
 
 from __future__ import annotations
@@ -20,29 +19,29 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from msaas.web.asgi.connections import Connections
 from msaas.web.asgi.limits import (
-    LARGEST_HEAD_BYTES,
-    LONGEST_TARGET_BYTES,
-    MOST_HEADERS,
-    MOST_PIPELINED,
-    PARTING_BYTES,
-    PARTING_SECONDS,
+    LINGER_AFTER_ERROR_SECONDS,
+    LINGER_BYTES,
+    MAX_HEAD_BYTES,
+    MAX_HEADERS,
+    MAX_PIPELINED,
+    MAX_TARGET_BYTES,
     Limits,
 )
 from msaas.web.asgi.pace import Pace
 from msaas.web.http.problems import MEDIA_TYPE, problem_text
 
 EXTENSION = "msaas.connection"  # where the scope has the connection
-# Chunks of one byte come as six on the wire. Real clients send kilobytes a chunk; a stream of small ones is told apart
-# from a few by its length.
+# A chunk of one byte takes six on the wire. Real clients send kilobytes per chunk; many tiny chunks in a row are
+# rejected.
 CHUNK_OVERHEAD, CHUNK_OVERHEAD_BYTES = 3, 64_000
 
 
 READ_BYTES, UNSENT_BYTES = 64 * 1024, 128 * 1024
-TCP_NOTSENT_LOWAT = 25  # linux/tcp.h; the socket module has it from Python 3.12 on
+TCP_NOTSENT_LOWAT = 25  # linux/tcp.h; in the socket module from Python 3.12 on
 
 
 class HeadRefused(Exception):
-    """Raised inside the parser's callbacks: what comes before the body is too large."""
+    """Raised within the parser's callbacks: the request line or headers are too large."""
 
     def __init__(self, status: int, code: str, detail: str) -> None:
         super().__init__(detail)
@@ -50,25 +49,25 @@ class HeadRefused(Exception):
 
 
 class TooSlow(Exception):
-    """The client took longer than its pace allows."""
+    """The client was slower than its pace allows."""
 
 
 class HttpProtocol(HttpToolsProtocol):
-    """`busy`, `address` and `drop` are for the register of connections, the rest for the front."""
+    """`busy`, `address` and `drop` are for the register of connections, the rest for the server."""
 
     def __init__(self, *args: Any, limits: Limits, connections: Connections, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.limits, self.register = limits, connections
         self.address = ""
-        self.cut_short = False  # the client ended its side before the body was whole
+        self.cut_short = False  # the client closed its side before the body was complete
         self.half_closed = False  # … after it
         self._in_head, self._head_bytes = True, 0
         self._head_timer: TimerHandle | None = None
         self._pieces: list[bytes] = []
         self._wire_bytes = self._body_bytes = 0
-        self._parting_bytes: int | None = None
+        self._linger_bytes: int | None = None
         self._head_known = False  # the parser reads a head that was read before
-        self._deaf = False  # what else comes on this connection is not read
+        self._ignores_input = False  # further input on this connection is ignored
 
     @property
     def busy(self) -> bool:
@@ -89,8 +88,8 @@ class HttpProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def eof_received(self) -> bool:  # type: ignore[override]
-        """A client may end its side once its request is out, and still read the answer. True keeps ours open."""
-        if self._parting_bytes is not None or not self.busy:
+        """A client may close its side after the request and still read the answer. True keeps ours open."""
+        if self._linger_bytes is not None or not self.busy:
             return False
         self.cycle.keep_alive = False
         if self.cycle.more_body:
@@ -100,18 +99,18 @@ class HttpProtocol(HttpToolsProtocol):
         return True
 
     def drop(self, reason: str) -> None:
-        """Closes at once, whatever is still to be sent."""
+        """Closes at once; unsent data is lost."""
         self.register.note_dropped(reason)
         if not self.transport.is_closing() or self.transport.get_write_buffer_size():
             self.transport.abort()
 
-    # --- what comes in
+    # --- input
 
     def data_received(self, data: bytes) -> None:
-        if self._parting_bytes is not None:
-            self._part(len(data))
+        if self._linger_bytes is not None:
+            self._linger(len(data))
             return
-        if self._deaf:
+        if self._ignores_input:
             return
         if not self.busy and self._head_timer is None:
             self._arm_head_timer()
@@ -121,7 +120,7 @@ class HttpProtocol(HttpToolsProtocol):
             self._head_bytes += len(data)
         self._feed(data)
         self._flush_body()
-        if self._in_head and self._head_bytes > LARGEST_HEAD_BYTES:
+        if self._in_head and self._head_bytes > MAX_HEAD_BYTES:
             self._refuse(_head_too_large())
 
     def _feed(self, data: bytes) -> None:
@@ -129,20 +128,20 @@ class HttpProtocol(HttpToolsProtocol):
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
-            self._pass_over_upgrade(data[upgrade.args[0] :])
+            self._ignore_upgrade(data[upgrade.args[0] :])
         except httptools.HttpParserError as error:
             self._pieces = []
             if self.busy and not self.cycle.more_body and not isinstance(error.__context__, HeadRefused):
-                # what follows a whole request changes nothing about its answer
-                self._deaf, self.cycle.keep_alive = True, False
+                # data after a complete request does not change its answer
+                self._ignores_input, self.cycle.keep_alive = True, False
                 return
-            self._refuse(self._unreadable(error))
+            self._refuse(self._parser_error(error))
 
-    def _pass_over_upgrade(self, rest: bytes) -> None:
-        """No other protocol is spoken here, and the request stands without its wish (RFC 9110, 7.8).
+    def _ignore_upgrade(self, rest: bytes) -> None:
+        """Ignores an Upgrade header, which leaves the request valid (RFC 9110, 7.8).
 
-        The parser takes what follows the headers for that protocol, so another one reads on from there. Java's client
-        asks for HTTP/2 so with its first POST.
+        The parser treats what follows the headers as the other protocol, so a new parser continues from there. Java's
+        client requests HTTP/2 this way with its first POST.
         """
         framing = [header for header in self.headers if header[0] in (b"content-length", b"transfer-encoding")]
         self.cycle.more_body = True
@@ -164,23 +163,23 @@ class HttpProtocol(HttpToolsProtocol):
         if self._head_known:
             return
         super().on_url(url)
-        if len(self.url) > LONGEST_TARGET_BYTES:
-            raise HeadRefused(414, "uri_too_long", f"the URL exceeds {LONGEST_TARGET_BYTES} bytes")
+        if len(self.url) > MAX_TARGET_BYTES:
+            raise HeadRefused(414, "uri_too_long", f"the URL exceeds {MAX_TARGET_BYTES} bytes")
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._head_known:
             return
         super().on_header(name, value)
-        if len(self.headers) > MOST_HEADERS:
-            raise HeadRefused(431, "headers_too_large", f"the request has more than {MOST_HEADERS} headers")
-        if sum(len(key) + len(text) for key, text in self.headers) > LARGEST_HEAD_BYTES:
+        if len(self.headers) > MAX_HEADERS:
+            raise HeadRefused(431, "headers_too_large", f"the request has more than {MAX_HEADERS} headers")
+        if sum(len(key) + len(text) for key, text in self.headers) > MAX_HEAD_BYTES:
             raise _head_too_large()
 
     def on_headers_complete(self) -> None:
         if self._head_known:
             return
-        if len(self.pipeline) >= MOST_PIPELINED:
-            raise HeadRefused(400, "bad_request", f"more than {MOST_PIPELINED} pipelined requests")
+        if len(self.pipeline) >= MAX_PIPELINED:
+            raise HeadRefused(400, "bad_request", f"more than {MAX_PIPELINED} pipelined requests")
         self._disarm_head_timer()
         self._in_head, self._head_bytes = False, 0
         self._wire_bytes = self._body_bytes = 0
@@ -188,7 +187,7 @@ class HttpProtocol(HttpToolsProtocol):
         self.scope["extensions"][EXTENSION]["cycle"] = self.cycle
 
     def on_body(self, body: bytes) -> None:
-        self._pieces.append(body)  # of 256 KiB that were read, there may be forty thousand
+        self._pieces.append(body)  # 256 KiB of input can contain forty thousand pieces
 
     def on_message_complete(self) -> None:
         self._flush_body()
@@ -222,14 +221,14 @@ class HttpProtocol(HttpToolsProtocol):
             return
         self.register.note_dropped("headers_too_late")
         if not self._head_bytes:
-            self.transport.abort()  # it said nothing, and gets no answer
+            self.transport.abort()  # it sent nothing, and gets no answer
             return
         seconds = self.limits.header_seconds
         self._refuse(HeadRefused(408, "headers_too_late", f"the headers took more than {seconds:g} seconds"))
 
     async def drained(self, pace: Pace) -> None:
-        """Returns once the kernel has all that was written. Raises TooSlow where the client does not take it,
-        ConnectionResetError where it is gone."""
+        """Returns once the kernel has all that was written. Raises TooSlow if the client does not read it,
+        ConnectionResetError if it has gone."""
         if self.flow.write_paused and not self.gone:
             await self._drain(pace)
         if self.gone:
@@ -249,21 +248,21 @@ class HttpProtocol(HttpToolsProtocol):
     def gone(self) -> bool:
         return self.parser is None or self.transport.is_closing()
 
-    # --- refusals
+    # --- rejecting
 
     def send_400_response(self, msg: str) -> None:
         self._refuse(HeadRefused(400, "bad_request", msg))
 
-    def _unreadable(self, error: httptools.HttpParserError) -> HeadRefused:
-        if isinstance(error.__context__, HeadRefused):  # a callback of ours raised it
+    def _parser_error(self, error: httptools.HttpParserError) -> HeadRefused:
+        if isinstance(error.__context__, HeadRefused):  # raised by one of our callbacks
             return error.__context__
         if self.busy and not self._in_head:
             return HeadRefused(400, "bad_chunks", f"the body's chunks cannot be read: {error}")
         return HeadRefused(400, "bad_request", f"not an HTTP/1.1 request: {error}")
 
     def _refuse(self, error: HeadRefused) -> None:
-        """Answers, unless an answer is under way, then reads on for a moment so that the client gets to see it."""
-        if self._parting_bytes is not None or self.transport.is_closing():
+        """Answers, unless an answer has started, then reads on briefly so that the client can receive it."""
+        if self._linger_bytes is not None or self.transport.is_closing():
             return
         self._disarm_head_timer()
         self._unset_keepalive_if_required()
@@ -276,37 +275,37 @@ class HttpProtocol(HttpToolsProtocol):
             return
         self.flow.resume_reading()
         self.transport.write(_problem(error, self.server_state.default_headers))
-        self._parting_bytes = 0
-        self.loop.call_later(PARTING_SECONDS, self.transport.abort)
+        self._linger_bytes = 0
+        self.loop.call_later(LINGER_AFTER_ERROR_SECONDS, self.transport.abort)
         with suppress(OSError):
             self.transport.write_eof()
 
-    def _part(self, received: int) -> None:
-        assert self._parting_bytes is not None  # noqa: S101 - tells mypy; data_received looked
-        self._parting_bytes += received
-        if self._parting_bytes > PARTING_BYTES:
+    def _linger(self, received: int) -> None:
+        assert self._linger_bytes is not None  # noqa: S101 - for mypy; checked in data_received
+        self._linger_bytes += received
+        if self._linger_bytes > LINGER_BYTES:
             self.transport.abort()
 
 
 def bound_buffers(transport: asyncio.Transport) -> None:
-    """What a connection may hold of memory, here and in the kernel, and what one turn of the event loop reads of it."""
-    transport.set_write_buffer_limits(high=0)  # so that `drained` means that the kernel has all of it
+    """Limits a connection's memory, here and in the kernel, and what one turn of the event loop reads of it."""
+    transport.set_write_buffer_limits(high=0)  # so that `drained` means that the kernel has everything
     if hasattr(transport, "max_size"):
         transport.max_size = READ_BYTES
-    wire = transport.get_extra_info("socket")
-    if sys.platform == "linux" and wire is not None:
-        # without it, a client that reads nothing has megabytes waiting for it in the kernel
-        wire.setsockopt(socket.IPPROTO_TCP, TCP_NOTSENT_LOWAT, UNSENT_BYTES)
+    sock = transport.get_extra_info("socket")
+    if sys.platform == "linux" and sock is not None:
+        # without it, megabytes wait in the kernel for a client that reads nothing
+        sock.setsockopt(socket.IPPROTO_TCP, TCP_NOTSENT_LOWAT, UNSENT_BYTES)
 
 
 def connection_of(scope: Any) -> tuple[HttpProtocol, Any]:
-    """The connection that a request came by, and uvicorn's state of the request."""
+    """The connection of a request, and uvicorn's state of the request."""
     found = scope["extensions"][EXTENSION]
     return found["connection"], found["cycle"]
 
 
 def _head_too_large() -> HeadRefused:
-    return HeadRefused(431, "headers_too_large", f"the headers have more than {LARGEST_HEAD_BYTES} bytes")
+    return HeadRefused(431, "headers_too_large", f"the headers have more than {MAX_HEAD_BYTES} bytes")
 
 
 def _problem(error: HeadRefused, headers: list[tuple[bytes, bytes]]) -> bytes:

@@ -1,4 +1,4 @@
-"""One request from its headers to the end of its answer: which parts of it a thread does, which the event loop."""
+"""One request from its headers to the end of its answer, divided between threads and the event loop."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from msaas.web.asgi.sender import Sender
 from msaas.web.http.problems import MEDIA_TYPE, problem_text
 
 T = TypeVar("T")
-# Who is not known here gets no time to send on: a connection that lingers is a connection held.
+# No lingering for unauthenticated or late clients: a lingering connection is an occupied one.
 NO_LINGERING = (401, 408)
 
 
 class Request:
-    """Raises TooSlow or ConnectionResetError where the client is the reason that it ends early."""
+    """Raises TooSlow or ConnectionResetError if the client ends the request early."""
 
     def __init__(self, context: ServerContext, connection: HttpProtocol, cycle: Any, environ: Environ) -> None:
         self.context, self.connection, self.cycle, self.environ = context, connection, cycle, environ
@@ -118,7 +118,7 @@ class Request:
         return await self._in_thread(partial(next, answer.chunks, None))
 
     async def _send_events(self, answer: Answer, sender: Sender) -> None:
-        """An empty chunk asks for a pause. Streams are counted by a gate of their own, not among the transfers."""
+        """An empty chunk means a pause. Streams have their own limit and do not count as transfers."""
         self.context.callers.leave(self.caller, self.transfer)
         self.context.streams.add(self)
         try:
@@ -139,7 +139,7 @@ class Request:
         return message["type"] == "http.disconnect" or self.connection.half_closed
 
     def wake(self) -> None:
-        """Ends a stream's pause: the server stops, and the stream with it."""
+        """Ends a stream's pause, because the server stops."""
         self.cycle.message_event.set()
 
     def _now(self) -> float:
@@ -147,7 +147,7 @@ class Request:
 
 
 def busy(limit: int) -> Answer:
-    """Made here, without a thread: whoever has too many requests under way must not cost more."""
+    """Made without a thread: a caller with too many requests must not cost more."""
     error = Busy(f"the limit is {limit} concurrent requests per caller; retry in a few seconds")
     body = problem_text(error.status, error.code, error.detail).encode()
     headers = {

@@ -1,4 +1,4 @@
-"""Sends one answer at the client's pace, holding one chunk at a time. Makes no answers."""
+"""Sends one answer at the client's pace, one chunk in memory at a time."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ UNKNOWN_LENGTH = 1 << 62
 
 
 class Sender:
-    """Raises TooSlow or ConnectionResetError where the client does not take what is sent."""
+    """Raises TooSlow or ConnectionResetError if the client does not receive the data."""
 
     def __init__(self, connection: HttpProtocol, cycle: Any, pace: Pace) -> None:
         self._connection, self._cycle, self.pace = connection, cycle, pace
@@ -23,7 +23,7 @@ class Sender:
     async def start(self, answer: Answer, *, closing: bool) -> None:
         headers = [*answer.headers, (b"connection", b"close")] if closing else answer.headers
         if self._cycle.scope["http_version"] == "1.0" and all(name != b"content-length" for name, _ in headers):
-            # HTTP/1.0 has no chunks: the body ends where the connection does
+            # HTTP/1.0 has no chunks: the body ends when the connection closes
             self._until_closed, self._cycle.keep_alive = True, False
             self._cycle.chunked_encoding, self._cycle.expected_content_length = False, UNKNOWN_LENGTH
         await self._cycle.send({"type": "http.response.start", "status": answer.status, "headers": headers})
@@ -38,9 +38,10 @@ class Sender:
         await self._cycle.send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def linger(self, seconds: float) -> None:
-        """Takes in, for a moment, what the client is still sending now that it has its answer.
+        """Reads briefly what the client is still sending after its answer.
 
-        A server that closes in mid-upload resets the connection, and most clients then never see why (RFC 9112, 9.6).
+        A server that closes during an upload resets the connection, and most clients then never see the reason (RFC
+        9112, 9.6).
         """
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):

@@ -1,1 +1,1 @@
-"""HTTP details that know no jobs: problem details, ranges, archives, limits on concurrency."""
+"""HTTP details independent of jobs: problem details, ranges, archives, concurrency limits."""

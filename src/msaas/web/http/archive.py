@@ -1,7 +1,7 @@
-"""Stems as one zip, made while it is sent, in the memory of one chunk. Stored, not deflated: audio does not shrink.
+"""Makes a zip of stems while it is sent, with one chunk in memory. Stored, not deflated: audio does not shrink.
 
-The same members give the same bytes each time, and their number is known before the first is read, so that a download
-can show its progress and can be resumed.
+The same members always give the same bytes, and the size is known in advance, so a download can show progress and
+resume.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-# Members of this size or more get Zip64 sizes; zipfile has to know before it sees the bytes.
+# Members of this size or more get Zip64 sizes; zipfile must know before it sees the bytes.
 ZIP64_BYTES = 2_000_000_000
-# What zipfile writes around stored members that it cannot seek back to (PKWARE's APPNOTE.TXT, 4.3), in bytes.
+# Bytes that zipfile writes around stored members when it cannot seek (PKWARE's APPNOTE.TXT, 4.3).
 _LOCAL_HEADER, _LOCAL_ZIP64, _DESCRIPTOR, _DESCRIPTOR_ZIP64 = 30, 20, 16, 24
 _CENTRAL_HEADER, _CENTRAL_ZIP64, _CENTRAL_ZIP64_FIELD, _END, _END_ZIP64 = 46, 4, 8, 22, 76
-EPOCH = datetime(1980, 1, 1, tzinfo=UTC)  # the earliest date that a zip can hold
+EPOCH = datetime(1980, 1, 1, tzinfo=UTC)  # the earliest date in a zip
 
 
 @dataclass(frozen=True)
 class Member:
-    """A file of the archive. `chunks` is read once, when its turn comes."""
+    """A file of the archive. `chunks` is read once, in its turn."""
 
     name: str
     size: int
@@ -31,7 +31,7 @@ class Member:
 
 
 class _ByteSink(io.RawIOBase):
-    """What zipfile writes to. It cannot seek, so zipfile puts sizes and checksums after each member."""
+    """The target of zipfile. It cannot seek, so zipfile writes sizes and checksums after each member."""
 
     def __init__(self) -> None:
         self._written: list[bytes] = []
@@ -50,7 +50,7 @@ class _ByteSink(io.RawIOBase):
 
 
 def zip_size(names_and_sizes: Iterable[tuple[str, int]]) -> int:
-    """Bytes of the archive that zip_chunks makes of members of these names and sizes."""
+    """The size of the archive that zip_chunks makes of members with these names and sizes."""
     offset = directory = 0
     for name, size in names_and_sizes:
         large, name_bytes = size >= ZIP64_BYTES, len(name.encode())
@@ -62,7 +62,8 @@ def zip_size(names_and_sizes: Iterable[tuple[str, int]]) -> int:
 
 
 def part_of(chunks: Iterator[bytes], start: int, stop: int) -> Iterator[bytes]:
-    """The bytes from `start` up to `stop`. What lies before is read too: the directory at the end has its checksums."""
+    """The bytes from `start` up to `stop`. Reads from the beginning, since the directory at the end contains
+    checksums."""
     position = 0
     for chunk in chunks:
         piece = chunk[max(0, start - position) : max(0, stop - position)]
@@ -74,20 +75,20 @@ def part_of(chunks: Iterator[bytes], start: int, stop: int) -> Iterator[bytes]:
 
 
 def zip_chunks(members: Iterable[Member]) -> Iterator[bytes]:
-    """The archive's bytes. The first chunk holds the beginning of the first member."""
-    outlet = _ByteSink()
-    with zipfile.ZipFile(outlet, "w", zipfile.ZIP_STORED) as archive:
+    """The archive's bytes. The first chunk contains the start of the first member."""
+    sink = _ByteSink()
+    with zipfile.ZipFile(sink, "w", zipfile.ZIP_STORED) as archive:
         for member in members:
             with archive.open(_info(member), "w", force_zip64=member.size >= ZIP64_BYTES) as entry:
                 for chunk in member.chunks:
                     entry.write(chunk)
-                    yield outlet.take()
-    yield outlet.take()
+                    yield sink.take()
+    yield sink.take()
 
 
 def _info(member: Member) -> zipfile.ZipInfo:
     moment = max(member.modified or EPOCH, EPOCH)
     info = zipfile.ZipInfo(member.name, moment.timetuple()[:6])
-    info.external_attr = 0o644 << 16  # without it, unzip makes files that nobody may read
+    info.external_attr = 0o644 << 16  # without it, unzip creates unreadable files
     info.file_size = member.size
     return info

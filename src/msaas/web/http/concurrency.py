@@ -1,4 +1,4 @@
-"""Limits on how many requests do a costly thing at once. Those beyond wait a little, then are refused as Busy."""
+"""Limits the concurrency of costly work. Requests above the limit wait briefly, then raise Busy."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ class _Waiter:
 
 
 class ConcurrencyLimit:
-    """A gate whose places are shared between callers: `share` each at most, and of those that wait, the caller that
-    holds the fewest goes first. More than `waiting` of one caller do not wait: each holds a thread.
+    """A limit shared between callers: at most `share` slots each, and of those that wait, the caller with the fewest
+    slots goes first. At most `waiting` requests per caller wait: each occupies a thread.
 
-    For work that is soon over; StreamGate is for what lasts.
+    For short work; StreamLimit is for long-lived streams.
     """
 
     def __init__(self, places: int, *, share: int, waiting: int, wait_seconds: float, what: str) -> None:
@@ -33,14 +33,15 @@ class ConcurrencyLimit:
 
     @contextmanager
     def place(self, caller: str) -> Iterator[None]:
-        """Raises Busy after `wait_seconds` without a place, and at once where too many of the caller wait already."""
+        """Raises Busy after `wait_seconds` without a slot, and at once if too many of the caller's requests are
+        waiting."""
         self._enter(caller)
         try:
             yield
         finally:
             with self._changed:
                 self._held[caller] -= 1
-                self._held += Counter()  # drops those at zero
+                self._held += Counter()  # drops zero counts
                 self._admit()
 
     def _enter(self, caller: str) -> None:
@@ -57,12 +58,12 @@ class ConcurrencyLimit:
                 raise Busy(f"the limit is {self.places} concurrent {self.what}; retry in a few seconds")
 
     def _admit(self) -> None:
-        """Called with the lock held."""
+        """Call with the lock held."""
         while self._held.total() < self.places:
             fitting = [one for one in self._queue if self._held[one.caller] < self.share]
             if not fitting:
                 return
-            first = min(fitting, key=lambda one: self._held[one.caller])  # the longest waiting, of equals
+            first = min(fitting, key=lambda one: self._held[one.caller])  # the longest waiting among equals
             self._queue.remove(first)
             first.admitted = True
             self._held[first.caller] += 1
@@ -71,26 +72,26 @@ class ConcurrencyLimit:
 
 @dataclass(eq=False)
 class StreamSlot:
-    """One place of a StreamGate. `revoked` is set when another caller needs it: its holder ends soon."""
+    """A slot of a StreamLimit. `revoked` is set when another caller needs it: its holder must end soon."""
 
     caller: str
     revoked: threading.Event = field(default_factory=threading.Event)
 
 
 class StreamLimit:
-    """Places for what lasts, without a share set beforehand: one caller may hold all of them until others come.
+    """Slots for long-lived streams, without fixed shares: one caller may use all of them until others come.
 
-    With every place taken, a caller that holds at least two fewer than the one that holds the most gets that one's
-    oldest place. So each caller ends up with an equal share of what it asks for, and nobody's is cut for nobody.
+    With all slots taken, a caller that has at least two fewer than the one with the most gets that one's oldest slot.
+    So each caller ends up with an equal share, and no stream is cut without need.
     """
 
     def __init__(self, places: int, *, what: str) -> None:
         self.places, self.what = places, what
-        self._held: list[StreamSlot] = []  # the oldest first
+        self._held: list[StreamSlot] = []  # oldest first
         self._lock = threading.Lock()
 
     def enter(self, caller: str) -> StreamSlot:
-        """Raises Busy where all places are taken, and nobody holds much more than this caller."""
+        """Raises Busy if all slots are taken and nobody has many more than this caller."""
         with self._lock:
             if len(self._held) >= self.places:
                 self._make_room(caller)
@@ -99,16 +100,16 @@ class StreamLimit:
             return place
 
     def leave(self, place: StreamSlot) -> None:
-        """Also of a place that was revoked; twice changes nothing."""
+        """Also for a revoked slot. Idempotent."""
         with self._lock:
             if place in self._held:
                 self._held.remove(place)
 
     def _make_room(self, caller: str) -> None:
         count = Counter(one.caller for one in self._held)
-        greediest, most = count.most_common(1)[0]
+        largest, most = count.most_common(1)[0]
         if most < count[caller] + 2:
             raise Busy(f"the limit is {self.places} concurrent {self.what}; retry in a few seconds")
-        oldest = next(one for one in self._held if one.caller == greediest)
+        oldest = next(one for one in self._held if one.caller == largest)
         self._held.remove(oldest)
         oldest.revoked.set()

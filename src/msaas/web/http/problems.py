@@ -1,4 +1,4 @@
-"""Every error as RFC 9457 problem details: no HTML, no stack trace, no bare 500. Recovers nothing."""
+"""Converts every error to RFC 9457 problem details: no HTML, no stack trace, no bare 500."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from http import HTTPStatus
 from flask import Flask, Response
 from werkzeug.exceptions import HTTPException
 
-from msaas.auth.access_control import note_refusal, shown_method, shown_path
+from msaas.auth.access_control import record_refusal, shown_method, shown_path
 from msaas.error_codes import PROBLEM_CODES
 from msaas.errors import BadRequest, MSaaSError, ScratchFull
 
 log = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
-# A full disk fails a worker's run; here it is temporary, since other uploads end.
+# A full disk fails a worker's run, but here it is temporary, since other uploads end.
 SCRATCH_FULL_RETRY_SECONDS = 30
-# details quote what the caller sent
-LONGEST_DETAIL = 1000
+# details quote the caller's input
+MAX_DETAIL = 1000
 UNEXPECTED = "unexpected error; see the server's log"
 
 
@@ -35,13 +35,13 @@ def problem(status: int, code: str, detail: str, **extra: object) -> Response:
 
 
 def problem_text(status: int, code: str, detail: str, **extra: object) -> str:
-    shown = detail if len(detail) <= LONGEST_DETAIL else detail[:LONGEST_DETAIL] + "…"
+    shown = detail if len(detail) <= MAX_DETAIL else detail[:MAX_DETAIL] + "…"
     body = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": shown, "code": code}
     return json.dumps(body | extra) + "\n"
 
 
 def from_ours(error: MSaaSError) -> Response:
-    note_refusal(error)
+    record_refusal(error)
     response = _from_ours(error)
     response.headers.update(error.headers)
     return response
@@ -53,8 +53,8 @@ def _from_ours(error: MSaaSError) -> Response:
     if error.status >= 500 and error.retry_after_seconds is None:
         return from_unexpected(error)
     if error.retry_after_seconds is not None:
-        if error.status >= 500:  # of quotas the gate tells
-            log.warning("refused for now code=%s reason=%s", error.code, error)
+        if error.status >= 500:  # quotas are logged by access control
+            log.warning("temporarily refused code=%s reason=%s", error.code, error)
         return _retry(error.status, error.code, error.detail, error.retry_after_seconds)
     return problem(error.status, error.code, error.detail, **getattr(error, "extra", {}))
 
@@ -66,7 +66,7 @@ def _retry(status: int, code: str, detail: str, seconds: int) -> Response:
 
 
 def from_werkzeug(error: HTTPException) -> Response:
-    """Keeps what belongs to the status: Allow of a 405, Content-Range of a 416."""
+    """Keeps the headers of the status: Allow for 405, Content-Range for 416."""
     if error.code is None or error.response is not None:
         return error.get_response()  # type: ignore[return-value]
     response = problem(error.code, _code_of(error), error.description or error.name)
@@ -77,7 +77,7 @@ def from_werkzeug(error: HTTPException) -> Response:
 
 
 def _code_of(error: HTTPException) -> str:
-    """The status' name where the catalogue has it."""
+    """The status' name, if it is in the catalogue."""
     code = error.name.lower().replace(" ", "_")
     if code in PROBLEM_CODES:
         return code

@@ -16,7 +16,7 @@ from werkzeug.routing import Rule
 
 from msaas import __version__
 from msaas.auth.access_control import gate_of
-from msaas.auth.scopes import Requirement, need_of
+from msaas.auth.scopes import Requirement, requirement_of
 from msaas.error_codes import PROBLEM_CODES
 from msaas.web.http.problems import MEDIA_TYPE
 from msaas.web.openapi.schemas import SCHEMAS, ref
@@ -144,7 +144,7 @@ def operations(app: Flask) -> Iterator[tuple[Rule, str, Operation]]:
 def document(app: Flask) -> Spec:
     paths: dict[str, Spec] = {}
     for rule, method, operation in operations(app):
-        spec = operation.to_spec(rule, need_of(rule.endpoint), with_keys=gate_of(app).locked)
+        spec = operation.to_spec(rule, requirement_of(rule.endpoint), with_keys=gate_of(app).locked)
         paths.setdefault(openapi_path(rule), {})[method] = headless(spec) if method == "head" else spec
     return {
         "openapi": "3.1.0",

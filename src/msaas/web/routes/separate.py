@@ -7,7 +7,7 @@ from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
 
-from msaas.auth.access_control import caller, gate, note_standing
+from msaas.auth.access_control import caller, gate, record_limit
 from msaas.auth.quotas import AudioLength
 from msaas.callbacks.outbox import CallbackRequest
 from msaas.errors import AudioError, InvalidOption, QueueFull
@@ -140,7 +140,7 @@ def _refuse_before_storing(parts: Services, audio: AudioLength, job: Job | None)
     quotas = gate().quotas
     if quotas.most_waiting and parts.queue.counts().waiting >= quotas.most_waiting:
         raise QueueFull(f"the queue is full ({quotas.most_waiting} songs); retry later")
-    note_standing(quotas.audio_room(caller().account, audio))
+    record_limit(quotas.audio_room(caller().account, audio))
 
 
 def _is_whole(parts: Services, job: Job) -> bool:

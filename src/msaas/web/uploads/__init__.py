@@ -1,1 +1,1 @@
-"""A song's way from a request body to a temporary file."""
+"""From a request body to a song in a temporary file."""

@@ -1,7 +1,7 @@
-"""Base64 out of a JSON string, piece by piece, strictly. Knows no files and no HTTP.
+"""Decodes base64 from a JSON string in pieces, strictly. Independent of files and HTTP.
 
-Line ends inside the text (`base64` without -w0 makes them; in JSON they read `\\n`) are left out. All else that is not
-the standard alphabet (RFC 4648, 4) with its padding is refused.
+Line breaks inside the text (made by `base64` without -w0; `\\n` in JSON) are ignored. Everything else outside the
+standard alphabet (RFC 4648, 4) and its padding is rejected.
 """
 
 from __future__ import annotations
@@ -12,21 +12,21 @@ import re
 
 from msaas.errors import BadRequest
 
-# an escape that the end of a piece cuts in two
+# an escape split by the end of a piece
 _CUT_ESCAPE = re.compile(rb"\\(?:u[0-9a-fA-F]{0,3})?\Z")
 _LONGEST_ESCAPE = 6
 
 
 class Base64Decoder:
-    """`feed` pieces of the string as it stands between its quotes, then `finish`. Raises BadRequest."""
+    """`feed` pieces of the string between its quotes, then `finish`. Raises BadRequest."""
 
     def __init__(self) -> None:
-        self._cut = b""  # an escape not yet whole
+        self._partial_escape = b""  # an incomplete escape
         self._quad = b""  # fewer than four characters, not yet decodable
         self._padded = False
 
     def feed(self, piece: bytes) -> bytes:
-        text = self._quad + self._characters(self._cut + piece)
+        text = self._quad + self._characters(self._partial_escape + piece)
         whole = len(text) - len(text) % 4
         self._quad = text[whole:]
         if not whole:
@@ -36,25 +36,25 @@ class Base64Decoder:
         return self._decode(text[:whole])
 
     def finish(self) -> None:
-        if self._cut or self._quad:
+        if self._partial_escape or self._quad:
             raise _bad("the length is not a multiple of 4; it is truncated or lacks its = padding")
 
     def _characters(self, raw: bytes) -> bytes:
-        """The text that `raw` stands for: escapes undone, line ends left out."""
+        """The text of `raw`: escapes decoded, line breaks dropped."""
         if b"\n" in raw or b"\r" in raw:
             raise BadRequest(
                 "`mp3` has a raw line break, which is not valid JSON; encode with `base64 -w0`", "bad_json"
             )
         cut = _CUT_ESCAPE.search(raw, max(0, len(raw) - _LONGEST_ESCAPE))
         end = cut.start() if cut else len(raw)
-        self._cut, raw = raw[end:], raw[:end]
+        self._partial_escape, raw = raw[end:], raw[:end]
         if b"\\" in raw:
             raw = _unescape(raw)
         return raw.translate(None, b"\r\n")
 
     def _decode(self, text: bytes) -> bytes:
         self._padded = text.endswith(b"=")
-        if text.endswith(b"==="):  # even strict, a2b_base64 takes padding that pads nothing
+        if text.endswith(b"==="):  # even in strict mode, a2b_base64 accepts excess padding
             raise _bad("excess padding")
         try:
             return binascii.a2b_base64(text, strict_mode=True)

@@ -1,6 +1,6 @@
-"""The three bodies a song may come in: JSON with base64, multipart, the bare file. Each ends up as a Spool.
+"""The three kinds of request bodies: JSON with base64, multipart, the bare file. Each becomes a Spool.
 
-Nothing here holds a song in memory. Options are handed on as they came, unchecked.
+No song is held in memory. Options are passed on unchecked.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from msaas.auth.access_control import caller
 from msaas.errors import BadRequest, InvalidOption, UnsupportedBody, UploadTooLarge
 from msaas.web.services import Services
 from msaas.web.uploads.body import Body
-from msaas.web.uploads.json_body import REST_LIMIT_BYTES, decode_song, strict_json, take_apart
+from msaas.web.uploads.json_body import REST_LIMIT_BYTES, decode_song, split_body, strict_json
 from msaas.web.uploads.multipart import Form, read_form
 from msaas.web.uploads.spool import Scratch, Spool
 
 FORM_FIELDS_BYTES = 256 * 1024
 FORM_PARTS = 64
-# containers that often carry sound alone; FFmpeg decides in the end
+# containers that often hold audio only; FFmpeg decides
 RAW_TYPES = ("application/octet-stream", "application/ogg")
 RAW_FAMILIES = ("audio/", "video/")
 
@@ -36,11 +36,11 @@ HINT = (
 )
 
 
-RECEIVED = "msaas.received"  # where the environ has the body that the server has received already
+RECEIVED = "msaas.received"  # environ key of a body that the server has already received
 
 
 class Kind(Enum):
-    """Of a body; the value is for people."""
+    """The kind of a body; the value is for people."""
 
     RAW = "bare file"
     JSON = "JSON body"
@@ -49,7 +49,7 @@ class Kind(Enum):
 
 @dataclass(frozen=True)
 class Upload:
-    """A song on this machine's disk, and what came with it: options and `callback`, unchecked."""
+    """A song on disk with its options and `callback`, unchecked."""
 
     song: Spool
     given: dict[str, Any]
@@ -57,14 +57,15 @@ class Upload:
 
 @contextmanager
 def received(request: Request, services: Services) -> Iterator[Upload]:
-    """The request's song, its body received already or now. Its file is gone when the block ends, however it ends."""
+    """Yields the request's song; receives the body unless the server has. The file is deleted at the end of the
+    block."""
     with ExitStack() as files:
         body = request.environ.get(RECEIVED)
         if body is None:
             body = expected(request, services)
             files.callback(body.close)
             body.read_from(request)
-        song, given = _take_apart(request, services, body, files)
+        song, given = _song_and_options(request, services, body, files)
         if song.size == 0:
             raise BadRequest("the song is empty: it has 0 bytes", code="empty_file")
         song.seek(0)
@@ -72,7 +73,7 @@ def received(request: Request, services: Services) -> Iterator[Upload]:
 
 
 def expected(request: Request, services: Services) -> Body:
-    """An empty Body of the request's kind. Raises what refuses the request unread: UnsupportedBody, UploadTooLarge,
+    """An empty Body of the request's kind. Raises to reject the request unread: UnsupportedBody, UploadTooLarge,
     InvalidOption, ScratchFull."""
     kind = _kind(request)
     if kind is not Kind.RAW:
@@ -80,7 +81,7 @@ def expected(request: Request, services: Services) -> Body:
     options = services.options
     limit = _limit_bytes(kind, options.max_upload_bytes)
     body = Body(request.content_length, limit, options.max_upload_bytes)
-    # a bare file is the song itself: hashed as it comes, it need not be read again
+    # a bare file is the song itself: hashed while it arrives, it need not be read again
     make = Spool if kind is Kind.RAW else Scratch
     return body.put_into(make(options.scratch_dir, limit))
 
@@ -93,7 +94,7 @@ def _kind(request: Request) -> Kind:
         return Kind.JSON
     if kind == "multipart/form-data":
         return Kind.FORM
-    # `curl -T` names no type at all
+    # `curl -T` sends no type
     if not kind or kind in RAW_TYPES or kind.startswith(RAW_FAMILIES):
         return Kind.RAW
     raise UnsupportedBody(f"unsupported Content-Type {kind[:80]!r}; " + HINT.format(url=request.base_url))
@@ -105,7 +106,9 @@ def _limit_bytes(kind: Kind, song_limit_bytes: int) -> int:
     return song_limit_bytes + (FORM_FIELDS_BYTES if kind is Kind.FORM else 0)
 
 
-def _take_apart(request: Request, services: Services, body: Body, files: ExitStack) -> tuple[Spool, dict[str, Any]]:
+def _song_and_options(
+    request: Request, services: Services, body: Body, files: ExitStack
+) -> tuple[Spool, dict[str, Any]]:
     if isinstance(body.scratch, Spool):
         return body.scratch, _with_callback(_flat(request.args))
     if _kind(request) is Kind.JSON:
@@ -123,17 +126,17 @@ def _new_song(services: Services, files: ExitStack) -> Spool:
 
 
 def json_limit_bytes(song_limit_bytes: int) -> int:
-    """Bytes on the wire of the longest song: 4/3, a tenth more for escaped line ends and slashes, and the options."""
+    """The longest body for a song: 4/3, a tenth more for escaped line breaks and slashes, and the options."""
     return song_limit_bytes * 4 * 11 // 30 + REST_LIMIT_BYTES
 
 
 def _song_of_json(services: Services, body: Body, files: ExitStack) -> tuple[Spool, dict[str, Any]]:
     text = body.scratch
-    given, where = take_apart(text.file)
+    given, where = split_body(text.file)
     song = _new_song(services, files)
     with services.base64_gate.place(caller().account):
         decode_song(text.file, where, song.write)
-    text.close()  # half of the disk that the request takes
+    text.close()  # half of the request's disk space
     return song, given
 
 
@@ -157,7 +160,9 @@ def _song_of_form(request: Request, services: Services, body: Body, files: ExitS
 def _read_form(request: Request, body: Body, new_song: Callable[[], Spool]) -> Form[Spool]:
     boundary = request.mimetype_params.get("boundary", "")
     try:
-        return read_form(body.scratch.file.read, boundary, new_song, field_bytes=FORM_FIELDS_BYTES, parts=FORM_PARTS)
+        return read_form(
+            body.scratch.file.read, boundary, new_song, field_bytes=FORM_FIELDS_BYTES, max_parts=FORM_PARTS
+        )
     except ValueError as error:
         raise BadRequest(f"the form cannot be read: {error}", code="bad_multipart") from error
     except RequestEntityTooLarge as error:
@@ -182,12 +187,12 @@ def _refuse_query(request: Request, place: str) -> None:
 
 
 def _flat(values: MultiDict[str, str]) -> dict[str, Any]:
-    """`stems=vocals&stems=drums` is a list; an option given once is a text."""
+    """`stems=vocals&stems=drums` becomes a list; an option given once stays a text."""
     return {name: found[0] if len(found) == 1 else found for name, found in values.lists()}
 
 
 def _with_callback(given: dict[str, Any]) -> dict[str, Any]:
-    """Forms and query strings hold text only: their `callback` is JSON in a text."""
+    """Forms and query strings contain text only: their `callback` is JSON in a text."""
     text = given.get("callback")
     if not text:
         given.pop("callback", None)

@@ -1,4 +1,4 @@
-"""A request's body on its way to disk, counted as it comes: notices one past its limit and one that ends early."""
+"""Writes a request body to disk and checks its size: detects bodies above the limit and truncated ones."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ CHUNK_BYTES = 256 * 1024
 
 
 class Body:
-    """Written to piece by piece, then read from its `scratch`.
+    """Written in pieces, then read from its `scratch`.
 
-    `limit_bytes` counts what is on the wire; `song_limit_bytes`, which it is made from, is for people. Raises
-    UploadTooLarge at once where the declared length is past the limit.
+    `limit_bytes` applies to the body as sent; `song_limit_bytes`, which it is derived from, is for messages. Raises
+    UploadTooLarge at once if the declared length is above the limit.
     """
 
     def __init__(self, declared: int | None, limit_bytes: int, song_limit_bytes: int) -> None:
@@ -27,7 +27,7 @@ class Body:
 
     @property
     def scratch(self) -> Scratch:
-        assert self._scratch is not None  # noqa: S101 - tells mypy; put_into comes first
+        assert self._scratch is not None  # noqa: S101 - for mypy; put_into comes first
         return self._scratch
 
     def put_into(self, scratch: Scratch) -> Body:
@@ -35,14 +35,14 @@ class Body:
         return self
 
     def write(self, data: bytes) -> None:
-        """Raises UploadTooLarge past the limit, ScratchFull where the disk is."""
+        """Raises UploadTooLarge above the limit, ScratchFull if the disk is full."""
         self.received += len(data)
         if self.received > self.limit_bytes:
             raise self._too_large(f"more than {self.limit_bytes}")
         self.scratch.write(data)
 
     def end(self, *, cut_short: bool = False) -> None:
-        """Nothing more comes. Raises BadRequest where that is too early."""
+        """Ends the body. Raises BadRequest if it is incomplete."""
         if cut_short or (self.declared is not None and self.received < self.declared):
             raise self._cut_short()
         self.scratch.seek(0)
@@ -52,7 +52,8 @@ class Body:
             self._scratch.close()
 
     def read_from(self, request: Request) -> None:
-        """All of it, waiting for the client: for servers that do not receive bodies themselves, and for tests."""
+        """Reads the whole body, waiting for the client: for servers that do not receive bodies themselves, and for
+        tests."""
         while data := self._next(request):
             self.write(data)
         self.end()

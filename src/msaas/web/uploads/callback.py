@@ -1,4 +1,4 @@
-"""The `callback` of a request: its shape, and what can be known of where it leads. Resolves no host, calls nobody."""
+"""Parses the `callback` of a request and checks its target as far as possible without resolving or calling it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ MEMBERS = frozenset({"url", "data"})
 
 
 def parse_callback(given: Any, targets: TargetPolicy) -> CallbackRequest | None:
-    """`{"url": http(s) URL, "data": anything}`, or None where there is none. Raises InvalidOption, CallbackRefused."""
+    """Parses `{"url": http(s) URL, "data": anything}`; None without a callback. Raises InvalidOption,
+    CallbackRefused."""
     if given is None:
         return None
     if not isinstance(given, dict) or not given.keys() <= MEMBERS or not isinstance(given.get("url"), str):

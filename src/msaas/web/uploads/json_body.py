@@ -1,6 +1,6 @@
-"""The JSON body `{"mp3": base64, …}` taken apart without ever holding the song's text in memory. Reads files only.
+"""Splits the JSON body `{"mp3": base64, …}` without holding the song's text in memory. Reads files only.
 
-The song's string is found first; what is left without it has to be small, and the json module judges it.
+It locates the song's string first; the rest must be small, and is parsed by the json module.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from msaas.web.uploads.base64_stream import Base64Decoder
 REST_LIMIT_BYTES = 1_000_000
 WINDOW_BYTES = 1 << 20
 
-# Possessive, so that no string makes them backtrack or remember: time and memory stay bounded.
+# Possessive quantifiers, so that no input causes backtracking: time and memory stay bounded.
 _TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[{}\[\]"]', re.DOTALL)
 _INSIDE_STRING = re.compile(rb'(?:[^"\\]++|\\.)*+', re.DOTALL)
 _STRING_VALUE = re.compile(rb'[ \t\r\n]*+:[ \t\r\n]*+"')
@@ -29,14 +29,14 @@ _LONGEST_KEY = len(rb'"\u006d\u0070\u0033"')
 
 @dataclass(frozen=True)
 class SongText:
-    """Where the base64 stands in the file: offsets of its first byte and of its closing quote."""
+    """The position of the base64 text in the file: offsets of its first byte and of its closing quote."""
 
     start: int
     end: int
 
 
-def take_apart(file: IO[bytes]) -> tuple[dict[str, Any], SongText]:
-    """The members other than `mp3`, and where `mp3` is. Raises BadRequest: bad_json, missing_mp3, bad_base64."""
+def split_body(file: IO[bytes]) -> tuple[dict[str, Any], SongText]:
+    """The members other than `mp3`, and the position of `mp3`. Raises BadRequest: bad_json, missing_mp3, bad_base64."""
     size = file.seek(0, 2)
     file.seek(0)
     head = file.read(REST_LIMIT_BYTES)
@@ -50,11 +50,11 @@ def take_apart(file: IO[bytes]) -> tuple[dict[str, Any], SongText]:
 
 
 def song_start(head: bytes) -> int | None:
-    """Offset just past the quote that opens the string of the top-level `mp3`; None where there is none in `head`."""
+    """The offset after the opening quote of the top-level `mp3` string; None if it is not in `head`."""
     depth = 0
     for match in _TOKEN.finditer(head):
         token = match[0]
-        if token == b'"':  # a string that does not end in here: what follows is inside it
+        if token == b'"':  # a string that does not end here: the rest is inside it
             return None
         depth += _NESTING.get(token, 0)
         if depth == 1 and _is_mp3(token) and (value := _STRING_VALUE.match(head, match.end())):
@@ -85,8 +85,8 @@ def _string_end(file: IO[bytes], start: int) -> int:
 
 
 def _inside(window: bytes) -> int:
-    """How far `window` goes on being the inside of a string."""
-    if b"\\" not in window:  # the usual song: a plain search is twenty times quicker
+    """The length of the part of `window` that is still inside the string."""
+    if b"\\" not in window:  # the usual case: a plain search is twenty times faster
         quote = window.find(b'"')
         return len(window) if quote < 0 else quote
     inside = _INSIDE_STRING.match(window)
@@ -112,7 +112,7 @@ def _refuse_songless(head: bytes, size: int) -> NoReturn:
 
 
 def parse_members(text: bytes) -> dict[str, Any]:
-    """A JSON object as a dict, strictly: UTF-8, no NaN, no key twice. Raises BadRequest(bad_json)."""
+    """Parses a JSON object strictly: UTF-8, no NaN, no duplicate key. Raises BadRequest(bad_json)."""
     try:
         members = strict_json(text.decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
@@ -123,8 +123,8 @@ def parse_members(text: bytes) -> dict[str, Any]:
 
 
 def strict_json(text: str) -> Any:
-    """JSON as RFC 8259 has it: no NaN, no number beyond a double's range, no key twice. Raises ValueError."""
-    return json.loads(text, object_pairs_hook=_once, parse_constant=_refuse_constant, parse_float=_finite)
+    """JSON according to RFC 8259: no NaN, no number beyond a double's range, no duplicate key. Raises ValueError."""
+    return json.loads(text, object_pairs_hook=_without_duplicates, parse_constant=_refuse_constant, parse_float=_finite)
 
 
 def _finite(text: str) -> float:
@@ -134,7 +134,7 @@ def _finite(text: str) -> float:
     return number
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) < len(pairs):
         twice, _ = Counter(name for name, _ in pairs).most_common(1)[0]
@@ -147,7 +147,7 @@ def _refuse_constant(name: str) -> NoReturn:
 
 
 def decode_song(file: IO[bytes], text: SongText, write: Callable[[bytes], object]) -> None:
-    """Decodes the song's text into `write`, a window at a time. Raises BadRequest, and whatever `write` raises."""
+    """Decodes the song's text to `write`, a window at a time. Raises BadRequest, and what `write` raises."""
     decoder = Base64Decoder()
     file.seek(text.start)
     left = text.end - text.start

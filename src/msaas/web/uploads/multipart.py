@@ -1,7 +1,7 @@
-"""A multipart form, read piece by piece: files go where the caller says, fields stay in memory within a limit.
+"""Reads a multipart form in pieces: files go to the caller's writers, fields stay in memory up to a limit.
 
-werkzeug's own parser refuses a form whose file name is not UTF-8, which is what curl sends of a file named in another
-encoding. Here undecodable bytes of a part's headers are replaced: what a file is called changes nothing.
+werkzeug's own parser rejects a form whose file name is not UTF-8, as curl sends for names in another encoding. Here
+undecodable bytes in a part's headers are replaced, since the file's name does not matter.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class _Decoder(MultipartDecoder):
 
 
 class Form(Generic[F]):
-    """`fields` hold text; `files` what `new_file` made of each, by the name of its field."""
+    """`fields` contain text; `files` the results of `new_file`, by field name."""
 
     def __init__(self, new_file: Callable[[], F], field_bytes: int) -> None:
         self.fields: MultiDict[str, str] = MultiDict()
@@ -43,7 +43,7 @@ class Form(Generic[F]):
         self._text = bytearray()
 
     def take(self, event: Event) -> None:
-        """Raises RequestEntityTooLarge where a field passes its limit."""
+        """Raises RequestEntityTooLarge if a field exceeds its limit."""
         if isinstance(event, File | Field):
             self._part, self._text = event, bytearray()
             self._file = self._new_file() if isinstance(event, File) else None
@@ -73,12 +73,13 @@ class Form(Generic[F]):
 
 
 def read_form(
-    read: Callable[[int], bytes], boundary: str, new_file: Callable[[], F], *, field_bytes: int, parts: int
+    read: Callable[[int], bytes], boundary: str, new_file: Callable[[], F], *, field_bytes: int, max_parts: int
 ) -> Form[F]:
-    """The whole form. Raises ValueError where it is none, RequestEntityTooLarge past a limit, and what read raises."""
+    """Reads the whole form. Raises ValueError if it is invalid, RequestEntityTooLarge above a limit, and what read
+    raises."""
     if not boundary:
         raise ValueError("Missing boundary")
-    decoder = _Decoder(boundary.encode("ascii"), field_bytes, max_parts=parts)
+    decoder = _Decoder(boundary.encode("ascii"), field_bytes, max_parts=max_parts)
     form = Form(new_file, field_bytes)
     for event in _events(decoder, read):
         form.take(event)

@@ -1,4 +1,4 @@
-"""Uploads on their way to storage: temporary files, hashed as they grow, gone when closed. Knows no HTTP."""
+"""Temporary files for uploads, hashed while written, deleted when closed. Independent of HTTP."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PREFIX = "msaas-upload-"
 
 @contextmanager
 def scratch_errors(folder: Path) -> Iterator[None]:
-    """A full disk or quota as ScratchFull; other errors as they come."""
+    """Raises ScratchFull for a full disk or quota; other errors propagate."""
     try:
         yield
     except OSError as error:
@@ -30,7 +30,7 @@ def scratch_errors(folder: Path) -> Iterator[None]:
 
 
 class Scratch:
-    """One temporary file of at most `limit_bytes`. Its lock tells sweep() that somebody still writes it."""
+    """One temporary file of at most `limit_bytes`. Its lock protects it from sweep() while it is written."""
 
     def __init__(self, folder: Path, limit_bytes: int) -> None:
         self.folder, self.limit_bytes, self.size = folder, limit_bytes, 0
@@ -44,7 +44,7 @@ class Scratch:
         return Path(self.file.name)
 
     def write(self, data: bytes) -> int:
-        """Raises UploadTooLarge before it writes past the limit, ScratchFull where the disk is."""
+        """Raises UploadTooLarge before it writes past the limit, ScratchFull if the disk is full."""
         self.size += len(data)
         if self.size > self.limit_bytes:
             raise UploadTooLarge(f"the song exceeds the limit of {self.limit_bytes} bytes")
@@ -56,7 +56,7 @@ class Scratch:
             return self.file.seek(position)
 
     def close(self) -> None:
-        with suppress(OSError):  # what a full disk kept from being flushed is not wanted any more
+        with suppress(OSError):  # unflushed data of a full disk is no longer needed
             self.file.close()
 
     def __enter__(self) -> Scratch:
@@ -69,7 +69,7 @@ class Scratch:
 
 
 class Spool(Scratch):
-    """A song: `sha256` names its bytes."""
+    """A song with its `sha256`."""
 
     def __init__(self, folder: Path, limit_bytes: int) -> None:
         super().__init__(folder, limit_bytes)
@@ -86,5 +86,5 @@ class Spool(Scratch):
 
 
 def sweep(folder: Path) -> int:
-    """Deletes what a killed server left behind and says how many files that were."""
+    """Deletes the files of killed servers; returns their number."""
     return scratch.sweep(folder, PREFIX)

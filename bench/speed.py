@@ -38,7 +38,7 @@ from watching import Watch
 
 from msaas.separation import PROCESS_ENVIRONMENT
 from msaas.separation.engines.htdemucs import ChannelsLast
-from msaas.separation.engines.selection import CHECKED_PART
+from msaas.separation.engines.selection import CHECKED_FRACTION
 from tests.full_model import SEGMENT_SECONDS, htdemucs
 
 STOCK = "demucs (API)"
@@ -263,7 +263,7 @@ def _halves(segment: torch.Tensor) -> None:
     """Of the whole segment, and of the part of it that a worker checks with as it loads."""
     network, device = seeded_htdemucs(), torch.device("cpu")
     network.use_train_segment = False
-    part = segment[..., : int(segment.shape[-1] * CHECKED_PART)]
+    part = segment[..., : int(segment.shape[-1] * CHECKED_FRACTION)]
     for dtype in (torch.float32, torch.float16, torch.bfloat16):
         engine = ChannelsLast(network, device, dtype)
         near = [_snr_of(engine(sound).numpy(), network(sound).numpy()) for sound in (segment, part)]

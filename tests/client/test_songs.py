@@ -68,7 +68,7 @@ def test_service_that_names_a_stem_otherwise_writes_nothing(
     api: Api, client: Client, tmp_path: Path, stem: str
 ) -> None:
     out = tmp_path / "out" / "song"
-    with pytest.raises(UnsafeName, match="is no stem's name"):
+    with pytest.raises(UnsafeName, match="is not a valid stem name"):
         client.download(Job("x", "done", stems={stem: "/apiv1/track/x"}), out)
     with pytest.raises(UnsafeName):
         client.download(Job("x", "done", stems={"vocals": "y"}, options={"format": f"mp3/../{stem}"}), out)

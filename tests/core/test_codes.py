@@ -92,6 +92,6 @@ def test_the_docs_list_every_code_with_its_meaning():
 
 
 def test_the_command_line_tells_no_code_that_there_is_not():
-    from msaas.cli import ASKED_WRONGLY
+    from msaas.cli import USAGE_ERRORS
 
-    assert CATALOGUE.keys() >= ASKED_WRONGLY
+    assert CATALOGUE.keys() >= USAGE_ERRORS

@@ -247,7 +247,7 @@ class Queue:
         self._observe(self.observer.reaped, outcomes)
         return outcomes
 
-    def mend(self) -> dict[str, str]:
+    def repair(self) -> dict[str, str]:
         """Puts right what stands in no list although its record says that it waits or runs; songhash ▸ its state.
 
         Walks all of Redis' keys, a thousand at a time.

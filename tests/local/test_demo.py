@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from msaas.client import ClientError, ServiceError
-from msaas.local.demo import DemoStack, SongFailed, SongMissing, _Work, find_song
+from msaas.local.demo import DemoStack, SongFailed, SongMissing, _SongRun, find_song
 from msaas.local.processes.child import Interrupted
 from tests.client.standin import BUSY, DROP, FAILED, HASH, PROBLEM, RUNNING, Answer, Api, Stem, serving
 
@@ -38,7 +38,7 @@ def work(api: Api, song: Path, warning: tuple[str, ...] = ()) -> list[str]:
 
     said: list[str] = []
     stage = DemoStack(api.url, warning, supervise)
-    _Work(stage, song, song.parent / "stems", lambda: False, said.append).see_through()
+    _SongRun(stage, song, song.parent / "stems", lambda: False, said.append).run()
     return said
 
 
@@ -116,7 +116,7 @@ def test_warning_is_repeated_before_the_last_line(api: Api, song: Path) -> None:
 
 def test_stopping_ends_the_waiting(api: Api, song: Path) -> None:
     api.answers[f"/apiv1/jobs/{HASH}"] = [Answer(body=RUNNING)]
-    demo = _Work(DemoStack(api.url, (), lambda until: None), song, song.parent, lambda: True, print)
+    demo = _SongRun(DemoStack(api.url, (), lambda until: None), song, song.parent, lambda: True, print)
     with pytest.raises(Interrupted):
         demo._separate()
 

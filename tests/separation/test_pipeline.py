@@ -231,7 +231,7 @@ def test_a_writer_that_fails_fails_the_song_and_leaves_nothing(
 @pytest.mark.parametrize("stopped", [False, True])
 def test_what_a_song_took_goes_back_to_the_kernel_when_it_ends(stopped, separator, song, tmp_path, monkeypatch) -> None:
     given_back = []
-    monkeypatch.setattr(memory, "give_back", lambda: given_back.append(True))
+    monkeypatch.setattr(memory, "trim_heap", lambda: given_back.append(True))
     stages = []
     with pytest.raises(Cancelled) if stopped else nullcontext():
         separator.separate_song(

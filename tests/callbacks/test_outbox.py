@@ -169,7 +169,7 @@ def test_a_callback_that_kills_each_of_its_senders_is_given_up(redis, finished):
     assert take(outbox) == []
     (one,) = outbox.of(songhash)
     assert (one.state, one.due_ms) == ("failed", None)
-    assert "lost" in one.last_error
+    assert "died" in one.last_error
 
 
 def test_a_failed_attempt_comes_due_again_and_says_why(outbox, redis, finished):

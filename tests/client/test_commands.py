@@ -22,7 +22,7 @@ from tqdm.utils import disp_len
 from msaas import cli, interpreter
 from msaas.cli import separate_local, separate_remote
 from msaas.cli.jobs import job_lines
-from msaas.cli.progress import Progress, bar_format, doing
+from msaas.cli.progress import Progress, bar_format, activity
 from msaas.client import Client, Job
 from msaas.queue import Queue
 from msaas.queue.worker_registry import Worker
@@ -389,7 +389,7 @@ def test_bar_keeps_stage_and_time_left_in_terminals_of_any_width(columns: int, t
 
 
 def test_time_left_is_told_in_seconds_minutes_or_hours() -> None:
-    told = [doing(Job("", "running", stage="separating", eta_seconds=left)) for left in (8.3, 1234, 7500)]
+    told = [activity(Job("", "running", stage="separating", eta_seconds=left)) for left in (8.3, 1234, 7500)]
     assert [text.partition("about ")[2] for text in told] == ["8 s left", "21 min left", "2 h 05 min left"]
 
 

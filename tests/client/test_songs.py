@@ -124,7 +124,7 @@ def test_folders_in_a_folder_are_taken_where_asked_for_and_earlier_stems_never(a
 def test_folder_without_audio_is_refused_with_a_hint(album: Path, tmp_path: Path) -> None:
     for name in ("1 a.mp3", "2 b.FLAC"):
         (album / name).unlink()
-    with pytest.raises(UnusablePath, match=r"album has no audio files; folders in it have some: -r$"):
+    with pytest.raises(UnusablePath, match=r"album has no audio files; its subfolders do: use -r$"):
         songs_of([album], tmp_path / "out")
 
 
@@ -230,7 +230,7 @@ def test_output_folder_is_made_and_goes_again_where_nothing_was_put(tmp_path: Pa
 def test_folder_that_cannot_be_written_is_refused_in_one_line(tmp_path: Path, path: str) -> None:
     (tmp_path / "file").write_text("x")
     (tmp_path / "dangling").symlink_to("/proc/nothing")
-    with pytest.raises(UnusablePath, match=r"^nothing can be written to .*: .*"), output_folder(tmp_path / path):
+    with pytest.raises(UnusablePath, match=r"^cannot write to .*: .*"), output_folder(tmp_path / path):
         pass
 
 

@@ -74,7 +74,7 @@ def test_folder_that_cannot_be_written_is_one_line_and_status_2_before_work_begi
     said = capsys.readouterr()
     assert said.out == ""
     [line] = said.err.splitlines()
-    assert line.startswith("msaas: nothing can be written to ")
+    assert line.startswith("msaas: cannot write to ")
     assert {path.name for path in tmp_path.iterdir()} == {"file", "song.mp3"}
 
 
@@ -94,20 +94,20 @@ def test_mistyped_folder_of_weights_is_refused(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MSAAS_MODEL_REPO", "wieghts")
     assert cli.main(command) == 2
-    assert "msaas: MSAAS_MODEL_REPO='wieghts' is not usable: there is no such folder" in capsys.readouterr().err
+    assert "msaas: MSAAS_MODEL_REPO='wieghts' is not usable: the folder does not exist" in capsys.readouterr().err
 
 
 def test_models_of_the_clone_are_shown_without_a_setting_and_others_in_a_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("msaas.separation.weights.loader._default_places", list)
+    monkeypatch.setattr("msaas.separation.weights.loader._default_sources", list)
     assert cli.main(["models", "show", "htdemucs_mini"]) == 0
     assert json.loads(capsys.readouterr().out)["name"] == "htdemucs_mini"
 
 
 def test_missing_song_is_status_2(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["demo", "no/such/song.mp3"]) == 2
-    assert capsys.readouterr().err == "msaas: no/such/song.mp3 is not there; give the path of a song\n"
+    assert capsys.readouterr().err == "msaas: no/such/song.mp3 does not exist; give the path of a song\n"
 
 
 def test_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:

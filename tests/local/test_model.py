@@ -19,12 +19,12 @@ def always(_name: str, _repo: Path | None) -> bool:
 
 
 def test_model_asked_for_is_never_replaced() -> None:
-    choice = choose_model({"MSAAS_MODEL": "mdx"}, can_have=never)
+    choice = choose_model({"MSAAS_MODEL": "mdx"}, is_obtainable=never)
     assert (choice.name, choice.environ, choice.warning) == ("mdx", {}, ())
 
 
 def test_real_model_is_taken_where_it_can_be_had() -> None:
-    choice = choose_model({}, can_have=always)
+    choice = choose_model({}, is_obtainable=always)
     assert choice.name == "htdemucs"
     assert choice.environ == {"MSAAS_MODEL": "htdemucs"}
     assert not choice.warning
@@ -32,18 +32,18 @@ def test_real_model_is_taken_where_it_can_be_had() -> None:
 
 def test_folder_of_the_operator_is_asked_for_it(tmp_path: Path) -> None:
     asked: list[Path | None] = []
-    choose_model({"MSAAS_MODEL_REPO": str(tmp_path)}, can_have=lambda _name, repo: not asked.append(repo))
+    choose_model({"MSAAS_MODEL_REPO": str(tmp_path)}, is_obtainable=lambda _name, repo: not asked.append(repo))
     assert asked == [tmp_path]
 
 
 @pytest.mark.parametrize("model", [{}, {"MSAAS_MODEL": "mdx"}])
 def test_folder_that_is_not_there_is_refused_rather_than_passed_over(tmp_path: Path, model: dict[str, str]) -> None:
     with pytest.raises(SettingsError, match=r"MSAAS_MODEL_REPO=.*does not exist"):
-        choose_model(model | {"MSAAS_MODEL_REPO": str(tmp_path / "wieghts")}, can_have=always)
+        choose_model(model | {"MSAAS_MODEL_REPO": str(tmp_path / "wieghts")}, is_obtainable=always)
 
 
 def test_small_model_stands_in_with_a_warning_that_says_how_to_mend_it(tmp_path: Path) -> None:
-    choice = choose_model({}, can_have=never, folder=lambda: tmp_path)
+    choice = choose_model({}, is_obtainable=never, folder=lambda: tmp_path)
     assert choice.environ == {"MSAAS_MODEL": "htdemucs_mini", "MSAAS_MODEL_REPO": str(tmp_path)}
     assert "SMALL MODEL" in choice.warning[0]
     assert "msaas models fetch htdemucs" in "\n".join(choice.warning)
@@ -51,7 +51,7 @@ def test_small_model_stands_in_with_a_warning_that_says_how_to_mend_it(tmp_path:
 
 def test_without_either_the_error_names_both() -> None:
     with pytest.raises(MSaaSError, match=r"htdemucs can be had from no cache.*models/htdemucs_mini is not here"):
-        choose_model({}, can_have=never, folder=lambda: None)
+        choose_model({}, is_obtainable=never, folder=lambda: None)
 
 
 def test_repository_has_the_small_model() -> None:

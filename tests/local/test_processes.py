@@ -134,8 +134,8 @@ def test_free_ports_are_below_55000_and_so_are_their_grpc_twins() -> None:
 
 def test_lines_have_their_parts_name_and_no_colour_off_a_terminal() -> None:
     out = io.StringIO()
-    LogStream(out).part("rest", shows=lambda line: line != "noise")("hello")
-    LogStream(out).part("rest", shows=lambda line: line != "noise")("noise")
+    LogStream(out).component("rest", shows=lambda line: line != "noise")("hello")
+    LogStream(out).component("rest", shows=lambda line: line != "noise")("noise")
     assert out.getvalue() == "rest   | hello\n"
 
 
@@ -143,7 +143,7 @@ def test_lines_are_coloured_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> No
     out = io.StringIO()
     monkeypatch.setattr(out, "isatty", lambda: True)
     monkeypatch.delenv("NO_COLOR", raising=False)
-    LogStream(out).part("rest")("hello")
+    LogStream(out).component("rest")("hello")
     assert out.getvalue() == "\x1b[32mrest   |\x1b[0m hello\n"
 
 
@@ -152,7 +152,7 @@ def test_reader_that_went_away_stops_no_part() -> None:
         def write(self, _text: str) -> int:
             raise BrokenPipeError
 
-    write = LogStream(Gone()).part("rest")
+    write = LogStream(Gone()).component("rest")
     write("one")
     write("two")
 

@@ -22,7 +22,7 @@ from tqdm.utils import disp_len
 from msaas import cli, interpreter
 from msaas.cli import separate_local, separate_remote
 from msaas.cli.jobs import job_lines
-from msaas.cli.progress import Progress, bar_format, activity
+from msaas.cli.progress import Progress, activity, bar_format
 from msaas.client import Client, Job
 from msaas.queue import Queue
 from msaas.queue.worker_registry import Worker

@@ -135,7 +135,7 @@ class AccessControl:
     # --- headers and the audit log
 
     def close(self, response: Response) -> Response:
-        response.headers.update(rate_headers(g.get("standings", ())))
+        response.headers.update(rate_headers(g.get("limit_states", ())))
         refusal = g.get("refusal", "")
         if response.status_code in AUDITED or refusal in ("another_tenants_job", "key_in_url", "queue_full"):
             self.refused(refusal or str(response.status_code))

@@ -1,4 +1,4 @@
-"""How Redis is reached, and how its answers are read: its errors become ours here, and nowhere else."""
+"""Connects to Redis and reads its answers. The only place that translates Redis' errors."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from redis.retry import Retry
 
 from msaas.errors import QueueUnavailable
 
-# What the client library raises beside its own errors where an answer is not what Redis sends: lengths that are no
-# numbers, words that are missing, bytes that are no text.
+# Exceptions of the client library for malformed answers: lengths that are not numbers, missing elements, bytes that are
+# not text.
 STRANGE_ANSWER = (OSError, ValueError, LookupError, TypeError, AttributeError)
 
 
 def connect(address: str, password: str = "", *, timeout_seconds: float = 10, health_check_seconds: int = 0) -> Redis:
-    """A client that fails at once rather than retrying: a claim sent twice would be a job leased to nobody.
+    """A client that fails at once instead of retrying: a claim sent twice would lease a job to nobody.
 
-    `address`: host:port. `health_check_seconds`: a connection that was silent this long is asked whether it lives.
+    `address`: host:port. `health_check_seconds`: a connection idle for this long is checked before use.
     """
     host, _, port = address.rpartition(":")
     return Redis(
@@ -29,7 +29,7 @@ def connect(address: str, password: str = "", *, timeout_seconds: float = 10, he
         port=int(port),
         password=password or None,
         decode_responses=True,
-        # Anybody can push entries: one that is not UTF-8 is read as \xff, and breaks no list.
+        # Anybody can push entries: invalid UTF-8 is read as \xff and does not break a list.
         encoding_errors="backslashreplace",
         socket_timeout=timeout_seconds,
         socket_connect_timeout=min(timeout_seconds, 3),
@@ -40,9 +40,9 @@ def connect(address: str, password: str = "", *, timeout_seconds: float = 10, he
 
 @contextmanager
 def redis_errors() -> Iterator[None]:
-    """Redis' own errors as ours: away, loading, out of memory and read-only all pass by themselves.
+    """Translates Redis' errors: away, loading, out of memory and read-only are all temporary.
 
-    Keep other work out of the block: what the client raises for a strange answer cannot be told from a bug of ours.
+    Keep other work out of the block: the client's exceptions for malformed answers look like bugs of ours.
     """
     try:
         yield
@@ -51,12 +51,12 @@ def redis_errors() -> Iterator[None]:
 
 
 def is_of_another_type(answer: object) -> bool:
-    """The key holds another type than the command is for: somebody wrote something else there."""
+    """Whether the key has another type than the command needs, because somebody overwrote it."""
     return isinstance(answer, ResponseError) and str(answer).startswith("WRONGTYPE")
 
 
 def unless_damaged(read: Callable[[], Any], otherwise: Any) -> Any:
-    """What `read` returns, or `otherwise` where the key is of another type: it holds nothing that we could read."""
+    """The result of `read`, or `otherwise` if the key has another type and so contains nothing readable."""
     with redis_errors():
         try:
             return read()
@@ -67,7 +67,7 @@ def unless_damaged(read: Callable[[], Any], otherwise: Any) -> Any:
 
 
 def answers(pipe: Any, otherwise: Any = None) -> list[Any]:
-    """The answers of a pipeline, `otherwise` in place of those whose key is of another type."""
+    """The answers of a pipeline, with `otherwise` for keys of another type."""
     with redis_errors():
         found = [otherwise if is_of_another_type(answer) else answer for answer in pipe.execute(raise_on_error=False)]
         for answer in found:

@@ -44,7 +44,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = commands.add_parser("settings", help="list every setting")
+    parser = commands.add_parser("settings", help="list all settings")
     parser.add_argument("--markdown", action="store_true", help="as the tables of docs/settings.md")
     parser.set_defaults(run=run)
 

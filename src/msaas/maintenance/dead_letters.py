@@ -1,4 +1,4 @@
-"""Jobs that were given up: list them, show one, give it another chance. Prints nothing; `msaas dead` does."""
+"""Lists, shows and replays dead jobs, for `msaas dead`. Prints nothing."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from msaas.storage import Storage
 
 @dataclass(frozen=True)
 class DeadLetter:
-    """An entry of `toWorkers:dead`. `job` is None where it is no songhash, or its record is gone."""
+    """An entry of `toWorkers:dead`. `job` is None if the entry is not a songhash or its record is missing."""
 
     entry: str
     job: Job | None
@@ -22,13 +22,13 @@ class DeadLetter:
     @property
     def reason(self) -> str:
         if self.job is None:
-            return "no songhash, or its record is gone"
+            return "not a songhash, or its record is missing"
         error = self.job.last_error or {}
-        return f"{error.get('code', MSaaSError.code)}: {error.get('detail') or 'no reason was noted'}"
+        return f"{error.get('code', MSaaSError.code)}: {error.get('detail') or 'no reason recorded'}"
 
 
 def letters(queue: Queue, limit: int = 1000) -> Iterator[DeadLetter]:
-    """The latest first."""
+    """Dead jobs, latest first."""
     for entry in queue.dead(limit):
         yield DeadLetter(entry, _record(queue, entry))
 
@@ -41,14 +41,14 @@ def _record(queue: Queue, entry: str) -> Job | None:
 
 
 def listed(found: Iterable[DeadLetter]) -> Iterator[str]:
-    """One line a letter: songhash, runs, reason."""
+    """One line per dead job: songhash, attempts, reason."""
     for letter in found:
         attempts = letter.job.attempts if letter.job else 0
-        yield f"{letter.entry[:80]}  {attempts} runs  {letter.reason}"
+        yield f"{letter.entry[:80]}  {attempts} attempts  {letter.reason}"
 
 
 def shown(queue: Queue, songhash: str) -> str:
-    """The whole record as JSON. Raises NotFound where there is none."""
+    """The whole record as JSON. Raises NotFound if there is none."""
     return json.dumps(asdict(_known(queue, songhash)), indent=2)
 
 
@@ -61,16 +61,16 @@ def _known(queue: Queue, songhash: str) -> Job:
 
 
 def replay(queue: Queue, storage: Storage, songhash: str) -> None:
-    """Queues a dead job again with all its attempts. Raises Conflict where it is not dead, NotFound without a song."""
+    """Queues a dead job again with all attempts. Raises Conflict if it is not dead, NotFound if its song is missing."""
     job = _known(queue, songhash)
     if not storage.has_input(job.songhash):
         raise NotFound(f"the song of {job.songhash} is no longer stored: post it again", code="object_missing")
     if not queue.replay(job.songhash):
-        raise Conflict(f"job {job.songhash} is {job.state}, not among the dead")
+        raise Conflict(f"job {job.songhash} is {job.state}, not dead")
 
 
 def replay_all(queue: Queue, storage: Storage) -> Iterator[tuple[str, str]]:
-    """Each dead songhash with what became of it: `queued`, or why not."""
+    """Each dead songhash with the result: `queued`, or the reason it was not replayed."""
     for letter in list(letters(queue, 1_000_000)):
         try:
             replay(queue, storage, letter.entry)

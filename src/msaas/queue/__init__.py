@@ -1,4 +1,4 @@
-"""Jobs in Redis: the list of those that wait, leases, attempts, dead letters. Knows no audio and no HTTP."""
+"""Jobs in Redis: the waiting list, leases, attempts, dead letters. Independent of audio and HTTP."""
 
 from msaas.queue.backoff import Backoff
 from msaas.queue.keys import DEAD, EVENTS, FENCE, KEYS, LEASES, MODELS, PACE, PROCESSING, WAITING

@@ -1,4 +1,4 @@
-"""Pauses between tries while Redis or the object store is away."""
+"""Pauses between retries while Redis or the object store is away."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import threading
 
 
 class Backoff:
-    """Each `wait` is twice as long as the one before: from 0.1 s up to `cap_seconds`."""
+    """Each `wait` is twice as long as the previous one: from 0.1 s up to `cap_seconds`."""
 
     def __init__(self, stopped: threading.Event | None = None, cap_seconds: float = 2) -> None:
         self._stopped, self._cap_seconds, self._seconds = stopped or threading.Event(), cap_seconds, 0.1

@@ -1,4 +1,4 @@
-"""The names of the queue's keys in Redis. What each holds is described in lua/common.lua."""
+"""The names of the queue's Redis keys. Their contents are described in lua/jobs/common.lua."""
 
 WAITING = "toWorkers"
 PROCESSING = "toWorkers:processing"

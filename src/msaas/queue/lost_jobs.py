@@ -1,4 +1,4 @@
-"""Jobs that stand in no list although their record says that they wait or run: found here, put right by mend.lua."""
+"""Finds jobs that are in no list although their record says queued or running; mend.lua repairs them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SCAN_COUNT = 1000
 
 
 def strays(redis: Any) -> Iterator[str]:
-    """Songhashes to be looked at again, in one step: jobs move while all of Redis' keys are walked."""
+    """Candidates, to be checked again in one step: jobs move while all keys are scanned."""
     waiting, cursor = _waiting(redis), 0
     while True:
         with redis_errors():

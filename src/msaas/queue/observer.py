@@ -1,4 +1,4 @@
-"""Hooks for whoever counts what the queue does. The queue calls one once Redis has accepted the move."""
+"""Hooks for metrics. The queue calls them after Redis has accepted a move."""
 
 from __future__ import annotations
 
@@ -9,32 +9,32 @@ from msaas.queue.records import Claim
 
 
 class QueueObserver:
-    """Ignores everything; a subclass overrides the hooks that it counts by.
+    """Ignores everything; subclasses override the hooks they need.
 
-    Each move is reported in the one process whose move was accepted, so the sum over all processes counts it once.
-    A hook that raises is logged; the move stands.
+    Each move is reported in the one process whose move was accepted, so the sum over all processes counts it once. An
+    exception in a hook is logged; the move stays.
     """
 
     def submitted(self, fields: Mapping[str, str]) -> None:
         """A new song waits. `fields`: its record."""
 
     def cancelled(self) -> None:
-        """A job that waited or ran was cancelled."""
+        """A waiting or running job was cancelled."""
 
     def claimed(self, claim: Claim) -> None:
-        """A worker took a job."""
+        """A worker claimed a job."""
 
     def finished(self, result: Mapping[str, Any], audio_seconds: float) -> None:
-        """A job is done. `result`: as its record has it."""
+        """A job is done. `result`: as in its record."""
 
     def failed(self, *, final: bool) -> None:
-        """A run failed; `final`: the job with it."""
+        """A run failed; `final`: and so did the job."""
 
     def released(self) -> None:
         """A worker gave a job back."""
 
     def reaped(self, outcomes: Mapping[str, str]) -> None:
-        """Leases ran out: songhash ▸ `queued`, `failed`, or another word where only a list had to be tidied."""
+        """Leases expired: songhash ▸ `queued`, `failed`, or another state if only a list was cleaned up."""
 
     def retired(self) -> None:
-        """A job that ended long ago was forgotten."""
+        """An expired job's record was deleted."""

@@ -1,4 +1,4 @@
-"""What stands between a waiting song and its turn: a bounded look at those in work and those ahead. Changes nothing."""
+"""The songs before a waiting song: a bounded look at running and waiting jobs. Changes nothing."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from msaas.jobs import Job
 from msaas.queue.keys import PROCESSING, WAITING
 from msaas.redis_client import answers
 
-LOOK = 50  # songs in work, and as many ahead; a view is asked for twice a second by each event stream
+LOOK = 50  # running songs, and as many ahead; each event stream reads a view twice a second
 FIELDS = ("state", "model", "upload", "progress", "started_ms")
 
 
 @dataclass(frozen=True)
 class QueueAhead:
-    """Records as far as looked at, and how many there are beyond."""
+    """The records examined, and the numbers beyond them."""
 
     in_work: Sequence[Job] = ()
     ahead: Sequence[Job] = ()
@@ -28,7 +28,7 @@ NOBODY = QueueAhead()
 
 
 def look(redis: Any, position: int) -> QueueAhead:
-    """`position`: songs ahead. A damaged record counts as one of unknown length. Raises RedisError."""
+    """`position`: songs ahead. A damaged record counts as a song of unknown length. Raises RedisError."""
     with redis.pipeline(transaction=False) as pipe:
         pipe.lrange(PROCESSING, 0, LOOK - 1).llen(PROCESSING).lrange(WAITING, 0, LOOK - 1)
         in_work, all_in_work, waiting = pipe.execute()
@@ -48,5 +48,5 @@ def _records(redis: Any, songhashes: Sequence[str]) -> tuple[Job, ...]:
 
 
 def _job(songhash: str, values: Sequence[str | None]) -> Job:
-    """One pushed by hand has no record yet."""
+    """A song pushed by hand has no record yet."""
     return Job.from_hash(songhash, {name: value for name, value in zip(FIELDS, values, strict=True) if value})

@@ -1,6 +1,6 @@
-"""The Redis list `toWorkers` with leases, fences, attempts and dead letters. Knows records, not audio or HTTP.
+"""The waiting list `toWorkers` with leases, fences, attempts and dead letters. Independent of audio and HTTP.
 
-Every move is one Lua script (lua/jobs/, key schema atop common.lua), so that a crash between two steps loses nothing.
+Every move is one Lua script (lua/jobs/; key schema in common.lua), so a crash between two steps loses nothing.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ SCRIPTS = ("submit", "claim", "renew", "finish", "fail", "release", "reap", "can
 
 NO_CALLBACK = ("",) * 5
 
-# Longer than a store may take to answer twice; a part that dies in the midst of it leaves the song locked as long.
+# Longer than two timeouts of the store; a process that dies meanwhile leaves the song locked for this long.
 RETIRE_SECONDS = 120
 SCAN_COUNT = 1000
 
@@ -39,17 +39,17 @@ WORKER_LOST = {
     "code": "worker_lost",
     "detail": "the worker was lost in mid-job (killed, out of memory, or its machine went away) on every attempt",
 }
-OVERWRITTEN = {"state": ""}  # how a record reads that is of another type: its state is none
+OVERWRITTEN = {"state": ""}  # the record of a key of another type: its state is invalid
 TOO_MANY_ATTEMPTS = {"code": "too_many_attempts", "detail": "the job used up its attempts"}
 
 
 class Queue:
-    """The moves of a job. Every method raises QueueUnavailable where Redis does not answer."""
+    """The moves of a job. Every method raises QueueUnavailable if Redis does not respond."""
 
     def __init__(
         self, redis: Redis, *, lease_seconds: float = 30, max_attempts: int = 3, observer: QueueObserver | None = None
     ) -> None:
-        self.redis: Any = redis  # its stubs speak of bytes; decode_responses gives str
+        self.redis: Any = redis  # its stubs return bytes; with decode_responses it returns str
         self.lease_ms = int(lease_seconds * 1000)
         self.max_attempts = max_attempts
         self.observer = observer or QueueObserver()
@@ -64,7 +64,7 @@ class Queue:
         return answer
 
     def _observe(self, hook: Callable[..., None], *facts: Any, **more: Any) -> None:
-        """The job has moved already: its caller must not think otherwise."""
+        """Calls an observer's hook. An error in it must not fail a move that has been made."""
         try:
             hook(*facts, **more)
         except Exception:
@@ -85,11 +85,11 @@ class Queue:
         callback: Sequence[str] = NO_CALLBACK,
         admission: Admission = ANYHOW,
     ) -> Submitted:
-        """Queues a song that is stored already. A known one stays as it is, unless its stems are missing.
+        """Queues a song that is already stored. A known one is unchanged, unless its stems are missing.
 
-        `callback` is a Posting's `args`, noted in the same step. Raises Conflict where too many wait already for the
-        song, QuotaExceeded where the account's take too much room. Only a new song is charged, or meets a bound of
-        songs and audio: QueueFull, QuotaExceeded.
+        `callback`: a CallbackRequest's `args`, added in the same step. Raises Conflict if too many callbacks wait for
+        the song, QuotaExceeded if the account's take too much space. Only a new song is charged and subject to limits
+        on songs and audio: QueueFull, QuotaExceeded.
         """
         outcome, state = self._run("submit", songhash, int(stems_missing), *callback, *admission.args, *_flat(fields))
         if outcome == "full":
@@ -108,7 +108,7 @@ class Queue:
         return Submitted(outcome == "queued", parse_state(state) or State.FAILED)
 
     def cancel(self, songhash: str) -> State | None:
-        """The state the job was found in, None where it is unknown. Queued and running jobs are cancelled now."""
+        """The previous state, None if unknown. Queued and running jobs are cancelled now."""
         found = self._run("cancel", songhash)
         state = None if found == "unknown" else parse_state(found) or State.FAILED
         if state in (State.QUEUED, State.RUNNING):
@@ -118,7 +118,7 @@ class Queue:
     def get(self, songhash: str) -> Job | None:
         key = f"job:{songhash}"
         record, waits = unless_damaged(lambda: self.redis.hgetall(key), OVERWRITTEN), None
-        if not record:  # again, in one step with the list: one pushed by hand may have been claimed just now
+        if not record:  # read again, in one step with the list: a song pushed by hand may have been claimed just now
             with redis_errors(), self.redis.pipeline() as pipe:
                 record, waits = answers(pipe.hgetall(key).lpos(WAITING, songhash))
         if record:
@@ -126,13 +126,13 @@ class Queue:
         return None if waits is None else Job(songhash, State.QUEUED)
 
     def tenant_of(self, songhash: str) -> str | None:
-        """Whose job it is; empty where nobody's key posted it, None where there is no record."""
+        """The job's tenant; empty if posted without a key, None without a record."""
         key = f"job:{songhash}"
         tenant, state = unless_damaged(lambda: self.redis.hmget(key, "tenant", "state"), (None, None))
         return None if state is None else tenant or ""
 
     def position(self, songhash: str) -> int | None:
-        """Songs ahead of this one; None where it does not wait."""
+        """Songs ahead of this one; None if it does not wait."""
         with redis_errors():
             position = self.redis.lpos(WAITING, songhash)
         return position if isinstance(position, int) else None
@@ -146,7 +146,7 @@ class Queue:
             return list(self.redis.lrange(PROCESSING, 0, limit - 1))
 
     def dead(self, limit: int = 1000) -> list[str]:
-        """The latest to be given up, newest first."""
+        """The latest dead jobs, newest first."""
         with redis_errors():
             return list(reversed(self.redis.lrange(DEAD, -limit, -1)))
 
@@ -156,31 +156,31 @@ class Queue:
             return Counts(*pipe.execute())
 
     def pace(self) -> dict[str, float]:
-        """Moving averages: `seconds_per_job`, and `seconds_per_audio_second`, which weighs songs by their length.
+        """Moving averages: `seconds_per_job`, and `seconds_per_audio_second`, weighted by length.
 
-        Empty before the first job is done. `run_seconds` and `audio_seconds` are the sums that the latter is made of.
+        Empty before the first job is done. `run_seconds` and `audio_seconds` are the sums behind the latter.
         """
         found = unless_damaged(lambda: self.redis.hgetall(PACE), {})
         pace = {name: Fields(found).amount(name) for name in found}
         return {name: value for name, value in pace.items() if value is not None}
 
     def line(self, position: int) -> QueueAhead:
-        """What is in work, and ahead of a song at this position."""
+        """The running songs, and those ahead of a position."""
         with redis_errors():
             return look(self.redis, position)
 
     # --- the worker's moves
 
     def wait(self, seconds: float) -> bool:
-        """Waits until a song waits. The move from the list's head to its head changes nothing and wakes on any push."""
+        """Blocks until a song waits. Moving the list's head to its head changes nothing and wakes up at any push."""
         with redis_errors():
             return self.redis.blmove(WAITING, WAITING, seconds, "LEFT", "LEFT") is not None
 
     def claim(self, worker: str, models: Sequence[str] = ()) -> Claim | None:
-        """Takes the first song that the worker runs, any where it names no models; None where none waits."""
+        """Claims the first song that the worker can run (any song without models); None if none waits."""
         errors = record_json(TOO_MANY_ATTEMPTS), record_json(RECORD_BROKEN)
         answer = ["", "0"]
-        while len(answer) == 2:  # where the look before this one ended
+        while len(answer) == 2:  # continues where the last call ended
             answer = self._run("claim", worker, self.lease_ms, self.max_attempts, *errors, answer[1], *models)
         if not answer:
             return None
@@ -191,11 +191,11 @@ class Queue:
         return claim
 
     def renew(self, claim: Claim, fields: Mapping[str, str] | None = None) -> str:
-        """`kept`, or the state of a job that is no longer this claim's (`cancelled`, `queued`, …, `unknown`)."""
+        """`kept`, or the state of a job that no longer belongs to this claim (`cancelled`, `queued`, …, `unknown`)."""
         return str(self._run("renew", claim.songhash, claim.fence, self.lease_ms, *_flat(fields or {})))
 
     def finish(self, claim: Claim, result: Mapping[str, Any], audio_seconds: float) -> bool:
-        """False where the job was no longer this claim's: nothing has changed."""
+        """Returns False if the job no longer belongs to this claim: nothing has changed."""
         weight = weight_of(audio_seconds)
         accepted = bool(self._run("finish", claim.songhash, claim.fence, record_json(result), weight))
         if accepted:
@@ -203,7 +203,7 @@ class Queue:
         return accepted
 
     def fail(self, claim: Claim, error: Mapping[str, Any], *, retry: bool) -> str:
-        """`queued` (another run follows), `failed`, or `` where the job was no longer this claim's."""
+        """`queued` (to be retried), `failed`, or `` if the job no longer belongs to this claim."""
         args = (record_json(error), int(retry), self.max_attempts)
         outcome = str(self._run("fail", claim.songhash, claim.fence, *args))
         if outcome:
@@ -211,20 +211,21 @@ class Queue:
         return outcome
 
     def release(self, claim: Claim) -> bool:
-        """Back to the head of the list, the attempt not charged. False where it was no longer this claim's."""
+        """Requeues the job at the head, without charging the attempt. Returns False if it no longer belongs to this
+        claim."""
         released = bool(self._run("release", claim.songhash, claim.fence))
         if released:
             self._observe(self.observer.released)
         return released
 
     def claims_of(self, worker: str) -> list[Claim]:
-        """What is in work under a worker's name: a claim whose answer got lost is found again here."""
+        """The running jobs of a worker: finds a claim whose answer was lost."""
         jobs = (self.get(songhash) for songhash in self.in_work())
         mine = (job for job in jobs if job is not None and job.worker == worker and job.state is State.RUNNING)
         return [Claim(job.songhash, str(job.fence), job) for job in mine]
 
     def announce(self, worker: Worker) -> None:
-        """A worker's word that it lives and what it runs; good for OFFER_SECONDS."""
+        """Registers a live worker and its models, for OFFER_SECONDS."""
         with redis_errors():
             self._offers.announce(worker)
 
@@ -235,12 +236,12 @@ class Queue:
     # --- anyone's moves
 
     def workers(self) -> Workers:
-        """Those that live, and what they offer."""
+        """The live workers and their models."""
         with redis_errors():
             return self._offers.workers()
 
     def reap(self) -> dict[str, str]:
-        """Requeues or buries what lost its worker; songhash ▸ `queued` or `failed`."""
+        """Requeues or fails jobs that lost their worker; songhash ▸ `queued` or `failed`."""
         errors = record_json(WORKER_LOST), record_json(RECORD_BROKEN)
         answer = self._run("reap", self.max_attempts, self.lease_ms, *errors)
         outcomes = dict(zip(answer[::2], answer[1::2], strict=True))
@@ -248,36 +249,37 @@ class Queue:
         return outcomes
 
     def repair(self) -> dict[str, str]:
-        """Puts right what stands in no list although its record says that it waits or runs; songhash ▸ its state.
+        """Repairs jobs that are in no list although their record says queued or running; songhash ▸ new state.
 
-        Walks all of Redis' keys, a thousand at a time.
+        Scans all of Redis' keys, a thousand at a time.
         """
         error = record_json(RECORD_BROKEN)
         looked = {songhash: self._run("mend", songhash, self.lease_ms, error) for songhash in strays(self.redis)}
         return {songhash: str(state) for songhash, state in looked.items() if state}
 
     def replay(self, songhash: str) -> bool:
-        """A dead job waits again, its attempts all its own. False where it is not among the dead."""
+        """Queues a dead job again with all attempts. Returns False if it is not dead."""
         return bool(self._run("replay", songhash))
 
     def states(self, songhashes: Sequence[str]) -> list[State | None]:
-        """None where there is no record, FAILED where it is damaged."""
+        """None without a record, FAILED if it is damaged."""
         with redis_errors(), self.redis.pipeline(transaction=False) as pipe:
             for songhash in songhashes:
                 pipe.hget(f"job:{songhash}", "state")
             states = answers(pipe, otherwise="")
         return [None if state is None else parse_state(state) or State.FAILED for state in states]
 
-    # --- forgetting
+    # --- retiring
 
     def hold(self, songhash: str, seconds: float) -> bool:
-        """Keeps a song from being retired for so long. False where it is being retired: what is stored of it goes."""
+        """Protects a song from being retired for a time. Returns False if it is being retired: its objects are being
+        deleted."""
         with redis_errors(), self.redis.pipeline() as pipe:
             pipe.set(f"held:{songhash}", "1", px=int(seconds * 1000)).exists(f"retiring:{songhash}")
             return not pipe.execute()[1]
 
     def ended_before(self, seconds: float) -> Iterator[str]:
-        """Jobs that ended at least so long ago, in no order. Walks all of Redis' keys, a thousand at a time."""
+        """Jobs that ended at least so long ago, unordered. Scans all of Redis' keys, a thousand at a time."""
         cursor = 0
         while True:
             with redis_errors():
@@ -296,9 +298,9 @@ class Queue:
         return [name for name, (state, ms) in pairs if _had_ended(state, ms, latest)]
 
     def retire(self, songhash: str, seconds: float | None = None) -> str:
-        """`forgotten`: it ended so long ago, and its record is gone; `unrecorded`: there was none; `` left as it is.
+        """`forgotten`: it ended long enough ago, and its record was deleted; `unrecorded`: it had none; ``: unchanged.
 
-        Unless it was left, nobody begins with the song until `retired` is called, or RETIRE_SECONDS have passed.
+        Unless unchanged, nobody can start with the song until `retired` is called or RETIRE_SECONDS have passed.
         """
         age_ms = -1 if seconds is None else int(seconds * 1000)
         outcome = str(self._run("retire", songhash, age_ms, RETIRE_SECONDS * 1000))
@@ -311,15 +313,15 @@ class Queue:
             self.redis.delete(f"retiring:{songhash}")
 
     def publish_model(self, name: str, description: Mapping[str, Any]) -> None:
-        """Notes what a model separates, so that the API can check stems without loading it."""
+        """Stores a model's description, so that the API can validate stems without loading it."""
         with redis_errors(), self.redis.pipeline(transaction=False) as pipe:
             pipe.type(MODELS).hset(MODELS, name, record_json(description))
-            if answers(pipe)[0] not in ("hash", "none"):  # overwritten: what it held is told anew by each worker
+            if answers(pipe)[0] not in ("hash", "none"):  # overwritten: each worker stores its model again
                 self.redis.delete(MODELS)
                 self.redis.hset(MODELS, name, record_json(description))
 
     def model_sources(self, name: str) -> tuple[str, ...] | None:
-        """The stems of a model, as a worker that loaded it told; None before any has."""
+        """The stems of a model, as stored by a worker that loaded it; None before that."""
         text = unless_damaged(lambda: self.redis.hget(MODELS, name), None)
         return _sources_in(text) if text else None
 

@@ -1,4 +1,4 @@
-"""What the queue is given and what it answers: frozen records. No I/O."""
+"""The queue's inputs and results as frozen records. No I/O."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from msaas.jobs import Job, State
 
 @dataclass(frozen=True)
 class Admission:
-    """On what terms a new song is let in: zeros and an empty account set no bound."""
+    """The limits and charges for a new song: zeros and an empty account mean no limit."""
 
     most_waiting: int = 0
     account: str = ""
-    most_open: int = 0  # of the account's songs that have not ended
-    audio_seconds: int = 0  # as the song says
-    audio_most_seconds: int = 0  # as its bytes can hold
+    most_open: int = 0  # of the account's open songs
+    audio_seconds: int = 0  # as declared by the song
+    audio_most_seconds: int = 0  # as its bytes allow
     audio_limit_seconds: int = 0
 
     @property
     def args(self) -> Sequence[str | int]:
-        """As submit.lua takes them."""
+        """Arguments for submit.lua."""
         audio = (self.audio_seconds, self.audio_most_seconds, self.audio_limit_seconds)
         return (self.most_waiting, self.account, self.most_open, *audio)
 
@@ -31,7 +31,7 @@ ANYHOW = Admission()
 
 @dataclass(frozen=True)
 class Submitted:
-    """`new` is false where the song was known already, waiting, in work or done."""
+    """`new` is False if the song was already waiting, running or done."""
 
     new: bool
     state: State
@@ -39,7 +39,7 @@ class Submitted:
 
 @dataclass(frozen=True)
 class Claim:
-    """A job in a worker's hands. Every later move shows the fence; with an old one it changes nothing."""
+    """A job claimed by a worker. Every later move carries the fence; with an old one it changes nothing."""
 
     songhash: str
     fence: str

@@ -1,4 +1,4 @@
-"""The Lua scripts: each is sent with the shared fragments of its folder before it. Runs none."""
+"""Loads the Lua scripts, each with its folder's shared fragments before it. Runs none."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from redis import Redis
 
-# Folder of lua/ ▸ what stands before each of its scripts, in this order.
+# folder of lua/ ▸ fragments concatenated before each of its scripts, in this order
 FRAGMENTS = {
     "jobs": ("types", "clock", "callbacks/outbox", "quotas/window", "jobs/turns", "jobs/common"),
     "callbacks": ("types", "clock", "callbacks/outbox", "callbacks/ending"),
@@ -17,7 +17,7 @@ FRAGMENTS = {
 
 
 def load(redis: Redis, name: str) -> Any:
-    """The script `<folder>/<name>`, to be called with `keys` and `args`. Redis gets it once, then its hash."""
+    """The script `<folder>/<name>`, called with `keys` and `args`. It is sent to Redis once, then its hash."""
     return redis.register_script(source(name))
 
 

@@ -1,6 +1,6 @@
-"""Which workers live and what each can run, as they say themselves every few seconds. Decides nothing about jobs.
+"""The registry of live workers and their models, which they announce every few seconds. Independent of jobs.
 
-A worker that stops takes its word back; one that is lost is forgotten after OFFER_SECONDS.
+A stopping worker withdraws; a lost one expires after OFFER_SECONDS.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ OFFER_SECONDS = 20.0
 
 @dataclass(frozen=True)
 class Worker:
-    """`models`: what it runs, none until it is ready. `trouble`: why it is not."""
+    """`models`: what it runs, empty until it is ready. `trouble`: the reason that it is not ready."""
 
     name: str
     models: tuple[str, ...] = ()
@@ -38,7 +38,7 @@ class Worker:
 
 @dataclass(frozen=True)
 class Workers:
-    """All that live."""
+    """All live workers."""
 
     live: tuple[Worker, ...] = ()
 
@@ -47,7 +47,7 @@ class Workers:
         return sum(worker.ready for worker in self.live)
 
     def offering(self, model: str) -> int:
-        """How many run it; a job that names no model is run by any, with its own default."""
+        """The number of workers that run the model; a job without a model is run by any, with its default."""
         return sum(model in worker.models for worker in self.live) if model else self.ready
 
     @property
@@ -56,28 +56,28 @@ class Workers:
 
     @property
     def troubles(self) -> tuple[str, ...]:
-        """What keeps workers from their songs, in words."""
+        """The reasons why workers cannot start songs, as text."""
         return tuple(sorted({worker.trouble for worker in self.live if worker.code}))
 
     def served(self, line: QueueAhead) -> QueueAhead:
-        """The line without those that wait for a worker themselves: others pass them."""
+        """Without songs that have no worker: others overtake them."""
         return replace(line, ahead=tuple(job for job in line.ahead if self.offering(job.model)))
 
     def why_waiting(self, model: str) -> dict[str, str] | None:
-        """Code and detail where nobody that lives can run a song of this model; None where somebody can."""
+        """Code and detail if no live worker can run the model; None if one can."""
         if self.offering(model):
             return None
         if not self.ready and (troubled := [worker for worker in self.live if worker.code]):
-            return {"code": troubled[0].code, "detail": f"no song is started: {troubled[0].trouble}"}
+            return {"code": troubled[0].code, "detail": f"songs cannot start: {troubled[0].trouble}"}
         if not self.ready:
             return {"code": "no_worker", "detail": "no worker is ready yet; the song waits for one"}
         offered = ", ".join(self.models)
-        detail = f"no worker that is up now offers {model} (they offer {offered}); the song waits for one that does"
+        detail = f"no live worker offers {model} (available: {offered}); the song waits for one"
         return {"code": "model_not_offered", "detail": detail}
 
 
 class WorkerRegistry:
-    """The Redis hash `workers`. Raises RedisError; Queue, which holds one, translates it."""
+    """The Redis hash `workers`. Raises RedisError, which Queue translates."""
 
     def __init__(self, redis: Redis) -> None:
         self.redis: Any = redis
@@ -98,7 +98,7 @@ class WorkerRegistry:
 
 
 def _live(told: Iterable[tuple[str, str]], now_ms: int) -> Iterable[Worker]:
-    """What is not ours to read (somebody wrote there by hand) is nobody's word."""
+    """Skips invalid entries, which were written by hand."""
     for name, text in told:
         until_ms, _, about = text.partition(" ")
         try:

@@ -1,4 +1,4 @@
-"""The S3 client library's errors as ours: translated here, and nowhere else."""
+"""Translates the S3 client library's errors. The only place that does."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from minio.error import MinioException, S3Error, ServerError
 from msaas.errors import NotFound, StorageFull, StorageRefused, StorageUnavailable
 
 _MISSING = frozenset({"NoSuchKey", "NoSuchObject", "ResourceNotFound"})
-# Waiting does not mend these: somebody has to make room. MinIO's names, SeaweedFS' and Ceph's; 507 says it in HTTP.
+# These do not recover by waiting: somebody must free space. MinIO's names, SeaweedFS' and Ceph's; in HTTP it is 507.
 _FULL = frozenset({"QuotaExceeded", "XMinioStorageFull", "XMinioAdminBucketQuotaExceeded", "InsufficientStorage"})
 _INSUFFICIENT_STORAGE = 507
 
 AWAY = (MinioException, urllib3.exceptions.HTTPError, http.client.HTTPException, ConnectionError, TimeoutError)
-# What the client raises where an answer is not what an S3 server sends: broken XML, dates and lengths that are none,
-# elements and headers that are missing. An OSError is not among them: that is this machine's disk.
+# Exceptions for malformed answers: broken XML, invalid dates and lengths, missing elements and headers. Not OSError,
+# which is this machine's disk.
 STRANGE_ANSWER = (ParseError, ValueError, LookupError, TypeError, AttributeError)
 
 
 class BucketMissing(NotFound):
-    """The bucket, not only the object, is not there."""
+    """The bucket is missing, not only the object."""
 
 
 @contextmanager
 def storage_errors(name: str = "") -> Iterator[None]:
-    """NotFound for what is not there, StorageFull and StorageRefused for what the store says, StorageUnavailable for
+    """Raises NotFound for a missing object, StorageFull and StorageRefused for error answers, StorageUnavailable for
     the rest.
 
-    Keep other work out of the block: what the client raises for a strange answer cannot be told from a bug of ours.
+    Keep other work out of the block: the client's exceptions for malformed answers look like bugs of ours.
     """
     try:
         yield

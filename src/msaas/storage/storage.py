@@ -1,7 +1,7 @@
-"""Songs and stems in an S3 bucket. Names objects, moves bytes; decides nothing about jobs.
+"""Songs and stems in S3 buckets. Names and transfers objects; makes no decisions about jobs.
 
-`input-tracks` holds `<songhash>.mp3` (whatever the container inside), `output-tracks` `<songhash>-<stem>.<extension>`.
-`waveforms` holds `<songhash>.json`, a drawing of the stems: made anew with them, gone with them, never missed.
+`input-tracks` contains `<songhash>.mp3` (in any audio format), `output-tracks` `<songhash>-<stem>.<extension>`.
+`waveforms` contains `<songhash>.json`, the stems' waveforms: created and deleted with them, and optional.
 """
 
 from __future__ import annotations
@@ -28,18 +28,19 @@ from msaas.storage.errors import BucketMissing, storage_errors
 
 INPUTS = "input-tracks"
 OUTPUTS = "output-tracks"
-BUCKETS = (INPUTS, OUTPUTS)  # what callers know of
+BUCKETS = (INPUTS, OUTPUTS)  # visible to callers
 WAVEFORMS = "waveforms"
 CHUNK_BYTES = 256 * 1024
-PARTS_AT_ONCE = 3  # as minio has it
-DELETE_BATCH = 1000  # the most that S3 takes at once
-# Put and removed to see whether the store takes anything. One name for all parts: what one leaves, the next removes.
+PARTS_AT_ONCE = 3  # minio's default
+DELETE_BATCH = 1000  # S3's maximum per request
+# Written and deleted to test whether the store accepts writes. One name for all processes: a leftover is deleted by the
+# next check.
 CHECK_NAME = ".msaas-check"
 
 
 @dataclass(frozen=True)
 class StoredObject:
-    """What storage knows of an object. `etag` comes without quotes."""
+    """An object's metadata. `etag` has no quotes."""
 
     name: str
     size: int
@@ -49,7 +50,7 @@ class StoredObject:
 
 @dataclass(frozen=True)
 class ExpectedUpload:
-    """What a record says of its song; nothing for one that was put by hand."""
+    """Size and hash of a song according to its record; empty for one stored by hand."""
 
     size: int | None = None
     sha256: str | None = None  # hex
@@ -59,9 +60,9 @@ UNKNOWN = ExpectedUpload()
 
 
 class Storage:
-    """Every method raises StorageUnavailable where the store does not answer.
+    """Every method raises StorageUnavailable if the store does not respond.
 
-    `parts_at_once`: how many parts of one large file are on their way to the store at a time, each of 5 MB in memory.
+    `parts_at_once`: concurrent parts when uploading a large file, each with 5 MB in memory.
     """
 
     def __init__(self, client: Minio, *, parts_at_once: int = PARTS_AT_ONCE) -> None:
@@ -81,12 +82,12 @@ class Storage:
         with storage_errors(bucket):
             try:
                 self.client.make_bucket(bucket)
-            except S3Error as error:  # another part was quicker
+            except S3Error as error:  # another process was faster
                 if error.code not in ("BucketAlreadyOwnedByYou", "BucketAlreadyExists"):
                     raise
 
     def check(self) -> None:
-        """Puts and removes an object in each bucket: a store may answer, and take nothing."""
+        """Writes and deletes an object in each bucket: a store may answer but reject writes."""
         for bucket in (*BUCKETS, WAVEFORMS):
             self._put_bytes(bucket, CHECK_NAME, b"ok", "text/plain")
             self._remove_one(bucket, CHECK_NAME)
@@ -97,8 +98,8 @@ class Storage:
         self._put(INPUTS, f"{songhash}.mp3", song, "application/octet-stream")
 
     def fetch_input(self, songhash: str, target: Path, sent: ExpectedUpload = UNKNOWN) -> None:
-        """Writes the song to `target`. Raises NotFound where nothing is stored under the songhash, ObjectDamaged where
-        what comes is not what was sent: a store may break off without an error."""
+        """Writes the song to `target`. Raises NotFound if it is not stored, ObjectDamaged if the data differ from the
+        upload: a store may truncate an answer without an error."""
         name = f"{songhash}.mp3"
         failpoints.hit("before-fetch")
         stored = sent if sent.size is not None else self._as_stored(INPUTS, name)
@@ -109,9 +110,9 @@ class Storage:
                 digest.update(chunk)
                 size += len(chunk)
         if stored.size is not None and size != stored.size:
-            raise ObjectDamaged(f"the object store answers {size} bytes of {name}, which has {stored.size}")
+            raise ObjectDamaged(f"the object store returned {size} bytes of {name}, which has {stored.size}")
         if stored.sha256 not in (None, digest.hexdigest()):
-            raise ObjectDamaged(f"the object store answers other bytes of {name} than were sent")
+            raise ObjectDamaged(f"the object store returned other bytes of {name} than were uploaded")
         failpoints.hit("after-fetch")
 
     def _as_stored(self, bucket: str, name: str) -> ExpectedUpload:
@@ -130,16 +131,17 @@ class Storage:
         return self._stat(OUTPUTS, name)
 
     def read_stem(self, name: str, offset: int = 0, length: int = 0) -> Iterator[bytes]:
-        """The bytes from `offset`, `length` of them (0: all). The connection is given back even if abandoned.
+        """`length` bytes from `offset` (0: all). The connection is returned to the pool even if the iterator is
+        abandoned.
 
-        Raises ObjectDamaged at the end where fewer came than `length`.
+        Raises ObjectDamaged at the end if fewer than `length` came.
         """
         size = 0
         for chunk in self._chunks(OUTPUTS, name, offset, length):
             size += len(chunk)
             yield chunk
         if length and size != length:
-            raise ObjectDamaged(f"the object store answers {size} bytes of {name} where {length} were asked for")
+            raise ObjectDamaged(f"the object store returned {size} bytes of {name} instead of {length}")
 
     def remove_stem(self, name: str) -> None:
         self._remove_one(OUTPUTS, name)
@@ -150,7 +152,7 @@ class Storage:
         return []
 
     def remove_stems_of(self, songhash: str) -> None:
-        """And their drawing."""
+        """Also deletes their waveforms."""
         self.remove(OUTPUTS, self.stems_of(songhash))
         self.remove_waveforms(songhash)
 
@@ -170,7 +172,7 @@ class Storage:
     # --- whole buckets
 
     def names(self, bucket: str, after: str = "") -> Iterator[StoredObject]:
-        """In the order of their names, from the one behind `after` on. The store is asked for a thousand at a time."""
+        """Sorted by name, starting after `after`. Lists a thousand objects per request."""
         with storage_errors(bucket):
             for item in self.client.list_objects(bucket, recursive=True, start_after=after or None):
                 if item.object_name != CHECK_NAME:
@@ -180,16 +182,16 @@ class Storage:
         self._remove_one(INPUTS, f"{songhash}.mp3")
 
     def empty(self) -> int:
-        """Deletes every object of our buckets and says how many songs and stems went."""
+        """Deletes all objects in our buckets; returns the number of songs and stems."""
         self._empty(WAVEFORMS)
         return sum(self._empty(bucket) for bucket in BUCKETS)
 
     def _empty(self, bucket: str) -> int:
-        """Deletes while it lists: a bucket's names need not fit into memory."""
+        """Deletes while listing: the names need not fit into memory."""
         return self.remove(bucket, (item.name for item in self.names(bucket)))
 
     def remove(self, bucket: str, names: Iterable[str]) -> int:
-        """Deletes what is there of these, a thousand at a time; how many were named."""
+        """Deletes the named objects if present, a thousand at a time; returns the number of names."""
         count = 0
         refused: list[str] = []
         try:
@@ -210,7 +212,7 @@ class Storage:
 
     def _put(self, bucket: str, name: str, source: Path, content_type: str) -> None:
         if not source.is_file():
-            raise MSaaSError(f"{source} is gone before it was stored")
+            raise MSaaSError(f"{source} was deleted before it was stored")
         failpoints.hit("before-put")
         put = partial(self.client.fput_object, content_type=content_type, num_parallel_uploads=self.parts_at_once)
         self._with_bucket(bucket, name, lambda: put(bucket, name, str(source)))
@@ -222,7 +224,7 @@ class Storage:
         )
 
     def _with_bucket(self, bucket: str, name: str, put: Callable[[], object]) -> None:
-        """A bucket that is not there (a fresh store, or one that somebody emptied) is made by whoever meets it."""
+        """Creates a missing bucket (a new store, or an emptied one) and retries."""
         try:
             with storage_errors(name):
                 put()
@@ -244,8 +246,8 @@ class Storage:
         return StoredObject(name, found.size or 0, (found.etag or "").strip('"'), found.last_modified)
 
     def _chunks(self, bucket: str, name: str, offset: int = 0, length: int = 0) -> Iterator[bytes]:
-        """The connection is given back even if the reader leaves early. What the reader does with a chunk is not in
-        the block: its own disk may be full."""
+        """The connection is returned to the pool even if the reader stops early. The reader's own work is outside the
+        block: its disk may be full."""
         with storage_errors(name):
             response: Any = self.client.get_object(bucket, name, offset=offset, length=length)
             try:

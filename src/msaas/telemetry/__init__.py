@@ -1,1 +1,1 @@
-"""What the service reports about itself: metrics, log lines, and the log lines' way to the log pod."""
+"""Metrics, log lines, and the shipping of log lines to the log pod."""

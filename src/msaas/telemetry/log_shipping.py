@@ -1,4 +1,4 @@
-"""Log lines on their way to the Redis channel `logs`. Never blocks or fails whoever logs: it drops, and counts."""
+"""Publishes log lines to the Redis channel `logs`. Never blocks or fails the caller: it drops lines and counts them."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _FORMATTER = logging.Formatter()
 
 
 class LogShipper(logging.Handler):
-    """Hands lines to a thread that publishes them. While Redis is away the first thousand lines wait.
+    """Queues lines for a thread that publishes them. While Redis is away, up to a thousand lines wait.
 
-    `dropped` counts those beyond; the next line that gets through is followed by one that says how many.
+    `dropped` counts lines beyond; after the next line that gets through, a line reports the number.
     """
 
     def __init__(
@@ -47,14 +47,14 @@ class LogShipper(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         if threading.current_thread() is self._thread:
-            return  # whatever publishing itself logs would be published in turn
+            return  # avoids publishing the publisher's own lines
         try:
             self._lines.put_nowait(self._line(record))
-        except Exception:  # full, or a line whose arguments do not fit: stderr has it, or its complaint
+        except Exception:  # full, or invalid arguments: stderr has the line or the error
             self.dropped += 1
 
     def close(self) -> None:
-        """What waits has a second to get out; logging.shutdown calls this at the end of the process."""
+        """Waits up to a second for queued lines; called by logging.shutdown at exit."""
         self._closing.set()
         try:
             self._lines.put_nowait(None)
@@ -84,12 +84,12 @@ class LogShipper(logging.Handler):
                 self._tell_dropped()
 
     def _send(self, line: str) -> bool:
-        """Tries until it is out; False where the process ends first."""
+        """Retries until published; returns False if the process ends first."""
         while True:
             try:
                 self._publish(line)
                 return True
-            except Exception:  # no line is worth the thread that all others wait for
+            except Exception:  # no line is worth losing the thread
                 if self._closing.wait(self._retry_seconds):
                     return False
 
@@ -100,7 +100,8 @@ class LogShipper(logging.Handler):
 
 
 def ship_logs(redis: Redis, part: str) -> LogShipper:
-    """From here on the root logger's lines go to Redis too. Called after a fork: a thread does not survive one."""
+    """Also publishes the root logger's lines to Redis from here on. Call it after a fork, since threads do not survive
+    one."""
     shipper = LogShipper(lambda line: redis.publish(CHANNEL, line), part)
     logging.getLogger().addHandler(shipper)
     return shipper

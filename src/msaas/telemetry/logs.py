@@ -1,6 +1,6 @@
-"""How MSaaS logs: one line an event, fields as key=value, to stderr. Sets up; never logs anything itself.
+"""Configures logging: one line per event, fields as key=value, to stderr. Logs nothing itself.
 
-Keys and secrets are cut out of every line, whoever wrote it: a library may quote a request that we have not seen.
+Keys and secrets are redacted from every line, including those of libraries.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _SECRETS = re.compile(
 
 
 def redacted(text: str) -> str:
-    """The text without the secrets that can be told by their form."""
+    """The text without secrets that have a known form."""
     return _SECRETS.sub(r"\g<kind>(hidden)", text)
 
 
@@ -30,10 +30,10 @@ class RedactingFormatter(logging.Formatter):
 
 
 def set_up(level: str) -> None:
-    """Configures the root logger once, at the start of a process."""
+    """Configures the root logger, once at the start of a process."""
     formatter = RedactingFormatter(FORMAT, datefmt="%Y-%m-%dT%H:%M:%SZ")
     formatter.converter = time.gmtime
     handler = logging.StreamHandler()
     handler.setFormatter(formatter)
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
-    logging.getLogger("urllib3").setLevel(logging.ERROR)  # its retries are reported by their callers
+    logging.getLogger("urllib3").setLevel(logging.ERROR)  # its callers report its retries

@@ -1,7 +1,7 @@
-"""Prometheus metrics of one process. Decides nothing about jobs, and never fails one.
+"""Prometheus metrics of one process. Does not change jobs, and never fails one.
 
 Metrics are a QueueObserver: the process whose move Redis accepted counts it, so the sum over all pods counts every job
-once. The lengths of the queue are Redis' own: every API pod reports the same, so take their maximum.
+once. The queue's lengths come from Redis: every API pod reports the same, so take their maximum.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ SONG_SECONDS = (30, 60, 120, 180, 240, 300, 600, 1800, 3600, 7200, 14400)
 WAIT_SECONDS = (0.5, 1, 2, 5, 15, 60, 300, 900, 3600, 14400)
 STAGE_SECONDS = (0.1, 0.5, 1, 5, 15, 60, 180, 600, 1800, 7200)
 REAL_TIME_FACTORS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
-# An attempt's outcome by the state it left its callback in.
+# The outcome of an attempt, by the callback's state after it.
 CALLBACK_OUTCOMES = {"delivered": "delivered", "pending": "failed", "failed": "given_up", "refused": "refused"}
 REQUEST_SECONDS = (0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60, 600)
 
 
-# too slow headers, transfers; the address with the most connections, the caller with the most requests
+# slow headers, slow transfers; the address with the most connections, the caller with the most requests
 DROP_REASONS = ("headers_too_late", "too_slow", "too_many_connections", "callers_slowest")
 
 
 class Metrics(QueueObserver):
-    """One process' counters, in a registry of their own. `render()` is the page at /metrics."""
+    """One process's counters, in their own registry. `render()` returns the /metrics page."""
 
     def __init__(self) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]
@@ -116,11 +116,11 @@ class Metrics(QueueObserver):
         self.refused.labels(code).inc()
 
     def note_alive(self, method: str) -> None:
-        """/healthz is answered before anything that measures it."""
+        """/healthz is answered before the code that measures requests."""
         self.requests.labels(method, "/healthz", "200").observe(0)
 
     def _from_nought(self) -> None:
-        """A first failure is an increase, too: Prometheus sees none in a number that begins at one."""
+        """Creates all counters at 0: Prometheus does not see the first increment of a counter that starts at 1."""
         for counter, labels in (
             (self.ended, (State.DONE, State.FAILED, State.CANCELLED)),
             (self.runs, ("done", "failed", "given_back", "lost")),
@@ -134,14 +134,14 @@ class Metrics(QueueObserver):
         return generate_latest(self.registry)
 
     def watch_queue(self, queue: Queue) -> None:
-        """From here on the page has the queue's lengths, asked for at each scrape."""
+        """Adds the queue's lengths to the page, read at each scrape."""
         self.registry.register(QueueLengths(queue))
 
     def watch_worker(self, ready: Callable[[], bool]) -> None:
         gauge = Gauge("msaas_worker_ready", "1 while the model is loaded", registry=self.registry)
         gauge.set_function(lambda: float(ready()))
 
-    # --- the hooks of the queue
+    # --- the queue's hooks
 
     def submitted(self, fields: Mapping[str, str]) -> None:
         self.jobs_submitted.inc()
@@ -182,7 +182,7 @@ class Metrics(QueueObserver):
         self.aged_out.inc()
 
     def reaped(self, outcomes: Mapping[str, str]) -> None:
-        """Other outcomes than these tidy up after a run that was counted."""
+        """Other outcomes clean up after runs that were counted."""
         for outcome in outcomes.values():
             if outcome in (State.QUEUED, State.FAILED):
                 self.runs.labels("lost").inc()
@@ -192,18 +192,18 @@ class Metrics(QueueObserver):
     # --- other hooks
 
     def called_back(self, state: str) -> None:
-        """An attempt at a callback. `state`: as the outbox has it after the attempt."""
+        """An attempt at a callback. `state`: its state after the attempt."""
         self.callbacks.labels(CALLBACK_OUTCOMES[state]).inc()
 
 
 class QueueLengths:
-    """Asked by the registry at each scrape. With Redis away the page has `msaas_redis_up 0` and no lengths."""
+    """Read by the registry at each scrape. With Redis away, the page has `msaas_redis_up 0` and no lengths."""
 
     def __init__(self, queue: Queue) -> None:
         self.queue = queue
 
     def describe(self) -> list[GaugeMetricFamily]:
-        return []  # so that registering asks no Redis
+        return []  # so that registering does not call Redis
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         try:

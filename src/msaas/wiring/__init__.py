@@ -1,1 +1,1 @@
-"""The composition root: objects are built from Settings here, and nowhere else. Each module imports what it builds."""
+"""The composition root: the only place that builds objects from Settings. Each module imports what it builds."""

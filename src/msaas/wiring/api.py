@@ -1,4 +1,4 @@
-"""The API, built from the settings."""
+"""Builds the API from the settings."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ Probe = Callable[[Path], Any]
 
 
 def run_api(settings: Settings) -> int:
-    """Serves until SIGTERM or SIGINT. Raises SettingsError and SandboxError where it cannot."""
+    """Serves until SIGTERM or SIGINT. Raises SettingsError and SandboxError if it cannot start."""
     listener = listen(settings.host, settings.port)
     check_probe(settings.scratch_dir)
     on_stop_signals(_end_before_serving)  # until uvicorn sets its own
@@ -58,12 +58,12 @@ def run_api(settings: Settings) -> int:
 
 
 def _end_before_serving() -> NoReturn:
-    """A signal while the server starts ends it as one does later: with what it has begun stopped, and status 0."""
+    """A signal during startup ends the process like a later one: cleanly, with status 0."""
     raise SystemExit(0)
 
 
 def serve(settings: Settings, app: Flask, listener: socket.socket) -> None:
-    """The app behind uvicorn, with housekeeping beside it, until a signal."""
+    """Runs the app in uvicorn, with housekeeping beside it, until a signal."""
     services = services_of(app)
     server = Server(build_asgi(settings, app), services.stopping)
     if strays := sweep(settings.scratch_dir):
@@ -75,7 +75,7 @@ def serve(settings: Settings, app: Flask, listener: socket.socket) -> None:
 def build_app(
     settings: Settings, *, queue: Queue | None = None, storage: Storage | None = None, probe: Probe | None = None
 ) -> Flask:
-    """Queue, storage and probe are built from the settings where none are given."""
+    """Queue, storage and probe are built from the settings unless given."""
     metrics = Metrics()
     queue = queue or build_queue(settings, timeout_seconds=REDIS_TIMEOUT_SECONDS, observer=metrics)
     storage = storage or build_storage(settings, timeout_seconds=STORAGE_TIMEOUT_SECONDS, parts_at_once=1)
@@ -159,7 +159,7 @@ def build_services(settings: Settings, queue: Queue, storage: Storage, probe: Pr
             wait_seconds=BASE64_WAIT_SECONDS,
             what="base64 decodings",
         ),
-        # a probe is a process of its own: a burst of uploads must not become a burst of processes
+        # a probe is a process: a burst of uploads must not become a burst of processes
         probe_gate=ConcurrencyLimit(
             PROBES,
             share=PROBES_A_CALLER,
@@ -167,6 +167,6 @@ def build_services(settings: Settings, queue: Queue, storage: Storage, probe: Pr
             wait_seconds=PROBE_TIMEOUT_SECONDS,
             what="song probes",
         ),
-        # a stream holds no thread, but a connection, and it looks at its job's record all the while
+        # a stream occupies a connection, not a thread, and polls its job's record
         events_gate=StreamLimit(settings.max_connections // CONNECTIONS_A_STREAM, what="event streams"),
     )

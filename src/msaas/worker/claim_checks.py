@@ -18,7 +18,7 @@ from msaas.storage import Storage
 
 log = logging.getLogger(__name__)
 
-LOOK_SECONDS = 5  # between two looks of a worker that claims nothing
+LOOK_SECONDS = 5  # between two checks of a blocked worker
 MODEL_WITHDRAWN_SECONDS = 300  # until a model that could not be loaded is offered again
 
 
@@ -39,7 +39,7 @@ def free_bytes(folder: Path) -> int:
 
 
 class ClaimChecks:
-    """`changed` is called when `trouble` comes or goes."""
+    """`changed` is called when `trouble` is set or cleared."""
 
     def __init__(
         self,
@@ -56,14 +56,15 @@ class ClaimChecks:
         self.trouble: Blocker | None = None
 
     def refused(self, error: StorageRefused | StorageFull) -> Blocker:
-        """A worker met it in mid-run; it claims nothing until the store takes an object in each bucket again."""
+        """Called when the store rejects a write during a run: the worker claims nothing until a write to each bucket
+        succeeds."""
         return self._come(StorageRefused.code, error.detail)
 
     def store_takes(self) -> None:
         self._go(StorageRefused.code)
 
     def gone(self) -> bool:
-        """Looks again, and says whether the way is free."""
+        """Checks again; returns whether the worker may claim."""
         return self._has_room() and self._store_is_well()
 
     def _has_room(self) -> bool:
@@ -92,13 +93,13 @@ class ClaimChecks:
     def _come(self, code: str, what: str) -> Blocker:
         if self.trouble is None or self.trouble.code != code:
             self.trouble = Blocker(code, what, self.clock())
-            log.warning("claims nothing code=%s reason=%s", code, self.trouble)
+            log.warning("claiming paused code=%s reason=%s", code, self.trouble)
             self.changed()
         return self.trouble
 
     def _go(self, code: str) -> None:
         if self.trouble is not None and self.trouble.code == code:
-            log.info("claims again code=%s was=%s", code, self.trouble)
+            log.info("claiming resumed code=%s was=%s", code, self.trouble)
             self.trouble = None
             self.changed()
 

@@ -1,4 +1,4 @@
-"""The worker's own page over HTTP: `/healthz` alive, `/readyz` weights loaded, `/metrics`. Answers nothing else."""
+"""The worker's health endpoints: `/healthz` (alive), `/readyz` (weights loaded), `/metrics`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Report = Callable[[], tuple[bool, dict[str, Any]]]
 def serve_health(
     port: int, *, alive: Report, ready: Report, metrics: Callable[[], bytes] | None = None, host: str = ""
 ) -> ThreadingHTTPServer:
-    """Serves all three from a thread until `.shutdown()`. Raises OSError where the port is taken."""
+    """Serves all three in a thread until `.shutdown()`. Raises OSError if the port is taken."""
     reports = {"/healthz": alive, "/readyz": ready}
 
     class Handler(BaseHTTPRequestHandler):
@@ -32,7 +32,7 @@ def serve_health(
                 return
             report = reports.get(path)
             if report is None:
-                self._answer(404, _json({"detail": "here are /healthz, /readyz and /metrics"}))
+                self._answer(404, _json({"detail": "available: /healthz, /readyz and /metrics"}))
                 return
             good, body = report()
             self._answer(200 if good else 503, _json(body))
@@ -45,7 +45,7 @@ def serve_health(
             self.wfile.write(data)
 
         def log_message(self, format: str, *args: Any) -> None:
-            """Probes come every few seconds: not worth a line each."""
+            """Not logged: probes come every few seconds."""
 
     server = ThreadingHTTPServer((host, port), Handler)
     server.daemon_threads = True

@@ -1,4 +1,4 @@
-"""Keeps one claim alive from a thread of its own, reports progress, and notices when the job is no longer ours."""
+"""Renews a claim's lease in a thread, reports progress, and notices when the job is lost."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ log = logging.getLogger(__name__)
 
 
 class Heartbeat:
-    """Renews at once on entry and every `every_seconds` until left.
+    """Renews at once on entry and every `every_seconds` until exit.
 
-    While Redis is away it goes on trying: a lease that ran out may be renewed as long as nobody took the job back.
+    While Redis is away it keeps trying: an expired lease can be renewed as long as nobody has requeued the job.
     """
 
     def __init__(self, queue: Queue, claim: Claim, *, every_seconds: float) -> None:
         self.queue, self.claim, self.every_seconds = queue, claim, every_seconds
-        self.lost: str | None = None  # the state the job was found in, once it is no longer ours
+        self.lost: str | None = None  # the job's state once it is no longer ours
         self._notes: dict[str, str] = {}
         self._lock = threading.Lock()
         self._stopped = threading.Event()
@@ -36,7 +36,7 @@ class Heartbeat:
         self._thread.join()
 
     def note(self, **fields: str) -> None:
-        """Fields for the record, written with the next beat."""
+        """Fields for the record, written with the next renewal."""
         with self._lock:
             self._notes.update(fields)
 
@@ -50,12 +50,12 @@ class Heartbeat:
                 return
 
     def beat(self) -> None:
-        """One renewal now, with what there is to note; what could not be written is kept for the next."""
+        """Renews once, with the pending fields; fields that could not be written are kept for the next time."""
         with self._lock:
             notes, self._notes = self._notes, {}
         try:
             answer = self.queue.renew(self.claim, notes)
-        except Exception as error:  # without its beat the job would be taken away from a healthy worker
+        except Exception as error:  # without its heartbeat a healthy worker would lose the job
             unforeseen = None if isinstance(error, QueueUnavailable) else error
             log.warning("heartbeat missed job=%s reason=%s", self.claim.songhash, error, exc_info=unforeseen)
             with self._lock:

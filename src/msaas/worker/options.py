@@ -1,4 +1,4 @@
-"""What a worker is set to. Built from the settings by msaas.wiring."""
+"""A worker's options. Built from the settings by msaas.wiring."""
 
 from __future__ import annotations
 

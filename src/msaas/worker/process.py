@@ -1,7 +1,6 @@
-"""The supervisor's handle on the separation process: start it, hand it a song, stop it. Knows no jobs.
+"""The supervisor's handle on the separation process: starts it, sends it songs, stops it. Independent of jobs.
 
-Progress is what keeps a run alive: a run that says nothing for the stall limit is ended, however long it may take
-otherwise.
+A run is ended if it reports no progress for the stall limit, however long it takes in total.
 """
 
 from __future__ import annotations
@@ -27,13 +26,14 @@ from msaas.worker.protocol import Task, line
 log = logging.getLogger(__name__)
 
 COMMAND = interpreter.command("-m", "msaas.worker.child")
-# A run told to stop has this long before it is killed: with the heartbeat's second, cancelling takes two at most.
+# How long a cancelled run may take to stop before it is killed: with the heartbeat's second, cancelling takes at most
+# two.
 STOP_SECONDS = 0.8
 POLL_SECONDS = 0.1
 
 
 class TaskFailed(MSaaSError):
-    """The process said that the run failed; `retry` tells whether another may go better."""
+    """The process reported a failed run; `retry`: whether another run may succeed."""
 
     def __init__(self, code: str, detail: str, *, retry: bool) -> None:
         super().__init__(detail)
@@ -41,13 +41,13 @@ class TaskFailed(MSaaSError):
 
 
 class SeparationProcess:
-    """One process at a time, started when needed. It ends by itself once the supervisor's end of its input closes."""
+    """One process at a time, started when needed. It exits once the supervisor closes its input."""
 
     def __init__(self, *, stall_seconds: float, command: Sequence[str] = COMMAND) -> None:
         self.command, self.stall_seconds = tuple(command), stall_seconds
         self.ready: dict[str, Any] | None = None
         self.trouble = "the separation process has not started yet"
-        self.hopeless = False  # the process says that no other start would go better
+        self.hopeless = False  # the process reported that a restart will not help
         self._process: subprocess.Popen[str] | None = None
         self._messages: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
 
@@ -60,7 +60,8 @@ class SeparationProcess:
         return self._process is not None and self._process.poll() is None
 
     def ensure_ready(self, give_up: Callable[[], bool]) -> bool:
-        """Starts the process where none runs and waits until its model is loaded. False with `trouble` set if not."""
+        """Starts the process if necessary and waits until its model is loaded. Returns False with `trouble` set on
+        failure."""
         if self.alive and self.ready is not None:
             return True
         self._start()
@@ -76,9 +77,10 @@ class SeparationProcess:
     def separate(
         self, task: Task, give_up: Callable[[], bool], progress: Callable[[str, float], None]
     ) -> dict[str, Any]:
-        """Runs one task to its end and returns what the process reports.
+        """Runs one task and returns the process's report.
 
-        Raises TaskFailed as the process says, ChildDied where it ended or stalled, Cancelled once `give_up()`.
+        Raises TaskFailed if the process reports a failure, ChildDied if it ended or stalled, Cancelled once `give_up()`
+        returns True.
         """
         process = self._process
         if process is None or process.stdin is None:
@@ -88,16 +90,16 @@ class SeparationProcess:
             process.stdin.flush()
         except OSError as error:
             self.kill()
-            raise ChildDied(f"the separation process takes no orders: {error}") from error
+            raise ChildDied(f"the separation process accepts no commands: {error}") from error
         try:
             return self._until("done", give_up, progress)
         except TaskFailed as error:
-            if error.code == OutOfMemory.code:  # what ran out once leaves little for the next song
+            if error.code == OutOfMemory.code:  # after running out of memory, little is left for the next song
                 self.kill()
             raise
 
     def kill(self) -> None:
-        """Ends the process now and forgets it."""
+        """Kills the process."""
         process, self._process, self.ready = self._process, None, None
         if process is None:
             return
@@ -119,7 +121,7 @@ class SeparationProcess:
             encoding="utf-8",
             env={**PROCESS_ENVIRONMENT, **interpreter.environment(without_credentials(os.environ))},
         )
-        assert self._process.stdout is not None  # noqa: S101 - asked for above
+        assert self._process.stdout is not None  # noqa: S101 - requested above
         threading.Thread(
             target=_read, args=(self._process.stdout, self._messages), name="separation-output", daemon=True
         ).start()
@@ -131,7 +133,7 @@ class SeparationProcess:
         while True:
             if give_up():
                 self._stop_run()
-                raise Cancelled("the run was given up")
+                raise Cancelled("the run was cancelled")
             if time.monotonic() - heard > self.stall_seconds:
                 self.kill()
                 raise ChildDied(f"no progress for {self.stall_seconds:g} seconds; the separation process was ended")
@@ -147,7 +149,7 @@ class SeparationProcess:
             _pass_on(message, progress)
 
     def _stop_run(self) -> None:
-        """Asks first, since a process that stops by itself keeps its model; then kills."""
+        """Sends a stop first, since a process that stops by itself keeps its model; then kills it."""
         if self._process is None or self._process.stdin is None or self.ready is None:
             self.kill()
             return
@@ -187,7 +189,7 @@ def _pass_on(message: dict[str, Any], progress: Callable[[str, float], None]) ->
 
 
 def _read(pipe: IO[str], messages: queue.SimpleQueue[dict[str, Any] | None]) -> None:
-    with contextlib.suppress(ValueError, OSError):  # the pipe was closed, or broke off in mid-line
+    with contextlib.suppress(ValueError, OSError):  # the pipe was closed, or ended within a line
         for text in pipe:
             messages.put(json.loads(text))
     messages.put(None)

@@ -1,9 +1,9 @@
-"""What the supervisor and the separation process say to each other: one JSON object a line. No I/O.
+"""The protocol between supervisor and separation process: one JSON object per line. No I/O.
 
 Supervisor ▸ process                            process ▸ supervisor
     {"separate": {…Task…}}                          {"ready": {…}}         the default model is loaded
-    {"stop": true}      give the run up             {"progress": {"stage", "fraction"}}
-    (end of file)       end at once                 {"done": {…}}
+    {"stop": true}      cancel the run              {"progress": {"stage", "fraction"}}
+    (end of file)       exit at once                {"done": {…}}
                                                     {"failed": {"code", "detail", "retry"}}
 """
 
@@ -20,7 +20,7 @@ from msaas.options import Options
 
 @dataclass(frozen=True)
 class Task:
-    """One song to separate; both paths lie in the supervisor's scratch folder."""
+    """One song to separate; both paths are in the supervisor's scratch folder."""
 
     song: Path
     out_dir: Path
@@ -28,7 +28,7 @@ class Task:
 
     @property
     def waveforms(self) -> Path:
-        """Where the process leaves the stems' outlines, as JSON, each time there is more to draw."""
+        """The file to which the process writes the stems' waveforms, as JSON, while they grow."""
         return self.out_dir.parent / "waveforms.json"
 
     def to_message(self) -> str:

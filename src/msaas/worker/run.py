@@ -46,7 +46,7 @@ from msaas.worker.waveforms import WaveformUploader
 log = logging.getLogger(__name__)
 
 STORAGE_FULL_TRIES = 6  # three seconds
-SCRATCH_FULL_SECONDS = 2  # a worker without room steps back: one with room takes the job first
+SCRATCH_FULL_SECONDS = 2  # a worker without disk space waits, so that one with space takes the job
 
 
 class Stopping(MSaaSError):
@@ -96,7 +96,7 @@ class Run:
     # --- from the song to its stems
 
     def _separate(self, folder: Path) -> dict[str, Any]:
-        """Returns the result for the record, its stems stored."""
+        """Returns the result for the record, with the stems stored."""
         options = self._options()
         song, stems = folder / "song", folder / "stems"
         stems.mkdir()
@@ -113,8 +113,8 @@ class Run:
         return done | {"stems": dict.fromkeys(done["stems"], options.format)}
 
     def _options(self) -> Options:
-        """The record's; for a songhash pushed by hand the defaults, which are noted in its record."""
-        if "options" in self.claim.job.broken:  # its defaults may be other options than were asked for
+        """The record's options; for a songhash pushed by hand the defaults, which are written to its record."""
+        if "options" in self.claim.job.broken:  # its defaults may differ from the requested options
             raise RecordBroken("the job's options in Redis cannot be read; post the song again")
         given, worker = self.claim.job.options, self.worker
         options = Options.parse(given or {}, default_model=worker.model, allowed=worker.allowed_models)
@@ -123,7 +123,7 @@ class Run:
         return options
 
     def _separation(self, task: Task) -> dict[str, Any]:
-        """A process that died under the last job is started anew first."""
+        """Restarts a process that died during the last job."""
         process = self.context.process
         try:
             if not process.ensure_ready(self._over):
@@ -143,17 +143,17 @@ class Run:
         return self.beat.lost is not None or self.loop.out_of_grace()
 
     def check(self) -> None:
-        """Raises Cancelled once the job is no longer ours, Stopping once the grace is used up."""
+        """Raises Cancelled once the job is no longer ours, Stopping after the grace period."""
         if self.beat.lost is not None:
             raise Cancelled(f"the job is {self.beat.lost} now")
         if self.loop.out_of_grace():
             raise Stopping("the worker has to stop")
 
     def _insist(self, step: Callable[[], None]) -> None:
-        """Repeats a step while the object store is away, for as long as the job is ours.
+        """Retries a step while the object store is away, as long as the job is ours.
 
-        Raises StorageFull and ObjectDamaged, which waiting does not mend, and StorageRefused once that has lasted: a
-        stated reason is worth more than a job that never ends.
+        Raises StorageFull and ObjectDamaged, which do not recover by waiting, and StorageRefused after a time limit: a
+        clear reason is better than a job that never ends.
         """
         pause, full, refusing = Backoff(), 0, StoreRefusal(self.context, self.claim, self.beat)
         while True:
@@ -179,8 +179,8 @@ class Run:
     # --- its end
 
     def _until_done(self, move: Callable[[], object]) -> None:
-        """Repeats a closing move while Redis is away. Stops insisting when the job is lost or time is up: the lease
-        brings the job back."""
+        """Retries a closing move while Redis is away. Stops when the job is lost or the time is up; the job is then
+        requeued when its lease expires."""
         pause = Backoff()
         while True:
             self.loop.turned()

@@ -1,4 +1,4 @@
-"""One folder a run for temporary files, gone with the run; what a killed worker left is swept. Knows no jobs."""
+"""A temporary folder per run, deleted with it; folders of killed workers are swept. Independent of jobs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PREFIX = "msaas-run-"
 
 @contextmanager
 def scratch_folder(parent: Path, name: str) -> Iterator[Path]:
-    """A folder that is locked as long as this process lives. Raises OSError where it cannot be made."""
+    """A folder locked while this process lives. Raises OSError if it cannot be created."""
     folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{name}-", dir=parent))
     try:
         lock = os.open(folder, os.O_RDONLY)
@@ -31,5 +31,5 @@ def scratch_folder(parent: Path, name: str) -> Iterator[Path]:
 
 
 def sweep(parent: Path) -> int:
-    """Deletes the folders of workers that were killed in mid-run and says how many there were."""
+    """Deletes the folders of killed workers; returns their number."""
     return scratch.sweep(parent, PREFIX)

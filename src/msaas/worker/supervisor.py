@@ -22,13 +22,13 @@ from msaas.worker.scratch import sweep
 
 log = logging.getLogger(__name__)
 
-WAIT_SECONDS = 1  # how long an idle worker may take to notice that it should stop
+WAIT_SECONDS = 1  # how long an idle worker may take to notice a stop
 MODEL_RETRY_SECONDS = 10
 LOOP_STALE_SECONDS = 60
 
 
 class Supervisor:
-    """One worker. `run()` returns once `stop()` was called and the job in hand is finished or given back, and where no
+    """One worker. `run()` returns once `stop()` was called and the current job is finished or given back, or if no
     separation process can run here."""
 
     def __init__(self, options: WorkerOptions, queue: Queue, storage: Storage, process: SeparationProcess) -> None:
@@ -50,11 +50,11 @@ class Supervisor:
     # --- called from elsewhere
 
     def stop(self) -> None:
-        """No new claim; the job in hand has the grace to finish in. Calling it again changes nothing."""
+        """Stops claiming; the current job may finish within the grace period. Idempotent."""
         self.loop.stop(self.options.grace_seconds)
 
     def alive(self) -> tuple[bool, dict[str, Any]]:
-        """False once the loop hangs; a run in progress turns it with every message of the process."""
+        """Returns False if the loop hangs; each message of the process during a run counts as a turn."""
         quiet = self.loop.quiet_seconds
         return quiet < LOOP_STALE_SECONDS + self.options.stall_seconds, {"quiet_seconds": round(quiet, 1)}
 
@@ -67,7 +67,7 @@ class Supervisor:
 
     @property
     def offers(self) -> tuple[str, ...]:
-        """The models it runs: none until it is ready. A process that is started anew in mid-job changes nothing."""
+        """The models it runs: none until it is ready. A restart of the process during a job changes nothing."""
         return self.models.offered if self._prepared and not self.obstacles.trouble else ()
 
     # --- the loop
@@ -94,7 +94,7 @@ class Supervisor:
             self._take_one()
 
     def _announce(self) -> None:
-        """Stopping, it offers nothing: the job in hand needs no word of it."""
+        """While stopping it offers nothing."""
         if not self.loop.stopping.is_set():
             trouble = self.obstacles.trouble
             reason = str(trouble) if trouble else "" if self.offers else self.process.trouble

@@ -1,4 +1,4 @@
--- Redis' own clock: the clocks of workers and APIs need not agree.
+-- Redis' clock, so that the clocks of workers and APIs need not agree.
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)  -- ms
 

@@ -1,4 +1,4 @@
--- The end of a callback, before each of the sender's scripts.
+-- Ends callbacks. Concatenated before each of the sender's scripts.
 
 -- Keeps an owner's latest ended callbacks, for at most a month: repeated posting does not fill memory.
 local function remember_ended(id, owner)

@@ -1,19 +1,19 @@
--- Callbacks that wait for their job to end, and the outbox they go to when it does: jobs/common.lua releases them.
+-- Callbacks that wait for their job's end, and the outbox that they move to then (jobs/common.lua releases them).
 --
--- callbacks                     zset  the outbox: callback id > when to try it (next), Redis' clock, ms
+-- callbacks                     zset  the outbox: callback id > time of the next attempt, Redis' clock, ms
 -- callback:<id>                 hash  one callback: songhash, url, data, owner, state, attempts, ... (waiting > pending >
---                                     delivered | failed | refused); forgotten a month after its end
--- callbacks:waiting:<songhash>  hash  those posted for a job that has not ended: digest of url and data > id
--- callbacks:of:<songhash>       list  ids of all posted for a song, the newest first
+--                                     delivered | failed | refused); deleted a month after its end
+-- callbacks:waiting:<songhash>  hash  callbacks of a job that has not ended: digest of url and data > id
+-- callbacks:of:<songhash>       list  ids of all callbacks posted for a song, newest first
 --
--- By owner, the caller that posted them, so that none is in another's way:
--- callbacks:due:<owner>         zset  its part of the outbox
--- callbacks:owners              zset  owner > when to look at its part (next), ms: the one served last comes last
--- callbacks:open:<owner>        hash  callback id > bytes it may take, of those that have not ended
+-- By owner, the caller that posted them, so that owners do not delay each other:
+-- callbacks:due:<owner>         zset  the owner's part of the outbox
+-- callbacks:owners              zset  owner > time of the next look at its part, ms: the owner served last comes last
+-- callbacks:open:<owner>        hash  callback id > maximum bytes, of callbacks that have not ended
 -- callbacks:bytes               hash  owner > their sum
--- callbacks:ended:<owner>       zset  id > end, ms: the latest that ended; what falls out of it is forgotten
+-- callbacks:ended:<owner>       zset  id > end, ms: the latest ended callbacks; older ones are deleted
 --
--- `callbacks` is the truth about what is due, `callbacks:due:<owner>` an index of it: callbacks/adopt.lua mends it.
+-- `callbacks` is authoritative for what is due, `callbacks:due:<owner>` is an index: callbacks/adopt.lua repairs it.
 local outbox, owners, open_bytes = 'callbacks', 'callbacks:owners', 'callbacks:bytes'
 local CALLBACKS_REMEMBERED_MS = 30 * 24 * 3600 * 1000
 local MOST_CALLBACKS_A_SONG = 1000
@@ -34,14 +34,14 @@ local function due_key(owner)
   return 'callbacks:due:' .. owner
 end
 
--- A callback is tried at `ms`, Redis' clock; again, where it was tried already.
+-- Schedules a callback at `ms`, Redis' clock; reschedules it if it is scheduled already.
 local function schedule(id, owner, ms)
   local due, at = due_key(owner), string.format('%d', ms)
   make_room('zset', due)
   make_room('zset', owners)
   redis.call('ZADD', outbox, at, id)
   redis.call('ZADD', due, at, id)
-  redis.call('ZADD', owners, 'LT', at, owner)  -- later only where take.lua says so
+  redis.call('ZADD', owners, 'LT', at, owner)  -- only take.lua moves it later
 end
 
 local function unschedule(id, owner)
@@ -50,7 +50,7 @@ local function unschedule(id, owner)
   redis.call('ZREM', due_key(owner), id)
 end
 
--- Counts a callback as open, or, with no bytes, as open no more.
+-- Counts a callback as open, or, without bytes, as closed.
 local function count_open(id, owner, bytes)
   local open = 'callbacks:open:' .. owner
   make_room('hash', open)
@@ -69,13 +69,13 @@ local function count_open(id, owner, bytes)
   end
 end
 
--- May this owner have so many bytes more open? Counted out first: those whose records were deleted by hand.
+-- Whether the owner may have so many more bytes open. First removes callbacks whose records were deleted by hand.
 local function open_fits(owner, bytes)
   local open = 'callbacks:open:' .. owner
   if count_of(fields_of(open_bytes, owner)[1]) + bytes <= MOST_OPEN_BYTES or type_of(open) ~= 'hash' then
     return true
   end
-  if count_of(fields_of(open_bytes, owner)[1]) > MOST_OPEN_BYTES then  -- no sum of ours: counted anew
+  if count_of(fields_of(open_bytes, owner)[1]) > MOST_OPEN_BYTES then  -- a damaged sum: recount
     local sum = 0
     for _, text in ipairs(redis.call('HVALS', open)) do
       sum = sum + count_of(text)
@@ -94,7 +94,7 @@ local function callbacks_waiting_key(songhash)
   return 'callbacks:waiting:' .. songhash
 end
 
--- The record as it is when the job ends: a payload is the same at each attempt, whatever becomes of the job later.
+-- The record at the job's end: a payload is the same at each attempt, whatever happens to the job later.
 local function snapshot_of(songhash)
   local names = {'state', 'error', 'result', 'model', 'options', 'upload', 'attempts', 'created_ms', 'started_ms',
     'finished_ms'}
@@ -102,7 +102,7 @@ local function snapshot_of(songhash)
   local snapshot = {}
   for i, name in ipairs(names) do
     if values[i] then
-      snapshot[name] = values[i]  -- text, as the record has it: cjson would bend numbers and empty lists
+      snapshot[name] = values[i]  -- as text, as in the record: cjson would change numbers and empty lists
     end
   end
   return cjson.encode(snapshot)
@@ -113,8 +113,7 @@ local function make_callback_due(id, snapshot, now_ms)
   schedule(id, owner_of(id), now_ms)
 end
 
--- The job has ended, its record says how: what was posted for it is called, each once. One whose record is gone or
--- overwritten leads nowhere.
+-- The job has ended: schedules its callbacks, each once. A callback whose record is missing or overwritten is dropped.
 local function release_callbacks(songhash, now_ms)
   local waits = callbacks_waiting_key(songhash)
   if type_of(waits) ~= 'hash' then
@@ -133,8 +132,8 @@ local function bytes_of(url, data)
   return #url + #data + BYTES_BESIDE
 end
 
--- Why one more callback may not be noted: 'full' where too many wait for the song, 'heavy' where the owner's take too
--- much room, '' where it may. The same callback posted again is not one more.
+-- Why one more callback is rejected: 'full' if too many wait for the song, 'heavy' if the owner's take too much space;
+-- '' if it is accepted. The same callback posted again does not count.
 local function callback_refusal(songhash, digest, url, data, owner, ended)
   local waits = callbacks_waiting_key(songhash)
   if not ended and fields_of(waits, digest)[1] then
@@ -146,8 +145,8 @@ local function callback_refusal(songhash, digest, url, data, owner, ended)
   return open_fits(owner, bytes_of(url, data)) and '' or 'heavy'
 end
 
--- Notes a callback: for later, or, with the job done, due now. The same one posted twice for a job that has not
--- ended is called once: whoever posts again after a lost answer means the same call.
+-- Adds a callback: for the job's end, or, if the job is done, due now. The same callback posted twice for a job that
+-- has not ended is sent once, since a client repeats a post after a lost answer.
 local function note_callback(songhash, id, digest, url, data, origin, owner, ended, now_ms)
   local waits = callbacks_waiting_key(songhash)
   if not ended and fields_of(waits, digest)[1] then

@@ -1,6 +1,6 @@
--- Stops a job wherever it is. A worker in mid-run learns it at its next heartbeat: the job is no longer its own.
+-- Cancels a job in any state. A running worker notices at its next heartbeat.
 -- ARGV: songhash
--- Returns the state found ('unknown': no such job); 'queued' and 'running' are cancelled now.
+-- Returns the previous state ('unknown': no such job); 'queued' and 'running' are cancelled now.
 local songhash = ARGV[1]
 local state = fields_of(job_key(songhash), 'state')[1]
 local listed = redis.call('LPOS', waiting, songhash)

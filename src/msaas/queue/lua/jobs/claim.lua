@@ -1,9 +1,9 @@
--- Takes the first song of the list that this worker runs, under a lease and a new fence. Songs of other models stay
--- where they are. An attempt counts from here, so that a run that takes its whole machine down counts too.
--- ARGV: worker, lease ms, attempts limit, error JSON of a job over the limit, error JSON of a job whose record is of
--- another type than a hash, index to begin at, then the models that the worker runs (any where none is named)
--- Returns {songhash, fence, field, value, ...}; an empty list when nothing waits that this worker runs; {'', index}
--- where it looked at as many as it may: the next look begins there.
+-- Takes the first song that this worker can run, under a lease and a new fence. Songs of other models stay where they
+-- are. The attempt counts from here, so that a run that crashes its whole machine counts too.
+-- ARGV: worker, lease ms, attempt limit, error JSON of a job over the limit, error JSON of a job whose record has
+-- another type than a hash, index to start at, then the models that the worker runs (none: any)
+-- Returns {songhash, fence, field, value, ...}; an empty list if no song for this worker waits; {'', index} after
+-- examining the maximum number of entries: the next call starts there.
 local worker, lease_ms, limit = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local at = tonumber(ARGV[6])
 local runs = {}
@@ -11,13 +11,13 @@ for i = 7, #ARGV do
   runs[ARGV[i]] = true
 end
 
--- A job pushed by hand names no model: each worker has a default.
+-- A job pushed by hand has no model: each worker uses its default.
 local function is_for_others(model)
   return #ARGV > 6 and model and model ~= '' and not runs[model]
 end
 
--- One for all jobs, never the same twice. A counter that is damaged goes on from the clock, in microseconds: that is
--- past any count of claims.
+-- One counter for all jobs; no fence is used twice. A damaged counter restarts from the clock, in microseconds, which
+-- is higher than any number of claims.
 local function next_fence()
   local counted = redis.pcall('INCR', fence_counter)
   if type(counted) == 'number' then
@@ -28,7 +28,7 @@ local function next_fence()
   return fresh
 end
 
--- An equal entry before this one would have met the same fate: the first is as good.
+-- Of equal entries the first can be removed: all would be treated alike.
 local function take_out(entry)
   redis.call('LREM', waiting, 1, entry)
 end
@@ -45,7 +45,7 @@ local function start(entry, songhash, attempts)
   return append_fields({songhash, fence}, key)
 end
 
--- Bounded, since a script holds up all of Redis: past a thousand entries that are not taken the next look goes on.
+-- Bounded, since a script blocks all of Redis: after a thousand skipped entries the next call continues.
 for _ = 1, 1000 do
   local entry = redis.call('LINDEX', waiting, at)
   if not entry then
@@ -58,7 +58,7 @@ for _ = 1, 1000 do
   if not is_songhash(entry) then
     redis.call('RPUSH', dead, entry)
   elseif redis.call('ZSCORE', leases, songhash) then
-    -- in work already: the entry is one too many
+    -- already running: a duplicate entry
   elseif kind ~= 'hash' and kind ~= 'none' then
     bury(songhash, ARGV[5])
   elseif is_for_others(fields_of(key, 'model')[1]) then
@@ -67,7 +67,7 @@ for _ = 1, 1000 do
     local record = fields_of(key, 'state', 'attempts')
     local attempts = count_of(record[2])
     if record[1] ~= 'queued' then
-      -- Pushed by hand, with no record or one that has ended: a job that starts afresh.
+      -- Pushed by hand, without a record or with one that has ended: starts as a new job.
       attempts = 0
       redis.call('HDEL', key, 'error', 'result', 'finished_ms')
       redis.call('HSET', key, 'attempts', '0', 'created_ms', ms_text(now))

@@ -1,12 +1,12 @@
--- Before every script of jobs/: the keys and the moves that several scripts share.
+-- Concatenated before every script of jobs/: keys and functions that several scripts share.
 --
 -- KEYS[1] toWorkers             list  waiting songhashes, head first
 -- KEYS[2] toWorkers:processing  list  claimed songhashes
 -- KEYS[3] toWorkers:leases      zset  songhash > lease expiry, ms
--- KEYS[4] toWorkers:dead        list  given up, and entries that are no UUID
+-- KEYS[4] toWorkers:dead        list  dead jobs, and entries that are not UUIDs
 -- KEYS[5] toWorkers:fence       counter, one for all jobs
--- KEYS[6] toWorkers:pace        hash  moving averages that ETAs are made of
--- job:<songhash>                hash  the record. Built from the songhash: Redis Cluster is not supported.
+-- KEYS[6] toWorkers:pace        hash  moving averages for ETAs
+-- job:<songhash>                hash  the record. The key is built from the songhash: Redis Cluster is not supported.
 local waiting, processing, leases, dead, fence_counter, pace = unpack(KEYS)
 expect('list', waiting)
 expect('list', processing)
@@ -26,7 +26,7 @@ local function job_key(songhash)
   return 'job:' .. songhash
 end
 
--- An event is news, not the record: none is worth a move.
+-- Events are only notifications: a failure to publish must not fail a move.
 local function publish(songhash, state, stage, progress)
   local share = tonumber(progress) or 0
   if not (share >= 0 and share <= 1) then  -- JSON has no infinity
@@ -41,14 +41,14 @@ local function leave_work(songhash)
   redis.call('LREM', processing, 0, songhash)
 end
 
--- How long the song's runs took so far, in ms; `record` has its state, started_ms and ran_ms.
+-- The total time of the song's runs, in ms; `record` has state, started_ms and ran_ms.
 local function ran_ms(record)
   local latest = record[1] == 'running' and tonumber(record[2] or '')
   return count_of(record[3]) + (latest and math.max(now - latest, 0) or 0)
 end
 
--- What a job that has ended cost its account, in seconds of audio: its length where it was separated, else as much as
--- could have been separated in the time that its runs took. nil: nobody knows.
+-- The cost of an ended job for its account, in seconds of audio: its length if it was separated, otherwise the audio
+-- that could have been separated in the time of its runs. nil: unknown.
 local function audio_cost(songhash, state, ran)
   if state ~= 'done' then
     local pace_now = tonumber(fields_of(pace, 'seconds_per_audio_second')[1] or '')
@@ -76,7 +76,7 @@ local function bury(songhash, error_json)
   end_job(songhash, 'failed', {'error', error_json})
 end
 
--- `end_of_list` is 'LPUSH' for a job that has waited its turn already, 'RPUSH' for one that others should pass: it
+-- `end_of_list`: 'LPUSH' for a job that has already waited its turn, 'RPUSH' for one that goes behind the others: it
 -- takes its tenant's next turn.
 local function requeue(songhash, end_of_list)
   local key = job_key(songhash)
@@ -94,7 +94,7 @@ local function requeue(songhash, end_of_list)
   publish(songhash, 'queued', '', 0)
 end
 
--- Does the holder of `fence` still own the job? After a requeue, a cancel or another claim it does not.
+-- Whether the holder of `fence` still owns the job; not after a requeue, a cancel or another claim.
 local function owns(songhash, fence)
   local record = fields_of(job_key(songhash), 'state', 'fence')
   return record[1] == 'running' and record[2] == fence

@@ -1,6 +1,6 @@
--- Ends a run badly: another try, behind the songs that wait, or the end of it.
--- ARGV: songhash, fence, error JSON, '1' if another run may go better, attempts limit
--- Returns 'queued', 'failed', or '' where the fence is old: nothing was changed.
+-- Ends a failed run: requeues the job behind the waiting songs, or fails it.
+-- ARGV: songhash, fence, error JSON, '1' to retry, attempt limit
+-- Returns 'queued', 'failed', or '' if the fence is old (nothing changes).
 local songhash, fence, error_json = ARGV[1], ARGV[2], ARGV[3]
 local may_retry, limit = ARGV[4] == '1', tonumber(ARGV[5])
 if not owns(songhash, fence) then

@@ -1,6 +1,6 @@
--- Ends a job well. Its stems are in storage already, so whoever reads `done` can read them.
+-- Ends a successful job. Its stems are already stored, so clients can read them as soon as it is done.
 -- ARGV: songhash, fence, result JSON, seconds of audio that the run counts as
--- Returns 1, or 0 where the fence is old: nothing was changed.
+-- Returns 1, or 0 if the fence is old (nothing changes).
 local songhash, fence = ARGV[1], ARGV[2]
 if not owns(songhash, fence) then
   return 0
@@ -13,7 +13,7 @@ local function usable(value)
   return value ~= nil and value >= 0 and value < 1e9
 end
 
--- Moving averages, a fifth of each new job: ETAs follow a change of machine within a few songs.
+-- Moving averages, a fifth from each new job: ETAs adapt to another machine within a few songs.
 local function average(field, value)
   if usable(value) then
     local before = tonumber(fields_of(pace, field)[1] or value)
@@ -23,8 +23,8 @@ local function average(field, value)
 end
 average('seconds_per_job', seconds)
 
--- Seconds of work over seconds of audio, both summed up with what came before fading at the same rate. So a long song
--- weighs as much as it is long: an average of the ratios would let a clip, all overhead, count as much as an album.
+-- Seconds of work over seconds of audio, both as fading sums, so that songs weigh by their length: an average of ratios
+-- would let a clip, which is all overhead, count as much as an album.
 local function faded_sum(field, value)
   local before = tonumber(fields_of(pace, field)[1] or 0)
   local sum = (usable(before) and before or 0) * 4 / 5 + value

@@ -1,6 +1,6 @@
--- Puts a job right whose record and lists disagree. No script leaves one so; a list that somebody deleted does.
+-- Repairs a job whose record and lists disagree. No script causes this; a list deleted by hand does.
 -- ARGV: songhash, lease ms, error JSON of a job whose record is damaged
--- Returns what it is now ('queued', 'running', 'failed'), or '' where nothing was wrong and nothing was changed.
+-- Returns the new state ('queued', 'running', 'failed'), or '' if nothing was wrong (nothing changes).
 local songhash, lease_ms = ARGV[1], tonumber(ARGV[2])
 local state = fields_of(job_key(songhash), 'state')[1]
 local known = is_songhash(songhash) and type_of(job_key(songhash)) ~= 'none'
@@ -11,7 +11,8 @@ if state == 'queued' then
   requeue(songhash, 'LPUSH')
   return 'queued'
 end
-if state == 'running' then  -- its worker, if it lives, renews the lease; otherwise the job is reaped when it runs out
+-- its worker, if alive, renews the lease; otherwise the job is reaped when the lease expires
+if state == 'running' then
   redis.call('ZADD', leases, ms_text(now + lease_ms), songhash)
   if not redis.call('LPOS', processing, songhash) then
     redis.call('RPUSH', processing, songhash)

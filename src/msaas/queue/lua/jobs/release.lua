@@ -1,6 +1,6 @@
--- Gives a job back unharmed (the worker has to stop): to the head of the list, the attempt not charged.
+-- Gives a job back because the worker stops: to the head of the list, without charging the attempt.
 -- ARGV: songhash, fence
--- Returns 1, or 0 where the fence is old: nothing was changed.
+-- Returns 1, or 0 if the fence is old (nothing changes).
 local songhash, fence = ARGV[1], ARGV[2]
 if not owns(songhash, fence) then
   return 0

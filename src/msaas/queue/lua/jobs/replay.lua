@@ -1,6 +1,6 @@
--- Gives a dead job another chance: the same record, its attempts uncounted, at the end of the list.
+-- Queues a dead job again: the same record, no attempts used, at the end of the list.
 -- ARGV: songhash
--- Returns 1, or 0 where it is not among the dead: nothing was changed.
+-- Returns 1, or 0 if it is not dead (nothing changes).
 local songhash = ARGV[1]
 local key = job_key(songhash)
 if fields_of(key, 'state')[1] ~= 'failed' or redis.call('LREM', dead, 0, songhash) == 0 then

@@ -1,11 +1,11 @@
--- Forgets a job that ended long ago, so that what is stored of it can be deleted. One that has no record has nothing to
--- forget. The mark keeps others from beginning with the song until all of it is gone.
+-- Deletes the record of a job that ended long ago, so that its objects can be deleted. A song without a record is only
+-- marked. The mark keeps others from starting with the song until its objects are deleted.
 --
--- held:<songhash>      while somebody posts or downloads the song: it is not retired then
--- retiring:<songhash>  while its objects are deleted
+-- held:<songhash>      exists while the song is posted or downloaded: it is not retired then
+-- retiring:<songhash>  exists while its objects are deleted
 --
--- ARGV: songhash, ms that have passed since its end (-1: it has no record), ms that the mark lasts
--- Returns 'forgotten', 'unrecorded', or '' where it was left as it is.
+-- ARGV: songhash, minimum ms since its end (-1: it has no record), ms until the mark expires
+-- Returns 'forgotten', 'unrecorded', or '' (nothing changes).
 local songhash, age_ms, mark_ms = ARGV[1], tonumber(ARGV[2]), ARGV[3]
 local key, mark = job_key(songhash), 'retiring:' .. songhash
 local record = fields_of(key, 'state', 'finished_ms')
@@ -17,12 +17,12 @@ end
 if redis.call('EXISTS', 'held:' .. songhash, mark) > 0 or redis.call('ZSCORE', leases, songhash) then
   return ''
 end
--- Pushed by hand, it waits whatever its record says.
+-- Pushed by hand: it waits, whatever its record says.
 if redis.call('LPOS', waiting, songhash) then
   return ''
 end
 if state ~= 'done' and state ~= 'cancelled' then
-  redis.call('LREM', dead, 1, songhash)  -- it is there once at most; the oldest are at the head
+  redis.call('LREM', dead, 1, songhash)  -- at most once; the oldest are at the head
 end
 redis.call('DEL', key)
 redis.call('SET', mark, '1', 'PX', mark_ms)

@@ -1,12 +1,12 @@
--- Makes a song a job, unless it is one already. Record, list entry, callback and charge are written together.
--- ARGV: songhash, '1' if a done job's stems are no longer whole, then the callback: id ('' for none), digest, url, data,
--- origin; then how many may wait (0: any number), the account that posts, how many of its songs may be open (0: any
--- number), the seconds of audio that this one says it has, the most it can have, and the account's limit (0: none); then
--- field, value, ... of the new record
--- Returns {'known', state}, {'queued', 'queued'}; or {'full', ''} where too many callbacks wait for the song already,
--- {'heavy', ''} where the account's callbacks take too much room, {'crowded', ''} where too many songs wait, {'greedy',
--- ''} where too many of the account's are open, {'over', seconds to wait} where it has used up its day, {'reserved',
--- seconds to wait} where its open songs may use it up: nothing was changed then.
+-- Queues a song, unless it is known. Record, list entry, callback and charge are written together.
+-- ARGV: songhash, '1' if a done job's stems are incomplete, then the callback: id ('' for none), digest, url, data,
+-- origin; then the limit of waiting songs (0: none), the posting account, the limit of its open songs (0: none), the
+-- declared seconds of audio, the maximum seconds, and the account's audio limit (0: none); then field, value, ... of the
+-- new record
+-- Returns {'known', state} or {'queued', 'queued'}; or, with nothing changed: {'full', ''} if too many callbacks wait for
+-- the song, {'heavy', ''} if the account's callbacks take too much space, {'crowded', ''} if too many songs wait,
+-- {'greedy', ''} if the account has too many open songs, {'over', seconds to wait} if its day is used up, {'reserved',
+-- seconds to wait} if its open songs may use it up.
 local songhash, stems_missing = ARGV[1], ARGV[2] == '1'
 local callback, digest, url, data, origin = ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7]
 local most_waiting, account = tonumber(ARGV[8]), ARGV[9]
@@ -16,7 +16,7 @@ local state = fields_of(job_key(songhash), 'state')[1]
 local waits = redis.call('LPOS', waiting, songhash)
 local in_work = redis.call('ZSCORE', leases, songhash)
 
--- `ended`: there is no end to wait for, the call is due now.
+-- `ended`: the callback is due now.
 local function call_when_over(ended)
   if callback ~= '' then
     note_callback(songhash, callback, digest, url, data, origin, account, ended, now)
@@ -32,7 +32,7 @@ if over then
   call_when_over(true)
   return {'known', state}
 end
--- A record that says queued or running while no list holds it (somebody deleted the list) is put right below.
+-- A record that says queued or running without a list entry (a list was deleted by hand) is repaired below.
 if (state == 'queued' and waits) or (state == 'running' and in_work) then
   call_when_over(false)
   return {'known', state}
@@ -40,7 +40,7 @@ end
 if most_waiting > 0 and not waits and redis.call('LLEN', waiting) >= most_waiting then
   return {'crowded', ''}
 end
--- What is only put right was charged when it came.
+-- A repaired job was charged when it was posted.
 local payer = account
 if state == 'queued' or state == 'running' then
   payer = fields_of(job_key(songhash), 'account')[1] or ''
@@ -61,7 +61,8 @@ end
 call_when_over(false)
 
 leave_work(songhash)
-if state == 'failed' then  -- the only ones among them: a hundred thousand dead need no looking through for each song
+-- only failed jobs are in it: a hundred thousand dead entries need not be searched for each song
+if state == 'failed' then
   redis.call('LREM', dead, 0, songhash)
 end
 redis.call('DEL', job_key(songhash))

@@ -1,16 +1,16 @@
--- Where in the waiting list a song goes: tenants take turns.
+-- The position of a song in the waiting list: tenants take turns.
 --
--- Each song gets a turn, one past its tenant's last one, or one past the turn that the list has come to. It goes behind
--- the songs of the same turn and before those of later ones. A single tenant's songs so go to the tail, one behind the
--- other; a tenant with few songs goes past those that have many. What is pushed by hand has no turn and keeps its place.
+-- Each song gets a turn: one after its tenant's last one, or one after the turn that the list has reached. It goes after
+-- the songs of the same turn and before those of later turns. So a single tenant's songs go to the tail, in order, and a
+-- tenant with few songs overtakes those with many. A song pushed by hand has no turn and keeps its position.
 --
--- toWorkers:order  zset  songhash > its turn, of those that wait; in the order of the list
--- toWorkers:turns  hash  'reached' > turn of the last one claimed; 'last <tenant>' > turn of its last song; 'songs
---                        <tenant>' > how many wait
+-- toWorkers:order  zset  songhash > its turn, for waiting songs; in the order of the list
+-- toWorkers:turns  hash  'reached' > turn of the song claimed last; 'last <tenant>' > turn of its last song; 'songs
+--                        <tenant>' > number of its waiting songs
 --
--- The list alone says what waits: with both keys deleted, or of another type, songs go to its tail as ever.
+-- Only the list decides what waits: without these keys, or if they have another type, songs go to its tail.
 local turns, order = 'toWorkers:turns', 'toWorkers:order'
-local STALE = 10  -- entries of `order` that are in the list no more, passed over for each song
+local STALE = 10  -- entries of `order` that are no longer in the list, skipped per song
 
 local function tenant_of(songhash)
   return fields_of('job:' .. songhash, 'tenant')[1] or ''
@@ -24,8 +24,8 @@ local function next_turn(tenant)
   return turn
 end
 
--- The score of a song in `order`: its turn, and behind the point which one of that turn it is. Scores so are in the
--- order of the list.
+-- A song's score in `order`: its turn, with the position within that turn as fraction. So scores have the order of the
+-- list.
 local function next_score(turn)
   local next_turns = string.format('(%d', turn + 1)
   local last = redis.call('ZREVRANGEBYSCORE', order, next_turns, string.format('%d', turn), 'WITHSCORES', 'LIMIT', 0, 1)
@@ -38,15 +38,15 @@ local function insert(list, songhash, turn)
     if redis.call('LINSERT', list, 'BEFORE', after, songhash) > 0 then
       return
     end
-    redis.call('ZREM', order, after)  -- somebody took it out by hand
+    redis.call('ZREM', order, after)  -- removed by hand
   end
   redis.call('RPUSH', list, songhash)
 end
 
--- Puts a song into the list, its record written before.
+-- Adds a song to the list. Its record must exist.
 local function take_turn(list, songhash)
   if redis.call('LLEN', list) == 0 then
-    redis.call('DEL', turns, order)  -- nobody waits: what was counted wrong is put right
+    redis.call('DEL', turns, order)  -- nobody waits: resets the counts
   end
   make_room('hash', turns)
   make_room('zset', order)
@@ -55,7 +55,7 @@ local function take_turn(list, songhash)
   redis.call('ZADD', order, next_score(turn), songhash)
 end
 
--- The song waits no more. `reached`: its turn has come, it was not taken out.
+-- The song no longer waits. `reached`: its turn came; it was not removed.
 local function leave_turn(songhash, reached)
   make_room('hash', turns)
   make_room('zset', order)
@@ -69,7 +69,7 @@ local function leave_turn(songhash, reached)
   if left > 0 then
     redis.call('HSET', turns, 'songs ' .. tenant, string.format('%d', left))
   else
-    redis.call('HDEL', turns, 'songs ' .. tenant, 'last ' .. tenant)  -- it begins anew where the list has come to
+    redis.call('HDEL', turns, 'songs ' .. tenant, 'last ' .. tenant)  -- it starts again at the current turn
   end
   turn = math.floor(turn)
   if reached and turn > count_of(redis.call('HGET', turns, 'reached')) then

@@ -1,7 +1,7 @@
--- Is there room for one more song of an account, and for its audio in the account's day? Charges nothing: jobs/submit.lua does.
--- ARGV: account, seconds of audio, limit in seconds (0: none), how many songs may be open (0: any number)
--- Returns {seconds to wait, 0: none; seconds of audio left; 1 where only songs that have not ended are in the way; 1
--- where one more song may be open}
+-- Whether one more song of an account, and its audio, fit. Charges nothing: jobs/submit.lua does.
+-- ARGV: account, seconds of audio, limit in seconds (0: none), limit of open songs (0: none)
+-- Returns {seconds to wait (0: none), seconds of audio left, 1 if only open songs are in the way, 1 if one more song may
+-- be open}
 local account, seconds, limit, most_open = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local fits = most_open == 0 or open_song_fits(account, most_open)
 local wait, left, reserved = 0, 0, false

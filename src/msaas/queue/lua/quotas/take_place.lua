@@ -1,6 +1,6 @@
--- Takes one place in a window, if there is one.
+-- Takes one slot in a window, if available.
 -- KEYS[1] quota:<account>:<what>; ARGV: limit, slices, milliseconds of a slice
--- Returns {1 or 0, how many are left, seconds until a place comes back}
+-- Returns {1 or 0, slots left, seconds until a slot is free}
 local limit, slices, slice_ms = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local used, kept = window_used(KEYS[1], slices, slice_ms, now)
 if used + 1 > limit then

@@ -1,18 +1,19 @@
 -- Sliding windows and the day's audio. jobs/common.lua settles a song's charge when the job ends.
 --
--- quota:<account>:posts, :calls   hash  slice of the window > how many; slices of a second, 60 of them
--- quota:<account>:audio           hash  slice of the window > seconds of audio; slices of a quarter of an hour, 96
--- quota:<account>:open            hash  songhash > slice and seconds charged, of songs that have not ended: their true length is not known yet
+-- quota:<account>:posts, :calls   hash  slice of the window > number; 60 slices of a second
+-- quota:<account>:audio           hash  slice of the window > seconds of audio; 96 slices of 15 minutes
+-- quota:<account>:open            hash  songhash > slice and seconds charged, for songs that have not ended, whose true
+--                                       length is not known yet
 local AUDIO_SLICES, AUDIO_SLICE_MS = 96, 900000
 local OPEN_REMEMBERED_MS = 7 * 24 * 3600 * 1000
 
--- A slice or an amount as text: nil where it is none, so that a damaged one is dropped and no sum fails.
+-- A slice or an amount as number; nil if invalid, so that damaged values are dropped and no sum fails.
 local function amount_of(text)
   local amount = tonumber(text)
   return amount and math.abs(amount) < 1e12 and math.floor(amount) == amount and amount or nil
 end
 
--- What was used, and by slice, the oldest first. What has left the window is deleted.
+-- The amount used in the window, and the amounts by slice, oldest first. Deletes slices outside the window.
 local function window_used(key, slices, slice_ms, now_ms)
   make_room('hash', key)
   local first = math.floor(now_ms / slice_ms) - slices + 1
@@ -30,7 +31,7 @@ local function window_used(key, slices, slice_ms, now_ms)
   return used, kept
 end
 
--- Whole seconds until `amount` of what was used has left the window; the whole window where that is never enough.
+-- Whole seconds until `amount` of the usage has left the window; the whole window if that is not enough.
 local function window_wait(kept, amount, slices, slice_ms, now_ms)
   for _, slice in ipairs(kept) do
     amount = amount - slice[2]
@@ -52,7 +53,7 @@ local function open_key(account)
   return 'quota:' .. account .. ':open'
 end
 
--- Is there room for one more song that has not ended? Counted out first: those whose records were deleted by hand.
+-- Whether one more song may be open. First removes songs whose records were deleted by hand.
 local function open_song_fits(account, most)
   local open = open_key(account)
   if type_of(open) ~= 'hash' or redis.call('HLEN', open) < most then
@@ -77,8 +78,8 @@ local function reserved_by(account)
   return sum
 end
 
--- Seconds until the account has room for so much audio, 0 where it has now; how much is left of the day; and, where
--- there is no room, whether there would be if the account's open songs were as short as nothing.
+-- Seconds until the account has room for the audio, 0 if it has now; the seconds left of the day; and, without room,
+-- whether there would be room if the account's open songs had no length.
 local RESERVED_SECONDS = 30
 local function audio_room(account, seconds, limit, now_ms)
   local used, kept = window_used('quota:' .. account .. ':audio', AUDIO_SLICES, AUDIO_SLICE_MS, now_ms)
@@ -93,7 +94,7 @@ local function audio_room(account, seconds, limit, now_ms)
   return window_wait(kept, over, AUDIO_SLICES, AUDIO_SLICE_MS, now_ms), left, false
 end
 
--- A song is charged the most that its bytes can hold until it ends, since what files say of themselves may be a lie.
+-- Charges the most that a song's bytes can hold until it ends, since files can declare a wrong length.
 local function charge_song(account, songhash, seconds, now_ms)
   local slice, open = math.floor(now_ms / AUDIO_SLICE_MS), open_key(account)
   if seconds > 0 then
@@ -103,8 +104,8 @@ local function charge_song(account, songhash, seconds, now_ms)
   redis.call('PEXPIRE', open, OPEN_REMEMBERED_MS)
 end
 
--- The song has ended, and cost `seconds` (nil: nobody knows, the charge stands): the difference is given back, or
--- charged too where the cost may exceed the charge.
+-- Settles an ended song's charge at its cost in seconds (nil: unknown, the charge stays): refunds the difference, or
+-- charges it if the cost may exceed the charge.
 local function settle_song(account, songhash, seconds, may_exceed, now_ms)
   local open, audio = open_key(account), 'quota:' .. account .. ':audio'
   local slice, charged = string.match(fields_of(open, songhash)[1] or '', '^(%d+) (%d+)$')
@@ -113,7 +114,7 @@ local function settle_song(account, songhash, seconds, may_exceed, now_ms)
   end
   redis.call('HDEL', open, songhash)
   local more = seconds and amount_of(math.ceil(seconds) - tonumber(charged))
-  if not more or tonumber(charged) == 0 or (more > 0 and not may_exceed) then  -- 0: no limit was set when it came
+  if not more or tonumber(charged) == 0 or (more > 0 and not may_exceed) then  -- 0: no limit was set when it was posted
     return
   end
   make_room('hash', audio)

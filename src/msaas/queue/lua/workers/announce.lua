@@ -1,8 +1,8 @@
--- Notes that a worker lives and what it can run, and forgets those that have not said so for long.
--- KEYS[1] workers  hash  worker > 'ms until it is forgotten, JSON of what it says'
--- ARGV: worker, ms that its word lasts, JSON
+-- Registers a live worker with its models, and removes workers that have not announced themselves in time.
+-- KEYS[1] workers  hash  worker > 'expiry in ms, JSON of its announcement'
+-- ARGV: worker, ms until expiry, JSON
 local workers, name, lasts_ms, told = KEYS[1], ARGV[1], tonumber(ARGV[2]), ARGV[3]
-make_room('hash', workers)  -- each worker says its own again soon
+make_room('hash', workers)  -- every worker announces itself again soon
 redis.call('HSET', workers, name, string.format('%d %s', now + lasts_ms, told))
 redis.call('PEXPIRE', workers, lasts_ms)
 local all = redis.call('HGETALL', workers)

@@ -109,7 +109,7 @@ def test_a_service_that_is_not_there_is_one_line_and_status_1(
 ) -> None:
     assert separate(*songs, "--url", "http://127.0.0.1:9") == 1
     [line] = capsys.readouterr().err.splitlines()
-    assert line.startswith("msaas: http://127.0.0.1:9 does not answer (tried 3 times): ")
+    assert line.startswith("msaas: http://127.0.0.1:9 did not answer (tried 3 times): ")
     assert "refused" in line
 
 
@@ -121,7 +121,7 @@ def test_a_service_that_goes_away_is_found_out_once(
     api.answers["/apiv1/separate"] = ["drop"]
     assert separate(*songs, "-o", tmp_path, "--url", api.url) == 1
     assert api.paths().count("/apiv1/separate") <= 2 * 2  # the second may have begun by then
-    assert capsys.readouterr().err.count("does not answer") == 3 * 2
+    assert capsys.readouterr().err.count("did not answer") == 3 * 2
 
 
 def test_a_job_that_fails_and_a_file_that_is_missing_are_named_with_their_reason(
@@ -153,7 +153,7 @@ def test_an_option_that_the_service_refuses_is_status_2(
 
 def test_an_address_that_is_no_url_is_status_2(songs: list[Path], capsys: pytest.CaptureFixture[str]) -> None:
     assert separate(songs[0], "--url", "localhost:5000") == 2
-    assert capsys.readouterr().err == "msaas: 'localhost:5000' is no http or https URL; try http://localhost:5000\n"
+    assert capsys.readouterr().err == "msaas: 'localhost:5000' is not an http or https URL; try http://localhost:5000\n"
 
 
 def test_every_name_and_every_kind_of_song_ends_in_a_folder_below_out(
@@ -221,7 +221,7 @@ def test_folder_that_cannot_be_written_is_noticed_before_anything_is_sent(
     assert separate(songs[0], "-o", out, "--local") == 2
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 2
-    assert all(line.startswith(f"msaas: nothing can be written to {out}: ") for line in lines)
+    assert all(line.startswith(f"msaas: cannot write to {out}: ") for line in lines)
     assert not api.asked
 
 
@@ -261,7 +261,7 @@ def test_options_of_demucs_with_a_meaning_here_are_taken(
     ("given", "said"),
     [
         (["-s", "x"], "-n"),
-        (["-j", "4"], "workers"),
+        (["-j", "4"], "per worker"),
         (["--shifts", "2"], "--shifts 0"),
         (["--overlap", "0.5"], "--overlap 0.25"),
         (["--segment", "7"], "omit it"),
@@ -427,12 +427,12 @@ def test_jobs_and_progress_say_what_a_song_waits_for(
     waiting = two_jobs[1]
     assert cli.main(["jobs", waiting, "--url", url]) == 0
     said = capsys.readouterr().out
-    assert "state     queued, waits for a worker\n" in said
+    assert "state     queued, waiting for a worker\n" in said
     assert "waiting   no worker is ready yet" in said
     queue.announce(Worker("another", ("htdemucs",)))
     assert cli.main(["jobs", waiting, "--url", url]) == 0
     said = capsys.readouterr().out
-    assert "state     queued, waits for a worker that offers its model\n" in said
+    assert "state     queued, waiting for a worker that offers its model\n" in said
     assert "waiting   no worker that is up now offers htdemucs_mini (they offer htdemucs)" in said
 
 

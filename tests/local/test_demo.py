@@ -16,7 +16,7 @@ from tests.client.standin import BUSY, DROP, FAILED, HASH, PROBLEM, RUNNING, Ans
 
 @pytest.fixture
 def api(monkeypatch: pytest.MonkeyPatch) -> Iterator[Api]:
-    monkeypatch.setattr("msaas.client.transport.LONGEST_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr("msaas.client.transport.MAX_PAUSE_SECONDS", 0.01)
     monkeypatch.setattr("msaas.client.api.POLL_SECONDS", 0.01)
     with serving() as api:
         yield api

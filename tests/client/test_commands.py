@@ -432,7 +432,7 @@ def test_jobs_and_progress_say_what_a_song_waits_for(
     queue.announce(Worker("another", ("htdemucs",)))
     assert cli.main(["jobs", waiting, "--url", url]) == 0
     said = capsys.readouterr().out
-    assert "state     queued, waiting for a worker that offers its model\n" in said
+    assert "state     queued, waiting for a worker with its model\n" in said
     assert "waiting   no worker that is up now offers htdemucs_mini (they offer htdemucs)" in said
 
 

@@ -433,7 +433,7 @@ def test_jobs_and_progress_say_what_a_song_waits_for(
     assert cli.main(["jobs", waiting, "--url", url]) == 0
     said = capsys.readouterr().out
     assert "state     queued, waiting for a worker with its model\n" in said
-    assert "waiting   no worker that is up now offers htdemucs_mini (they offer htdemucs)" in said
+    assert "waiting   no live worker offers htdemucs_mini (available: htdemucs)" in said
 
 
 def test_jobs_tells_what_was_amiss_with_a_song() -> None:

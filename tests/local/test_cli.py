@@ -129,7 +129,7 @@ def test_dead_jobs_are_listed_with_their_reason(
     queue.fail(claim, {"code": "not_audio", "detail": "it holds no sound"}, retry=False)
     queue.redis.rpush("toWorkers:dead", songhash)
     assert cli.main(["dead"]) == 0
-    assert f"{songhash}  1 runs  not_audio: it holds no sound" in capsys.readouterr().out
+    assert f"{songhash}  1 attempts  not_audio: it holds no sound" in capsys.readouterr().out
 
 
 def test_redis_that_is_away_is_one_line_and_status_1(

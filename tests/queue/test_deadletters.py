@@ -26,8 +26,8 @@ def dead(queue: Queue, storage, tmp_path):
 def test_the_dead_are_listed_with_their_reasons(queue, redis, dead):
     redis.rpush(DEAD, "no uuid")
     assert list(dead_letters.listed(dead_letters.letters(queue))) == [
-        "no uuid  0 runs  no songhash, or its record is gone",
-        f"{dead}  1 runs  worker_child_died: killed by SIGKILL",
+        "no uuid  0 attempts  not a songhash, or its record is missing",
+        f"{dead}  1 attempts  worker_child_died: killed by SIGKILL",
     ]
 
 

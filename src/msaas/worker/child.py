@@ -72,7 +72,7 @@ class ModelCache:
             limits=self.limits,
             progress=lambda stage, fraction: say({"progress": {"stage": stage, "fraction": overall(stage, fraction)}}),
             stop=stop,
-            waveforms=WaveformFile(task.waveforms),
+            on_waveforms=WaveformFile(task.waveforms),
         )
         return _report(result) | self.describe(task.options.model)
 
@@ -194,7 +194,7 @@ def main() -> int:
     try:
         _limit_threads(settings.cpu_threads)
         _limit_memory(settings.child_memory_bytes)
-        launcher.mine().start()  # loads FFmpeg in parallel with the model
+        launcher.current().start()  # loads FFmpeg in parallel with the model
         models = build_cache(settings)
         with telling(say):
             description = models.describe(settings.model)

@@ -13,7 +13,7 @@ SRC = Path(__file__).parents[2] / "src" / "msaas"
 
 # From the bottom up; a module imports its own layer and those below. Entry points of packages are the top's.
 LAYERS = {
-    "pure": ("errors", "error_codes", "options", "formats", "jobs", "job_view", "fields", "failpoints"),
+    "pure": ("errors", "error_codes", "options", "formats", "jobs", "fields", "failpoints"),
     "settings": ("settings", "interpreter", "command", "scratch"),
     "stores": ("redis_client", "queue", "storage"),
     "features": ("audio", "auth", "callbacks", "client", "maintenance", "separation", "telemetry"),
@@ -32,7 +32,6 @@ NEIGHBOURS = {
         ("options", "fields"),
         ("options", "errors"),
         ("options", "formats"),
-        ("job_view", "jobs"),
         ("jobs", "errors"),
         ("jobs", "fields"),
         ("jobs", "formats"),

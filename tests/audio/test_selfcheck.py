@@ -275,7 +275,7 @@ def test_full_disk_does_not_keep_a_part_from_starting(tmp_path, caplog):
 # --- the parts
 
 
-@pytest.mark.parametrize("part", ["msaas.web", "msaas.worker"])
+@pytest.mark.parametrize("part", ["msaas.web", pytest.param("msaas.worker", marks=pytest.mark.slow)])
 def test_part_refuses_to_start_with_the_reason(tmp_path, monkeypatch, environ, part):
     break_sandbox(tmp_path, monkeypatch, FAULT)
     done = subprocess.run(

@@ -12,7 +12,7 @@ from tests.callbacks.receivers import answers
 from tests.callbacks.test_delivery import until
 
 
-@pytest.mark.parametrize("part", ["msaas.web", "msaas.worker"])
+@pytest.mark.parametrize("part", ["msaas.web", pytest.param("msaas.worker", marks=pytest.mark.slow)])
 def test_each_part_delivers_by_itself(part, environ, receiver, outbox, finished, storage):
     storage.ensure_buckets()
     listening = receiver(answers(200))

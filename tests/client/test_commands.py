@@ -326,6 +326,7 @@ def test_songs_are_separated_with_no_service_at_all(
     assert "htdemucs_mini has no stem 'kazoo'" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_what_was_amiss_with_a_song_is_told_here_too(
     songs: list[Path],
     environ: dict[str, str],

@@ -60,6 +60,7 @@ def test_a_song_goes_its_whole_way_with_a_key(page):
     expect(page.locator("#drop")).to_be_visible()
 
 
+@pytest.mark.slow
 def test_another_tenants_song_is_not_here(page, open_page):
     give_key(page, ANNA)
     pick(page, ("Hers.flac", flac(tune(2, seed=802))))
@@ -77,7 +78,7 @@ def test_a_wrong_key_is_told_and_another_may_be_given(page):
     expect(page.locator("#limits")).to_contain_text("200 MB")
 
 
-@pytest.mark.parametrize("remember", [False, True])
+@pytest.mark.parametrize("remember", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_a_key_is_kept_for_the_tab_or_in_the_browser_and_forgotten_when_told(page, remember):
     give_key(page, ANNA, remember=remember)
     expect(page.locator("#limits")).to_contain_text("200 MB")

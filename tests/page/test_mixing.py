@@ -121,6 +121,7 @@ def test_the_lanes_stay_on_one_sample_through_any_seeks_and_loops(mixer):
     assert found["steps"]["1"] > 0.99 * found["played"]  # whole samples in their order, but for the jumps asked for
 
 
+@pytest.mark.slow
 def test_every_lane_is_told_the_same_moment_and_place(mixer):
     mixer.click("#play")
     rng = random.Random(9)
@@ -158,6 +159,7 @@ SWAP = """
 """
 
 
+@pytest.mark.slow
 def test_a_songs_beginning_gives_way_to_the_whole_without_a_gap(mixer):
     mixer.click("#play")  # a gesture
     for _ in range(10):  # a browser on a busy machine drops whole quanta (128 samples) of what it records by itself

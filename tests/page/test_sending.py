@@ -33,7 +33,7 @@ def progress_until_lanes(page: Page) -> list[int]:
 
 
 def test_a_dropped_song_is_followed_until_its_four_lanes_are_there(page):
-    drop(page, "Night_Bus.flac", flac(tune(16, seed=702)))
+    drop(page, "Night_Bus.flac", flac(tune(10, seed=702)))
     expect(page).to_have_url(JOB_ADDRESS)
     expect(page.locator("#song-title")).to_have_text("Night Bus")
     seen = progress_until_lanes(page)
@@ -54,6 +54,7 @@ def test_a_reload_in_mid_job_loses_nothing(page):
     expect(page.locator("#sides")).to_be_visible()  # the original outlived the reload, too
 
 
+@pytest.mark.slow
 def test_without_event_streams_the_page_asks(page):
     page.route("**/events", lambda route: route.abort())
     pick(page, ("Tram.flac", flac(tune(4, seed=704))))
@@ -107,7 +108,7 @@ def test_what_was_amiss_with_a_song_stands_above_its_lanes(page, service):
 
 
 def test_cancel_stops_the_song(page, service):
-    pick(page, ("Long.flac", flac(tune(120, seed=706))))
+    pick(page, ("Long.flac", flac(tune(60, seed=706))))
     expect(page).to_have_url(JOB_ADDRESS)
     expect(page.locator("#stage")).to_have_text("Separating")
     page.click("#cancel")

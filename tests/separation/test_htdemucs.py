@@ -235,7 +235,7 @@ def torch_threads():
     torch.set_num_threads(before)
 
 
-@pytest.mark.parametrize("threads", [1, 2, 3, 9])
+@pytest.mark.parametrize("threads", [1, 2, *(pytest.param(many, marks=pytest.mark.slow) for many in (3, 9))])
 def test_segments_side_by_side_come_back_in_order(threads, network, torch_threads) -> None:
     engine, batch = TorchEngine(network(), CPU), noise(5, 2, SEGMENT)
     lanes = ParallelSegments(engine, threads)

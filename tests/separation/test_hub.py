@@ -138,6 +138,7 @@ def test_a_model_from_the_hub_is_fetched_into_a_folder(hub, weights, server, tmp
     assert load_model("htdemucs", repo=tmp_path / "baked", places=[]).parameters == small_model.PARAMETERS
 
 
+@pytest.mark.slow
 def test_hf_endpoint_counts_and_demucs_own_loading_gives_the_same(weights, server, tmp_path) -> None:
     code = (
         "import torch; from demucs.pretrained import get_model; from msaas.separation.weights.loader import load_model;"

@@ -87,6 +87,7 @@ def test_silence_and_a_constant_give_what_apply_model_gives(networks, kit, strea
         assert np.abs(stream(network, wav) - kit.demucs_says(network, wav)).max() <= FULL_SCALE_ERROR
 
 
+@pytest.mark.slow
 def test_the_small_model_gives_what_apply_model_gives(kit, stream) -> None:
     network = get_model("htdemucs_mini", repo=kit.MODELS / "htdemucs_mini")
     wav = kit.noise(5 * kit.RATE + 123)

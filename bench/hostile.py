@@ -21,10 +21,10 @@ from msaas.audio.sandbox import launcher
 from msaas.settings import Settings
 from msaas.storage import Storage
 from msaas.wiring.stores import build_storage
-from tests.conftest import service_environ
 from tests.hostile.conftest import SETTINGS, Service, heard
 from tests.hostile.table import ACCEPTED, ROWS, Row
-from tests.web.conftest import start_api, wait_alive
+from tests.support.api import start_api, wait_alive
+from tests.support.environment import service_environ
 
 T = TypeVar("T")
 MIB = 1 << 20

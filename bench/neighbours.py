@@ -36,7 +36,7 @@ from msaas.callbacks.targets import Target
 from msaas.errors import QuotaExceeded
 from msaas.local.servers import LOOPBACK
 from msaas.queue import Admission
-from tests.hostile.files import m4a_of_edits
+from tests.support.hostile_files import m4a_of_edits
 
 GREEDY, MODEST = "greedy", "modest"
 HANGING_RECEIVERS = 160

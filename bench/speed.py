@@ -39,7 +39,7 @@ from watching import Watch
 from msaas.separation import PROCESS_ENVIRONMENT
 from msaas.separation.engines.htdemucs import ChannelsLast
 from msaas.separation.engines.selection import CHECKED_FRACTION
-from tests.full_model import SEGMENT_SECONDS, htdemucs
+from tests.support.full_model import SEGMENT_SECONDS, htdemucs
 
 STOCK = "demucs (API)"
 MODEL = "htdemucs_seeded"

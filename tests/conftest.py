@@ -12,10 +12,11 @@ from typing import Any
 import hypothesis
 import pytest
 
-from msaas.local.servers import Keys, Valkey, Weed, free_port, running
+from msaas.local.servers import Keys, Valkey, Weed, running
 from msaas.queue import Queue, connect
 from msaas.settings import Settings
 from msaas.storage import Storage
+from tests.support.environment import LEASE_SECONDS, LEFT_OUT, service_environ
 
 # How long an example takes says how busy the machine is; what is slow is for the benchmarks to find.
 hypothesis.settings.register_profile("msaas", deadline=None)
@@ -25,11 +26,8 @@ hypothesis.settings.load_profile("msaas")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-REPOSITORY = Path(__file__).resolve().parent.parent
-LEASE_SECONDS = 2.0
-HEARTBEAT_SECONDS = 0.2
-BUSY_SECONDS = 30.0  # what takes a moment ends within this on any machine; what hangs, in these tests, does not
-LEFT_OUT = "left out:"  # begins the reason of a skip that a run names at its end
+
+TESTS = Path(__file__).resolve().parent
 
 # Files are handed to the processes of pytest-xdist in this order: the longest first, so that none is left at the end.
 LONGEST_FIRST = ("page", "e2e", "chaos", "queue", "local", "auth", "deploy", "separation", "worker", "client")
@@ -61,7 +59,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     def rank(item: pytest.Item) -> int:
-        folder = item.path.parent.name
+        folder = item.path.relative_to(TESTS).parts[0]
         return LONGEST_FIRST.index(folder) if folder in LONGEST_FIRST else len(LONGEST_FIRST)
 
     items.sort(key=rank)
@@ -139,27 +137,6 @@ def storage(s3: Weed) -> Storage:
     storage.ensure_buckets()
     storage.empty()
     return storage
-
-
-def service_environ(valkey: Valkey, s3: Weed, scratch: Path) -> dict[str, str]:
-    """The settings as environment variables, for what is started as a process of its own."""
-    return {
-        "REDIS_HOST": valkey.address,
-        "MINIO_HOST": s3.address,
-        "MINIO_ACCESS_KEY": s3.keys.access,
-        "MINIO_SECRET_KEY": s3.keys.secret,
-        "MSAAS_PORT": str(free_port()),
-        "MSAAS_WORKER_HTTP_PORT": str(free_port()),
-        "MSAAS_SCRATCH_DIR": str(scratch),
-        "MSAAS_SCRATCH_FREE_BYTES": "0",  # the disk of whoever runs the tests is no matter
-        "MSAAS_MODEL": "htdemucs_mini",
-        "MSAAS_MODEL_REPO": str(REPOSITORY / "models"),
-        "MSAAS_DEVICE": "cpu",  # the same on each machine, whatever else it has
-        "MSAAS_PRECISION": "fp32",
-        "MSAAS_DEBUG_ENDPOINTS": "true",
-        "MSAAS_LEASE_SECONDS": str(LEASE_SECONDS),
-        "MSAAS_HEARTBEAT_SECONDS": str(HEARTBEAT_SECONDS),
-    }
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ import soundfile
 
 from msaas.audio.encode.mp3 import Mp3Writer
 from msaas.formats import FORMATS
-from tests.sounds import tune
+from tests.support.sounds import tune
 
 MODEL_RATE = 44_100
 TUNES = 24

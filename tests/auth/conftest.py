@@ -12,7 +12,7 @@ from flask.testing import FlaskClient
 
 from msaas.auth.keys import new_key
 from msaas.settings.api_keys import Key
-from tests.web.conftest import URL, Player, make_app, player, scratch, song_bytes
+from tests.support.api import URL, Player, make_app, player, scratch, song_bytes
 
 __all__ = ["make_app", "player", "scratch"]
 

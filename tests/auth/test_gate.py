@@ -11,7 +11,7 @@ from msaas.auth.keys import new_key
 from msaas.auth.scopes import REQUIREMENTS
 from msaas.storage import OUTPUTS
 from msaas.telemetry.metrics import Metrics
-from tests.web.conftest import URL, as_base64, song_bytes
+from tests.support.api import URL, as_base64, song_bytes
 
 NOBODYS = "00000000-0000-4000-8000-000000000000"
 CALLERS = ("nobody", "wrong", "anna reading", "anna", "ben", "boss")

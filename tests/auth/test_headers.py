@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import requests
 
-from tests.web.conftest import URL, live, live_environ, song_bytes
+from tests.support.api import URL, live, live_environ, song_bytes
 
 __all__ = ["live", "live_environ"]
 

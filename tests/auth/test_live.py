@@ -12,8 +12,8 @@ import requests
 
 from msaas.auth.keys import new_key
 from msaas.local.servers import free_port
-from tests.test_sample_requests import run, stems_are_whole, worker
-from tests.web.conftest import URL, song_bytes, start_api, wait_alive
+from tests.support.api import URL, song_bytes, start_api, wait_alive
+from tests.support.sample_requests import run, stems_are_whole, worker
 
 __all__ = ["worker"]
 

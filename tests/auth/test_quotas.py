@@ -23,7 +23,7 @@ from msaas.auth.quotas import (
 )
 from msaas.errors import NotAudio, QueueFull, QuotaExceeded
 from msaas.queue import Admission
-from tests.web.conftest import URL, song_bytes
+from tests.support.api import URL, song_bytes
 
 ACCOUNT = "key anna"
 FIFTY = range(50)

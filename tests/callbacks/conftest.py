@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 import uuid
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -13,13 +14,11 @@ import pytest
 
 from msaas.callbacks.outbox import Callback, CallbackRequest, Outbox
 from msaas.callbacks.sender import HttpPost, Sender
-from msaas.callbacks.targets import Target, TargetPolicy
+from msaas.callbacks.targets import Target
 from msaas.queue import NO_CALLBACK
-from msaas.settings.networks import parse_networks
-from tests.callbacks.receivers import Receiver
+from tests.support.receivers import HOME, Receiver
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # the specification's example
-HOME = TargetPolicy(allow=parse_networks("127.0.0.0/8, ::1/128"))
 STEMS = {"vocals": "mp3", "drums": "mp3"}
 ENDED = {"state": "done", "result": json.dumps({"stems": STEMS}), "created_ms": "1000", "started_ms": "3000"}
 DELAYS = (0.0, 0.05, 0.05, 0.05)
@@ -32,6 +31,16 @@ def a_callback(url, data="null", **changes):
         snapshot={**ENDED, "finished_ms": "9000"},
     )  # fmt: skip
     return replace(plain, **changes)
+
+
+def until(outbox, songhash, state, seconds=60):
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        (one,) = outbox.of(songhash)
+        if one.state == state:
+            return one
+        time.sleep(0.02)
+    raise AssertionError(f"{one} after {seconds} s, not {state}")
 
 
 @pytest.fixture

@@ -14,7 +14,8 @@ from msaas.callbacks.payload import payload
 from msaas.callbacks.schedule import AttemptOutcome
 from msaas.settings.callback_secrets import Secret
 from tests.callbacks.conftest import SECRET, a_callback
-from tests.callbacks.receivers import (
+from tests.support.environment import BUSY_SECONDS
+from tests.support.receivers import (
     Flood,
     answers,
     dies_after_receipt,
@@ -23,7 +24,6 @@ from tests.callbacks.receivers import (
     trickles_headers,
     trickles_status,
 )
-from tests.conftest import BUSY_SECONDS
 
 
 def timed(post, callback):

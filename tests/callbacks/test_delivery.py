@@ -24,16 +24,16 @@ from msaas.settings import Settings
 from msaas.settings.callback_secrets import Secret
 from msaas.wiring.background import build_sender
 from msaas.wiring.stores import build_queue
-from tests.callbacks.conftest import SECRET
-from tests.callbacks.receivers import answers, answers_in_turn, dies_after_receipt, hangs
-from tests.conftest import BUSY_SECONDS
+from tests.callbacks.conftest import SECRET, until
+from tests.support.environment import BUSY_SECONDS
+from tests.support.receivers import answers, answers_in_turn, dies_after_receipt, hangs
 
 SENDER = """
 import sys
 from redis import Redis
 from msaas.callbacks.outbox import Outbox
 from msaas.callbacks.sender import HttpPost, Sender
-from tests.callbacks.conftest import HOME
+from tests.support.receivers import HOME
 redis = Redis(host="127.0.0.1", port=int(sys.argv[1]), decode_responses=True)
 Sender(Outbox(redis, lease_seconds=1), HttpPost(HOME), every_seconds=0.02).start()
 sys.stdin.read()
@@ -46,16 +46,6 @@ queue = Queue(Redis(host="127.0.0.1", port=int(sys.argv[1]), decode_responses=Tr
 assert queue.finish(queue.claim("w"), {"stems": {}}, 1.0)
 os.kill(os.getpid(), signal.SIGKILL)
 """
-
-
-def until(outbox, songhash, state, seconds=60):
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        (one,) = outbox.of(songhash)
-        if one.state == state:
-            return one
-        time.sleep(0.02)
-    raise AssertionError(f"{one} after {seconds} s, not {state}")
 
 
 def test_a_done_job_calls_its_receiver_at_once_and_signed(receiver, post, outbox, finished, sender):

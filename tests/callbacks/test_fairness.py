@@ -12,7 +12,7 @@ from msaas.callbacks.schedule import Verdict
 from msaas.callbacks.targets import Target
 from msaas.errors import QuotaExceeded
 from msaas.queue import Admission
-from tests.callbacks.receivers import answers, hangs
+from tests.support.receivers import answers, hangs
 
 GREEDY, MODEST = "key greedy", "key modest"
 MOST_OPEN_BYTES, MOST_ENDED = 32_000_000, 1000  # of queue/lua/callbacks/outbox.lua

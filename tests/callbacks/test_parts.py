@@ -7,9 +7,8 @@ import sys
 import pytest
 from standardwebhooks import Webhook
 
-from tests.callbacks.conftest import SECRET
-from tests.callbacks.receivers import answers
-from tests.callbacks.test_delivery import until
+from tests.callbacks.conftest import SECRET, until
+from tests.support.receivers import answers
 
 
 @pytest.mark.parametrize("part", ["msaas.web", pytest.param("msaas.worker", marks=pytest.mark.slow)])

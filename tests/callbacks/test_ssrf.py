@@ -19,7 +19,7 @@ from msaas.callbacks.targets import TargetPolicy
 from msaas.errors import CallbackRefused
 from msaas.settings.networks import parse_networks
 from tests.callbacks.conftest import a_callback
-from tests.callbacks.receivers import Receiver, answers
+from tests.support.receivers import Receiver, answers
 
 TLS = ssl.create_default_context()  # reading the certificates takes longer than any row
 PUBLIC = "93.184.215.14"

@@ -12,9 +12,9 @@ from msaas.client import Client
 from msaas.local.servers import Valkey, Weed
 from msaas.queue import Queue
 from msaas.storage import Storage
-from tests.client.standin import Api, serving
-from tests.conftest import service_environ
-from tests.web.conftest import Player, song_bytes, start_api, wait_alive
+from tests.support.api import Player, song_bytes, start_api, wait_alive
+from tests.support.environment import service_environ
+from tests.support.standin import Api, serving
 
 
 @pytest.fixture

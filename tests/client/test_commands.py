@@ -26,9 +26,9 @@ from msaas.cli.progress import Progress, activity, bar_format
 from msaas.client import Client, Job
 from msaas.queue import Queue
 from msaas.queue.worker_registry import Worker
-from tests.client.standin import DONE, FAILED, HASH, QUEUED, RUNNING, Answer, Api
-from tests.test_sample_requests import dropping
-from tests.web.conftest import STEMS, song_bytes
+from tests.support.api import STEMS, song_bytes
+from tests.support.sample_requests import dropping
+from tests.support.standin import DONE, FAILED, HASH, QUEUED, RUNNING, Answer, Api
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ import pytest
 
 from msaas import client
 from msaas.client import Client
-from tests.conftest import REPOSITORY
-from tests.web.conftest import STEMS, song_bytes
+from tests.support.api import STEMS, song_bytes
+from tests.support.environment import REPOSITORY
 
 TEXT = (REPOSITORY / "docs" / "client.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)

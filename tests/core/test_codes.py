@@ -9,7 +9,7 @@ from pathlib import Path
 
 from msaas.error_codes import CLIENT_CODES, JOB_CODES, PROBLEM_CODES, WAIT_CODES, WARNING_CODES
 from msaas.web.openapi.schemas import SCHEMAS
-from tests.conftest import REPOSITORY
+from tests.support.environment import REPOSITORY
 
 SOURCES = REPOSITORY / "src/msaas"
 WORDS = SOURCES / "web/static/js/words.js"

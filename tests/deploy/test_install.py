@@ -22,7 +22,7 @@ from packaging.version import Version
 
 from deploy.tools import install_torch
 from deploy.tools.install_torch import Machine, has_driver, install, is_installed, page_of, plan
-from tests.conftest import REPOSITORY
+from tests.support.environment import REPOSITORY
 
 WANTED = "torch==2.13.0"
 INDEX = "https://cpu.example/whl"

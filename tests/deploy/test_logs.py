@@ -19,8 +19,8 @@ from redis.exceptions import ConnectionError as RedisAway
 from msaas.local.processes.child import wait_until
 from msaas.queue import connect
 from msaas.telemetry.log_shipping import CHANNEL, LogShipper, ship_logs
-from tests.conftest import BUSY_SECONDS
 from tests.deploy.conftest import OURS, REPOSITORY
+from tests.support.environment import BUSY_SECONDS
 
 PRINTER = REPOSITORY / "logs" / "logs.py"
 

@@ -16,9 +16,9 @@ from msaas.audio.sandbox import launcher
 from msaas.audio.sandbox.decoder import IsolatedDecoder
 from msaas.errors import AudioError
 from msaas.local.servers import Valkey, Weed
-from tests.conftest import service_environ
 from tests.hostile.table import MAX_DECODED_BYTES, MAX_DURATION_SECONDS, MAX_UPLOAD_BYTES
-from tests.web.conftest import start_api, wait_alive
+from tests.support.api import start_api, wait_alive
+from tests.support.environment import service_environ
 
 LIMITS = Limits(MAX_DURATION_SECONDS, MAX_DECODED_BYTES)
 SETTINGS = {

@@ -5,8 +5,8 @@ from __future__ import annotations
 import ast
 import re
 
-from tests.conftest import REPOSITORY
 from tests.hostile.table import ROWS
+from tests.support.environment import REPOSITORY
 
 CLAIMS = {row.claim for row in ROWS}
 

@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 from deploy.tools.lock_torch import merged
-from tests.conftest import REPOSITORY
+from tests.support.environment import REPOSITORY
 
 PARTS = ("rest", "worker", "logs")
 PACKAGE = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]*==\S+")

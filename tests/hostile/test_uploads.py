@@ -9,9 +9,9 @@ from urllib.parse import urlsplit
 import pytest
 
 from msaas.web.uploads.spool import PREFIX
-from tests.hostile import files
 from tests.hostile.conftest import heard
 from tests.hostile.table import ACCEPTED, ANY, FILENAMES, ROWS, Row
+from tests.support import hostile_files as files
 
 
 @pytest.mark.parametrize("row", ROWS, ids=[row.claim for row in ROWS])

@@ -16,7 +16,7 @@ from msaas import cli
 from msaas.cli import settings
 from msaas.queue import Queue
 from msaas.settings import Settings
-from tests.conftest import REPOSITORY
+from tests.support.environment import REPOSITORY
 
 NAMES = [field.metadata["name"] for field in fields(Settings)]
 

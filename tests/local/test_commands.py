@@ -15,9 +15,9 @@ import pytest
 from msaas.local.folder import LiveStack
 from msaas.local.processes.child import wait_until
 from msaas.local.servers import free_port
-from tests.conftest import REPOSITORY
 from tests.local.conftest import ended
-from tests.sounds import decode_with_av, flac, tune
+from tests.support.environment import REPOSITORY
+from tests.support.sounds import decode_with_av, flac, tune
 
 pytestmark = pytest.mark.slow
 

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, sync_playwright
 
-from tests.conftest import LEFT_OUT
-from tests.e2e.conftest import Service, shared_service
-from tests.sounds import flac, tune
+from tests.support.environment import LEFT_OUT
+from tests.support.service import Service, shared_service
+from tests.support.sounds import flac, tune
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 MISSING = f"{LEFT_OUT} no Chromium on this machine (Debian: apt-get install chromium)"
@@ -166,3 +167,9 @@ def ink(page: Page, stem: str) -> int:
 
 def songhash_of(page: Page) -> str:
     return page.url.rpartition("/")[2]
+
+
+def violations(page: Page) -> list[tuple[str, list[str]]]:
+    """What axe objects to: rule and places."""
+    found = Axe().run(page).response["violations"]
+    return [(one["id"], [node["html"][:160] for node in one["nodes"]]) for one in found]

@@ -1,21 +1,15 @@
 """Keyboard, screen readers, contrast, small screens; and what a browser is allowed to do with the page."""
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
-from tests.page.conftest import in_mixer, lane, pick, position
-from tests.sounds import flac, tune
+from tests.page.conftest import in_mixer, lane, pick, position, violations
+from tests.support.sounds import flac, tune
 
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 SCREENS = [{}, {"color_scheme": "dark"}, PHONE | {"color_scheme": "dark"}, PHONE]
 IDS = ["light desktop", "dark desktop", "dark phone", "light phone"]
 SLOW_IDS = IDS[1:]
-
-
-def violations(page):
-    found = Axe().run(page).response["violations"]
-    return [(one["id"], [node["html"][:160] for node in one["nodes"]]) for one in found]
 
 
 @pytest.mark.parametrize(

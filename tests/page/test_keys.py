@@ -8,10 +8,9 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from msaas.auth.keys import new_key
-from tests.e2e.conftest import Service
-from tests.page.conftest import STEMS, ink, lane, pick, songhash_of
-from tests.page.test_access import violations
-from tests.sounds import flac, tune
+from tests.page.conftest import STEMS, ink, lane, pick, songhash_of, violations
+from tests.support.service import Service
+from tests.support.sounds import flac, tune
 
 ANNA, ANNAS = new_key("anna", ["use"])
 BEN, BENS = new_key("ben", ["use"])

@@ -13,7 +13,7 @@ from msaas.local.processes.child import wait_until
 from msaas.queue import DEAD, FENCE, LEASES, PROCESSING, WAITING, Queue
 from msaas.settings import Settings
 from msaas.wiring.stores import build_queue, build_redis
-from tests.conftest import BUSY_SECONDS
+from tests.support.environment import BUSY_SECONDS
 
 LEASE = 0.2
 

@@ -22,8 +22,8 @@ from msaas.maintenance.housekeeping import Housekeeper
 from msaas.wiring.worker import build_supervisor
 from msaas.worker.process import SeparationProcess
 from msaas.worker.supervisor import Supervisor
-from tests.callbacks.conftest import HOME
 from tests.records.world import World, song_of
+from tests.support.receivers import HOME
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 LOOKS = ("GET", "HEAD")

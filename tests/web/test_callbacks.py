@@ -7,9 +7,7 @@ import pytest
 
 from msaas.callbacks.outbox import Outbox
 from msaas.settings.networks import parse_networks
-
-from .conftest import URL, as_base64, song_bytes
-from .test_separate import RAW, problem
+from tests.support.api import RAW, URL, as_base64, problem, song_bytes
 
 HOOK = "https://a.example:8443/T0KEN?key=S3CRET"
 

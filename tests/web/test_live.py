@@ -16,9 +16,8 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
-from tests.conftest import BUSY_SECONDS
-
-from .conftest import URL, Live, song_bytes, start_api, wait_alive
+from tests.support.api import URL, Live, song_bytes, start_api, wait_alive
+from tests.support.environment import BUSY_SECONDS
 
 pytestmark = pytest.mark.usefixtures("queue", "storage")
 

@@ -8,9 +8,7 @@ import pytest
 
 from msaas.formats import MP3_BITRATES
 from msaas.options import Options
-
-from .conftest import STEMS, URL, as_base64
-from .test_separate import RAW, nothing_is_left, problem
+from tests.support.api import RAW, STEMS, URL, as_base64, nothing_is_left, problem
 
 # --- options
 

@@ -7,10 +7,7 @@ import pytest
 from msaas.settings import Settings
 from msaas.wiring.api import build_app
 from msaas.wiring.stores import build_queue, build_storage
-
-from .conftest import URL, as_base64, fake_probe
-from .test_separate import RAW, problem
-from .test_tracks import NOBODY
+from tests.support.api import NOBODY, RAW, URL, as_base64, fake_probe, problem
 
 NOWHERE = Settings.from_env({"REDIS_HOST": "127.0.0.1:9", "MINIO_HOST": "127.0.0.1:9"})
 

@@ -12,10 +12,7 @@ from msaas.jobs import State
 from msaas.maintenance.housekeeping import SWEEP_LOCK, Housekeeper
 from msaas.storage import INPUTS
 from msaas.web import retention_locks
-
-from .conftest import STEMS, URL, song_bytes
-from .test_jobs_api import post
-from .test_separate import problem
+from tests.support.api import STEMS, URL, post, problem, song_bytes
 
 HOURS = 24.0
 BIG = 24_000_000

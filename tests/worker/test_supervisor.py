@@ -11,7 +11,7 @@ from msaas.options import Options
 from msaas.queue import WAITING
 from msaas.storage import OUTPUTS
 from msaas.wiring.stores import build_queue
-from tests.conftest import BUSY_SECONDS
+from tests.support.environment import BUSY_SECONDS
 
 
 def stems_in(storage, songhash):

@@ -1,7 +1,7 @@
 """Named moments at which a test may step in: kill, stall, cancel. Reads no settings; in production none is armed.
 
 The queue names one before and after each script (`before-claim`, `after-finish`), storage around each transfer
-(`before-put`, `after-fetch`). Whoever arms one runs in the same process: there is no way in from outside.
+(`before-put`, `after-fetch`). They can only be armed from within the process.
 """
 
 from __future__ import annotations

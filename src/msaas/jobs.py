@@ -63,7 +63,7 @@ def parse_songhash(text: str) -> str:
 
 
 def _no_job(text: str) -> str:
-    raise NotFound(f"{text[:80]!r} is no songhash: a songhash is a UUID", code="job_unknown")
+    raise NotFound(f"{text[:80]!r} is not a songhash: a songhash is a UUID", code="job_unknown")
 
 
 @dataclass(frozen=True)

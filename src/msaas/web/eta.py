@@ -40,7 +40,7 @@ def _of_running(job: Job, pace: Mapping[str, float], now: float) -> float | None
 
 
 def _of_queued(job: Job, line: QueueAhead, workers: int, pace: Mapping[str, float], now: float) -> float | None:
-    """Its own run, once a worker is free for it: those ahead go, in their order, to whoever is free first."""
+    """Its own run, once a worker is free: songs ahead go, in order, to the first free worker."""
     own, per_job = _run_seconds(job, pace), pace.get("seconds_per_job")
     if own is None or per_job is None:
         return None

@@ -143,7 +143,7 @@ class SeparationProcess:
                 continue
             heard = time.monotonic()
             if message is None:
-                raise ChildDied(self._epitaph())
+                raise ChildDied(self._how_it_ended())
             if wanted in message:
                 return dict(message[wanted])
             _pass_on(message, progress)
@@ -169,7 +169,7 @@ class SeparationProcess:
             if "done" in message or "failed" in message:
                 return
 
-    def _epitaph(self) -> str:
+    def _how_it_ended(self) -> str:
         process = self._process
         status = process.wait() if process else None
         self.kill()

@@ -102,14 +102,14 @@ class Run:
         stems.mkdir()
         self.beat.progress("fetching", 0)
         sent = _sent(self.claim.job)
-        self._insist(lambda: self.storage.fetch_input(self.claim.songhash, song, sent))
+        self._retry(lambda: self.storage.fetch_input(self.claim.songhash, song, sent))
         task = Task(song, stems, options)
         with WaveformUploader(self.storage, self.claim.songhash, task.waveforms):
             done = self._separation(task)
             self.beat.progress("storing", 1)
             for stem, path in done["stems"].items():
                 name = f"{self.claim.songhash}-{stem}.{options.format}"
-                self._insist(partial(self.storage.put_stem, name, Path(path)))
+                self._retry(partial(self.storage.put_stem, name, Path(path)))
         return done | {"stems": dict.fromkeys(done["stems"], options.format)}
 
     def _options(self) -> Options:
@@ -149,7 +149,7 @@ class Run:
         if self.loop.out_of_grace():
             raise Stopping("the worker has to stop")
 
-    def _insist(self, step: Callable[[], None]) -> None:
+    def _retry(self, step: Callable[[], None]) -> None:
         """Retries a step while the object store is away, as long as the job is ours.
 
         Raises StorageFull and ObjectDamaged, which do not recover by waiting, and StorageRefused after a time limit: a

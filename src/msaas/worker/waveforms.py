@@ -30,13 +30,13 @@ class WaveformFile:
         self.path, self.clock = path, clock
         self._next = float("-inf")
 
-    def __call__(self, outlines: Waveforms) -> None:
-        if not outlines.complete and self.clock() < self._next:
+    def __call__(self, waveforms: Waveforms) -> None:
+        if not waveforms.complete and self.clock() < self._next:
             return
         self._next = self.clock() + WRITE_SECONDS
         fresh = self.path.with_suffix(".new")
         try:
-            fresh.write_text(json.dumps(outlines.to_json(), separators=(",", ":")), encoding="ascii")
+            fresh.write_text(json.dumps(waveforms.to_json(), separators=(",", ":")), encoding="ascii")
             fresh.replace(self.path)
         except OSError as error:  # a full disk fails the stems, with its reason; a picture is not worth it
             log.warning("waveforms not written reason=%s", error)

@@ -104,7 +104,7 @@ def _parse(request: Request, kind: protocol.Kind, payload: bytearray) -> dict[st
 
 
 def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is no number")
+    raise ValueError(f"{name} is not a number")
 
 
 def _sanitized(request: Request, fields: Mapping[str, Any]) -> dict[str, Any]:

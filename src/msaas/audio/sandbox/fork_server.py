@@ -1,10 +1,10 @@
-"""Short-lived processes for strangers' files, forked in milliseconds from a process that has FFmpeg loaded.
+"""Forks short-lived processes for uploaded files, in milliseconds, from a process that has FFmpeg loaded.
 
-The caller ── one byte and a socket ──▶ fork server (one thread, loads PyAV once, ends when the caller does)
-                                          └─ fork ──▶ child: fences, work, answers into the socket, exit
+The caller ── one byte and a socket ──▶ fork server (one thread, loads PyAV once, ends with the caller)
+                                          └─ fork ──▶ child: sandbox, work, answer into the socket, exit
 
-multiprocessing's forkserver is no use here: its children import the caller's __main__ again, which in a server
-script starts a server. A fork server of our own never sees it. It gets no credentials (msaas.audio.sandbox.launcher).
+multiprocessing's forkserver does not fit: its children import the caller's __main__ again, which in a server script
+starts a server. This one never imports it. It gets no credentials (msaas.audio.sandbox.launcher).
 """
 
 from __future__ import annotations

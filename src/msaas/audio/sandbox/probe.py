@@ -31,5 +31,5 @@ def _checked(probe: Probe) -> Probe:
     seconds = 0.0 if probe.duration_seconds is None else probe.duration_seconds
     plain = all(isinstance(text, str) for text in texts) and all(type(count) is int for count in counts)
     if not (plain and min(counts) > 0 and max(counts) < _MOST and 0 <= seconds < _MOST):
-        raise ValueError(f"{probe} is no answer")
+        raise ValueError(f"{probe} is invalid")
     return probe

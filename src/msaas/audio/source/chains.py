@@ -71,7 +71,7 @@ def _ogg_links(song: Window) -> list[Link]:
 
 
 def _page(song: Window, offset: int) -> tuple[int, int]:
-    """Header type and size in bytes; size 0 if there is no page."""
+    """Header type and size in bytes; size 0 without a page."""
     head = song.bytes_at(offset, _MAX_PAGE_HEAD_BYTES)
     if len(head) < _HEAD.size:
         return 0, 0

@@ -65,7 +65,7 @@ local function count_open(id, owner, bytes)
   if redis.call('EXISTS', open) == 1 then
     redis.call('HSET', open_bytes, owner, string.format('%d', math.max(sum, 0)))
   else
-    redis.call('HDEL', open_bytes, owner)  -- with none open, whatever was miscounted is put right
+    redis.call('HDEL', open_bytes, owner)  -- with none open, the sum is reset
   end
 end
 

@@ -26,7 +26,7 @@ from soaking.clients import Crowd, Visit
 from soaking.receiver import Received, receiver
 from soaking.samples import Sampling, growing, table
 from soaking.songs import Songs
-from soaking.stack import KILLED, ORPHANED, Service, service
+from soaking.stack import KILLED, LOG, ORPHANED, Service, service
 
 from msaas.settings.callback_secrets import Secret
 from msaas.storage import INPUTS, OUTPUTS, WAVEFORMS
@@ -156,6 +156,7 @@ class Soak:
 
     def report(self, before: Stored, after: Stored) -> int:
         """Prints the tables and what is wrong; the exit status."""
+        self.sampling.write(LOG.with_name("samples.csv"))
         ledger = read_ledger(self.stack.valkey.folder)
         deliveries = self._deliveries()
         self._print_head()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import statistics
 import time
 from collections import defaultdict
@@ -120,6 +121,16 @@ class Sampling:
                 self.series[name].samples.append(found)
                 self.series[name].pids.add(pid)
                 self._note_cpu(pid)
+
+    def write(self, path: Path) -> None:
+        """Every sample as CSV: seconds since the first, process, and the measures."""
+        began = min(sample.at for series in self.series.values() for sample in series.samples)
+        with path.open("w", encoding="utf-8", newline="") as file:
+            rows = csv.writer(file)
+            rows.writerow(("seconds", "process", *MEASURES))
+            for name, series in self.series.items():
+                for one in series.samples:
+                    rows.writerow((round(one.at - began, 1), name, *(getattr(one, measure) for measure in MEASURES)))
 
     def _note_cpu(self, pid: int) -> None:
         """With its ended children, which is where decoders end up."""

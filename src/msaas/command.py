@@ -1,4 +1,4 @@
-"""How the `msaas` command is typed on this machine, for messages that name it: a clone's is rarely on PATH."""
+"""The `msaas` command as typed on this machine, for messages: a clone's command is rarely on PATH."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def typed(arguments: str) -> str:
 
 
 def _program(ours: Path, on_path: str | None) -> str:
-    """ours: the command beside this Python. Another installation's on PATH is not meant."""
+    """ours: the command of this Python, not another installation's on PATH."""
     if not ours.is_file():
         return "msaas" if on_path else shlex.join(interpreter.command("-m", "msaas.cli"))
     if on_path and ours.samefile(on_path):

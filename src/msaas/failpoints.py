@@ -1,4 +1,4 @@
-"""Named moments at which a test may step in: kill, stall, cancel. Reads no settings; in production none is armed.
+"""Failpoints: named points at which tests can kill, stall or cancel. Reads no settings; none is armed in production.
 
 The queue names one before and after each script (`before-claim`, `after-finish`), storage around each transfer
 (`before-put`, `after-fetch`). They can only be armed from within the process.
@@ -12,7 +12,7 @@ _armed: dict[str, Callable[[], None]] = {}
 
 
 def hit(point: str) -> None:
-    """Does what is armed at this point: nothing, outside the fault suite."""
+    """Runs the action armed at this point; outside the fault suite there is none."""
     if _armed and (action := _armed.get(point)):
         action()
 

@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 
 # 253402300800 is the year 10000, where datetime ends.
 LATEST_MS = 253_402_300_799_999
-LARGEST_COUNT = 2**53  # what JSON's readers still count exactly
+LARGEST_COUNT = 2**53  # the largest integer that all JSON readers represent exactly
 # Records are three levels deep. Beyond some hundreds json.loads reads what json.dumps and others cannot walk.
 DEEPEST = 32
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -40,11 +40,11 @@ class Fields:
         return self._record.get(name, default)
 
     def count(self, name: str) -> int:
-        """A whole number from 0; 0 where it is missing or cannot be read."""
+        """An integer from 0; 0 if missing or invalid."""
         return self._whole(name, LARGEST_COUNT) or 0
 
     def share(self, name: str) -> float:
-        """0 to 1; 0 where it is missing or cannot be read."""
+        """0 to 1; 0 if missing or invalid."""
         text = self._record.get(name)
         try:
             share = float(text) if text else 0.0
@@ -56,14 +56,14 @@ class Fields:
         return 0.0
 
     def amount(self, name: str) -> float | None:
-        """A number from 0; None where it is missing or cannot be read."""
+        """A number from 0; None if missing or invalid."""
         try:
             return number_of(float(self._record.get(name) or "nan"))
         except ValueError:
             return None
 
     def seconds(self, name: str) -> float | None:
-        """A time, noted in milliseconds since 1970, as seconds; None where it is missing or cannot be read."""
+        """A time, stored in milliseconds since 1970, in seconds; None if missing or invalid."""
         ms = self._whole(name, LATEST_MS)
         return None if ms is None else ms / 1000
 
@@ -71,7 +71,7 @@ class Fields:
         return self._whole(name, LATEST_MS)
 
     def mapping(self, name: str) -> Mapping[str, Any] | None:
-        """A JSON object; None where it is missing or cannot be read."""
+        """A JSON object; None if missing or invalid."""
         text = self._record.get(name)
         if not text:
             return None
@@ -142,12 +142,12 @@ def _refuse(name: str) -> NoReturn:
 
 
 def code_of(value: Any, otherwise: str) -> str:
-    """A member of JSON that should be a code for programs; `otherwise` where it does not read like one."""
+    """A JSON member that should be a code for programs; `otherwise` if invalid."""
     return value if isinstance(value, str) and _CODE.fullmatch(value) else otherwise
 
 
 def number_of(value: Any) -> float | None:
-    """A member of JSON that should be a number from 0; None where it is none."""
+    """A JSON member that should be a number from 0; None if invalid."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < LARGEST_COUNT:
         return None
     return value

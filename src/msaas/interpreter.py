@@ -1,4 +1,4 @@
-"""How other processes of this Python are started: modules never come from the working folder. Starts nothing.
+"""Commands and environments for child Python processes, which never import from the working folder. Starts nothing.
 
 Python puts the working folder first in `sys.path` for `-m` and `-c`, and for an empty entry of PYTHONPATH: a `flask.py`
 that lies beside somebody's songs would be run in place of Flask.
@@ -38,6 +38,6 @@ def _is_named(entry: str) -> bool:
 
 
 def _installed_in() -> list[str]:
-    """The folders of installed packages, which every Python searches by itself."""
+    """The folders of installed packages, which every Python searches by default."""
     user = [site.getusersitepackages()] if site.ENABLE_USER_SITE else []
     return [*site.getsitepackages(), *user]

@@ -1,4 +1,4 @@
-"""The folder for temporary files: whether it can be used, and how what killed processes left there is swept."""
+"""The folder for temporary files: checks that it is writable, and sweeps files of killed processes."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from pathlib import Path
 
 from msaas.errors import SettingsError
 
-# between the making of a file or folder and its lock: another process' sweep must not take it for a stray
+# between the creation of a file or folder and its lock, during which another process's sweep must not delete it
 UNLOCKED_SECONDS = 2
 
 
 def check_writable(folder: Path) -> None:
-    """Makes the folder if need be. Raises SettingsError; a full disk is no mistake of a setting, and passes."""
+    """Creates the folder if necessary. Raises SettingsError, but not for a full disk, which is temporary."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
@@ -38,7 +38,7 @@ def sweep(parent: Path, prefix: str) -> int:
 
 
 def _remove_stray(path: Path) -> bool:
-    with suppress(OSError):  # locked: in use; or gone already
+    with suppress(OSError):  # locked: in use; or already deleted
         lock = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
         try:
             if time.time() - os.fstat(lock).st_mtime < UNLOCKED_SECONDS:

@@ -1,4 +1,4 @@
-"""How long a job still takes, guessed from what is known. Pure: no clock, no Redis."""
+"""Estimates the remaining time of a job. Pure: no clock, no Redis."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from msaas.jobs import Job, State
 from msaas.queue.pace import weight_of
 from msaas.queue.position import NOBODY, QueueAhead
 
-# Before this much is done, a run's own speed says less than the average of those before it.
+# Below this progress, the average of earlier runs is a better estimate than the run's own speed.
 TRUSTED_PROGRESS = 0.05
 
 

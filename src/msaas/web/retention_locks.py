@@ -1,4 +1,4 @@
-"""Keeps a song from expiring while somebody posts it or downloads its stems (msaas.maintenance.sweep)."""
+"""Keeps a song from expiring while it is posted or its stems are downloaded (msaas.maintenance.sweep)."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from msaas.web.services import Services
 HOLD_SECONDS = 600.0
 SHORTEST_HOLD_SECONDS = 60.0
 POLL_SECONDS = 0.05
-PATIENCE_SECONDS = 5.0  # what is stored of a song is gone in a fraction of this, unless the store is away
+PATIENCE_SECONDS = 5.0  # deleting a song's objects takes a fraction of this, unless the store is away
 
 
 def hold_seconds(options: ApiOptions) -> float:
-    """Less where jobs are kept for less."""
+    """Shorter if jobs are kept for a shorter time."""
     retention_seconds = options.retention_hours * 3600 or HOLD_SECONDS
     return max(SHORTEST_HOLD_SECONDS, min(HOLD_SECONDS, retention_seconds))
 
 
 def hold_for_posting(parts: Services, songhash: str) -> None:
-    """Before the song is looked up: what is found from here on stays. Raises Busy where it is being deleted still."""
+    """Call before looking the song up, so that what is found stays. Raises Busy while it is being deleted."""
     give_up_at = time.monotonic() + PATIENCE_SECONDS
     while not parts.queue.hold(songhash, hold_seconds(parts.options)):
         if time.monotonic() > give_up_at:
@@ -33,7 +33,7 @@ def hold_for_posting(parts: Services, songhash: str) -> None:
 
 
 def hold_for_reading(parts: Services, songhash: str, seconds: float = 0) -> None:
-    """Costs nothing where jobs are kept for ever. Raises NotFound where the song is being deleted.
+    """Does nothing if jobs are kept for ever. Raises NotFound if the song is being deleted.
 
     `seconds` is for readers that do not come back here, as with a link into the store.
     """
@@ -44,7 +44,7 @@ def hold_for_reading(parts: Services, songhash: str, seconds: float = 0) -> None
 
 
 def held(parts: Services, songhash: str, chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """The chunks, the song held for as long as they are read. `hold_for_reading` comes first."""
+    """Yields the chunks and holds the song while they are read. Call `hold_for_reading` first."""
     if not parts.options.retention_hours:
         return chunks
     return _held(parts, songhash, chunks)

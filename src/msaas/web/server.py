@@ -20,7 +20,7 @@ from msaas.web.asgi.protocol import HttpProtocol
 
 # The local stack ends within 30 s; requests in flight get most of it.
 GRACEFUL_SECONDS = 20
-BACKLOG = 2048  # the kernel has a limit of its own, net.core.somaxconn
+BACKLOG = 2048  # the kernel also limits it, net.core.somaxconn
 # The event loop gives the interpreter up at each send and wants it back at once; with the default of 5 ms, threads at
 # work make it wait that long for each of a thousand clients.
 SWITCH_SECONDS = 0.0005
@@ -28,7 +28,7 @@ FILES_BESIDES = 256  # Redis, the store, logs, libraries
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """The bound socket. Raises SettingsError where the port is taken or the address is not this machine's."""
+    """The bound socket. Raises SettingsError if the port is taken or the address is not this machine's."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family, backlog=BACKLOG)
@@ -50,7 +50,7 @@ class Server:
         self.app, self.stopping = app, stopping
 
     def run(self, listener: socket.socket) -> None:
-        """Serves until a signal, then for as long as requests under way take, GRACEFUL_SECONDS at most."""
+        """Serves until a signal, then finishes requests in progress, within GRACEFUL_SECONDS."""
         context = self.app.context
         raise_file_limit(context.limits.connections)
         sys.setswitchinterval(SWITCH_SECONDS)
@@ -80,7 +80,7 @@ class _Uvicorn(uvicorn.Server):
             access_log=False,
             proxy_headers=False,  # msaas.web.asgi.environ reads them, for as many proxies as are trusted
             server_header=False,
-            headers=[("server", "msaas")],  # which software this is, and how old, is nobody's business
+            headers=[("server", "msaas")],  # hides the software and its version
             backlog=BACKLOG,
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=GRACEFUL_SECONDS,
@@ -98,11 +98,11 @@ class _Uvicorn(uvicorn.Server):
 
 
 def raise_file_limit(connections: int) -> None:
-    """A connection takes a file, its upload or download another."""
+    """A connection takes a file descriptor, its upload or download another."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = 2 * connections + FILES_BESIDES
     if hard != resource.RLIM_INFINITY:
         wanted = min(wanted, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:
-        with suppress(ValueError, OSError):  # macOS allows less than it says
+        with suppress(ValueError, OSError):  # macOS allows fewer than it reports
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

@@ -1,4 +1,4 @@
-"""Does the object store take and give up an object in each bucket? Asked seldom, however often that is asked for."""
+"""Tests that the object store accepts writes and deletes in each bucket, at a limited rate."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from msaas.errors import StorageUnavailable
 
-GOOD_SECONDS = 15.0  # so long an answer holds; a kubelet asks every few seconds, on each pod
+GOOD_SECONDS = 15.0  # how long a result is kept; a kubelet probes each pod every few seconds
 BAD_SECONDS = 3.0
 
 

@@ -1,4 +1,4 @@
-"""Presigned links to stems, for clients that reach the store themselves. Signs; asks the store nothing."""
+"""Presigned links to stems, for clients with access to the store. Makes no calls to the store."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ class StoreLinks:
     """The signature covers the host that the client asks, so it is made for that one (AWS Signature Version 4)."""
 
     def __init__(self, public_url: str, access_key: str, secret_key: str, *, seconds: int) -> None:
-        """`public_url`: where clients reach the store; empty where they do not."""
+        """`public_url`: the store's address for clients; empty if they have no access."""
         self.seconds = seconds
         self._client = _client(public_url, access_key, secret_key) if public_url else None
 
     def to(self, name: str, *, method: str = "GET") -> str:
-        """Raises NoLinks where no address is set at which clients reach the store."""
+        """Raises NoLinks if no public address of the store is set."""
         if self._client is None:
             raise NoLinks(
                 "this service gives no links to its object store (MSAAS_S3_PUBLIC_URL is empty);"

@@ -1,4 +1,4 @@
-"""One job's way through a worker: fetch, separate, publish, close its record.
+"""Runs one claimed job: download, separate, upload, close its record.
 
 Two things may end a run early: the job is no longer ours (cancelled, or taken back), or the worker has to stop. The
 first ends the run and changes nothing; the second gives the job back uncharged.
@@ -59,7 +59,7 @@ class ModelMissing(MSaaSError):
 
 @dataclass(frozen=True)
 class RunContext:
-    """What the runs of a worker share."""
+    """Shared by all runs of a worker."""
 
     worker: WorkerOptions
     queue: Queue
@@ -71,7 +71,7 @@ class RunContext:
 
 
 class Run:
-    """One claim, from the song to the closed record."""
+    """One claimed job, from the song to the closed record."""
 
     def __init__(self, context: RunContext, claim: Claim) -> None:
         self.context, self.claim = context, claim
@@ -80,7 +80,7 @@ class Run:
         self.beat = Heartbeat(self.queue, claim, every_seconds=self.worker.heartbeat_seconds)
 
     def to_its_end(self) -> None:
-        """Whatever happens, the job ends finished, failed, requeued or given back; only Redis away leaves it leased."""
+        """The job is always finished, failed, requeued or given back; only if Redis is away it stays leased."""
         with self.beat:
             try:
                 with scratch_folder(self.worker.scratch_dir, self.claim.songhash[:8]) as folder:
@@ -165,7 +165,7 @@ class Run:
             except (StorageFull, ObjectDamaged) as error:
                 full += 1
                 if full == STORAGE_FULL_TRIES:
-                    if isinstance(error, StorageFull):  # the songs behind this one would meet the same
+                    if isinstance(error, StorageFull):  # the next songs would fail the same way
                         self.context.checks.refused(error)
                     raise
                 pause.wait()
@@ -194,12 +194,12 @@ class Run:
                 pause.wait()
 
     def _finish(self, result: dict[str, Any]) -> None:
-        # At each job, not only when a model is loaded: requests name others, and a Redis may have been emptied.
+        # At each job, not only when a model is loaded: requests may name other models, and Redis may have been emptied.
         self.queue.publish_model(result["model"]["name"], result["model"])
         if self.queue.finish(self.claim, result, result["duration_seconds"]):
             log.info("finished job=%s fence=%s", self.claim.songhash, self.claim.fence)
         else:
-            self._tidy_up()  # cancelled in the last moment; or finished already, the answer lost
+            self._tidy_up()  # cancelled at the last moment; or already finished, with the answer lost
 
     def _give_back(self, reason: str) -> None:
         if self.queue.release(self.claim):
@@ -220,7 +220,7 @@ class Run:
             self.loop.stopping.wait(SCRATCH_FULL_SECONDS)
 
     def _tidy_up(self) -> None:
-        """A job that ended without stems leaves none behind; one taken back is another worker's, stems and all."""
+        """Deletes the stems of a job that ended without any; those of a requeued job belong to another worker."""
         try:
             job = self.queue.get(self.claim.songhash)
             log.info("run ended job=%s now=%s", self.claim.songhash, job and job.state)
@@ -228,19 +228,19 @@ class Run:
                 self.storage.remove_stems_of(self.claim.songhash)
         except (QueueUnavailable, StorageUnavailable) as error:
             log.warning("stems of an ended job left to the sweep job=%s reason=%s", self.claim.songhash, error)
-        except Exception:  # the job has ended: nothing that is left behind is worth the worker
+        except Exception:  # the job has ended: leftovers must not stop the worker
             log.exception("stems of an ended job left to the sweep job=%s", self.claim.songhash)
 
 
 class StoreRefusal:
-    """How long the store has refused one step of a run, and who is told of it."""
+    """Tracks how long the store has rejected one step of a run, and reports it."""
 
     def __init__(self, context: RunContext, claim: Claim, beat: Heartbeat) -> None:
         self.context, self.claim, self.beat = context, claim, beat
         self.since = float("inf")  # monotonic
 
     def note(self, error: StorageRefused) -> None:
-        """Raises the refusal where it has lasted."""
+        """Raises the refusal after the time limit."""
         now = time.monotonic()
         trouble = self.context.checks.refused(error)
         if self.since > now:
@@ -262,7 +262,7 @@ def _sent(job: Job) -> ExpectedUpload:
 
 
 def _as_ours(error: Exception) -> MSaaSError:
-    """An error as the record will state it. What nobody foresaw is logged with its traceback."""
+    """An error as written to the record. Unexpected errors are logged with their traceback."""
     if isinstance(error, MSaaSError):
         return error
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):

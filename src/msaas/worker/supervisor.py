@@ -1,4 +1,4 @@
-"""Keeps a separation process ready, claims jobs and has each run to its end. Never loads a model."""
+"""Keeps a separation process ready, claims jobs and runs each to its end. Never loads a model itself."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Supervisor:
         self.loop = LoopState()
         self._claim_in_doubt = False
         self._prepared = False
-        self._for_others = False  # songs waited when last looked at
+        self._for_others = False  # only songs of other models waited at the last check
         self._passing_by = Backoff(self.loop.stopping)
         self.obstacles = ClaimChecks(
             storage, options.scratch_dir, options.scratch_free_bytes, changed=self._announce_soon
@@ -104,14 +104,14 @@ class Supervisor:
         self._announcing.wake()
 
     def _withdraw(self) -> None:
-        self._announcing.join(ANNOUNCE_SECONDS)  # its last word must not come after
+        self._announcing.join(ANNOUNCE_SECONDS)  # no announcement may follow
         try:
             self.queue.withdraw(self.name)
         except QueueUnavailable as error:
             log.warning("what this worker offers is left to run out reason=%s", error)
 
     def _note_prepared(self, prepared: bool) -> None:
-        """At once where it changes: songs wait for it."""
+        """Announces a change at once, since songs wait for it."""
         if prepared != self._prepared or not prepared:
             self._prepared = prepared
             self._announcing.wake()
@@ -119,21 +119,21 @@ class Supervisor:
     def _sweep_scratch(self) -> None:
         try:
             swept = sweep(self.options.scratch_dir)
-        except OSError as error:  # the next look at the disk says so
+        except OSError as error:  # reported by the next check of the disk
             log.warning("scratch folders not swept reason=%s", error)
             return
         if swept:
             log.info("swept scratch folders=%d reason=their workers were killed", swept)
 
     def _prepare(self) -> bool:
-        """A worker whose weights are not there claims nothing: others may have them."""
+        """A worker without weights claims nothing: others may have them."""
         if self.process.alive and self.process.ready:
             self._note_prepared(True)
             return True
         able = self.process.ensure_ready(self.loop.stopping.is_set)
         self._note_prepared(able)
         if able:
-            assert self.process.ready is not None  # noqa: S101 - what ensure_ready says
+            assert self.process.ready is not None  # noqa: S101 - set by ensure_ready
             self.queue.publish_model(self.options.model, self.process.ready["model"])
             log.info("ready model=%s device=%s", self.options.model, self.process.ready["device"])
             return True
@@ -168,7 +168,7 @@ class Supervisor:
         self._for_others = self.queue.wait(WAIT_SECONDS)
 
     def _claim(self) -> Claim | None:
-        """A claim whose answer got lost on its way is ours all the same: it is looked up before the next."""
+        """Finds a claim whose answer was lost, before the next claim: it is ours all the same."""
         if self._claim_in_doubt:
             self._release_lost_claims()
         self._claim_in_doubt = True
@@ -181,7 +181,7 @@ class Supervisor:
             self.queue.release(lost)
 
     def _release_doubtful(self) -> None:
-        """The last thing a stopping worker does: a job that it may hold unknowingly need not wait for its lease."""
+        """Called last when stopping: a job claimed unknowingly need not wait for its lease to expire."""
         if not self._claim_in_doubt:
             return
         try:

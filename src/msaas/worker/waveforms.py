@@ -1,4 +1,4 @@
-"""A song's waveforms on their way from the separation process to storage. Never fails a run, hardly ever delays one."""
+"""Passes a song's waveforms from the separation process to storage. Never fails a run, and hardly delays one."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from msaas.storage import Storage
 
 log = logging.getLogger(__name__)
 
-WRITE_SECONDS = 2.0  # between two partial ones
+WRITE_SECONDS = 2.0  # between two partial files
 LOOK_SECONDS = 0.5
-LAST_SECONDS = 1.0  # how long a run's end waits for the last one to be put
+LAST_SECONDS = 1.0  # how long the end of a run waits for the last upload
 
 
 class WaveformFile:
-    """The process' side: keeps `path` up to date, whole at any moment."""
+    """In the separation process: keeps the file at `path` up to date, replacing it atomically."""
 
     def __init__(self, path: Path, *, clock: Callable[[], float] = time.monotonic) -> None:
         self.path, self.clock = path, clock
@@ -38,19 +38,19 @@ class WaveformFile:
         try:
             fresh.write_text(json.dumps(waveforms.to_json(), separators=(",", ":")), encoding="ascii")
             fresh.replace(self.path)
-        except OSError as error:  # a full disk fails the stems, with its reason; a picture is not worth it
+        except OSError as error:  # a full disk fails the stems, with its reason; waveforms are optional
             log.warning("waveforms not written reason=%s", error)
 
 
 class WaveformUploader:
-    """The supervisor's side: puts the file each time it is new, from a thread of its own, until left.
+    """In the supervisor: uploads the file in a thread whenever it changes, until the context ends.
 
-    A run that ends well is followed by the last put; any other leaves at once.
+    After a successful run the last version is uploaded; after any other the thread stops at once.
     """
 
     def __init__(self, storage: Storage, songhash: str, path: Path) -> None:
         self.storage, self.songhash, self.path = storage, songhash, path
-        self._put_ns = 0  # when what was put last had been written
+        self._put_ns = 0  # modification time of the file uploaded last
         self._stopped, self._abandoned = threading.Event(), False
         self._thread = threading.Thread(target=self._run, name="waveforms", daemon=True)
 
@@ -70,7 +70,7 @@ class WaveformUploader:
             self._put()
 
     def _put(self) -> None:
-        with suppress(FileNotFoundError):  # none yet; or the run's folder is gone
+        with suppress(FileNotFoundError):  # not written yet, or the run's folder has been deleted
             written_ns = self.path.stat().st_mtime_ns
             if written_ns == self._put_ns:
                 return

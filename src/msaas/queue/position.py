@@ -24,7 +24,7 @@ class QueueAhead:
     more_ahead: int = 0
 
 
-NOBODY = QueueAhead()
+NOTHING_AHEAD = QueueAhead()
 
 
 def look(redis: Any, position: int) -> QueueAhead:

@@ -84,22 +84,22 @@ class WorkerRegistry:
         self._announce = scripts.load(redis, "workers/announce")
 
     def announce(self, worker: Worker) -> None:
-        told = record_json({"models": worker.models, "trouble": worker.trouble, "code": worker.code})
-        self._announce(keys=[WORKERS], args=[worker.name, int(OFFER_SECONDS * 1000), told])
+        announcement = record_json({"models": worker.models, "trouble": worker.trouble, "code": worker.code})
+        self._announce(keys=[WORKERS], args=[worker.name, int(OFFER_SECONDS * 1000), announcement])
 
     def withdraw(self, name: str) -> None:
         self.redis.hdel(WORKERS, name)
 
     def workers(self) -> Workers:
         with self.redis.pipeline(transaction=False) as pipe:
-            (seconds, microseconds), told = pipe.time().hgetall(WORKERS).execute(raise_on_error=False)
+            (seconds, microseconds), announcement = pipe.time().hgetall(WORKERS).execute(raise_on_error=False)
         now_ms = seconds * 1000 + microseconds // 1000
-        return Workers(tuple(_live(told.items(), now_ms))) if isinstance(told, dict) else Workers()
+        return Workers(tuple(_live(announcement.items(), now_ms))) if isinstance(announcement, dict) else Workers()
 
 
-def _live(told: Iterable[tuple[str, str]], now_ms: int) -> Iterable[Worker]:
+def _live(announcement: Iterable[tuple[str, str]], now_ms: int) -> Iterable[Worker]:
     """Skips invalid entries, which were written by hand."""
-    for name, text in told:
+    for name, text in announcement:
         until_ms, _, about = text.partition(" ")
         try:
             body = json.loads(about)

@@ -102,7 +102,7 @@ class Storage:
         upload: a store may truncate an answer without an error."""
         name = f"{songhash}.mp3"
         failpoints.hit("before-fetch")
-        stored = sent if sent.size is not None else self._as_stored(INPUTS, name)
+        stored = sent if sent.size is not None else self._expected_upload(INPUTS, name)
         digest, size = hashlib.sha256(), 0
         with target.open("wb") as file:
             for chunk in self._chunks(INPUTS, name):
@@ -115,7 +115,7 @@ class Storage:
             raise ObjectDamaged(f"the object store returned other bytes of {name} than were uploaded")
         failpoints.hit("after-fetch")
 
-    def _as_stored(self, bucket: str, name: str) -> ExpectedUpload:
+    def _expected_upload(self, bucket: str, name: str) -> ExpectedUpload:
         found = self._stat(bucket, name)
         return UNKNOWN if found is None else ExpectedUpload(found.size)
 
@@ -197,9 +197,9 @@ class Storage:
         try:
             for batch in _batches(names, DELETE_BATCH):
                 count += len(batch)
-                doomed = [DeleteObject(name) for name in batch]
+                objects = [DeleteObject(name) for name in batch]
                 with storage_errors(bucket):
-                    refused += [str(error.code) for error in self.client.remove_objects(bucket, doomed)]
+                    refused += [str(error.code) for error in self.client.remove_objects(bucket, objects)]
         except BucketMissing:
             self._make(bucket)
             return 0

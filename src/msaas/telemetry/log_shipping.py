@@ -41,7 +41,7 @@ class LogShipper(logging.Handler):
         self._publish, self._retry_seconds = publish, retry_seconds
         self._lines: queue.Queue[str | None] = queue.Queue(maxsize=capacity_lines)
         self._closing = threading.Event()
-        self._told = 0
+        self._reported = 0
         self._thread = threading.Thread(target=self._run, name="log-shipper", daemon=True)
         self._thread.start()
 
@@ -80,8 +80,8 @@ class LogShipper(logging.Handler):
         while (line := self._lines.get()) is not None:
             if not self._send(line):
                 return
-            if self.dropped > self._told:
-                self._tell_dropped()
+            if self.dropped > self._reported:
+                self._report_dropped()
 
     def _send(self, line: str) -> bool:
         """Retries until published; returns False if the process ends first."""
@@ -93,8 +93,8 @@ class LogShipper(logging.Handler):
                 if self._closing.wait(self._retry_seconds):
                     return False
 
-    def _tell_dropped(self) -> None:
-        count, self._told = self.dropped - self._told, self.dropped
+    def _report_dropped(self) -> None:
+        count, self._reported = self.dropped - self._reported, self.dropped
         at = datetime.now(UTC).isoformat(timespec="milliseconds")
         self._send(self._json(at, "warning", __name__, f"log lines were dropped count={count}"))
 

@@ -107,7 +107,7 @@ class Metrics(QueueObserver):
             ["reason"],
             registry=registry,
         )
-        self._from_nought()
+        self._create_at_zero()
 
     def note_dropped(self, reason: str) -> None:
         self.dropped.labels(reason).inc()
@@ -119,7 +119,7 @@ class Metrics(QueueObserver):
         """/healthz is answered before the code that measures requests."""
         self.requests.labels(method, "/healthz", "200").observe(0)
 
-    def _from_nought(self) -> None:
+    def _create_at_zero(self) -> None:
         """Creates all counters at 0: Prometheus does not see the first increment of a counter that starts at 1."""
         for counter, labels in (
             (self.ended, (State.DONE, State.FAILED, State.CANCELLED)),

@@ -8,14 +8,14 @@ from collections.abc import Mapping, Sequence
 from msaas.fields import number_of
 from msaas.jobs import Job, State
 from msaas.queue.pace import weight_of
-from msaas.queue.position import NOBODY, QueueAhead
+from msaas.queue.position import NOTHING_AHEAD, QueueAhead
 
 # Below this progress, the average of earlier runs is a better estimate than the run's own speed.
 TRUSTED_PROGRESS = 0.05
 
 
 def eta_seconds(
-    job: Job, *, line: QueueAhead = NOBODY, workers: int = 0, pace: Mapping[str, float], now: float
+    job: Job, *, line: QueueAhead = NOTHING_AHEAD, workers: int = 0, pace: Mapping[str, float], now: float
 ) -> float | None:
     """Seconds until the stems are there: 0 when done, None where there is nothing to go by.
 

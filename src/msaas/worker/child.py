@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 # The range of each stage in the overall progress; nearly all of the time is spent in the model.
 STAGES = {"decoding": (0.0, 0.02), "separating": (0.02, 0.97), "encoding": (0.97, 1.0)}
 
-TELL_SECONDS = 10
+PROGRESS_SECONDS = 10
 
 Send = Callable[[Mapping[str, Any]], None]
 
@@ -63,7 +63,7 @@ class ModelCache:
         return {"model": description, "device": str(self.choice.device), "reason": self.choice.reason}
 
     def separate(self, task: Task, say: Send, stop: Callable[[], bool]) -> dict[str, Any]:
-        with telling(say):
+        with reporting_progress(say):
             separator = self.separator(task.options.model)
         result = separator.separate_song(
             task.song,
@@ -129,21 +129,21 @@ def is_out_of_memory(error: Exception) -> bool:
 
 
 @contextmanager
-def telling(say: Send) -> Iterator[None]:
+def reporting_progress(say: Send) -> Iterator[None]:
     """Reports progress while loading: downloading weights may take longer than the stall limit."""
     over = threading.Event()
 
     def tell() -> None:
-        while not over.wait(TELL_SECONDS):
+        while not over.wait(PROGRESS_SECONDS):
             say({"progress": {"stage": "loading", "fraction": 0.0}})
 
-    teller = threading.Thread(target=tell, name="loading", daemon=True)
-    teller.start()
+    reporter = threading.Thread(target=tell, name="loading", daemon=True)
+    reporter.start()
     try:
         yield
     finally:
         over.set()
-        teller.join()
+        reporter.join()
 
 
 class CommandReader:
@@ -196,7 +196,7 @@ def main() -> int:
         _limit_memory(settings.child_memory_bytes)
         launcher.current().start()  # loads FFmpeg in parallel with the model
         models = build_cache(settings)
-        with telling(say):
+        with reporting_progress(say):
             description = models.describe(settings.model)
             self_check.check_decoder(settings.scratch_dir, models.limits)
         say({"ready": description})

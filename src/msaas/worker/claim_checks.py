@@ -58,10 +58,10 @@ class ClaimChecks:
     def refused(self, error: StorageRefused | StorageFull) -> Blocker:
         """Called when the store rejects a write during a run: the worker claims nothing until a write to each bucket
         succeeds."""
-        return self._come(StorageRefused.code, error.detail)
+        return self._block(StorageRefused.code, error.detail)
 
     def store_takes(self) -> None:
-        self._go(StorageRefused.code)
+        self._unblock(StorageRefused.code)
 
     def gone(self) -> bool:
         """Checks again; returns whether the worker may claim."""
@@ -71,13 +71,13 @@ class ClaimChecks:
         try:
             left = self.free(self.scratch_dir)
         except OSError as error:
-            self._come(ScratchFull.code, f"the worker's scratch folder cannot be used ({error.strerror})")
+            self._block(ScratchFull.code, f"the worker's scratch folder cannot be used ({error.strerror})")
             return False
         if left < self.least_bytes:
             least = f"{self.least_bytes / 1e6:.0f} MB are the least (MSAAS_SCRATCH_FREE_BYTES)"
-            self._come(ScratchFull.code, f"the worker's scratch disk is full ({least})")
+            self._block(ScratchFull.code, f"the worker's scratch disk is full ({least})")
             return False
-        self._go(ScratchFull.code)
+        self._unblock(ScratchFull.code)
         return True
 
     def _store_is_well(self) -> bool:
@@ -90,14 +90,14 @@ class ClaimChecks:
         self.store_takes()
         return True
 
-    def _come(self, code: str, what: str) -> Blocker:
+    def _block(self, code: str, what: str) -> Blocker:
         if self.trouble is None or self.trouble.code != code:
             self.trouble = Blocker(code, what, self.clock())
             log.warning("claiming paused code=%s reason=%s", code, self.trouble)
             self.changed()
         return self.trouble
 
-    def _go(self, code: str) -> None:
+    def _unblock(self, code: str) -> None:
         if self.trouble is not None and self.trouble.code == code:
             log.info("claiming resumed code=%s was=%s", code, self.trouble)
             self.trouble = None

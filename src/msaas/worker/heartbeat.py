@@ -56,8 +56,8 @@ class Heartbeat:
         try:
             answer = self.queue.renew(self.claim, notes)
         except Exception as error:  # without its heartbeat a healthy worker would lose the job
-            unforeseen = None if isinstance(error, QueueUnavailable) else error
-            log.warning("heartbeat missed job=%s reason=%s", self.claim.songhash, error, exc_info=unforeseen)
+            unexpected = None if isinstance(error, QueueUnavailable) else error
+            log.warning("heartbeat missed job=%s reason=%s", self.claim.songhash, error, exc_info=unexpected)
             with self._lock:
                 self._notes = notes | self._notes
             return

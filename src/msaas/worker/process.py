@@ -146,7 +146,7 @@ class SeparationProcess:
                 raise ChildDied(self._how_it_ended())
             if wanted in message:
                 return dict(message[wanted])
-            _pass_on(message, progress)
+            _report(message, progress)
 
     def _stop_run(self) -> None:
         """Sends a stop first, since a process that stops by itself keeps its model; then kills it."""
@@ -180,7 +180,7 @@ class SeparationProcess:
         return f"the separation process was killed by {name}{hint}"
 
 
-def _pass_on(message: dict[str, Any], progress: Callable[[str, float], None]) -> None:
+def _report(message: dict[str, Any], progress: Callable[[str, float], None]) -> None:
     if "progress" in message:
         progress(message["progress"]["stage"], message["progress"]["fraction"])
     elif "failed" in message:

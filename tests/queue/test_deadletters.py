@@ -65,4 +65,4 @@ def test_all_are_replayed_and_what_cannot_be_says_why(queue, redis, storage, dea
     redis.rpush(DEAD, "no uuid")
     outcomes = dict(dead_letters.replay_all(queue, storage))
     assert outcomes[dead] == "queued"
-    assert "no songhash" in outcomes["no uuid"]
+    assert "not a songhash" in outcomes["no uuid"]

@@ -247,4 +247,4 @@ def test_a_loop_outlives_what_goes_wrong_in_a_turn(caplog):
     loop.stop()
     loop.join(1)
     assert not loop.thread.is_alive()
-    assert caplog.text.count("testing waits reason=away") == 1 and "ZeroDivisionError" in caplog.text
+    assert caplog.text.count("testing is waiting reason=away") == 1 and "ZeroDivisionError" in caplog.text

@@ -21,6 +21,7 @@ from msaas.errors import MSaaSError
 from msaas.maintenance.housekeeping import Housekeeper
 from msaas.wiring.worker import build_supervisor
 from msaas.worker.process import SeparationProcess
+from msaas.worker.run import Run
 from msaas.worker.supervisor import Supervisor
 from tests.records.world import World, song_of
 from tests.support.receivers import HOME
@@ -185,14 +186,14 @@ class Surfaces:
                 yield from _guarded(lambda: self._take(worker))
         finally:
             alarm.cancel()
-        if worker.stopping.is_set():
+        if worker.loop.stopping.is_set():
             yield "a worker did not come to an end"
 
     def _take(self, worker: Supervisor) -> None:
         claim = worker._claim()
         if claim is not None:
             self.process.ensure_ready(lambda: False)
-            worker._run_job(claim)
+            Run(worker._context, claim).to_its_end()
 
 
 def _guarded(turn: Callable[[], object]) -> Iterator[Fault]:

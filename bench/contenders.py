@@ -105,7 +105,7 @@ def ours(job: Job, batch: int = 0, **how: Any) -> dict[str, Any]:
         if stage == "separating" and fraction > 0 and not first:
             first.append(time.monotonic() - STARTED)
 
-    model = load_model(job["model"], repo=Path(job["repo"]), places=[])
+    model = load_model(job["model"], repo=Path(job["repo"]), sources=[])
     separator = Separator(model, choose_device("cpu").device, batch, **how)
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as out:
@@ -146,7 +146,7 @@ def step(job: Job, *, channels_last: bool, side_by_side: bool) -> dict[str, Any]
     from msaas.separation.engines.htdemucs import ChannelsLast
     from msaas.separation.weights.loader import load_model
 
-    network, device = load_model(job["model"], repo=Path(job["repo"]), places=[]).parts[0].module, torch.device("cpu")
+    network, device = load_model(job["model"], repo=Path(job["repo"]), sources=[]).networks[0].module, torch.device("cpu")
     engine = TorchEngine(ChannelsLast(network, device) if channels_last else network, device)
     if side_by_side:
         return alone(ParallelSegments(engine, cpu_threads()).forward, parallel_segments_of(cpu_threads()), job)

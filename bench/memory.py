@@ -96,7 +96,7 @@ def _msaas(options: argparse.Namespace) -> float:
     from msaas.separation.pipeline import Separator
     from msaas.separation.weights.loader import load_model
 
-    model = load_model(options.model, repo=options.repo, places=[])
+    model = load_model(options.model, repo=options.repo, sources=[])
     separator = Separator(model, choose_device("cpu").device, options.batch)
     with tempfile.TemporaryDirectory(dir=options.song.parent) as out:
         start = time.monotonic()

@@ -22,7 +22,7 @@ ROUNDS = 5
 @torch.inference_mode()
 def main() -> None:
     full = from_demucs("htdemucs", seeded_htdemucs())
-    small = load_model("htdemucs_mini", repo=HERE.parent / "models", places=[])
+    small = load_model("htdemucs_mini", repo=HERE.parent / "models", sources=[])
     print(f"{machine()}\n\n| | htdemucs | htdemucs_mini | ratio |\n|---|---|---|---|")
     for name, made in (("Demucs' forward", lambda module: module), ("ours", _ours)):
         rates = [

@@ -153,8 +153,8 @@ MUTANTS = (
         [
             (
                 RUN,
-                "            self._tidy_up()  # cancelled in the last",
-                "            pass  # cancelled in the last",
+                "            self._tidy_up()  # cancelled at the last",
+                "            pass  # cancelled at the last",
             )
         ],
         "14",

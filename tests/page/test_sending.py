@@ -118,7 +118,7 @@ def test_cancel_stops_the_song(page, service):
 
 @pytest.mark.parametrize(
     ("name", "data", "words"),
-    [("notes.txt", b"milk, eggs, bread\n" * 200, "no sound"), ("empty.mp3", b"", "empty")],
+    [("notes.txt", b"milk, eggs, bread\n" * 200, "no readable audio"), ("empty.mp3", b"", "empty")],
 )
 def test_a_bad_file_is_refused_in_plain_words(page, name, data, words):
     drop(page, name, data)

@@ -14,7 +14,7 @@ import pytest
 
 from msaas.jobs import Job, State
 from msaas.queue import Claim, Queue
-from msaas.queue.position import LOOK, NOBODY
+from msaas.queue.position import LOOK, NOTHING_AHEAD
 from msaas.web.eta import eta_seconds
 
 
@@ -89,7 +89,7 @@ def test_a_damaged_or_older_pace_starts_afresh(queue, redis):
 
 
 def test_the_line_is_looked_at_to_a_bound_and_counted_beyond(queue):
-    assert queue.line(0) == NOBODY
+    assert queue.line(0) == NOTHING_AHEAD
     running = [submit(queue, 1) for _ in range(2)]
     for _ in running:
         claimed(queue)

@@ -105,6 +105,6 @@ def test_a_stem_that_is_given_up_is_not_encoded_to_the_end_of_its_block(tmp_path
 
 def _abandoned(stems: StemWriters) -> bool:
     waiting = threading.Event()
-    while not all(lane.abandoned for lane in stems._lanes.values()):
+    while not all(encoder.abandoned for encoder in stems._encoders.values()):
         waiting.wait(0.01)
     return True

@@ -18,12 +18,12 @@ def resident_mib():
     return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() >> 20
 
 if sys.argv[1] == "kept":
-    memory.keep()
+    memory.keep_freed()
 before = resident_mib()
 block = bytearray(256 << 20)
 del block
 freed = resident_mib()
-memory.give_back()
+memory.trim_heap()
 print(freed - before, resident_mib() - before)
 """
 

@@ -215,7 +215,7 @@ def test_bfloat16_is_known_by_what_torch_says_of_the_cpu(amx, avx512, has, monke
 def test_the_real_clock_and_the_real_cpu_choose_something_that_was_checked(network) -> None:
     _, way = choose_engine(from_demucs("tiny", network()).networks[0], CPU)
     assert way.precision in ("fp32", "bf16")
-    assert way.snr_db is None or way.snr_db >= selection.LEAST_SNR_DB
+    assert way.snr_db is None or way.snr_db >= selection.MIN_SNR_DB
 
 
 @pytest.mark.parametrize("make", [MAKES["htdemucs, but smaller"], MAKES["magnitudes"]], ids=["complex", "magnitudes"])

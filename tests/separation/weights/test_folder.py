@@ -62,7 +62,7 @@ def test_a_folder_that_lacks_a_network_is_named(folder) -> None:
 
 def test_a_listing_that_is_none_is_named(folder) -> None:
     (folder / "htdemucs_mini.yaml").write_text("models: {")
-    with pytest.raises(ModelUnavailable, match=r"htdemucs_mini\.yaml is no list of models"):
+    with pytest.raises(ModelUnavailable, match=r"htdemucs_mini\.yaml is not a list of models"):
         load_model("htdemucs_mini", repo=folder, sources=[])
 
 

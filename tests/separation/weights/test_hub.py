@@ -58,22 +58,22 @@ def hub(server, tmp_path) -> Hub:
 
 
 def test_a_model_loads_from_the_hub(hub, weights, network) -> None:
-    assert obtainable("htdemucs", repo=None, places=[hub])
-    model = load_model("htdemucs", repo=None, places=[hub])
+    assert obtainable("htdemucs", repo=None, sources=[hub])
+    model = load_model("htdemucs", repo=None, sources=[hub])
     state = model.networks[0].module.state_dict()
     assert all(torch.equal(state[name], tensor) for name, tensor in network.state_dict().items())
 
 
 def test_a_model_is_downloaded_once(hub, weights, server) -> None:
-    load_model("htdemucs", repo=None, places=[hub])
+    load_model("htdemucs", repo=None, sources=[hub])
     server.asked.clear()
-    load_model("htdemucs", repo=None, places=[hub])
+    load_model("htdemucs", repo=None, sources=[hub])
     assert server.asked == []
 
 
 def test_an_interrupted_download_goes_on_where_it_stopped(hub, weights, server) -> None:
     server.break_after[weights] = [1_000_000]
-    load_model("htdemucs", repo=None, places=[hub])
+    load_model("htdemucs", repo=None, sources=[hub])
     assert server.break_after[weights] == []
     assert server.gets(WEIGHTS) == 3  # the probe's one byte, the first part, the rest
 
@@ -85,39 +85,39 @@ def test_a_file_that_is_not_what_the_hub_says_is_refused_and_deleted(
     content = export(network)
     publish(WEIGHTS, content, sha256=hashlib.sha256(b"something else").hexdigest())
     with pytest.raises(ModelUnavailable, match=r"955717e8\.safetensors has the checksum .* but the hub has"):
-        load_model("htdemucs", repo=None, places=[hub])
+        load_model("htdemucs", repo=None, sources=[hub])
     large = [path for path in (tmp_path / "cache").rglob("*") if path.is_file() and path.stat().st_size > 1e6]
     assert large == []
     publish(WEIGHTS, content)  # the hub is mended
-    assert load_model("htdemucs", repo=None, places=[hub]).parameters == small_model.PARAMETERS
+    assert load_model("htdemucs", repo=None, sources=[hub]).parameters == small_model.PARAMETERS
 
 
 def test_a_cache_that_went_bad_is_downloaded_again(hub, weights, tmp_path, server) -> None:
-    load_model("htdemucs", repo=None, places=[hub])
+    load_model("htdemucs", repo=None, sources=[hub])
     (pointer,) = (tmp_path / "cache").rglob(WEIGHTS)
     with pointer.resolve().open("r+b") as file:
         file.seek(1_500_000)
         file.write(b"\xff" * 64)
     server.asked.clear()
-    assert load_model("htdemucs", repo=None, places=[hub]).parameters == small_model.PARAMETERS
+    assert load_model("htdemucs", repo=None, sources=[hub]).parameters == small_model.PARAMETERS
     assert server.gets(WEIGHTS) >= 1
 
 
 def test_a_cached_model_loads_without_a_hub(hub, weights, refusing_url, tmp_path) -> None:
-    load_model("htdemucs", repo=None, places=[hub])
+    load_model("htdemucs", repo=None, sources=[hub])
     away = Hub(refusing_url, tmp_path / "cache")
-    assert obtainable("htdemucs", repo=None, places=[away])
-    assert load_model("htdemucs", repo=None, places=[away]).parameters == small_model.PARAMETERS
+    assert obtainable("htdemucs", repo=None, sources=[away])
+    assert load_model("htdemucs", repo=None, sources=[away]).parameters == small_model.PARAMETERS
 
 
 def test_a_hub_without_the_model_is_told_from_no_hub(hub, weights) -> None:
     with pytest.raises(ModelUnavailable, match="404"):
-        load_model("htdemucs_ft", repo=None, places=[hub])
+        load_model("htdemucs_ft", repo=None, sources=[hub])
 
 
 def test_a_hub_whose_large_files_cannot_be_reached_is_no_hub(hub, weights, server, refusing_url) -> None:
     server.headers[weights]["Location"] = f"{refusing_url}/blob"
-    reasons = why_unobtainable("htdemucs", repo=None, places=[hub])
+    reasons = why_unobtainable("htdemucs", repo=None, sources=[hub])
     assert f"the hub {server.url}: ConnectError" in reasons[-1]
 
 
@@ -125,17 +125,17 @@ def test_a_class_that_is_no_network_is_never_called(hub, publish, export, networ
     publish("htdemucs.yaml", b"models: ['955717e8']\n")
     publish(WEIGHTS, export(network, klass="subprocess.getoutput"))
     with pytest.raises(ModelUnavailable, match=r"subprocess\.getoutput"):
-        load_model("htdemucs", repo=None, places=[hub])
+        load_model("htdemucs", repo=None, sources=[hub])
 
 
 def test_a_model_from_the_hub_is_fetched_into_a_folder(hub, weights, server, tmp_path) -> None:
     digits = hashlib.sha256(server.files[weights]).hexdigest()[:8]
-    fetch("htdemucs", tmp_path / "baked", places=[hub])
+    fetch("htdemucs", tmp_path / "baked", sources=[hub])
     assert {path.name for path in (tmp_path / "baked" / "htdemucs").iterdir()} == {
         "htdemucs.yaml",
         f"955717e8-{digits}.safetensors",
     }
-    assert load_model("htdemucs", repo=tmp_path / "baked", places=[]).parameters == small_model.PARAMETERS
+    assert load_model("htdemucs", repo=tmp_path / "baked", sources=[]).parameters == small_model.PARAMETERS
 
 
 @pytest.mark.slow

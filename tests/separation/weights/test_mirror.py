@@ -84,7 +84,7 @@ def test_a_cache_that_cannot_be_written_is_named(mirror, server, tmp_path, monke
     (tmp_path / "file").touch()
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "file" / "torch"))
     place = Mirror(f"{server.url}/demucs")
-    with pytest.raises(ModelUnavailable, match=r"file/torch/hub/checkpoints: Not a directory\. To mend it"):
+    with pytest.raises(ModelUnavailable, match=r"file/torch/hub/checkpoints: Not a directory\. To fix it"):
         load_model("htdemucs_mini", repo=None, sources=[place])
 
 

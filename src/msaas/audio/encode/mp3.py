@@ -35,7 +35,7 @@ def check_mp3(sample_rate: int, bitrate_kbps: int) -> None:
     allowed = BITRATES_KBPS[sample_rate]
     if bitrate_kbps not in allowed:
         raise InvalidOption(
-            f"bitrate {bitrate_kbps}: MP3 at {sample_rate} Hz has {', '.join(str(rate) for rate in allowed)}"
+            f"bitrate {bitrate_kbps}: MP3 at {sample_rate} Hz supports {', '.join(str(rate) for rate in allowed)}"
         )
 
 

@@ -146,7 +146,8 @@ def step(job: Job, *, channels_last: bool, side_by_side: bool) -> dict[str, Any]
     from msaas.separation.engines.htdemucs import ChannelsLast
     from msaas.separation.weights.loader import load_model
 
-    network, device = load_model(job["model"], repo=Path(job["repo"]), sources=[]).networks[0].module, torch.device("cpu")
+    model, device = load_model(job["model"], repo=Path(job["repo"]), sources=[]), torch.device("cpu")
+    network = model.networks[0].module
     engine = TorchEngine(ChannelsLast(network, device) if channels_last else network, device)
     if side_by_side:
         return alone(ParallelSegments(engine, cpu_threads()).forward, parallel_segments_of(cpu_threads()), job)

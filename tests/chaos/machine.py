@@ -256,7 +256,7 @@ def stem_of(name: str, stem: str) -> bytes:
     return f"{stem} of {name}".encode()
 
 
-def row_16(lab: Lab, scale: Scale) -> RowResult:
+def any_sequence_of_calls(lab: Lab, scale: Scale) -> RowResult:
     """Any sequence of API calls and workers' moves, against a model."""
     result = lab.row("16", "any sequence of API calls")
     machine = seed(lab.seed)(type("SeededMachine", (Machine,), {"lab": lab}))

@@ -18,7 +18,7 @@ from .scale import Scale
 CROWD = 50
 
 
-def row_6(lab: Lab, scale: Scale) -> RowResult:
+def redis_that_hangs_and_resets(lab: Lab, scale: Scale) -> RowResult:
     """Redis hangs, resets and answers half a reply, for API and workers alike."""
     result = lab.row("6", "Redis hangs, resets, answers half a reply")
     proxy = Proxy(lab.valkey.address)
@@ -73,7 +73,7 @@ def _watch(api: Api, names: list[str]) -> None:
             api.call("GET", path)
 
 
-def row_12(lab: Lab, scale: Scale) -> RowResult:
+def one_song_posted_at_once(lab: Lab, scale: Scale) -> RowResult:
     """Fifty clients post the same song at once: while it is new, in work, and done."""
     result = lab.row("12", f"the same song posted {CROWD} times at once")
     api = Api(lab)
@@ -109,7 +109,7 @@ def _all_at_once(call: Callable[[], tuple[int, dict[str, str]]]) -> list[tuple[i
         return [future.result() for future in [crowd.submit(wait_and_call) for _ in range(CROWD)]]
 
 
-def row_13(lab: Lab, scale: Scale) -> RowResult:
+def api_killed_before_queueing(lab: Lab, scale: Scale) -> RowResult:
     """The API is killed after it stored the song and before it queued it."""
     result = lab.row("13", "API killed between storing and queueing")
     for retried in [True, False] * scale(1, 5):

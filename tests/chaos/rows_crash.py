@@ -21,7 +21,7 @@ SHORT_STEPS = ("claimed", "after-fetch", "after-renew:2", "before-put:1", "after
 REDIS_COMMANDS = 8  # a short run sends about so many
 
 
-def row_1(lab: Lab, scale: Scale) -> RowResult:
+def killed_workers(lab: Lab, scale: Scale) -> RowResult:
     """kill -9 of random workers under load."""
     result = lab.row("1", "kill -9 of random workers")
     # nobody may be given up: each song must come out
@@ -48,7 +48,7 @@ def row_1(lab: Lab, scale: Scale) -> RowResult:
     return result
 
 
-def row_2(lab: Lab, scale: Scale) -> RowResult:
+def kill_at_every_step(lab: Lab, scale: Scale) -> RowResult:
     """A kill at every step of a run: named failpoints, then before every command to Redis."""
     result = lab.row("2", "kill at every step")
     lab.environ |= {"MSAAS_LEASE_SECONDS": "0.5", "MSAAS_HEARTBEAT_SECONDS": "0.1", "MSAAS_MAX_ATTEMPTS": "100"}
@@ -100,7 +100,7 @@ def _kill_at_release(lab: Lab, result: RowResult, step: str) -> None:
     result.claim(worker.gone(10), f"{step}: never reached")
 
 
-def row_3(lab: Lab, scale: Scale) -> RowResult:
+def killed_reaper(lab: Lab, scale: Scale) -> RowResult:
     """kill -9 of the reaper in mid-recovery: dead workers' jobs by the hundred, taken back by reapers that die too."""
     result = lab.row("3", "kill -9 of the reaper in mid-recovery")
     lab.environ |= {"MSAAS_LEASE_SECONDS": "0.5", "MSAAS_HEARTBEAT_SECONDS": "0.1", "MSAAS_MAX_ATTEMPTS": "50"}
@@ -133,7 +133,7 @@ def _lease_everything(queue: Queue) -> None:
         pass
 
 
-def row_4(lab: Lab, scale: Scale) -> RowResult:
+def worker_stalled_past_its_lease(lab: Lab, scale: Scale) -> RowResult:
     """SIGSTOP past the lease, then SIGCONT while another runs the job: with its old fence it must change nothing."""
     result = lab.row("4", "SIGSTOP past the lease, then SIGCONT")
     lab.environ |= {"MSAAS_LEASE_SECONDS": "1", "MSAAS_HEARTBEAT_SECONDS": "0.1", "MSAAS_MAX_ATTEMPTS": "50"}

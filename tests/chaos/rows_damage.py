@@ -16,7 +16,7 @@ from .scale import Scale
 REFUSAL_SECONDS = 2
 
 
-def row_17(lab: Lab, scale: Scale) -> RowResult:
+def store_that_keeps_refusing(lab: Lab, scale: Scale) -> RowResult:
     """The store answers 500 to whatever is put, as SeaweedFS does on a full disk, and takes it again later."""
     result = lab.row("17", "the store refuses for longer than it may")
     proxy = Proxy(lab.weed.address)
@@ -44,7 +44,7 @@ def row_17(lab: Lab, scale: Scale) -> RowResult:
     return result
 
 
-def row_18(lab: Lab, scale: Scale) -> RowResult:
+def no_room_on_the_scratch_disk(lab: Lab, scale: Scale) -> RowResult:
     """A scratch disk that is full of something else: nothing is claimed, nothing charged, until there is room."""
     result = lab.row("18", "no room on the scratch disk")
     with small_disk(lab.folder / "disk") as disk:
@@ -72,7 +72,7 @@ def row_18(lab: Lab, scale: Scale) -> RowResult:
     return result
 
 
-def row_19(lab: Lab, scale: Scale) -> RowResult:
+def records_damaged_by_hand(lab: Lab, scale: Scale) -> RowResult:
     """Nonsense in records and lists, lists and buckets deleted: each song ends in stems or in a stated reason."""
     result = lab.row("19", "records, lists and buckets damaged by hand")
     worker = lab.worker()

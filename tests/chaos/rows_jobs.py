@@ -23,7 +23,7 @@ CANCEL_STEPS = (
 )
 
 
-def row_8(lab: Lab, scale: Scale) -> RowResult:
+def poison_songs(lab: Lab, scale: Scale) -> RowResult:
     """Poison songs: the separation process kills itself, or runs out of memory under a limit."""
     result = lab.row("8", "poison songs")
     worker = lab.worker()
@@ -54,7 +54,7 @@ def _replay(lab: Lab, result: RowResult, poison: list[str]) -> None:
     lab.until_state(mended, "done")
 
 
-def row_9(lab: Lab, scale: Scale) -> RowResult:
+def worker_stopped_during_a_job(lab: Lab, scale: Scale) -> RowResult:
     """SIGTERM in mid-job with a grace too short to finish in."""
     result = lab.row("9", "SIGTERM in mid-job")
     lab.environ |= {"MSAAS_GRACE_SECONDS": "0.2", "MSAAS_LEASE_SECONDS": "30"}
@@ -96,7 +96,7 @@ def _hand_over(lab: Lab, result: RowResult, songs: list[str]) -> float:
     return (job.started_at or 0) - stopped
 
 
-def row_10(lab: Lab, scale: Scale) -> RowResult:
+def long_jobs_on_a_busy_machine(lab: Lab, scale: Scale) -> RowResult:
     """A healthy job of twenty lease lengths while every core is taken by something else."""
     lease, lengths = 2, scale(4, 20)
     result = lab.row("10", f"{lengths} lease lengths with the CPU saturated")
@@ -125,7 +125,7 @@ def burning(count: int) -> Iterator[int]:
             burner.wait()
 
 
-def row_14(lab: Lab, scale: Scale) -> RowResult:
+def cancel_at_every_moment(lab: Lab, scale: Scale) -> RowResult:
     """Cancelled at every step of a run, while waiting, and at any moment."""
     result = lab.row("14", "cancel at every moment")
     lab.environ |= {"MSAAS_LEASE_SECONDS": "5", "MSAAS_HEARTBEAT_SECONDS": "0.1"}

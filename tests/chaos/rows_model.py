@@ -17,7 +17,7 @@ CHILD = " ".join(COMMAND)
 RATE = 44_100
 
 
-def row_1m(lab: Lab, scale: Scale) -> RowResult:
+def killed_workers_with_the_small_model(lab: Lab, scale: Scale) -> RowResult:
     """kill -9 of workers in mid-separation; the second run's stems must be the first's, byte for byte."""
     result = lab.row("1m", "the same, separating with the small model")
     lab.environ |= {"MSAAS_LEASE_SECONDS": "2", "MSAAS_MAX_ATTEMPTS": "20"}

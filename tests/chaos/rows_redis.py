@@ -27,7 +27,7 @@ class Client(threading.Thread):
             time.sleep(self.pause_seconds)
 
 
-def row_5(lab: Lab, scale: Scale) -> RowResult:
+def killed_valkey(lab: Lab, scale: Scale) -> RowResult:
     """Valkey kill -9 under load, with its append-only file written through at every command."""
     result = lab.row("5", "Valkey kill -9 under load")
     lab.environ |= {"MSAAS_LEASE_SECONDS": "3", "MSAAS_MAX_ATTEMPTS": "50"}
@@ -80,7 +80,7 @@ def _watch_idle(lab: Lab, workers: list[Process], result: RowResult, watch_secon
     result.claim(all(worker.alive for worker in workers), "a worker did not live through the outages")
 
 
-def row_11(lab: Lab, scale: Scale) -> RowResult:
+def time_to_recovery(lab: Lab, scale: Scale) -> RowResult:
     """Time from a worker's death to its job's next start, while another worker is idle."""
     lease = 2
     result = lab.row("11", "time to recovery after a kill")

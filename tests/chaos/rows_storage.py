@@ -46,7 +46,7 @@ class Reader(threading.Thread):
                 self.torn.append(f"{name}-{stem}: {len(body)} bytes")
 
 
-def row_7(lab: Lab, scale: Scale) -> RowResult:
+def failing_object_store(lab: Lab, scale: Scale) -> RowResult:
     """The object store refuses connections, crawls, hangs, and breaks off in mid-PUT and mid-GET."""
     result = lab.row("7", "S3 down, slow, hanging, cut in mid-transfer")
     proxy = Proxy(lab.weed.address)
@@ -88,7 +88,7 @@ def _fail_in_turn(proxy: Proxy, scale: Scale) -> None:
         time.sleep(scale(1, 6))
 
 
-def row_15(lab: Lab, scale: Scale) -> RowResult:
+def full_disk_and_full_store(lab: Lab, scale: Scale) -> RowResult:
     """No room: on the worker's scratch disk, and in the object store."""
     result = lab.row("15", "scratch disk full, S3 quota reached")
     proxy = Proxy(lab.weed.address)

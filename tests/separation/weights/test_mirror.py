@@ -38,8 +38,8 @@ def test_a_model_loads_from_the_mirror(name, mirror, tmp_path) -> None:
 
 
 def test_the_mirror_stands_in_where_there_is_no_hub(mirror, refusing_url, tmp_path) -> None:
-    places = [Hub(refusing_url, tmp_path / "hub"), mirror]
-    assert load_model("htdemucs_mini", repo=None, sources=places).parameters == small_model.PARAMETERS
+    sources = [Hub(refusing_url, tmp_path / "hub"), mirror]
+    assert load_model("htdemucs_mini", repo=None, sources=sources).parameters == small_model.PARAMETERS
 
 
 def test_a_model_is_downloaded_once(mirror, server) -> None:
@@ -90,7 +90,7 @@ def test_a_cache_that_cannot_be_written_is_named(mirror, server, tmp_path, monke
 
 def test_demucs_own_list_of_files_is_understood(tmp_path) -> None:
     mirror = Mirror("http://127.0.0.1:9/demucs", tmp_path)
-    recipe, addresses = mirror._manifest_and_urls("htdemucs_ft")
-    assert recipe.signatures == ("f7e0c4bc", "d12395a8", "92cfc3b6", "04573f0d")
-    assert recipe.weights[0] == [1.0, 0.0, 0.0, 0.0]
+    manifest, addresses = mirror._manifest_and_urls("htdemucs_ft")
+    assert manifest.signatures == ("f7e0c4bc", "d12395a8", "92cfc3b6", "04573f0d")
+    assert manifest.weights[0] == [1.0, 0.0, 0.0, 0.0]
     assert addresses[0] == "http://127.0.0.1:9/demucs/hybrid_transformer/f7e0c4bc-ba3fe64a.th"

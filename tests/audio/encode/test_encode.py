@@ -194,7 +194,7 @@ def test_wav_takes_the_header_of_four_hours_without_writing_them():
         ({"format": "aac"}, "mp3, flac, wav"),
         ({"format": "mp3", "sample_rate": 96_000}, "cannot hold 96000 Hz"),
         ({"format": "mp3", "bitrate_kbps": 300}, "bitrate 300"),
-        ({"format": "mp3", "sample_rate": 22_050, "bitrate_kbps": 320}, "at 22050 Hz has"),
+        ({"format": "mp3", "sample_rate": 22_050, "bitrate_kbps": 320}, "at 22050 Hz supports"),
         ({"format": "flac", "sample_rate": 768_000}, "cannot hold 768000 Hz"),
     ],
 )

@@ -1,4 +1,4 @@
-"""The formats that stems come in: one table, read wherever a format is named. Pure: encodes nothing."""
+"""The output formats of stems: the one table that all other modules read. Pure."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Format:
 
     name: str
     media_type: str
-    quality: str  # for people; empty where the bit rate says it
+    quality: str  # for people; empty if the bit rate describes it
     bits: int | None = None  # of a sample; None: lossy
     needs_gain: bool = False
     bitrates: tuple[int, ...] = ()  # kb/s; empty: the format has none
@@ -42,14 +42,14 @@ _ALL = (
     Format("wav", "audio/wav", "32-bit float", bits=32),
 )
 FORMATS: Mapping[str, Format] = MappingProxyType({one.name: one for one in _ALL})
-FORMAT_NAMES = tuple(FORMATS)  # text from outside is compared with these: it may be unhashable
+FORMAT_NAMES = tuple(FORMATS)  # for comparison with untrusted values, which may be unhashable
 DEFAULT_FORMAT = "mp3"
 DEFAULT_BITRATE = FORMATS[DEFAULT_FORMAT].default_bitrate
 WITH_BITRATES = ", ".join(one.name for one in _ALL if one.bitrates)
 
 
 def format_named(name: object) -> Format:
-    """Raises InvalidOption where there is none of that name."""
+    """Raises InvalidOption if there is no format of that name."""
     found = FORMATS.get(name) if isinstance(name, str) else None
     if found is None:
         raise InvalidOption(f"format {name!r} is unknown; choose one of {', '.join(FORMATS)}")
@@ -57,5 +57,5 @@ def format_named(name: object) -> Format:
 
 
 def media_type_of(object_name: str) -> str:
-    """Of a stem, `<songhash>-<stem>.<format>`. Raises KeyError where it has another name."""
+    """The media type of `<songhash>-<stem>.<format>`. Raises KeyError for another extension."""
     return FORMATS[object_name.rpartition(".")[2]].media_type

@@ -17,7 +17,7 @@ from msaas.fields import Fields, code_of, number_of
 from msaas.formats import FORMAT_NAMES
 from msaas.options import STEM_NAME, Options, complete_options
 
-# Raised when the same request would give other bytes: new weights under an old name, another encoder.
+# Increase it when the same request gives other bytes: new weights under an old name, another encoder.
 RESULT_VERSION = 4
 NAMESPACE = uuid.UUID("6d736161-732e-5073-9e6f-6e6768617368")
 
@@ -47,15 +47,15 @@ class State(StrEnum):
 def songhash(audio_sha256: str, options: Options, tenant: str = "") -> str:
     """The job's name: the same audio bytes with the same options are the same job.
 
-    `audio_sha256` is the hex digest of the uploaded bytes as they came. Each tenant has a namespace of its own, so
-    that nobody learns what others have sent; without keys there is no tenant.
+    `audio_sha256` is the hex digest of the uploaded bytes as they came. Each tenant has a namespace of its own, so that
+    a songhash does not reveal what other tenants have sent; without keys there is no tenant.
     """
     namespace = uuid.uuid5(NAMESPACE, f"tenant {tenant}") if tenant else NAMESPACE
     return str(uuid.uuid5(namespace, f"{audio_sha256}{options.to_json()}{RESULT_VERSION}"))
 
 
 def parse_songhash(text: str) -> str:
-    """A UUID in its canonical lower-case form. Raises NotFound: what is no UUID names no job."""
+    """A UUID in its canonical lower-case form. Raises NotFound if the text is not a UUID."""
     try:
         return str(uuid.UUID(text)) if len(text) == 36 else _no_job(text)
     except ValueError:
@@ -76,10 +76,10 @@ class Track:
 
     @classmethod
     def parse(cls, text: str) -> Track:
-        """Raises NotFound where the text has another form; no other text ever reaches storage."""
+        """Raises NotFound if the text has another form, which never reaches storage."""
         match = _TRACK.fullmatch(text)
         if match is None:
-            raise NotFound(f"{text[:120]!r} is no track; a track reads <songhash>-<stem>", code="track_unknown")
+            raise NotFound(f"{text[:120]!r} is not a track: a track is named <songhash>-<stem>", code="track_unknown")
         return cls(match["hash"].lower(), match["stem"], match["extension"])
 
     def object_name(self, extension: str) -> str:
@@ -105,13 +105,13 @@ class Job:
     created_at: float | None = None
     started_at: float | None = None
     finished_at: float | None = None
-    tenant: str = ""  # whose key posted it; empty without keys, or where it was pushed by hand
-    trouble: str = ""  # what a run waits for, in words: an object store that refuses
+    tenant: str = ""  # whose key posted it; empty without keys, or if the job was pushed by hand
+    trouble: str = ""  # why a run waits, as text: an object store that refuses
     broken: tuple[str, ...] = ()  # fields whose text cannot be read; they have their defaults here
 
     @classmethod
     def from_hash(cls, songhash: str, record: Mapping[str, str]) -> Job:
-        """Reads the hash `job:<songhash>`; fields it does not know are left alone. Never raises."""
+        """Reads the hash `job:<songhash>` and ignores unknown fields. Never raises."""
         fields = Fields(record)
         state, error = _state_of(fields), fields.mapping("error")
         return cls(
@@ -145,7 +145,7 @@ class Job:
 
     @property
     def warnings(self) -> list[dict[str, str]]:
-        """Codes and details of what was amiss with the song, or had to be done to it; of a job that is done."""
+        """Codes and details of the song's defects and of what was done about them; only for a job that is done."""
         found = self.result.get("warnings") if self.state is State.DONE else None
         known = [one for one in found if isinstance(one, Mapping)] if isinstance(found, list) else []
         pairs = [(code_of(one.get("code"), ""), str(one.get("detail", ""))) for one in known]
@@ -153,7 +153,7 @@ class Job:
 
     @property
     def last_error(self) -> dict[str, str] | None:
-        """Code and detail of what ended the latest run that failed, whether or not another follows."""
+        """Code and detail of the latest failed run, even if the job is retried."""
         if not self.error:
             return None
         code = code_of(self.error.get("code"), MSaaSError.code)
@@ -161,17 +161,17 @@ class Job:
 
     @property
     def reason(self) -> dict[str, str] | None:
-        """Code and detail of why it failed; of a job that has."""
+        """Code and detail of the failure; None unless the job has failed."""
         return self.last_error if self.state is State.FAILED else None
 
     @property
     def known_options(self) -> dict[str, Any] | None:
-        """Those that are asked for, defaults filled in; None where they are not what options can be."""
+        """The requested options with their defaults; None if the record's options are damaged."""
         return complete_options(self.options, self.model) if self.options else None
 
     @property
     def model_ran(self) -> str | None:
-        """The one that ran, as its worker tells; before that the one asked for."""
+        """The model that ran, as the worker reports it; before the run, the one requested."""
         ran = self.result.get("model")
         return str(ran["name"]) if isinstance(ran, Mapping) and "name" in ran else self.model or None
 
@@ -183,7 +183,7 @@ class Job:
 
     @property
     def timings(self) -> dict[str, float]:
-        """Seconds, by what took them."""
+        """Seconds of each step."""
         timings: dict[str, float] = {}
         if self.created_at is not None and self.started_at is not None:
             timings["waited_seconds"] = round(self.started_at - self.created_at, 3)
@@ -195,7 +195,7 @@ class Job:
 
 
 def parse_state(text: str | None) -> State | None:
-    """None where the text is no state."""
+    """None if the text is not a state."""
     try:
         return State(text) if text is not None else None
     except ValueError:
@@ -209,7 +209,7 @@ def _state_of(fields: Fields) -> State | None:
     return state
 
 
-# --- as people outside see it
+# --- the public view
 
 
 def job_link(songhash: str, base_url: str = "") -> str:

@@ -1,4 +1,4 @@
-"""What a caller may choose, from the request to the model: one record, its JSON, and the stems it asks for. Pure."""
+"""The options of a request, from the request to the model: one record, its JSON and the stems it selects. Pure."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ class Options:
     stems: tuple[str, ...] | None = None  # None: all of the model's
     two_stems: str | None = None  # this source and `no_<source>`, the mixture without it
     format: str = DEFAULT_FORMAT
-    bitrate: int | None = DEFAULT_BITRATE  # kb/s; None where the format has none
+    bitrate: int | None = DEFAULT_BITRATE  # kb/s; None if the format has no bit rates
 
     @classmethod
     def parse(cls, given: Mapping[str, Any], *, default_model: str, allowed: Iterable[str]) -> Options:
-        """Checks each option and fills in defaults. Raises InvalidOption naming the option and what it may be."""
+        """Checks each option and fills in defaults. Raises InvalidOption with the allowed values."""
         format_ = format_named(DEFAULT_FORMAT if given.get("format") in (None, "") else given["format"])
         options = cls(
             model=_parse_model(given.get("model"), default_model, tuple(allowed)),
@@ -52,12 +52,12 @@ class Options:
 
     @classmethod
     def from_json(cls, text: str) -> Options:
-        """What `to_json` wrote; for what anybody may have written there is `parse`."""
+        """Reads what `to_json` wrote; untrusted input goes through `parse`."""
         return cls.from_fields(json.loads(text))
 
     @classmethod
     def from_fields(cls, data: Mapping[str, Any]) -> Options:
-        """The fields as JSON has them: a list in place of a tuple."""
+        """Reads the fields as JSON stores them: a list instead of a tuple."""
         stems = data["stems"]
         return cls(**{**data, "stems": None if stems is None else tuple(stems)})
 
@@ -96,9 +96,9 @@ OPTION_NAMES = tuple(f.name for f in fields(Options))
 
 
 def complete_options(recorded: Mapping[str, Any], model: str) -> dict[str, Any] | None:
-    """A record's options for people to see, defaults filled in; None where their types are not those of options.
+    """A record's options with defaults filled in; None if their types are wrong.
 
-    By type alone: models, formats and bit rates come and go.
+    Only types are checked: the models, formats and bit rates on offer change.
     """
     shown = asdict(Options(model)) | dict(recorded)
     return {name: shown[name] for name in OPTION_NAMES} if _are_options(shown) else None

@@ -1,6 +1,6 @@
 """Admits or rejects each request: authentication, scope, ownership of the song, rate limits.
 
-Runs before each view. Without keys everybody may do everything, as on a laptop, and limits apply per address.
+Runs before each view. Without keys every call is allowed, as on a laptop, and limits apply per address.
 """
 
 from __future__ import annotations

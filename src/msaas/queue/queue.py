@@ -279,7 +279,7 @@ class Queue:
             return not pipe.execute()[1]
 
     def ended_before(self, seconds: float) -> Iterator[str]:
-        """Jobs that ended at least so long ago, unordered. Scans all of Redis' keys, a thousand at a time."""
+        """Jobs that ended at least that long ago, unordered. Scans all of Redis' keys, a thousand at a time."""
         cursor = 0
         while True:
             with redis_errors():

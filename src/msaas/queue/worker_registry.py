@@ -29,7 +29,7 @@ class Worker:
     name: str
     models: tuple[str, ...] = ()
     trouble: str = ""
-    code: str = ""  # of the trouble, where songs are told of it: one of error_codes.WAIT_CODES
+    code: str = ""  # of the trouble, if waiting jobs report it: one of error_codes.WAIT_CODES
 
     @property
     def ready(self) -> bool:

@@ -1,1 +1,1 @@
-"""The HTTP API: takes songs in, answers about jobs, hands stems out. Separates nothing and never reaches torch."""
+"""The HTTP API: accepts songs, reports on jobs, serves stems. Never imports torch."""

@@ -1,4 +1,4 @@
-"""create_app: the API put together from its parts. Reads no environment, starts nothing, needs no Redis or S3 yet."""
+"""create_app builds the Flask app. It reads no environment, starts nothing and needs neither Redis nor S3."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ CALLS = (
 def create_app(
     services: Services, access: AccessControl, *, cors_origins: frozenset[str] = frozenset(), trusted_proxies: int = 0
 ) -> Flask:
-    """`msaas.wiring.api.build_app` calls it with what the settings say."""
+    """`msaas.wiring.api.build_app` calls it with values from the settings."""
     app = Flask("msaas.web", static_folder=None)
     app.extensions[EXTENSION] = services
     app.url_map.strict_slashes = False
@@ -44,7 +44,7 @@ def create_app(
         app.register_blueprint(calls)
     problems.register(app)
     app.before_request(_begin)
-    app.after_request(_finish)  # runs last: the line it logs tells what was answered
+    app.after_request(_finish)  # runs last: it logs the final status
     access_control.install(app, access)
     security_headers.install(app, cors_origins)
     if trusted_proxies:

@@ -1,4 +1,4 @@
-"""What the calls work with, built by msaas.wiring and handed to them. Holds parts, decides nothing."""
+"""The objects that the routes use. msaas.wiring builds them."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Services:
 
 
 def services() -> Services:
-    """Those of the app that answers the present request."""
+    """The services of the current request's app."""
     return services_of(current_app)
 
 

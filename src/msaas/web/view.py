@@ -1,4 +1,4 @@
-"""A job as callers see it. Pure: from a record and what is known around it to a dict; asks nobody."""
+"""The public view of a job: a dict made from its record and its surroundings. Pure."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def job_view(
     waiting_for: Mapping[str, str] | None = None,
     callbacks: Iterable[Callback] = (),
 ) -> dict[str, Any]:
-    """The contract's fields; `callbacks` and `message` are there only where there are any."""
+    """The documented fields; `callbacks` and `message` are present only if there are any."""
     view = public_fields(job) | {
         "stage": job.stage,
         "progress": job.progress,
@@ -53,7 +53,7 @@ def _trouble_note(job: Job) -> str:
 
 
 def _waiting_note(waiting_for: Mapping[str, str]) -> str:
-    """Since when, which only the detail tells."""
+    """Since when it waits; only the detail has the time."""
     if waiting_for.get("code") not in ("storage_refused", "scratch_full"):
         return ""
     return f"{_capital(waiting_for['detail'])}."
@@ -64,7 +64,7 @@ def _capital(text: str) -> str:
 
 
 def _retry_note(job: Job) -> str:
-    """One that is tried again has an error behind it, not an error."""
+    """A job that is retried has no `error`; its last error is in the message."""
     if job.state.ended or not job.last_error:
         return ""
     return f"The last attempt failed ({job.last_error['detail']}); the job is retried."

@@ -1,4 +1,4 @@
-"""An ASGI app that hands requests to the Flask app and its answers to the clients, each at their pace.
+"""An ASGI app that runs the Flask app in threads and sends its responses at each client's own pace.
 
 Threads run the Flask app and write uploads to disk, nothing else. Bodies are waited for, answers sent and refused
 clients lingered with on the event loop, where a client that is slow costs a connection and no thread.

@@ -22,7 +22,7 @@ from msaas.web.asgi.pool import FairPool
 
 T = TypeVar("T")
 
-# They tell how the service is, however busy its threads are, and get threads of their own.
+# Health checks have their own threads, so that they work however busy the service is.
 HEALTH_PATHS = ("/healthz", "/readyz", "/metrics")
 HEALTH_THREADS, HEALTH_THREADS_PER_CALLER = 4, 3
 DISK_THREADS = 4
@@ -87,7 +87,7 @@ class ServerContext:
     # --- for one request
 
     def known_answer(self, environ: Environ) -> Answer | None:
-        """That of /healthz, to whom it is the same: it takes no thread, whatever else goes on."""
+        """The constant answer of /healthz, which needs no thread."""
         if self._alive is None or environ["PATH_INFO"] != "/healthz" or environ["QUERY_STRING"]:
             return None
         if environ["REQUEST_METHOD"] not in ("GET", "HEAD") or "HTTP_ORIGIN" in environ:

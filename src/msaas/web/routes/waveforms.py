@@ -45,7 +45,7 @@ def get_waveforms(songhash: str) -> Response:
 
 
 def _is_whole(data: bytes) -> bool | None:
-    """Whether the song was done by then; None where the stored object is no drawing."""
+    """Whether the song was done by then; None if the stored object is not a waveform."""
     try:
         drawing = json_object(data.decode())
         return bool(drawing["done_samples"] == drawing["total_samples"])

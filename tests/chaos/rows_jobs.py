@@ -45,7 +45,7 @@ def poison_songs(lab: Lab, scale: Scale) -> RowResult:
 
 def _replay(lab: Lab, result: RowResult, poison: list[str]) -> None:
     """The dead are listed and shown; one whose cause was mended is replayed and comes out."""
-    listed = {letter.entry for letter in dead_letters.letters(lab.queue)}
+    listed = {letter.entry for letter in dead_letters.list_all(lab.queue)}
     result.claim(set(poison) == listed, "the dead letters are not the poison songs")
     mended = poison[0]
     result.claim("worker_child_died" in dead_letters.shown(lab.queue, mended), "the reason is not shown")

@@ -25,7 +25,7 @@ def dead(queue: Queue, storage, tmp_path):
 
 def test_the_dead_are_listed_with_their_reasons(queue, redis, dead):
     redis.rpush(DEAD, "no uuid")
-    assert list(dead_letters.listed(dead_letters.letters(queue))) == [
+    assert list(dead_letters.listed(dead_letters.list_all(queue))) == [
         "no uuid  0 attempts  not a songhash, or its record is missing",
         f"{dead}  1 attempts  worker_child_died: killed by SIGKILL",
     ]

@@ -37,7 +37,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 def list_(args: argparse.Namespace) -> int:
     from msaas.maintenance import dead_letters
 
-    for letter in dead_letters.letters(_queue(_settings())):
+    for letter in dead_letters.list_all(_queue(_settings())):
         if args.json:
             attempts = letter.job.attempts if letter.job else 0
             print(json.dumps({"songhash": letter.entry, "attempts": attempts, "reason": letter.reason}))

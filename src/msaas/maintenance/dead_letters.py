@@ -27,7 +27,7 @@ class DeadLetter:
         return f"{error.get('code', MSaaSError.code)}: {error.get('detail') or 'no reason recorded'}"
 
 
-def letters(queue: Queue, limit: int = 1000) -> Iterator[DeadLetter]:
+def list_all(queue: Queue, limit: int = 1000) -> Iterator[DeadLetter]:
     """Dead jobs, latest first."""
     for entry in queue.dead(limit):
         yield DeadLetter(entry, _record(queue, entry))
@@ -71,7 +71,7 @@ def replay(queue: Queue, storage: Storage, songhash: str) -> None:
 
 def replay_all(queue: Queue, storage: Storage) -> Iterator[tuple[str, str]]:
     """Each dead songhash with the result: `queued`, or the reason it was not replayed."""
-    for letter in list(letters(queue, 1_000_000)):
+    for letter in list(list_all(queue, 1_000_000)):
         try:
             replay(queue, storage, letter.entry)
             yield letter.entry, "queued"

@@ -13,7 +13,7 @@ PAGE = 10_000
 SCAN_COUNT = 1000
 
 
-def strays(redis: Any) -> Iterator[str]:
+def unlisted_jobs(redis: Any) -> Iterator[str]:
     """Candidates, to be checked again in one step: jobs move while all keys are scanned."""
     waiting, cursor = _waiting(redis), 0
     while True:

@@ -17,7 +17,7 @@ from msaas.fields import Fields, json_object
 from msaas.jobs import RECORD_BROKEN, Job, State, parse_state, record_json
 from msaas.queue import scripts
 from msaas.queue.keys import DEAD, KEYS, MODELS, PACE, PROCESSING, WAITING
-from msaas.queue.lost_jobs import strays
+from msaas.queue.lost_jobs import unlisted_jobs
 from msaas.queue.observer import QueueObserver
 from msaas.queue.pace import weight_of
 from msaas.queue.position import QueueAhead, look
@@ -254,7 +254,7 @@ class Queue:
         Scans all of Redis' keys, a thousand at a time.
         """
         error = record_json(RECORD_BROKEN)
-        looked = {songhash: self._run("mend", songhash, self.lease_ms, error) for songhash in strays(self.redis)}
+        looked = {songhash: self._run("mend", songhash, self.lease_ms, error) for songhash in unlisted_jobs(self.redis)}
         return {songhash: str(state) for songhash, state in looked.items() if state}
 
     def replay(self, songhash: str) -> bool:

@@ -133,11 +133,11 @@ def reporting_progress(say: Send) -> Iterator[None]:
     """Reports progress while loading: downloading weights may take longer than the stall limit."""
     over = threading.Event()
 
-    def tell() -> None:
+    def report() -> None:
         while not over.wait(PROGRESS_SECONDS):
             say({"progress": {"stage": "loading", "fraction": 0.0}})
 
-    reporter = threading.Thread(target=tell, name="loading", daemon=True)
+    reporter = threading.Thread(target=report, name="loading", daemon=True)
     reporter.start()
     try:
         yield

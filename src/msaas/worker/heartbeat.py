@@ -45,11 +45,11 @@ class Heartbeat:
 
     def _run(self) -> None:
         while True:
-            self.beat()
+            self.send()
             if self.lost or self._stopped.wait(self.every_seconds):
                 return
 
-    def beat(self) -> None:
+    def send(self) -> None:
         """Renews once, with the pending fields; fields that could not be written are kept for the next time."""
         with self._lock:
             notes, self._notes = self._notes, {}

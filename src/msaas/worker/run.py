@@ -77,11 +77,11 @@ class Run:
         self.context, self.claim = context, claim
         self.worker, self.queue, self.storage = context.worker, context.queue, context.storage
         self.loop = context.loop
-        self.beat = Heartbeat(self.queue, claim, every_seconds=self.worker.heartbeat_seconds)
+        self.heartbeat = Heartbeat(self.queue, claim, every_seconds=self.worker.heartbeat_seconds)
 
     def to_its_end(self) -> None:
         """The job is always finished, failed, requeued or given back; only if Redis is away it stays leased."""
-        with self.beat:
+        with self.heartbeat:
             try:
                 with scratch_folder(self.worker.scratch_dir, self.claim.songhash[:8]) as folder:
                     result = self._separate(folder)
@@ -100,13 +100,13 @@ class Run:
         options = self._options()
         song, stems = folder / "song", folder / "stems"
         stems.mkdir()
-        self.beat.progress("fetching", 0)
+        self.heartbeat.progress("fetching", 0)
         sent = _sent(self.claim.job)
         self._retry(lambda: self.storage.fetch_input(self.claim.songhash, song, sent))
         task = Task(song, stems, options)
         with WaveformUploader(self.storage, self.claim.songhash, task.waveforms):
             done = self._separation(task)
-            self.beat.progress("storing", 1)
+            self.heartbeat.progress("storing", 1)
             for stem, path in done["stems"].items():
                 name = f"{self.claim.songhash}-{stem}.{options.format}"
                 self._retry(partial(self.storage.put_stem, name, Path(path)))
@@ -118,8 +118,8 @@ class Run:
             raise RecordBroken("the job's options in Redis cannot be read; post the song again")
         given, worker = self.claim.job.options, self.worker
         options = Options.parse(given or {}, default_model=worker.model, allowed=worker.allowed_models)
-        self.beat.note(model=options.model, options=options.to_json(), trouble="")
-        self.beat.beat()  # a short job may be over before the next
+        self.heartbeat.note(model=options.model, options=options.to_json(), trouble="")
+        self.heartbeat.send()  # a short job may be over before the next
         return options
 
     def _separation(self, task: Task) -> dict[str, Any]:
@@ -129,7 +129,7 @@ class Run:
             if not process.ensure_ready(self._over):
                 self.check()
                 raise ChildDied(process.trouble)
-            return process.separate(task, self._over, self.beat.progress)
+            return process.separate(task, self._over, self.heartbeat.progress)
         except Cancelled:
             self.check()
             raise
@@ -140,12 +140,12 @@ class Run:
 
     def _over(self) -> bool:
         self.loop.turned()
-        return self.beat.lost is not None or self.loop.out_of_grace()
+        return self.heartbeat.lost is not None or self.loop.out_of_grace()
 
     def check(self) -> None:
         """Raises Cancelled once the job is no longer ours, Stopping after the grace period."""
-        if self.beat.lost is not None:
-            raise Cancelled(f"the job is {self.beat.lost} now")
+        if self.heartbeat.lost is not None:
+            raise Cancelled(f"the job is {self.heartbeat.lost} now")
         if self.loop.out_of_grace():
             raise Stopping("the worker has to stop")
 
@@ -155,7 +155,7 @@ class Run:
         Raises StorageFull and ObjectDamaged, which do not recover by waiting, and StorageRefused after a time limit: a
         clear reason is better than a job that never ends.
         """
-        pause, full, refusing = Backoff(), 0, StoreRefusal(self.context, self.claim, self.beat)
+        pause, full, refusing = Backoff(), 0, StoreRefusal(self.context, self.claim, self.heartbeat)
         while True:
             self.loop.turned()
             self.check()
@@ -189,7 +189,7 @@ class Run:
                 return
             except QueueUnavailable as error:
                 log.warning("queue away, trying again job=%s reason=%s", self.claim.songhash, error)
-                if self.beat.lost is not None or self.loop.out_of_grace():
+                if self.heartbeat.lost is not None or self.loop.out_of_grace():
                     return
                 pause.wait()
 
@@ -236,7 +236,7 @@ class StoreRefusal:
     """Tracks how long the store has rejected one step of a run, and reports it."""
 
     def __init__(self, context: RunContext, claim: Claim, beat: Heartbeat) -> None:
-        self.context, self.claim, self.beat = context, claim, beat
+        self.context, self.claim, self.heartbeat = context, claim, beat
         self.since = float("inf")  # monotonic
 
     def note(self, error: StorageRefused) -> None:
@@ -246,14 +246,14 @@ class StoreRefusal:
         if self.since > now:
             self.since = now
             log.warning("storage refuses, trying again job=%s reason=%s", self.claim.songhash, error)
-            self.beat.note(trouble=str(trouble))
+            self.heartbeat.note(trouble=str(trouble))
         if now - self.since >= self.context.worker.storage_refusal_seconds:
             raise StorageRefused(f"{error}; it has for {now - self.since:.0f} s", error.reason) from error
 
     def over(self) -> None:
         if self.since != float("inf"):
             self.context.checks.store_takes()
-            self.beat.note(trouble="")
+            self.heartbeat.note(trouble="")
 
 
 def _sent(job: Job) -> ExpectedUpload:

@@ -101,13 +101,13 @@ def _looks(
     """
     yield f"retry: {RETRY_MS}\n\n"
     songhash = job.songhash if job else ""
-    told: dict[str, Any] = {}
+    sent: dict[str, Any] = {}
     count, spoke_at = 0, time.monotonic()
     while job is not None:
         view = _view(parts, job)
         text = ""
-        if view and _eventful(view) != told:
-            told, count = _eventful(view), count + 1
+        if view and _eventful(view) != sent:
+            sent, count = _eventful(view), count + 1
             text = _event(view, f"{view['state']}-{count}")
         elif time.monotonic() - spoke_at >= keep_alive_seconds:
             text = ": keep-alive\n\n"

@@ -54,8 +54,8 @@ local function audio_cost(songhash, state, ran)
     local pace_now = tonumber(fields_of(pace, 'seconds_per_audio_second')[1] or '')
     return ran / 1000 / (pace_now and pace_now > 0 and pace_now or 1)
   end
-  local told, result = pcall(cjson.decode, fields_of(job_key(songhash), 'result')[1] or '')
-  return told and type(result) == 'table' and tonumber(result.duration_seconds) or nil
+  local ok, result = pcall(cjson.decode, fields_of(job_key(songhash), 'result')[1] or '')
+  return ok and type(result) == 'table' and tonumber(result.duration_seconds) or nil
 end
 
 local function end_job(songhash, state, fields)

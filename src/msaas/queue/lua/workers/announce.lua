@@ -1,9 +1,9 @@
 -- Registers a live worker with its models, and removes workers that have not announced themselves in time.
 -- KEYS[1] workers  hash  worker > 'expiry in ms, JSON of its announcement'
 -- ARGV: worker, ms until expiry, JSON
-local workers, name, lasts_ms, told = KEYS[1], ARGV[1], tonumber(ARGV[2]), ARGV[3]
+local workers, name, lasts_ms, offer = KEYS[1], ARGV[1], tonumber(ARGV[2]), ARGV[3]
 make_room('hash', workers)  -- every worker announces itself again soon
-redis.call('HSET', workers, name, string.format('%d %s', now + lasts_ms, told))
+redis.call('HSET', workers, name, string.format('%d %s', now + lasts_ms, offer))
 redis.call('PEXPIRE', workers, lasts_ms)
 local all = redis.call('HGETALL', workers)
 for i = 1, #all, 2 do

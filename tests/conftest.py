@@ -12,7 +12,6 @@ from typing import Any
 import hypothesis
 import pytest
 
-from msaas.local import servers
 from msaas.local.servers import Keys, Valkey, Weed, running
 from msaas.queue import Queue, connect
 from msaas.settings import Settings
@@ -26,10 +25,6 @@ hypothesis.settings.load_profile("msaas")
 # A run that was started in the background ignores Ctrl-C, and so would every process that a test starts and interrupts.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-# Under its usual limit weed spends a tenth of a core on collecting garbage once it has run for two minutes.
-servers.WEED_MEMORY_LIMIT = "512MiB"
 
 TESTS = Path(__file__).resolve().parent
 

@@ -1,6 +1,6 @@
 """A real Valkey and a real S3 server, from their wheels, on loopback only.
 
-The S3 server is SeaweedFS' `weed`: master, volume, filer and S3 gateway in one process of about 120 MB. Its master's
+The S3 server is SeaweedFS' `weed`: master, volume, filer and S3 gateway in one process of 120 to 350 MB. Its master's
 log is deleted at each start: it is rebuilt from the volumes, and so is never stale or truncated.
 """
 
@@ -34,7 +34,7 @@ LOOPBACK = "127.0.0.1"
 PORTS = range(11000, 22000)
 GRPC_OFFSET = 10000
 START_ATTEMPTS = 3
-WEED_MEMORY_LIMIT = "256MiB"  # soft: Go collects more often near it
+WEED_MEMORY_LIMIT = "512MiB"  # soft. With 256 it collects garbage all the time once it has run for two minutes
 
 OnLine = Callable[[str], None]
 

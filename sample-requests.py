@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Every call of the MSaaS API, in the order in which one gets to know it. Needs requests and tqdm, nothing else.
+"""The main calls of the MSaaS API, in the order in which one meets them. Needs requests and tqdm, nothing else.
 
     python3 sample-requests.py [song] [-o folder]
 
-The API is looked for at MSAAS_URL, else at http://localhost:5000, and shown the key in MSAAS_API_KEY, where there is
-one. Stems end up in the folder (sample-stems/).
+The API's address is MSAAS_URL, by default http://localhost:5000; MSAAS_API_KEY is sent if it is set.
+Stems end up in the folder (sample-stems/).
 """
 
 import argparse
@@ -27,7 +27,7 @@ LOST = (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedE
 
 
 class GaveUp(Exception):
-    """The walk cannot go on; the text says why."""
+    """A call failed; the text says why."""
 
 
 class Api:
@@ -96,7 +96,7 @@ def step(text):
 
 
 def walk(api, song, folder, keep, empty_buckets):
-    step("GET /healthz, /readyz: is anybody there?")
+    step("GET /healthz, /readyz: does the service respond?")
     say(f"   {api.ask('GET', '/healthz')}  {api.ask('GET', '/readyz')}")
 
     songhash = post_as_json(api, song)
@@ -238,7 +238,7 @@ def save(answer, part, *, append):
 
 
 def show_an_error(api):
-    step("POST /apiv1/separate: what is no song is refused, with a reason")
+    step("POST /apiv1/separate: a file that is not a song is refused, with a reason")
     problem = api.call("POST", "/apiv1/separate", data=b"la la la", headers={"Content-Type": "audio/mpeg"}).json()
     say(f"   {problem['status']} {problem['code']}: {problem['detail']}")
 
@@ -268,7 +268,7 @@ def tidy_up(api, job, keep, empty_buckets):
 
 
 def arguments():
-    parser = argparse.ArgumentParser(description="Walks through every call of the MSaaS API.")
+    parser = argparse.ArgumentParser(description="Walks through the main calls of the MSaaS API.")
     parser.add_argument("song", nargs="?", type=Path, help="default: the first MP3 of data/")
     parser.add_argument("-o", "--out", type=Path, default=Path("sample-stems"), help="folder for the stems")
     parser.add_argument("--url", default=os.environ.get("MSAAS_URL") or "http://localhost:5000")

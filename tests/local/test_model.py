@@ -50,7 +50,7 @@ def test_small_model_stands_in_with_a_warning_that_says_how_to_mend_it(tmp_path:
 
 
 def test_without_either_the_error_names_both() -> None:
-    with pytest.raises(MSaaSError, match=r"htdemucs are in no cache.*models/htdemucs_mini is missing"):
+    with pytest.raises(MSaaSError, match=r"htdemucs are not on this machine.*models/htdemucs_mini is missing"):
         choose_model({}, is_obtainable=never, folder=lambda: None)
 
 

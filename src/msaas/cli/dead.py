@@ -37,12 +37,16 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 def list_(args: argparse.Namespace) -> int:
     from msaas.maintenance import dead_letters
 
+    found = False
     for letter in dead_letters.list_all(_queue(_settings())):
+        found = True
         if args.json:
             attempts = letter.job.attempts if letter.job else 0
             print(json.dumps({"songhash": letter.entry, "attempts": attempts, "reason": letter.reason}))
         else:
             print(*map(printable, dead_letters.listed([letter])))
+    if not found and not args.json:
+        print("no dead letters")
     return 0
 
 

@@ -95,7 +95,7 @@ def _state(found: WeightLocation) -> str:
         return f"here: {found.where}"
     if found.obtainable:
         return "can be downloaded"
-    return "not available: neither on this machine nor from a reachable hub (-v for details)"
+    return "not available: neither on this machine nor from a reachable hub (`msaas models list -v` has details)"
 
 
 def _hint(name: str) -> str:

@@ -56,7 +56,7 @@ def choose_model(
     small = folder()
     if small is None:
         raise MSaaSError(
-            f"the weights of {DEFAULT_MODEL} are in no cache, hub or mirror, and models/{SMALL} is missing;"
+            f"the weights of {DEFAULT_MODEL} are not on this machine, no hub was reached and models/{SMALL} is missing;"
             " set MSAAS_MODEL_REPO to a folder with them, or run this in a clone of the repository"
         )
     return ModelChoice(SMALL, {"MSAAS_MODEL": SMALL, "MSAAS_MODEL_REPO": str(small)}, _warning())
@@ -82,7 +82,7 @@ def _warning() -> tuple[str, ...]:
     return (
         f"THE SMALL MODEL IS IN USE: {SMALL}",
         "",
-        f"The weights of {DEFAULT_MODEL} are in no cache, hub or mirror at present.",
+        f"The weights of {DEFAULT_MODEL} are not on this machine, and no hub was reached.",
         "The stems are made by a far smaller model from models/: expect rough quality.",
         "With network access, this downloads the full model:",
         "",

@@ -9,8 +9,9 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-from msaas.jobs import Options, canonical_json
+from msaas.fields import canonical_json
 from msaas.local.servers import Valkey, running
+from msaas.options import Options
 from msaas.queue import Queue, connect
 
 # As the API and a worker write them, of a song of three and a half minutes.

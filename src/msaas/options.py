@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
-from typing import Any
+from typing import Any, NoReturn
 
 from msaas.errors import InvalidOption
 from msaas.fields import canonical_json
@@ -134,14 +134,14 @@ def _parse_stems(value: Any) -> tuple[str, ...] | None:
     if value in (None, "", [], ()):
         return None
     if isinstance(value, str):
-        value = [part.strip() for part in value.split(",") if part.strip()]
+        value = [part.strip() for part in value.split(",") if part.strip()] or _refuse_empty_stem()
     if not isinstance(value, list | tuple) or len(value) > MOST_STEMS:
         raise InvalidOption("stems takes a list of stem names, or comma-separated names")
     names = {_parse_stem("stems", name) or _refuse_empty_stem() for name in value}
     return tuple(sorted(names)) or None  # sorted: the order asked for does not change the result
 
 
-def _refuse_empty_stem() -> str:
+def _refuse_empty_stem() -> NoReturn:
     raise InvalidOption("stems holds an empty name")
 
 

@@ -20,6 +20,7 @@ BAD_OPTIONS = [
     ("bitrate=1000", "320"),
     ("format=wav&bitrate=320", "wav"),
     ("stems=Vocals", "Vocals"),
+    ("stems=,", "empty name"),
     ("two_stems=../x", "two_stems"),
     ("stems=vocals&two_stems=vocals", "exclude"),
     ("model=htdemucs_mini&model=htdemucs_mini", "model"),

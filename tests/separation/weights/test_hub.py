@@ -142,7 +142,7 @@ def test_a_model_from_the_hub_is_fetched_into_a_folder(hub, weights, server, tmp
 def test_hf_endpoint_counts_and_demucs_own_loading_gives_the_same(weights, server, tmp_path) -> None:
     code = (
         "import torch; from demucs.pretrained import get_model; from msaas.separation.weights.loader import load_model;"
-        "ours = load_model('htdemucs', repo=None).parts[0].module.state_dict();"
+        "ours = load_model('htdemucs', repo=None).networks[0].module.state_dict();"
         "theirs = get_model('htdemucs').models[0].state_dict();"
         "print(len(theirs), all(torch.equal(ours[name], theirs[name]) for name in theirs))"
     )

@@ -258,7 +258,7 @@ class Visit:
         body, kind = self.songs.damaged(self.chance)
         status, headers, data = self.caller.ask("POST", "/apiv1/separate", 400, 415, 422, body=body, Content_Type=kind)
         if headers.get("Content-Type") != "application/problem+json":
-            self.account.note_odd(f"{status} for a damaged upload is no problem document: {data[:100]!r}")
+            self.account.note_odd(f"{status} for a damaged upload is not a problem document: {data[:100]!r}")
         with suppress(ValueError):
             self.account.refuse(json.loads(data).get("code", ""))
 

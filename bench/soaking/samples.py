@@ -143,7 +143,7 @@ class Sampling:
         return sum(self.cpu_seconds.values())
 
 
-# What a process may grow by in an hour, at least: so much in itself, or this part of what it holds.
+# Allowed growth in an hour: the larger of a fixed amount and a fraction of the process's size.
 GROWTH = {"rss": (6.0, 0.04), "pss": (6.0, 0.04), "descriptors": (2.0, 0.0), "threads": (2.0, 0.0)}
 # Valkey keeps each callback's record for 30 days, the store its index and Go's garbage.
 GROWTH_OF = {"valkey": {"rss": (12.0, 0.0), "pss": (12.0, 0.0)}, "store": {"rss": (40.0, 0.0), "pss": (40.0, 0.0)}}

@@ -221,7 +221,7 @@ MUTANTS = (
     ),
     Mutant(
         "damage: songs are claimed without room",
-        [(SUPERVISOR, "if not self.obstacles.gone():", "if False:")],
+        [(SUPERVISOR, "if not self.checks.gone():", "if False:")],
         "18",
     ),
     Mutant(

@@ -41,7 +41,7 @@ def test_a_worker_without_room_claims_nothing_says_so_and_looks_again(bench, mon
     )
     worker = bench.worker(scratch_free_bytes=1000)
     song = bench.song()
-    until(lambda: worker.obstacles.trouble is not None)
+    until(lambda: worker.checks.trouble is not None)
     assert worker.ready()[1]["code"] == "scratch_full"
     until(lambda: bench.queue.workers().why_waiting("m") is not None and bench.queue.workers().troubles)
     assert bench.queue.workers().why_waiting(bench.settings.model)["code"] == "scratch_full"

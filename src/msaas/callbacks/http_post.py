@@ -100,7 +100,7 @@ def _exchange(
         if deadline_guard.expired:  # headers cut off look like complete headers
             raise TooSlow("no complete answer in time")
         answer = Answer(response.status, response.getheader("Retry-After"))
-        # The status counts, whatever happens to the body. It is read all the same: closing with unread data resets the
+        # The status counts, whatever happens to the body. It is read anyway: closing with unread data resets the
         # connection, and the receiver would log an error for a callback that succeeded.
         with suppress(OSError, http.client.HTTPException):
             response.read(BODY_LIMIT_BYTES)

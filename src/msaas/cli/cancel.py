@@ -19,7 +19,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Returns 1 if one could not be cancelled; the others are cancelled all the same."""
+    """Returns 1 if one could not be cancelled; the others are cancelled nevertheless."""
     refused = 0
     with client_of(args, retries=RETRIES) as client:
         for songhash in args.songhashes:

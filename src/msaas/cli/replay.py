@@ -1,4 +1,4 @@
-"""What `msaas dead replay` and `msaas callbacks replay` share: one after the other, the outcome of each on a line."""
+"""Shared by `msaas dead replay` and `msaas callbacks replay`: replays each name and prints its outcome on a line."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def outcomes(replay: Callable[[str], None], names: Iterable[str], success: str) 
 
 
 def report(found: Iterable[tuple[str, str]], success: str) -> int:
-    """The exit status: 1 where one of them could not be replayed; the others are all the same."""
+    """Prints the outcomes and returns the exit status: 1 if one of them could not be replayed."""
     failed = 0
     for name, outcome in found:
         failed += outcome != success

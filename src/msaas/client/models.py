@@ -30,7 +30,7 @@ class WaitingFor:
 
 @dataclass(frozen=True)
 class JobWarning:
-    """A defect of a song that was separated all the same: `code` for programs, `detail` for people."""
+    """A defect of a song that was separated nevertheless: `code` for programs, `detail` for people."""
 
     code: str
     detail: str

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from prometheus_client import (
@@ -48,64 +49,40 @@ class Metrics(QueueObserver):
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = registry = CollectorRegistry()
         ProcessCollector(registry=registry)
-        self.jobs_submitted = Counter("msaas_jobs_submitted_total", "Songs queued", registry=registry)
-        self.upload_bytes = Histogram(
-            "msaas_upload_bytes", "Size of the songs queued", buckets=BYTES, registry=registry
+        counter, histogram = partial(Counter, registry=registry), partial(Histogram, registry=registry)
+        self.jobs_submitted = counter("msaas_jobs_submitted_total", "Songs queued")
+        self.upload_bytes = histogram("msaas_upload_bytes", "Size of the songs queued", buckets=BYTES)
+        self.upload_seconds = histogram(
+            "msaas_upload_duration_seconds", "Length of the songs queued", buckets=SONG_SECONDS
         )
-        self.upload_seconds = Histogram(
-            "msaas_upload_duration_seconds", "Length of the songs queued", buckets=SONG_SECONDS, registry=registry
+        self.waited = histogram("msaas_job_wait_seconds", "From queued to first claimed", buckets=WAIT_SECONDS)
+        self.ended = counter("msaas_jobs_ended_total", "Jobs that ended: done, failed, cancelled", ["result"])
+        self.runs = counter("msaas_runs_ended_total", "Runs that ended: done, failed, given_back, lost", ["outcome"])
+        self.aged_out = counter(
+            "msaas_jobs_aged_out_total", "Jobs forgotten after MSAAS_RETENTION_HOURS, songs and stems"
         )
-        self.waited = Histogram(
-            "msaas_job_wait_seconds", "From queued to first claimed", buckets=WAIT_SECONDS, registry=registry
+        self.audio_seconds = counter("msaas_audio_seconds_total", "Seconds of audio separated", ["model"])
+        self.run_seconds = counter("msaas_separation_seconds_total", "Seconds that separating it took", ["model"])
+        self.real_time_factor = histogram(
+            "msaas_real_time_factor", "Seconds a second of audio took, by job", ["model"], buckets=REAL_TIME_FACTORS
         )
-        self.ended = Counter(
-            "msaas_jobs_ended_total", "Jobs that ended: done, failed, cancelled", ["result"], registry=registry
+        self.stage_seconds = histogram(
+            "msaas_stage_seconds", "Seconds a job spent in a stage", ["stage"], buckets=STAGE_SECONDS
         )
-        self.runs = Counter(
-            "msaas_runs_ended_total", "Runs that ended: done, failed, given_back, lost", ["outcome"], registry=registry
-        )
-        self.aged_out = Counter(
-            "msaas_jobs_aged_out_total",
-            "Jobs forgotten after MSAAS_RETENTION_HOURS, songs and stems",
-            registry=registry,
-        )
-        self.audio_seconds = Counter(
-            "msaas_audio_seconds_total", "Seconds of audio separated", ["model"], registry=registry
-        )
-        self.run_seconds = Counter(
-            "msaas_separation_seconds_total", "Seconds that separating it took", ["model"], registry=registry
-        )
-        self.real_time_factor = Histogram(
-            "msaas_real_time_factor",
-            "Seconds a second of audio took, by job",
-            ["model"],
-            buckets=REAL_TIME_FACTORS,
-            registry=registry,
-        )
-        self.stage_seconds = Histogram(
-            "msaas_stage_seconds", "Seconds a job spent in a stage", ["stage"], buckets=STAGE_SECONDS, registry=registry
-        )
-        self.callbacks = Counter(
+        self.callbacks = counter(
             "msaas_callback_attempts_total",
             "Attempts at callbacks: delivered, failed (tried again), given_up, refused",
             ["outcome"],
-            registry=registry,
         )
-        self.refused = Counter(
-            "msaas_requests_refused_total", "Requests refused: their key, or their quota", ["code"], registry=registry
-        )
-        self.requests = Histogram(
+        self.refused = counter("msaas_requests_refused_total", "Requests refused: their key, or their quota", ["code"])
+        self.requests = histogram(
             "msaas_http_request_seconds",
             "Requests the API answered",
             ["method", "route", "status"],
             buckets=REQUEST_SECONDS,
-            registry=registry,
         )
-        self.dropped = Counter(
-            "msaas_connections_dropped_total",
-            "Connections the API closed by itself, and why",
-            ["reason"],
-            registry=registry,
+        self.dropped = counter(
+            "msaas_connections_dropped_total", "Connections the API closed by itself, and why", ["reason"]
         )
         self._create_at_zero()
 

@@ -19,9 +19,9 @@ LOG_TIMEOUT_SECONDS = 3
 
 
 def run_process(role: str, work: Callable[[Settings], int]) -> int:
-    """The exit status: that of `work`, or WRONG_STATUS with a line on stderr where a setting or the sandbox is wrong.
+    """Returns the exit status of `work`, or WRONG_STATUS with a line on stderr if a setting or the sandbox is wrong.
 
-    `role`: what the process is called in shipped log lines.
+    `role`: the name of the process in shipped log lines.
     """
     try:
         settings = Settings.from_env(os.environ)

@@ -54,7 +54,7 @@ def build_options(settings: Settings) -> WorkerOptions:
 
 
 def _serve_health(port: int, worker: Supervisor, metrics: Metrics) -> bool:
-    """False where the port is taken."""
+    """Returns False if the port is taken."""
     metrics.watch_worker(lambda: worker.ready()[0])
     try:
         serve_health(port, alive=worker.alive, ready=worker.ready, metrics=metrics.render)

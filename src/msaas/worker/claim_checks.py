@@ -1,6 +1,6 @@
 """What keeps a worker from claiming songs: a store that refuses, a full scratch disk, a missing model. Ends no job.
 
-A job that is claimed all the same would fail, and burn its attempts, on every worker that has the same trouble.
+Without these checks a job would fail, and use up its attempts, on every worker with the same trouble.
 """
 
 from __future__ import annotations

@@ -235,8 +235,8 @@ class Run:
 class StoreRefusal:
     """Tracks how long the store has rejected one step of a run, and reports it."""
 
-    def __init__(self, context: RunContext, claim: Claim, beat: Heartbeat) -> None:
-        self.context, self.claim, self.heartbeat = context, claim, beat
+    def __init__(self, context: RunContext, claim: Claim, heartbeat: Heartbeat) -> None:
+        self.context, self.claim, self.heartbeat = context, claim, heartbeat
         self.since = float("inf")  # monotonic
 
     def note(self, error: StorageRefused) -> None:

@@ -39,12 +39,10 @@ class Supervisor:
         self._prepared = False
         self._for_others = False  # only songs of other models waited at the last check
         self._passing_by = Backoff(self.loop.stopping)
-        self.obstacles = ClaimChecks(
-            storage, options.scratch_dir, options.scratch_free_bytes, changed=self._announce_soon
-        )
+        self.checks = ClaimChecks(storage, options.scratch_dir, options.scratch_free_bytes, changed=self._announce_soon)
         self.models = ModelOffers(options.model, options.allowed_models, changed=self._announce_soon)
         self._announcing = Loop("announcing", self._announce, ANNOUNCE_SECONDS)
-        self._context = RunContext(options, queue, storage, process, self.obstacles, self.models, self.loop)
+        self._context = RunContext(options, queue, storage, process, self.checks, self.models, self.loop)
         self.failed = False  # it stopped by itself, since it cannot run here
 
     # --- called from elsewhere
@@ -61,14 +59,14 @@ class Supervisor:
     def ready(self) -> tuple[bool, dict[str, Any]]:
         if self.process.ready is None or not self.process.alive:
             return False, {"ready": False, "reason": self.process.trouble or "the separation process restarts"}
-        if trouble := self.obstacles.trouble:
+        if trouble := self.checks.trouble:
             return False, {"ready": False, "reason": str(trouble), "code": trouble.code}
         return True, {"ready": True, "offers": self.offers, **self.process.ready}
 
     @property
     def offers(self) -> tuple[str, ...]:
         """The models it runs: none until it is ready. A restart of the process during a job changes nothing."""
-        return self.models.offered if self._prepared and not self.obstacles.trouble else ()
+        return self.models.offered if self._prepared and not self.checks.trouble else ()
 
     # --- the loop
 
@@ -96,7 +94,7 @@ class Supervisor:
     def _announce(self) -> None:
         """While stopping it offers nothing."""
         if not self.loop.stopping.is_set():
-            trouble = self.obstacles.trouble
+            trouble = self.checks.trouble
             reason = str(trouble) if trouble else "" if self.offers else self.process.trouble
             self.queue.announce(Worker(self.name, self.offers, reason, trouble.code if trouble else ""))
 
@@ -147,7 +145,7 @@ class Supervisor:
         return False
 
     def _take_one(self) -> None:
-        if not self.obstacles.gone():
+        if not self.checks.gone():
             self._sweep_scratch()
             self.loop.stopping.wait(LOOK_SECONDS)
             return
@@ -161,14 +159,14 @@ class Supervisor:
         Run(self._context, claim).to_its_end()
 
     def _wait_for_songs(self) -> None:
-        """Songs of other models stay where they are, for the workers that run them. The queue's wait ends at once while
-        they are there, so the looks behind them are given pauses."""
+        """Songs of other models stay where they are, for the workers that run them. The queue's wait ends at once
+        while they are there, so the worker pauses between two looks."""
         if self._for_others:
             self._passing_by.wait()
         self._for_others = self.queue.wait(WAIT_SECONDS)
 
     def _claim(self) -> Claim | None:
-        """Finds a claim whose answer was lost, before the next claim: it is ours all the same."""
+        """Finds a claim whose answer was lost, before the next claim: it belongs to this worker."""
         if self._claim_in_doubt:
             self._release_lost_claims()
         self._claim_in_doubt = True

@@ -121,7 +121,7 @@ def test_the_check_takes_a_part_of_a_segment_and_leaves_the_network_as_it_was(ne
 
 
 class Machine:
-    """Stands in for the hardware: it is told which precisions it has, how far each strays and how long it takes.
+    """Stands in for the hardware. Parameters: its precisions, the error of each and the time of each.
 
     All of it is computed by this CPU in float32, whatever the device is called.
     """

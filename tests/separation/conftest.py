@@ -91,13 +91,13 @@ def stats_of(wav: np.ndarray):
     return measure(SimpleNamespace(blocks=lambda: blocks_of(wav)))
 
 
-def demucs_says(network: torch.nn.Module, wav: np.ndarray, overlap: float = 0.25) -> np.ndarray:
-    """demucs.api.Separator.separate_tensor with shifts=0: [S, C, n]."""
+def demucs_says(network: torch.nn.Module, wav: np.ndarray, overlap: float = 0.25, shifts: int = 0) -> np.ndarray:
+    """demucs.api.Separator.separate_tensor: [S, C, n]."""
     mix = torch.from_numpy(wav)
     ref = mix.mean(0)
     std = (ref.std() if ref.numel() > 1 else torch.zeros(())) + 1e-8
     with torch.inference_mode():
-        out = apply_model(network, ((mix - ref.mean()) / std)[None], shifts=0, split=True, overlap=overlap)
+        out = apply_model(network, ((mix - ref.mean()) / std)[None], shifts=shifts, split=True, overlap=overlap)
     return (out[0] * std + ref.mean()).numpy()
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import numpy as np
 import pytest
 import torch
@@ -11,7 +13,7 @@ from demucs.pretrained import get_model
 from msaas.errors import Cancelled, SeparationError
 from msaas.separation.engines.engine import TorchEngine
 from msaas.separation.model import from_demucs
-from msaas.separation.overlap_add import separate_stream
+from msaas.separation.overlap_add import random_shifts, separate_stream
 
 FULL_SCALE_ERROR = 1e-4
 
@@ -78,6 +80,39 @@ def test_another_overlap_gives_what_apply_model_gives(networks, kit, stream) -> 
     network = networks["two sources"]
     want = kit.demucs_says(network, wav, overlap=0.6)
     assert np.abs(stream(network, wav, overlap=0.6) - want).max() <= FULL_SCALE_ERROR
+
+
+@pytest.fixture
+def with_draws(monkeypatch):
+    """Calls something whose random.randint draws from the seed alone: Demucs' networks draw from `random`, too."""
+
+    def call(seed, something):
+        monkeypatch.setattr(random, "randint", random.Random(seed).randint)
+        return something()
+
+    return call
+
+
+@pytest.mark.parametrize("name", ["two sources", "free length", "hybrid", "waveform", "bag"])
+def test_shifts_give_what_apply_model_gives_with_the_same_offsets(name, networks, kit, stream, with_draws) -> None:
+    wav = kit.noise(int(2.4 * kit.RATE))
+    shifts = random_shifts(2, len(from_demucs("test", networks[name]).networks), kit.RATE, "a song")
+    want = with_draws("a song", lambda: kit.demucs_says(networks[name], wav, shifts=2, overlap=0.4))
+    got = stream(networks[name], wav, shifts=shifts, overlap=0.4)
+    assert np.abs(got - want).max() <= FULL_SCALE_ERROR
+
+
+@pytest.mark.parametrize("samples", [1, 1000, STRIDE - 7, STRIDE, SEGMENT + 1, 2 * STRIDE])
+def test_shifts_of_every_length_give_what_apply_model_gives(samples, networks, kit, stream, with_draws) -> None:
+    network, wav = networks["two sources"], kit.noise(samples)
+    want = with_draws("a song", lambda: kit.demucs_says(network, wav, shifts=3))
+    got = stream(network, wav, shifts=random_shifts(3, 1, kit.RATE, "a song"), batch=2)
+    assert np.abs(got - want).max() <= FULL_SCALE_ERROR
+
+
+def test_zeros_longer_than_a_segment_leave_the_song_whole(networks, kit, stream) -> None:
+    network, wav = networks["two sources"], kit.noise(2 * kit.RATE)
+    assert stream(network, wav, shifts=[3 * SEGMENT]).shape[-1] == wav.shape[-1]
 
 
 def test_silence_and_a_constant_give_what_apply_model_gives(networks, kit, stream) -> None:

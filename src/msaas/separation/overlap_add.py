@@ -1,14 +1,16 @@
 """Streaming overlap-add: takes a song's blocks, yields finished spans of its stems. Opens no files.
 
-The arithmetic is that of demucs.apply.apply_model(shifts=0, split=True) (demucs 4.1, apply.py): segments of the
-network's length, a stride of (1 − overlap) of it, triangular weights, a short segment padded with the audio around it
-before zeros. Only samples that later segments need are kept, so memory does not grow with the song. The networks of a
-bag take turns, the one furthest behind first, over one shared window of the song.
+The arithmetic is that of demucs.apply.apply_model(split=True) (demucs 4.1, apply.py): segments of the network's
+length, a stride of (1 − overlap) of it, triangular weights, a short segment padded with the audio around it before
+zeros. With shifts, each network runs once per shift over the song with up to half a second of zeros in front of it, and
+the outputs are averaged. Only samples that later segments need are kept, so memory does not grow with the song. The
+passes of all networks take turns, the one furthest behind first, over one shared window of the song.
 """
 
 from __future__ import annotations
 
 import math
+import random
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -23,6 +25,9 @@ from msaas.separation.engines.engine import Engine
 from msaas.separation.model import LoadedModel, Network
 
 Samples = npt.NDArray[np.float32]
+
+DEFAULT_OVERLAP = 0.25
+MAX_SHIFT_SECONDS = 0.5  # apply_model's
 
 
 class Stats(Protocol):
@@ -82,7 +87,8 @@ def separate_stream(
     engines: Sequence[Engine],
     *,
     batch: int = 1,
-    overlap: float = 0.25,
+    overlap: float | None = None,
+    shifts: Sequence[int] = (),
     sources: Sequence[int] | None = None,
     progress: Callable[[float], None] = lambda _: None,
     stop: Callable[[], bool] = lambda: False,
@@ -91,17 +97,23 @@ def separate_stream(
 
     blocks: [C, n] float32 at the model's rate and channels, `stats.total_samples` in total.
     engines: one per network in `model.networks`.
-    batch: segments per forward. overlap: fraction of a segment, 0 ≤ overlap < 1.
+    batch: segments per forward. overlap: fraction of a segment, 0 ≤ overlap < 1; by default DEFAULT_OVERLAP.
+    shifts: the zeros in front of the song, in samples, one number per run of a network (random_shifts); the same count
+    for each network, in the networks' order. By default one run without zeros.
     sources: indices into `model.sources` (all by default); networks with weight 0 for all of them do not run.
     progress: called with the fraction done, rising to 1. stop: checked before each forward.
     Raises Cancelled if stop() returns True, SeparationError if the blocks end early.
     """
     selected = list(range(len(model.sources))) if sources is None else list(sources)
     level = Level.of(stats)
+    overlap = DEFAULT_OVERLAP if overlap is None else overlap
     passes = [
-        NetworkPass(network, engine, level, stats.total_samples, overlap, selected)
-        for network, engine in zip(model.networks, engines, strict=True)
+        NetworkPass(network, engine, level, stats.total_samples, overlap, selected, zeros)
+        for network, engine, leading_zeros in zip(
+            model.networks, engines, _by_network(shifts, len(model.networks)), strict=True
+        )
         if any(network.weights[source] for source in selected)
+        for zeros in leading_zeros
     ]
     window = Window(blocks, model.channels, stats.total_samples)
     work = sum(run.segments for run in passes)
@@ -117,6 +129,19 @@ def separate_stream(
         yield Span(window.cut(finished, ready), level.restored(_blend(passes, ready - finished)))
         finished = ready
         window.drop_before(min(finished, *(run.first_needed for run in passes)))
+
+
+def random_shifts(count: int, networks: int, sample_rate: int, seed: str) -> tuple[int, ...]:
+    """The zeros in front of the song for `count` runs of each network, as apply_model(shifts=count) draws them: it
+    skips 0 to 0.5 s of the half second of zeros that it puts in front."""
+    max_shift = int(MAX_SHIFT_SECONDS * sample_rate)
+    draw = random.Random(seed)  # noqa: S311 (no secret)
+    return tuple(max_shift - draw.randint(0, max_shift) for _ in range(count * networks))
+
+
+def _by_network(shifts: Sequence[int], networks: int) -> list[Sequence[int]]:
+    count = len(shifts) // networks
+    return [shifts[index * count : (index + 1) * count] or (0,) for index in range(networks)]
 
 
 class Window:
@@ -153,13 +178,24 @@ class Window:
 
 
 class NetworkPass:
-    """One network's progress through the song: its next segment and its finished samples."""
+    """One run of a network through the song: its next segment and its finished samples.
+
+    Segments count from the first of the `zeros` samples in front of the song; `ready`, `first_needed` and `take` count
+    from the song's first sample.
+    """
 
     def __init__(
-        self, network: Network, engine: Engine, level: Level, total: int, overlap: float, selected: list[int]
+        self,
+        network: Network,
+        engine: Engine,
+        level: Level,
+        song_samples: int,
+        overlap: float,
+        selected: list[int],
+        zeros: int = 0,
     ) -> None:
         self._network, self._engine, self._level = network, engine, level
-        self._total, self._selected = total, selected
+        self._zeros, self._total, self._selected = zeros, zeros + song_samples, selected
         self._stride = int((1 - overlap) * network.segment_samples)
         self._triangle = _triangle(network.segment_samples)
         self._tail: Samples | None = None  # [S, C, t], weighted sums that the next segment adds to
@@ -174,13 +210,17 @@ class NetworkPass:
 
     @property
     def ready(self) -> int:
-        """The number of samples that no later segment will change."""
+        """The number of the song's samples that no later segment will change."""
+        return max(0, self._done - self._zeros)
+
+    @property
+    def _done(self) -> int:
         return min(self.index * self._stride, self._total)
 
     @property
     def first_needed(self) -> int:
         """The first sample that a later segment may read."""
-        return self.ready - self._network.valid_length(self._network.segment_samples) // 2
+        return self._done - self._zeros - self._network.valid_length(self._network.segment_samples) // 2
 
     def advance(self, window: Window, batch: int) -> None:
         """Runs the next segments, at most `batch` and all of one length, and adds their outputs."""
@@ -215,10 +255,12 @@ class NetworkPass:
         return Segment(offset, length, offset - (input_length - length) // 2, input_length)
 
     def _input(self, window: Window, segment: Segment) -> Samples:
-        end = segment.start + segment.input_length
-        samples = window.cut(max(0, segment.start), min(self._total, end))
+        start = segment.start - self._zeros
+        end, song_samples = start + segment.input_length, self._total - self._zeros
+        before, after = max(0, min(end, 0) - start), max(0, end - song_samples)
+        samples = window.cut(max(0, start), max(0, min(song_samples, end)))
         # Zeros are added after normalisation, as in Demucs: they stand for the mean, not for silence.
-        return np.pad(self._level.normalized(samples), ((0, 0), (max(0, -segment.start), max(0, end - self._total))))
+        return np.pad(self._level.normalized(samples), ((0, 0), (before, after)))
 
     def _add(self, segment: Segment, output: Samples) -> None:
         trim = (output.shape[-1] - segment.length) // 2  # demucs.utils.center_trim
@@ -228,8 +270,9 @@ class NetworkPass:
             total[..., : self._tail.shape[-1]] += self._tail
             weight[: len(self._tail_weight)] += self._tail_weight
         self.index += 1
-        step = self.ready - segment.offset
-        self._finished.append(total[..., :step] / weight[:step])
+        step = self._done - segment.offset
+        song = slice(max(0, self._zeros - segment.offset), step)
+        self._finished.append(total[..., song] / weight[song])
         self._tail, self._tail_weight = total[..., step:].copy(), weight[step:]
 
 

@@ -146,3 +146,13 @@ def test_what_is_written_down_of_demucs_and_torch_still_holds() -> None:
     for name in ("htdemucs", "htdemucs_ft", "htdemucs_6s", "mdx_extra_q", "hdemucs_mmi"):
         assert repository_of(name) == (f"adefossez/{hf_repo_name(name)}", name)
     assert repository_of("hf://someone/htdemucs_ft") == ("someone/HTDemucs-ft", "htdemucs_ft")
+
+
+def test_a_model_fetched_into_its_own_folder_keeps_its_files(folder, tmp_path) -> None:
+    (weights,) = folder.glob("*.th")
+    weights.rename(folder / f"{small_model.SIGNATURE}.th")
+    fetch("htdemucs_mini", tmp_path, repo=tmp_path, sources=[])
+    assert {path.name for path in folder.iterdir() if path.suffix in (".th", ".yaml")} == {
+        "htdemucs_mini.yaml",
+        small_model.WEIGHTS,
+    }

@@ -15,6 +15,7 @@ from safetensors import safe_open
 
 from msaas.errors import ModelUnavailable
 from msaas.separation.model import LoadedModel, from_demucs
+from msaas.separation.weights.config import DEMUCS
 from msaas.separation.weights.sources import FoundWeights
 
 NETWORKS = frozenset(
@@ -29,6 +30,8 @@ NETWORKS = frozenset(
 
 def build(name: str, found: FoundWeights) -> LoadedModel:
     """Loads the files, as demucs.pretrained.get_model does. Raises ModelUnavailable if they are not a model."""
+    if found.family != DEMUCS:
+        raise ModelUnavailable(f"model {name!r} from {found.where} is a {found.family}; only Demucs networks load here")
     try:
         networks = [_load(path) for path in found.files]
         bag = BagOfModels(networks, found.manifest.weights, found.manifest.segment)

@@ -175,17 +175,22 @@ def _copy(name: str, found: FoundWeights, into: Path) -> None:
     plain = name.removeprefix("hf://").rpartition("/")[2]
     folder = into / plain
     folder.mkdir(parents=True, exist_ok=True)
+    listing = found.config.read_bytes() if found.config else _bag_yaml(found)
     for signature, source in zip(found.manifest.signatures, found.files, strict=True):
         # Demucs' naming scheme: the first digits of the sha256, which loading checks.
         target = folder / f"{signature}-{sha256_of(source)[:8]}{source.suffix}"
-        for older in folder.glob(f"{signature}[-.]*"):
-            if older != target:
-                older.unlink()
         if not target.exists():
             partial = target.with_suffix(".partial")
             shutil.copyfile(source, partial)
             partial.replace(target)
+        for older in folder.glob(f"{signature}[-.]*"):  # `source` too, if it is in this folder
+            if older not in (target, folder / f"{plain}.yaml"):
+                older.unlink()
+    (folder / f"{plain}.yaml").write_bytes(listing)
+
+
+def _bag_yaml(found: FoundWeights) -> bytes:
     manifest = {"models": list(found.manifest.signatures)}
     extra = {"weights": found.manifest.weights, "segment": found.manifest.segment}
     text = yaml.safe_dump({**manifest, **{key: value for key, value in extra.items() if value is not None}})
-    (folder / f"{plain}.yaml").write_text(text, "utf-8")
+    return text.encode()

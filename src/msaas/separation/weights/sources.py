@@ -12,11 +12,15 @@ from typing import Any, Protocol, TypeVar
 
 import yaml
 
+from msaas.separation.weights.config import DEMUCS, family_of, is_config, read_yaml
+
 Result = TypeVar("Result")
 
 PROBE_SECONDS = 3.0
 _NAME = re.compile(r"(hf://)?([\w.-]+/)?\w[\w.-]*")
-_FILE = re.compile(r"(?P<signature>.+?)(-(?P<checksum>[0-9a-f]{6,64}))?\.(th|safetensors)")
+DEMUCS_SUFFIXES = (".th", ".safetensors")
+FAMILY_SUFFIXES = (".safetensors", ".ckpt", ".pth", ".pt", ".th")
+_FILE = re.compile(r"(?P<signature>.+?)(-(?P<checksum>[0-9a-f]{6,64}))?(?P<suffix>\.(th|safetensors|ckpt|pth|pt))")
 
 
 class WeightsNotFound(Exception):
@@ -38,11 +42,15 @@ class ModelManifest:
     @classmethod
     def read(cls, path: Path) -> ModelManifest:
         """Reads Demucs' bag yaml. Raises WeightsNotFound if it is invalid."""
+        return cls.of(_read(path), path)
+
+    @classmethod
+    def of(cls, bag: Any, path: Path) -> ModelManifest:
+        """The same of the content of `path`."""
         try:
-            bag = yaml.safe_load(path.read_text("utf-8"))
             return cls(tuple(str(item) for item in bag["models"]), bag.get("weights"), bag.get("segment"))
-        except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
-            raise WeightsNotFound(f"{path} is not a list of models ({type(error).__name__}: {error})") from error
+        except (KeyError, TypeError, AttributeError) as error:
+            raise _not_a_list(path, error) from error
 
 
 @dataclass(frozen=True)
@@ -52,6 +60,8 @@ class FoundWeights:
     manifest: ModelManifest
     files: tuple[Path, ...]
     where: str
+    family: str = DEMUCS
+    config: Path | None = None  # the yaml that describes the network; Demucs' files contain that themselves
 
 
 class WeightSource(Protocol):
@@ -85,10 +95,12 @@ def valid_name(name: str) -> bool:
 
 
 def in_folder(name: str, folder: Path) -> FoundWeights:
-    """Finds a model in `folder/` or `folder/<name>/`: a bag's yaml, or one network called `name`.
+    """Finds a model in `folder/` or `folder/<name>/`: Demucs' networks, or another family's network with its yaml.
 
-    Networks are Demucs' `<signature>[-<checksum>].th` or `.safetensors`. Raises WeightsNotFound, and WeightsDamaged if
-    a file's sha256 does not start with the checksum in its name.
+    Demucs: a bag's `<name>.yaml`, or one network called `name`, as `<signature>[-<checksum>].th` or `.safetensors`.
+    Other families: MSST's configuration `<name>.yaml` and `<name>[-<checksum>]` with one of FAMILY_SUFFIXES.
+    Raises WeightsNotFound; WeightsDamaged if a file's sha256 does not start with the checksum in its name;
+    ModelUnavailable if a configuration is of no supported family.
     """
     if not folder.is_dir():
         raise WeightsNotFound(f"{folder} is not a folder")
@@ -103,25 +115,50 @@ def in_folder(name: str, folder: Path) -> FoundWeights:
 
 
 def _in_root(name: str, root: Path) -> FoundWeights:
-    listing = root / f"{name}.yaml"
-    manifest = ModelManifest.read(listing) if listing.is_file() else ModelManifest((name,))
-    files = tuple(_network(signature, root) for signature in manifest.signatures)
-    return FoundWeights(manifest, files, f"the folder {root}")
+    listing, where = root / f"{name}.yaml", f"the folder {root}"
+    if listing.is_file():
+        content = _read(listing)
+    else:
+        _refuse_missing_config(name, root)
+        content = {"models": [name]}
+    if is_config(content):
+        family = family_of(content, listing)
+        files = (_network(name, root, FAMILY_SUFFIXES),)
+        return FoundWeights(ModelManifest((name,)), files, where, family, listing)
+    manifest = ModelManifest.of(content, listing)
+    return FoundWeights(manifest, tuple(_network(item, root, DEMUCS_SUFFIXES) for item in manifest.signatures), where)
 
 
-def _network(signature: str, root: Path) -> Path:
-    matches = [path for path in sorted(root.glob("*")) if _signature_of(path) == signature]
+def _refuse_missing_config(name: str, root: Path) -> None:
+    for suffix in FAMILY_SUFFIXES:
+        if suffix not in DEMUCS_SUFFIXES and (root / f"{name}{suffix}").is_file():
+            raise WeightsNotFound(f"{root} has {name}{suffix}, but not its configuration {name}.yaml")
+
+
+def _read(path: Path) -> Any:
+    try:
+        return read_yaml(path)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise _not_a_list(path, error) from error
+
+
+def _not_a_list(path: Path, error: Exception) -> WeightsNotFound:
+    return WeightsNotFound(f"{path} is not a list of models or a configuration ({type(error).__name__}: {error})")
+
+
+def _network(signature: str, root: Path, suffixes: tuple[str, ...]) -> Path:
+    matches = [path for path in sorted(root.glob("*")) if _signature_of(path, suffixes) == signature]
     if not matches:
-        raise WeightsNotFound(f"{root} has no {signature}.th or .safetensors")
+        raise WeightsNotFound(f"{root} has no {signature}{', '.join(suffixes[:-1])} or {suffixes[-1]}")
     if len(matches) > 1:
         raise WeightsNotFound(f"{root} has {signature} more than once: {', '.join(path.name for path in matches)}")
     verify_name_checksum(matches[0])
     return matches[0]
 
 
-def _signature_of(path: Path) -> str | None:
+def _signature_of(path: Path, suffixes: tuple[str, ...]) -> str | None:
     match = _FILE.fullmatch(path.name)
-    return match["signature"] if match else None
+    return match["signature"] if match and match["suffix"] in suffixes else None
 
 
 def verify_name_checksum(path: Path) -> None:

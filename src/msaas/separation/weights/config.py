@@ -1,0 +1,79 @@
+"""Reads a model's configuration: the yaml that Music-Source-Separation-Training (MSST) writes. Loads no torch.
+
+Its sections are `audio`, `model`, `training` and `inference`. `!!python/tuple` is the only tag beyond plain yaml that
+is read; any other is an error, so that a configuration never runs code.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from msaas.errors import ModelUnavailable
+
+DEMUCS = "demucs"
+FAMILIES = ("bs_roformer", "mdx23c", "mel_band_roformer", "scnet")  # besides Demucs
+
+# The keys of the `model` section that only this family has.
+_KEYS = {
+    "bs_roformer": {"freqs_per_bands"},
+    "mdx23c": {"num_subbands", "num_scales", "num_blocks_per_scale", "bottleneck_factor"},
+    "mel_band_roformer": {"num_bands"},
+    "scnet": {"band_SR", "band_stride", "band_kernel"},
+}
+# These make another network of the same keys.
+_OTHER_NETWORKS = {"time_conformer_depth", "freq_conformer_depth", "time_mamba_depth", "freq_mamba_depth"}
+
+
+class _Loader(yaml.SafeLoader):
+    """yaml.SafeLoader with `!!python/tuple` and numbers like 1e-05, which YAML 1.1 takes for text."""
+
+
+def _tuple(loader: _Loader, node: yaml.Node) -> tuple[Any, ...]:
+    if not isinstance(node, yaml.SequenceNode):
+        raise yaml.constructor.ConstructorError(None, None, "a tuple must be a sequence", node.start_mark)
+    return tuple(loader.construct_sequence(node, deep=True))
+
+
+_Loader.add_constructor("tag:yaml.org,2002:python/tuple", _tuple)
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+][0-9]+"), list("-+0123456789")
+)  # with the sign: 955717e8 is a signature of Demucs
+
+
+def read_yaml(path: Path) -> Any:
+    """The content of a yaml file. Raises yaml.YAMLError, OSError, UnicodeDecodeError."""
+    return yaml.load(path.read_text("utf-8"), Loader=_Loader)  # noqa: S506  (a subclass of SafeLoader)
+
+
+def is_config(content: Any) -> bool:
+    """Whether a yaml's content is a configuration of MSST rather than Demucs' list of a bag's networks."""
+    return isinstance(content, Mapping) and "models" not in content and bool({"model", "family"} & content.keys())
+
+
+def family_of(content: Mapping[str, Any], path: Path) -> str:
+    """The family that a configuration names (`family` or `model_type`), else the one whose keys it has.
+
+    Raises ModelUnavailable if it names a family that is not supported, or if the keys are of none or of several.
+    """
+    training = content.get("training")
+    named = content.get("family") or content.get("model_type")
+    if not named and isinstance(training, Mapping):
+        named = training.get("model_type")
+    if named:
+        if named not in FAMILIES:
+            raise ModelUnavailable(f"{path}: the family {named!r} is not supported; use one of {', '.join(FAMILIES)}")
+        return str(named)
+    model = content.get("model")
+    keys = model.keys() if isinstance(model, Mapping) else set()
+    found = [] if keys & _OTHER_NETWORKS else [family for family, own in _KEYS.items() if own <= keys]
+    if len(found) != 1:
+        raise ModelUnavailable(
+            f"{path}: the keys of its section `model` do not tell the family; add a line `family: NAME` with one of "
+            f"{', '.join(FAMILIES)}"
+        )
+    return found[0]

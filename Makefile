@@ -92,38 +92,38 @@ format: .venv/stamp-dev
 	$(BIN)/ruff check --fix .
 
 bench: .venv/stamp-bench
-	PYTHONPATH=. $(BIN)/python bench/speed.py
-	PYTHONPATH=. $(BIN)/python bench/speed.py --profile
-	PYTHONPATH=. $(BIN)/python bench/speed.py --steps
+	$(BIN)/python -m bench.separation.speed
+	$(BIN)/python -m bench.separation.speed --profile
+	$(BIN)/python -m bench.separation.speed --steps
 
 bench-lengths: .venv/stamp-bench
-	PYTHONPATH=. $(BIN)/python bench/lengths.py
-	PYTHONPATH=. $(BIN)/python bench/lengths.py --small --minutes 1 10 60
+	$(BIN)/python -m bench.separation.lengths
+	$(BIN)/python -m bench.separation.lengths --small --minutes 1 10 60
 
 bench-memory: .venv/stamp-dev
-	$(BIN)/python bench/memory.py
+	$(BIN)/python -m bench.separation.memory
 
 bench-abuse: .venv/stamp-dev
-	$(BIN)/python bench/abuse.py $(if $(AGAINST),--against $(AGAINST))
-	PYTHONPATH=. $(BIN)/python bench/neighbours.py
+	$(BIN)/python -m bench.api.abuse $(if $(AGAINST),--against $(AGAINST))
+	$(BIN)/python -m bench.api.neighbours
 
 bench-load: .venv/stamp-dev
-	$(BIN)/python bench/load.py
+	$(BIN)/python -m bench.api.load
 
 bench-growth: .venv/stamp-dev
-	$(BIN)/python bench/growth.py
+	$(BIN)/python -m bench.api.growth
 
 bench-neighbours: .venv/stamp-dev
-	PYTHONPATH=. $(BIN)/python bench/neighbours.py
+	$(BIN)/python -m bench.api.neighbours
 
 soak: .venv/stamp-dev
-	PYTHONPATH=. $(BIN)/python bench/soak.py --minutes $(MINUTES)
+	$(BIN)/python -m bench.soak --minutes $(MINUTES)
 
 hostile: .venv/stamp-dev
-	PYTHONPATH=. $(BIN)/python bench/hostile.py
+	$(BIN)/python -m bench.api.hostile
 
 bench-uploads: .venv/stamp-dev
-	$(BIN)/python bench/uploads.py
+	$(BIN)/python -m bench.api.uploads
 
 fuzz: .venv/stamp-dev
 	$(BIN)/python -m tests.hostile.fuzz --seconds $(FUZZ_SECONDS) --seed $(FUZZ_SEED)

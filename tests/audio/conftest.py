@@ -8,7 +8,7 @@ from pathlib import Path
 import av
 import pytest
 
-from tests.support.audio_files import (
+from tests.support.audio.audio_files import (
     Samples,
     as_frame,
     decoded,

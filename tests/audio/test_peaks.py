@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from msaas.audio.waveform import POINTS, Waveform, Waveforms
-from tests.support.sounds import tune
+from tests.support.audio.sounds import tune
 
 
 def kinds(outline):

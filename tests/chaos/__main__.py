@@ -12,11 +12,10 @@ from pathlib import Path
 
 from msaas.local.processes.child import ProcessGuard
 from msaas.local.servers import Keys, Weed, start
-
-from .lab import ROOT, RowResult
-from .rows import ROWS, run_row
-from .scale import Scale
-from .table import line, table
+from tests.chaos.lab.lab import ROOT, RowResult
+from tests.chaos.rows.catalogue import ROWS, run_row
+from tests.chaos.scale import Scale
+from tests.chaos.table import line, table
 
 RESULTS = ROOT / "bench" / "results" / "chaos"
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from .lab import ROOT
+from tests.chaos.lab.lab import ROOT
 
 # By how long they take. Rows that measure time (9, 10, 11) come one after the other, not at the same time.
 LANES = (("2", "4", "7", "6", "8", "1", "3", "13"), ("15", "5", "11", "9", "10", "14", "16", "12"))

@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from .lab import ROOT
+from tests.chaos.lab.lab import ROOT
 
 LUA = "queue/lua/jobs"
 QUEUE = "queue/queue.py"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .lab import RowResult
+from tests.chaos.lab.lab import RowResult
 
 HEADS = ("#", "fault", "injected", "jobs", "done", "dead", "cancelled", "lost", "doubled", "p99 recovery", "result")
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from .account import p99
-from .arms import Order, parse_plan
-from .ledger import Ledger, read_ledger
+from tests.chaos.lab.account import p99
+from tests.chaos.lab.ledger import Ledger, read_ledger
+from tests.chaos.processes.failpoint_plan import Order, parse_plan
 
 SONG = "00000000-0000-4000-8000-000000000001"
 QUEUED = [["HSET", f"job:{SONG}", "state", "queued", "created_ms", "1000"], ["RPUSH", "toWorkers", SONG]]

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from .lab import ROOT
-from .mutants import MUTANTS, try_mutant
-from .rows import ROWS
+from tests.chaos.lab.lab import ROOT
+from tests.chaos.mutants import MUTANTS, try_mutant
+from tests.chaos.rows.catalogue import ROWS
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name.replace(" ", "_"))

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from .lanes import Lanes
+from tests.chaos.lanes import Lanes
 
 pytestmark = pytest.mark.slow
 

@@ -14,7 +14,7 @@ from msaas.queue import Queue
 from msaas.storage import Storage
 from tests.support.api import Player, song_bytes, start_api, wait_alive
 from tests.support.environment import service_environ
-from tests.support.standin import Api, serving
+from tests.support.models.standin import Api, serving
 
 
 @pytest.fixture

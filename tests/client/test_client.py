@@ -15,7 +15,7 @@ import pytest
 from msaas.client import BadAddress, Client, Job, JobFailed, NotTheService, ServiceError, Unreachable, WaitTimeout
 from msaas.client.download import CHUNK_BYTES
 from msaas.client.transport import MAX_PAUSE_SECONDS
-from tests.support.standin import BUSY, DONE, DROP, FAILED, HASH, PROBLEM, QUEUED, RUNNING, Answer, Api, Stem
+from tests.support.models.standin import BUSY, DONE, DROP, FAILED, HASH, PROBLEM, QUEUED, RUNNING, Answer, Api, Stem
 
 SEPARATE = "/apiv1/separate"
 JOB = f"/apiv1/jobs/{HASH}"

@@ -27,8 +27,8 @@ from msaas.client import Client, Job
 from msaas.queue import Queue
 from msaas.queue.worker_registry import Worker
 from tests.support.api import STEMS, song_bytes
+from tests.support.models.standin import DONE, FAILED, HASH, QUEUED, RUNNING, Answer, Api
 from tests.support.sample_requests import dropping
-from tests.support.standin import DONE, FAILED, HASH, QUEUED, RUNNING, Answer, Api
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 
 from msaas import cli
 from msaas.client import BadKey, Client, ServiceError
-from tests.support.standin import DONE, HASH, Answer, Api
+from tests.support.models.standin import DONE, HASH, Answer, Api
 
 KEY = "msaas_" + "k3y-" * 10
 LIMITED = {"title": "Too Many Requests", "detail": "used up", "code": "audio_quota_exceeded", "status": 429}

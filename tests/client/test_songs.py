@@ -21,7 +21,7 @@ from msaas.cli.songs.inputs import STANDARD_INPUT, SongTask, song_argument, song
 from msaas.cli.stem_files import SongResult
 from msaas.client import Client, Job, NotTheService, SongTooLarge, UnsafeName
 from msaas.client.names import folder_name, path_part, printable
-from tests.support.standin import Answer, Api
+from tests.support.models.standin import Answer, Api
 
 LATIN_1 = "caf\udce9.mp3"  # os.fsdecode(b"caf\xe9.mp3") under a UTF-8 locale
 

@@ -14,7 +14,7 @@ import pytest
 from msaas import interpreter
 from msaas.local.services import REST_COMMAND, WORKER_COMMAND
 from msaas.worker.process import COMMAND
-from tests.support.sounds import DATA
+from tests.support.audio.sounds import DATA
 
 SRC = Path(interpreter.__file__).parent
 ROOT = Path(__file__).parents[2]

@@ -8,7 +8,7 @@ import pytest
 import requests
 
 from msaas.local.processes.child import wait_until
-from tests.support.sounds import decode_with_soundfile, flac, tune
+from tests.support.audio.sounds import decode_with_soundfile, flac, tune
 
 pytestmark = pytest.mark.slow
 

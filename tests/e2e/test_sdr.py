@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from tests.support.sounds import RATE, decode_with_av, mp3
+from tests.support.audio.sounds import RATE, decode_with_av, mp3
 
 GATE = Path(__file__).parent / "gate"
 RECORDED = json.loads((GATE / "recorded.json").read_text())

@@ -11,7 +11,7 @@ import pytest
 import requests
 
 from msaas import cli
-from tests.support.sounds import DATA, RATE, decode_with_av, decode_with_soundfile, flac, mp3, tune
+from tests.support.audio.sounds import DATA, RATE, decode_with_av, decode_with_soundfile, flac, mp3, tune
 
 STEMS = {"drums", "bass", "other", "vocals"}
 

@@ -13,7 +13,7 @@ import requests
 
 from msaas.local.processes.child import wait_until
 from msaas.local.servers import free_port
-from tests.support.sounds import decode_with_soundfile, flac, tune
+from tests.support.audio.sounds import decode_with_soundfile, flac, tune
 
 pytestmark = pytest.mark.slow
 

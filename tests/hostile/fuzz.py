@@ -26,7 +26,7 @@ from msaas.audio.sandbox import launcher
 from msaas.audio.sandbox.decoder import IsolatedDecoder
 from msaas.audio.sandbox.probe import probe_isolated
 from msaas.errors import AudioError, MSaaSError
-from tests.support import hostile_files as files
+from tests.support.audio import hostile_files as files
 
 LIMITS = Limits(max_duration_seconds=30, max_decoded_bytes=100_000_000, memory_bytes=500_000_000)
 SEED_SECONDS = 0.3

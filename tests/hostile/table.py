@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tests.support import hostile_files as f
+from tests.support.audio import hostile_files as f
 
 MAX_UPLOAD_BYTES = 120_000_000
 MAX_DURATION_SECONDS = 30

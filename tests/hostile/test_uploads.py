@@ -11,7 +11,7 @@ import pytest
 from msaas.web.uploads.spool import PREFIX
 from tests.hostile.conftest import heard
 from tests.hostile.table import ACCEPTED, ANY, FILENAMES, ROWS, Row
-from tests.support import hostile_files as files
+from tests.support.audio import hostile_files as files
 
 
 @pytest.mark.parametrize("row", ROWS, ids=[row.claim for row in ROWS])

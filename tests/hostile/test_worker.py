@@ -11,8 +11,8 @@ from msaas.queue import Queue
 from msaas.storage import Storage
 from msaas.worker.process import COMMAND
 from tests.hostile.table import MAX_DECODED_BYTES, MAX_DURATION_SECONDS, PLAYLISTS
-from tests.support import hostile_files as f
-from tests.support.sounds import flac, tune
+from tests.support.audio import hostile_files as f
+from tests.support.audio.sounds import flac, tune
 from tests.support.worker_bench import Bench
 
 pytestmark = pytest.mark.slow

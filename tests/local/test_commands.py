@@ -16,8 +16,8 @@ from msaas.local.folder import LiveStack
 from msaas.local.processes.child import wait_until
 from msaas.local.servers import free_port
 from tests.local.conftest import ended
+from tests.support.audio.sounds import decode_with_av, flac, tune
 from tests.support.environment import REPOSITORY
-from tests.support.sounds import decode_with_av, flac, tune
 
 pytestmark = pytest.mark.slow
 

@@ -11,7 +11,7 @@ import pytest
 from msaas.client import ClientError, ServiceError
 from msaas.local.demo import DemoStack, SongFailed, SongMissing, _SongRun, find_song
 from msaas.local.processes.child import Interrupted
-from tests.support.standin import BUSY, DROP, FAILED, HASH, PROBLEM, RUNNING, Answer, Api, Stem, serving
+from tests.support.models.standin import BUSY, DROP, FAILED, HASH, PROBLEM, RUNNING, Answer, Api, Stem, serving
 
 
 @pytest.fixture

@@ -12,9 +12,9 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, sync_playwright
 
+from tests.support.audio.sounds import flac, tune
 from tests.support.environment import LEFT_OUT
 from tests.support.service import Service, shared_service
-from tests.support.sounds import flac, tune
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 MISSING = f"{LEFT_OUT} no Chromium on this machine (Debian: apt-get install chromium)"

@@ -4,7 +4,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.page.conftest import in_mixer, lane, pick, position, violations
-from tests.support.sounds import flac, tune
+from tests.support.audio.sounds import flac, tune
 
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 SCREENS = [{}, {"color_scheme": "dark"}, PHONE | {"color_scheme": "dark"}, PHONE]

@@ -9,8 +9,8 @@ from playwright.sync_api import Page, expect
 
 from msaas.auth.keys import new_key
 from tests.page.conftest import STEMS, ink, lane, pick, songhash_of, violations
+from tests.support.audio.sounds import flac, tune
 from tests.support.service import Service
-from tests.support.sounds import flac, tune
 
 ANNA, ANNAS = new_key("anna", ["use"])
 BEN, BENS = new_key("ben", ["use"])

@@ -9,7 +9,7 @@ import soundfile
 from playwright.sync_api import Page, expect
 
 from tests.page.conftest import STEMS, gains, in_mixer, ink, lane, pick, position
-from tests.support.sounds import decode_with_av, flac, tune
+from tests.support.audio.sounds import decode_with_av, flac, tune
 
 RATE = 44_100
 

@@ -7,7 +7,7 @@ from playwright.sync_api import Page, expect
 
 from msaas.audio.waveform import Waveforms
 from tests.page.conftest import STEMS, drop, ink, lane, pick, songhash_of
-from tests.support.sounds import RATE, flac, tune
+from tests.support.audio.sounds import RATE, flac, tune
 
 NOBODY = "00000000-0000-4000-8000-000000000000"
 JOB_ADDRESS = re.compile(r"#/job/[0-9a-f-]{36}$")

@@ -30,7 +30,7 @@ from msaas.audio.decode.decoder import measure
 from msaas.separation.engines.engine import cpu_threads
 from msaas.separation.model import LoadedModel, from_demucs
 from msaas.separation.pipeline import Separator
-from tests.support.full_model import htdemucs
+from tests.support.models.full_model import htdemucs
 
 # As on two cores, whatever OMP_NUM_THREADS says: with 64 threads, or eight on two busy cores, these take minutes.
 torch.set_num_threads(min(2, cpu_threads()))

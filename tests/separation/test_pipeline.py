@@ -19,7 +19,7 @@ from msaas.separation import memory
 from msaas.separation.engines.selection import EngineChoice
 from msaas.separation.model import from_demucs
 from msaas.separation.pipeline import Separator
-from tests.support.audio_files import write_song
+from tests.support.audio.audio_files import write_song
 
 WAV = Options("tiny", format="wav")
 

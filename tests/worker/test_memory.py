@@ -11,8 +11,8 @@ from msaas.options import Options
 from msaas.worker.child import is_out_of_memory
 from msaas.worker.process import SeparationProcess, TaskFailed
 from msaas.worker.protocol import Task
+from tests.support.audio.sounds import flac, tune
 from tests.support.environment import REPOSITORY
-from tests.support.sounds import flac, tune
 
 # Beyond what the loaded process holds, which depends on torch's build. Measured, with CUDA's build and without, in MB:
 # loading takes 50 for a while, a song of one segment 200, the batch of eight segments below 650 to 800.

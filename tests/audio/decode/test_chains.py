@@ -14,8 +14,8 @@ from msaas.audio.decode.decoder import Decoder
 from msaas.audio.decode.probe import probe
 from msaas.audio.limits import Limits
 from msaas.errors import NotAudio
-from tests.support.audio_files import lag, music
-from tests.support.containers import CONTAINERS, encoded
+from tests.support.audio.audio_files import lag, music
+from tests.support.audio.containers import CONTAINERS, encoded
 
 # codec, rate, channels
 OPUS, OPUS_MONO = ("libopus", 48_000, 2), ("libopus", 48_000, 1)

@@ -13,7 +13,7 @@ from msaas.audio.limits import Limits
 from msaas.audio.source.tags import leading_bytes, trailing_bytes
 from msaas.audio.source.window import Window
 from msaas.errors import NotAudio
-from tests.support.containers import CONTAINERS, ID3V1, ape, encoded, id3, lyrics
+from tests.support.audio.containers import CONTAINERS, ID3V1, ape, encoded, id3, lyrics
 
 AHEAD = {
     "an empty ID3v2 tag": id3(0),

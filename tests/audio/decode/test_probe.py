@@ -19,8 +19,8 @@ from msaas.audio.limits import Limits
 from msaas.audio.sandbox import launcher
 from msaas.audio.sandbox.probe import probe_isolated
 from msaas.errors import AudioTooLong, NotAudio
+from tests.support.audio.hostile_files import m4a_of_edits
 from tests.support.environment import BUSY_SECONDS, REPOSITORY
-from tests.support.hostile_files import m4a_of_edits
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -16,8 +16,8 @@ from msaas.audio.sandbox.decoder import IsolatedDecoder
 from msaas.audio.warnings import warnings_of
 from msaas.error_codes import WARNING_CODES
 from msaas.errors import NotAudio
-from tests.support.audio_files import as_frame, write_song
-from tests.support.containers import CONTAINERS, encoded
+from tests.support.audio.audio_files import as_frame, write_song
+from tests.support.audio.containers import CONTAINERS, encoded
 
 LONG = 200_000  # samples: 4.5 seconds
 

@@ -22,7 +22,7 @@ from msaas.audio.sandbox.client import ask
 from msaas.audio.sandbox.decoder import IsolatedDecoder
 from msaas.errors import AudioTooLong, ChildDied, DecodedTooLarge, NotAudio
 from msaas.settings.credentials import without_credentials
-from tests.support.sounds import DATA
+from tests.support.audio.sounds import DATA
 
 SONG = DATA / "harbour-lights.mp3"
 RATE = 44_100

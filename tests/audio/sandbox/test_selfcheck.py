@@ -21,9 +21,9 @@ from msaas.audio.sandbox.client import ask
 from msaas.audio.sandbox.decoder import IsolatedDecoder
 from msaas.errors import SandboxError
 from tests.hostile import fuzz
-from tests.support import hostile_files as files
+from tests.support.audio import hostile_files as files
+from tests.support.audio.sounds import DATA
 from tests.support.broken_sandbox import break_sandbox
-from tests.support.sounds import DATA
 
 SONG = DATA / "harbour-lights.mp3"
 SRC = Path(restrictions.__file__).parents[3]

@@ -16,8 +16,8 @@ from msaas.audio.sandbox.decoder import IsolatedDecoder
 from msaas.audio.sandbox.probe import probe_isolated
 from msaas.audio.sandbox.protocol import PROBE
 from msaas.errors import AudioTooLong, Busy, ChildDied, NotAudio, SandboxError
+from tests.support.audio.sounds import DATA
 from tests.support.broken_sandbox import break_sandbox
-from tests.support.sounds import DATA
 
 SONG = DATA / "harbour-lights.mp3"
 # In the place of all that the process does; `sock` leads to the caller.

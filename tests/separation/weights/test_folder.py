@@ -19,8 +19,8 @@ from msaas.errors import ModelUnavailable
 from msaas.separation.weights.hub import Hub, repository_of
 from msaas.separation.weights.loader import fetch, load_model, obtainable, why_unobtainable
 from msaas.separation.weights.mirror import MIRROR_URL, Mirror, torch_hub_folder
-from tests.support import small_model
 from tests.support.environment import BUSY_SECONDS
+from tests.support.models import small_model
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from demucs.pretrained import get_model
 from msaas.errors import ModelUnavailable
 from msaas.separation.weights.hub import Hub
 from msaas.separation.weights.loader import fetch, load_model, obtainable, why_unobtainable
-from tests.support import small_model
+from tests.support.models import small_model
 
 COMMIT = "c0ffee" * 6 + "beef"
 REPOSITORY = "adefossez/HTDemucs"

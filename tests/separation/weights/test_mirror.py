@@ -11,7 +11,7 @@ from msaas.separation.weights import mirror as mirror_module
 from msaas.separation.weights.hub import Hub
 from msaas.separation.weights.loader import load_model, obtainable
 from msaas.separation.weights.mirror import Mirror
-from tests.support import small_model
+from tests.support.models import small_model
 
 WEIGHTS = small_model.WEIGHTS
 ADDRESS = f"/demucs/small/{WEIGHTS}"

@@ -21,8 +21,8 @@ BITRATES_KBPS = {
     **dict.fromkeys((8_000, 11_025, 12_000), _MPEG25),
 }
 
-# LAME's quality 7 does no noise shaping. At high bit rates that costs little: bench/mp3.py measures from 0.7 dB more
-# coding noise to 1.6 dB less, in two thirds of the time. At lower bit rates noise shaping is worth its time.
+# LAME's quality 7 does no noise shaping. At high bit rates that costs little: bench/separation/mp3.py measures from
+# 0.7 dB more coding noise to 1.6 dB less, in two thirds of the time. At lower bit rates noise shaping is worth it.
 FAST = {"compression_level": "7"}
 AMPLE_KBPS = 256
 

@@ -1,0 +1,176 @@
+"""The programs that speed.py compares, each run in its own process.
+
+    python -m bench.separation.contenders NAME JOB.json
+
+A child separates one song as a whole job, from the file to four MP3s, and then one segment by itself, and prints a line
+of JSON: the seconds of both, the seconds until its first segment was through, and where it put the segment's stems.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+RATE = 44_100
+SEGMENTS = 4  # of the model alone, after one to warm up
+STARTED = time.monotonic()
+
+Job = dict[str, str]
+
+
+def demucs_cli(job: Job) -> dict[str, Any]:
+    from demucs.separate import main
+
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory() as out:
+        main(["--repo", job["repo"], "-n", job["model"], "-d", "cpu", "--mp3", "-o", out, job["song"]])
+    return {"job_seconds": time.monotonic() - began}
+
+
+def demucs_api(job: Job) -> dict[str, Any]:
+    from demucs.api import Separator, save_audio
+
+    first: list[float] = []
+
+    def heard(state: dict[str, Any]) -> None:
+        if state["state"] == "end" and not first:
+            first.append(time.monotonic() - STARTED)
+
+    separator = Separator(job["model"], repo=Path(job["repo"]), device="cpu", callback=heard)
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory() as out:
+        _, stems = separator.separate_audio_file(Path(job["song"]))
+        for stem, wav in stems.items():
+            save_audio(wav, Path(out) / f"{stem}.mp3", samplerate=separator.samplerate, bitrate=320)
+    network = separator.model.models[0]
+    return {"job_seconds": time.monotonic() - began, "first_seconds": first[0], **alone(network, 1, job)}
+
+
+def onnxruntime(job: Job) -> dict[str, Any]:
+    import onnxruntime as ort
+
+    session = ort.InferenceSession(job["onnx"], providers=["CPUExecutionProvider"])
+
+    def run(mix: Any, image: Any) -> Any:
+        return session.run(None, {"mix": mix.numpy(), "image": image.numpy()})
+
+    return ours(job, batch=1, choose=exported(run, "onnxruntime"))
+
+
+def openvino(job: Job) -> dict[str, Any]:
+    import openvino as ov
+
+    compiled = ov.Core().compile_model(job["onnx"], "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+
+    def run(mix: Any, image: Any) -> Any:
+        answer = compiled({"mix": mix.numpy(), "image": image.numpy()})
+        return answer["wave"], answer["spectrum"]
+
+    return ours(job, batch=1, choose=exported(run, "openvino"))
+
+
+def exported(run: Callable[..., Any], name: str) -> Callable[..., Any]:
+    """For Separator(choose=…): what lies between the spectrograms runs elsewhere."""
+    import torch
+
+    from msaas.separation.engines.engine import TorchEngine
+    from msaas.separation.engines.selection import EngineChoice
+
+    def choose(part: Any, device: Any, _precision: str) -> Any:
+        network = part.module
+
+        def forward(mix: torch.Tensor) -> torch.Tensor:
+            spectrogram = network._spec(mix)
+            wave, spectrum = run(mix, network._magnitude(spectrogram).contiguous())
+            spectrogram = network._mask(spectrogram, torch.from_numpy(spectrum))
+            return torch.from_numpy(wave) + network._ispec(spectrogram, mix.shape[-1])
+
+        return TorchEngine(forward, device), EngineChoice(name, "fp32", None)
+
+    return choose
+
+
+def ours(job: Job, batch: int = 0, **how: Any) -> dict[str, Any]:
+    from msaas.options import Options
+    from msaas.separation.device import choose_device
+    from msaas.separation.pipeline import Separator
+    from msaas.separation.weights.loader import load_model
+
+    first: list[float] = []
+
+    def heard(stage: str, fraction: float) -> None:
+        if stage == "separating" and fraction > 0 and not first:
+            first.append(time.monotonic() - STARTED)
+
+    model = load_model(job["model"], repo=Path(job["repo"]), sources=[])
+    separator = Separator(model, choose_device("cpu").device, batch, **how)
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory() as out:
+        separator.separate_song(Path(job["song"]), Path(out), Options(model.name, format="mp3"), progress=heard)
+    took = time.monotonic() - began
+    engine = separator._engines[0]
+    return {
+        "job_seconds": took,
+        "first_seconds": first[0],
+        "way": separator.choices[0],
+        **alone(engine.forward, separator.batch, job),
+    }
+
+
+def alone(forward: Callable[..., Any], batch: int, job: Job) -> dict[str, Any]:
+    """Seconds a segment, the median of some, and the stems of the first. Nothing where the job names no segment."""
+    if not job["segment"]:
+        return {}
+    import numpy as np
+    import torch
+
+    segments = torch.from_numpy(np.load(job["segment"])).repeat(batch, 1, 1)
+    seconds = []
+    with torch.inference_mode():
+        stems = forward(segments)
+        for _ in range(SEGMENTS):
+            began = time.monotonic()
+            forward(segments)
+            seconds.append((time.monotonic() - began) / batch)
+    np.save(job["stems"], stems[:1].numpy())
+    return {"segment_seconds": sorted(seconds)[SEGMENTS // 2]}
+
+
+def step(job: Job, *, channels_last: bool, side_by_side: bool) -> dict[str, Any]:
+    import torch
+
+    from msaas.separation.engines.engine import ParallelSegments, TorchEngine, cpu_threads, parallel_segments_of
+    from msaas.separation.engines.htdemucs import ChannelsLast
+    from msaas.separation.weights.loader import load_model
+
+    model, device = load_model(job["model"], repo=Path(job["repo"]), sources=[]), torch.device("cpu")
+    network = model.networks[0].module
+    engine = TorchEngine(ChannelsLast(network, device) if channels_last else network, device)
+    if side_by_side:
+        return alone(ParallelSegments(engine, cpu_threads()).forward, parallel_segments_of(cpu_threads()), job)
+    return alone(engine.forward, 1, job)
+
+
+# What each adds to the one before it. The first is started as Demucs is, the others as our separation process is.
+STEPS: dict[str, Callable[[Job], dict[str, Any]]] = {
+    "demucs' own forward": lambda job: step(job, channels_last=False, side_by_side=False),
+    "memory kept": lambda job: step(job, channels_last=False, side_by_side=False),
+    "channels last, fused attention": lambda job: step(job, channels_last=True, side_by_side=False),
+    "segments side by side": lambda job: step(job, channels_last=True, side_by_side=True),
+}
+CONTENDERS: dict[str, Callable[[Job], dict[str, Any]]] = {
+    "demucs (command line)": demucs_cli,
+    "demucs (API)": demucs_api,
+    "ONNX Runtime": onnxruntime,
+    "OpenVINO": openvino,
+    "MSaaS fp32": lambda job: ours(job, precision="fp32"),
+    "MSaaS auto": lambda job: ours(job, precision="auto"),
+}
+
+if __name__ == "__main__":
+    print(json.dumps((CONTENDERS | STEPS)[sys.argv[1]](json.loads(Path(sys.argv[2]).read_text()))))

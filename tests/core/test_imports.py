@@ -17,7 +17,7 @@ FOLDERS = ("tests", "bench", "deploy", "data")  # beside src
 # From the bottom up; a module imports its own layer and those below. Entry points of packages are the top's.
 LAYERS = {
     "pure": ("errors", "error_codes", "options", "formats", "jobs", "fields", "failpoints"),
-    "settings": ("settings", "interpreter", "command", "scratch"),
+    "settings": ("settings", "catalogue", "interpreter", "command", "scratch"),
     "stores": ("redis_client", "queue", "storage"),
     "features": ("audio", "auth", "callbacks", "client", "maintenance", "separation", "telemetry"),
     "processes": ("web", "worker"),
@@ -40,7 +40,7 @@ NEIGHBOURS = {
         ("jobs", "formats"),
         ("jobs", "options"),
     },
-    "settings": {("command", "interpreter")},
+    "settings": {("command", "interpreter"), ("settings", "catalogue")},
     "stores": {("queue", "redis_client")},
     "features": {("callbacks", "maintenance"), ("separation", "audio")},
     "processes": set(),

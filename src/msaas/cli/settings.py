@@ -13,6 +13,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     "Clients": ("MSAAS_URL", "MSAAS_API_KEY"),
     "Everyone who runs MSaaS": (
         *("MSAAS_HOST", "MSAAS_PORT", "MSAAS_MODEL", "MSAAS_MODELS", "MSAAS_MODEL_REPO"),
+        "MSAAS_ACCEPT_UNLICENSED",
         *("MSAAS_DEVICE", "MSAAS_PRECISION", "MSAAS_BATCH", "MSAAS_CPU_THREADS"),
         *("MSAAS_SCRATCH_DIR", "MSAAS_LOG_LEVEL", "MSAAS_RETENTION_HOURS"),
     ),

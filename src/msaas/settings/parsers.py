@@ -63,8 +63,22 @@ def model_name(value: str) -> str:
     return value.strip()
 
 
+def one_model(value: str) -> str:
+    name = model_name(value)
+    if name == "all":
+        raise ValueError("name one model; MSAAS_MODELS takes all")
+    return name
+
+
 def model_names(value: str) -> tuple[str, ...]:
     return tuple(model_name(name) for name in value.split(",") if name.strip())
+
+
+def accepted_names(value: str) -> frozenset[str]:
+    names = frozenset(model_names(value))
+    if "all" in names:
+        raise ValueError("name each model: licences are accepted one by one")
+    return names
 
 
 def path(value: str) -> Path | None:

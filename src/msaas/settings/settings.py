@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from msaas.catalogue import LicenceRule
 from msaas.errors import SettingsError
 from msaas.settings.api_keys import Key, parse_keys
 from msaas.settings.callback_secrets import Secret, parse_secrets
@@ -18,14 +19,15 @@ from msaas.settings.credentials import is_credential
 from msaas.settings.networks import Network, parse_networks
 from msaas.settings.origins import parse_origins
 from msaas.settings.parsers import (
+    accepted_names,
     address,
     base_url,
     choice,
     flag,
     folder,
-    model_name,
     model_names,
     number,
+    one_model,
     path,
     ports,
     server_url,
@@ -34,6 +36,7 @@ from msaas.settings.parsers import (
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 PRECISIONS = ("auto", "fp32")
+ALL_MODELS = "all"
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
 
@@ -210,13 +213,20 @@ class Settings:
         "private networks that callbacks may reach, on any port, comma-separated",
     )
 
-    model: str = _setting("MSAAS_MODEL", "htdemucs", model_name, "name", "default model")
+    model: str = _setting("MSAAS_MODEL", "htdemucs", one_model, "name", "default model")
     models: tuple[str, ...] = _setting(
         "MSAAS_MODELS",
         "",
         model_names,
         "names",
-        "models that a request may choose, comma-separated; MSAAS_MODEL is always included",
+        "models that a request may choose, comma-separated; MSAAS_MODEL is always included; all: all that workers have",
+    )
+    accept_unlicensed: frozenset[str] = _setting(
+        "MSAAS_ACCEPT_UNLICENSED",
+        "",
+        accepted_names,
+        "names",
+        "models of the catalogue that may be used although their weights have no stated licence, comma-separated",
     )
     model_repo: Path | None = _setting(
         "MSAAS_MODEL_REPO", "", path, "folder", "folder of weights, searched before caches and model hubs"
@@ -341,12 +351,24 @@ class Settings:
                 f"MSAAS_HEARTBEAT_SECONDS={self.heartbeat_seconds:g} is more than half of"
                 f" MSAAS_LEASE_SECONDS={self.lease_seconds:g}: one late heartbeat would lose the lease"
             )
+        for name in self.allowed_models:
+            if refusal := self.licence_rule.refusal(name):
+                raise SettingsError(refusal)
         return self
 
     @property
     def allowed_models(self) -> tuple[str, ...]:
-        """Models that a request may choose, the default first."""
-        return tuple(dict.fromkeys((self.model, *self.models)))
+        """Models that a request may choose by name, the default first; with `all_models`, there are more."""
+        return tuple(name for name in dict.fromkeys((self.model, *self.models)) if name != ALL_MODELS)
+
+    @property
+    def all_models(self) -> bool:
+        """Whether a request may choose every model that the workers have."""
+        return ALL_MODELS in self.models
+
+    @property
+    def licence_rule(self) -> LicenceRule:
+        return LicenceRule(self.accept_unlicensed)
 
 
 def _read(meta: Mapping[str, Any], environ: Mapping[str, str]) -> Any:

@@ -16,12 +16,38 @@ from msaas.errors import ModelUnavailable
 
 
 @dataclass(frozen=True)
+class Chunks:
+    """The overlap-add of Music-Source-Separation-Training (MSST), as families.chunked has it."""
+
+    overlaps: int  # chunks that cover each sample, MSST's num_overlap
+    normalize: bool  # whether the song's mean and deviation are removed for the network
+
+
+@dataclass(frozen=True)
+class SourceOutput:
+    """Where a source comes from: an output of the network, or (`rest`) the mixture without that output."""
+
+    index: int
+    rest: bool = False
+
+
+@dataclass(frozen=True)
 class Network:
-    """One network of a model."""
+    """One network of a model, of any family.
+
+    The module maps [B, C, segment_samples] to [B, outputs, C, segment_samples] and has the attributes `samplerate` and
+    `audio_channels`, as Demucs' modules do.
+    """
 
     module: nn.Module
     segment_samples: int
-    weights: tuple[float, ...]  # one per source
+    weights: tuple[float, ...]  # one per source of the model
+    chunks: Chunks | None = None  # None: Demucs' overlap-add, normalised
+    outputs: tuple[SourceOutput, ...] | None = None  # one per source of the model; None: the module's, in order
+
+    def output_of(self, source: int) -> SourceOutput:
+        """Where the model's source of this index comes from; without meaning if its weight is 0."""
+        return SourceOutput(source) if self.outputs is None else self.outputs[source]
 
     def valid_length(self, samples: int) -> int:
         """The input length that the network needs for `samples` of output (demucs.apply, split=False)."""

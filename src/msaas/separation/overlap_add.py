@@ -1,44 +1,33 @@
 """Streaming overlap-add: takes a song's blocks, yields finished spans of its stems. Opens no files.
 
-The arithmetic is that of demucs.apply.apply_model(split=True) (demucs 4.1, apply.py): segments of the network's
+Each network of a model runs in a pass of its own over the song. The passes take turns, the one furthest behind first,
+over one shared window of the song; only samples that later segments need are kept, so memory does not grow with the
+song. `NetworkPass` is Demucs' overlap-add, `families.chunked.ChunkedPass` that of the other families.
+
+Demucs' arithmetic is that of demucs.apply.apply_model(split=True) (demucs 4.1, apply.py): segments of the network's
 length, a stride of (1 − overlap) of it, triangular weights, a short segment padded with the audio around it before
 zeros. With shifts, each network runs once per shift over the song with up to half a second of zeros in front of it, and
-the outputs are averaged. Only samples that later segments need are kept, so memory does not grow with the song. The
-passes of all networks take turns, the one furthest behind first, over one shared window of the song.
+the outputs are averaged.
 """
 
 from __future__ import annotations
 
-import math
 import random
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
-from msaas.errors import Cancelled, SeparationError
+from msaas.errors import Cancelled
 from msaas.separation.engines.engine import Engine
+from msaas.separation.families.chunked import ChunkedPass
+from msaas.separation.mixture import FinishedBlocks, Level, Samples, Stats, Window
 from msaas.separation.model import LoadedModel, Network
-
-Samples = npt.NDArray[np.float32]
 
 DEFAULT_OVERLAP = 0.25
 MAX_SHIFT_SECONDS = 0.5  # apply_model's
-
-
-class Stats(Protocol):
-    """Statistics of the whole song, known before the second pass."""
-
-    @property
-    def total_samples(self) -> int: ...
-    @property
-    def mean(self) -> float: ...
-    @property
-    def std(self) -> float: ...
 
 
 class Span(NamedTuple):
@@ -46,28 +35,6 @@ class Span(NamedTuple):
 
     mix: Samples  # [C, n], as decoded
     stems: Samples  # [S, C, n], in the requested order
-
-
-@dataclass(frozen=True)
-class Level:
-    """The song's mean and deviation, which are removed for the networks (demucs.api.Separator.separate_tensor)."""
-
-    mean: np.float32
-    std: np.float32
-
-    @classmethod
-    def of(cls, stats: Stats) -> Level:
-        # A song of one sample has no standard deviation; 1e-8 is Demucs' guard for silence.
-        std = stats.std if math.isfinite(stats.std) else 0.0
-        return cls(np.float32(stats.mean), np.float32(std + 1e-8))
-
-    def normalized(self, samples: Samples) -> Samples:
-        level: Samples = (samples - self.mean) / self.std
-        return level
-
-    def restored(self, samples: Samples) -> Samples:
-        restored: Samples = samples * self.std + self.mean
-        return restored
 
 
 @dataclass(frozen=True)
@@ -97,7 +64,8 @@ def separate_stream(
 
     blocks: [C, n] float32 at the model's rate and channels, `stats.total_samples` in total.
     engines: one per network in `model.networks`.
-    batch: segments per forward. overlap: fraction of a segment, 0 ≤ overlap < 1; by default DEFAULT_OVERLAP.
+    batch: segments per forward. overlap: fraction of a segment, 0 ≤ overlap < 1; by default DEFAULT_OVERLAP for
+    Demucs, and what its configuration says for another network.
     shifts: the zeros in front of the song, in samples, one number per run of a network (random_shifts); the same count
     for each network, in the networks' order. By default one run without zeros.
     sources: indices into `model.sources` (all by default); networks with weight 0 for all of them do not run.
@@ -105,10 +73,8 @@ def separate_stream(
     Raises Cancelled if stop() returns True, SeparationError if the blocks end early.
     """
     selected = list(range(len(model.sources))) if sources is None else list(sources)
-    level = Level.of(stats)
-    overlap = DEFAULT_OVERLAP if overlap is None else overlap
     passes = [
-        NetworkPass(network, engine, level, stats.total_samples, overlap, selected, zeros)
+        _pass_of(network, engine, stats, overlap, selected, zeros)
         for network, engine, leading_zeros in zip(
             model.networks, engines, _by_network(shifts, len(model.networks)), strict=True
         )
@@ -126,9 +92,48 @@ def separate_stream(
         ready = min(run.ready for run in passes)
         if ready == finished:  # another network of the bag is now furthest behind
             continue
-        yield Span(window.cut(finished, ready), level.restored(_blend(passes, ready - finished)))
+        yield Span(window.cut(finished, ready), _blend(passes, ready - finished))
         finished = ready
         window.drop_before(min(finished, *(run.first_needed for run in passes)))
+
+
+class Pass(Protocol):
+    """One run of a network through the song. Counts from the song's first sample."""
+
+    index: int  # the next segment
+    segments: int  # in all
+
+    @property
+    def weights(self) -> Samples:
+        """One per selected source."""
+        ...
+
+    @property
+    def ready(self) -> int:
+        """The number of samples that no later segment will change."""
+        ...
+
+    @property
+    def first_needed(self) -> int:
+        """The first sample that a later segment may read."""
+        ...
+
+    def advance(self, window: Window, batch: int) -> None:
+        """Runs the next segments, at most `batch`."""
+        ...
+
+    def take(self, samples: int) -> Samples:
+        """The next finished samples of the selected sources, [S, C, samples], at the song's level."""
+        ...
+
+
+def _pass_of(
+    network: Network, engine: Engine, stats: Stats, overlap: float | None, selected: list[int], zeros: int
+) -> Pass:
+    if network.chunks is not None:
+        return ChunkedPass(network, network.chunks, engine, stats, overlap, selected, zeros)
+    overlap = DEFAULT_OVERLAP if overlap is None else overlap
+    return NetworkPass(network, engine, Level.of(stats), stats.total_samples, overlap, selected, zeros)
 
 
 def random_shifts(count: int, networks: int, sample_rate: int, seed: str) -> tuple[int, ...]:
@@ -142,39 +147,6 @@ def random_shifts(count: int, networks: int, sample_rate: int, seed: str) -> tup
 def _by_network(shifts: Sequence[int], networks: int) -> list[Sequence[int]]:
     count = len(shifts) // networks
     return [shifts[index * count : (index + 1) * count] or (0,) for index in range(networks)]
-
-
-class Window:
-    """The section of a song that is still needed; reads blocks as it moves on."""
-
-    def __init__(self, blocks: Iterable[Samples], channels: int, total_samples: int) -> None:
-        self._blocks = iter(blocks)
-        self._total = total_samples
-        self._start = 0
-        self._held: Samples = np.zeros((channels, 0), np.float32)
-
-    def cut(self, start: int, end: int) -> Samples:
-        """Samples [start, end) as [C, end − start]; start must not precede the dropped samples."""
-        self._fill(end)
-        return self._held[:, start - self._start : end - self._start]
-
-    def drop_before(self, before: int) -> None:
-        """Drops everything before sample `before`."""
-        drop = max(0, before - self._start)
-        self._held = self._held[:, drop:].copy()
-        self._start += drop
-
-    def _fill(self, end: int) -> None:
-        new_blocks: list[Samples] = []
-        have = self._start + self._held.shape[1]
-        while have < end:
-            block = next(self._blocks, None)
-            if block is None:
-                raise SeparationError(f"the song ended at sample {have}; the first pass counted {self._total}")
-            new_blocks.append(block)
-            have += block.shape[1]
-        if new_blocks:
-            self._held = np.concatenate([self._held, *new_blocks], axis=1)
 
 
 class NetworkPass:
@@ -196,11 +168,12 @@ class NetworkPass:
     ) -> None:
         self._network, self._engine, self._level = network, engine, level
         self._zeros, self._total, self._selected = zeros, zeros + song_samples, selected
+        self._columns = [network.output_of(source).index for source in selected]
         self._stride = int((1 - overlap) * network.segment_samples)
         self._triangle = _triangle(network.segment_samples)
         self._tail: Samples | None = None  # [S, C, t], weighted sums that the next segment adds to
         self._tail_weight: Samples = np.zeros(0, np.float32)
-        self._finished: deque[Samples] = deque()
+        self._finished = FinishedBlocks()
         self.index = 0  # the next segment
         self.segments = -(-self._total // self._stride)
 
@@ -231,16 +204,8 @@ class NetworkPass:
             self._add(segment, output)
 
     def take(self, samples: int) -> Samples:
-        """The next finished samples, [S, C, samples], normalised."""
-        blocks: list[Samples] = []
-        while samples:
-            block = self._finished.popleft()
-            if block.shape[-1] > samples:
-                self._finished.appendleft(block[..., samples:])
-                block = block[..., :samples]
-            blocks.append(block)
-            samples -= block.shape[-1]
-        return np.concatenate(blocks, axis=-1) if len(blocks) > 1 else blocks[0]
+        """The next finished samples, [S, C, samples]."""
+        return self._level.restored(self._finished.take(samples))
 
     def _next(self, batch: int) -> list[Segment]:
         last = min(self.index + batch, self.segments)
@@ -265,7 +230,7 @@ class NetworkPass:
     def _add(self, segment: Segment, output: Samples) -> None:
         trim = (output.shape[-1] - segment.length) // 2  # demucs.utils.center_trim
         weight = self._triangle[: segment.length].copy()
-        total = weight * output[self._selected, :, trim : trim + segment.length]  # [S, C, length]
+        total = weight * output[self._columns, :, trim : trim + segment.length]  # [S, C, length]
         if self._tail is not None:
             total[..., : self._tail.shape[-1]] += self._tail
             weight[: len(self._tail_weight)] += self._tail_weight
@@ -284,7 +249,7 @@ def _triangle(samples: int) -> Samples:
     return triangle
 
 
-def _blend(passes: Sequence[NetworkPass], samples: int) -> Samples:
+def _blend(passes: Sequence[Pass], samples: int) -> Samples:
     """The next finished samples of all networks, averaged by their weights, [S, C, samples]."""
     if len(passes) == 1:
         return passes[0].take(samples)

@@ -31,8 +31,9 @@ from msaas.separation import memory
 from msaas.separation.engines.engine import Engine, ParallelSegments, cpu_threads, default_batch
 from msaas.separation.engines.selection import EngineChoice, choose_engine
 from msaas.separation.interrupt import interruptible
+from msaas.separation.mixture import Samples
 from msaas.separation.model import LoadedModel, Network
-from msaas.separation.overlap_add import Samples, Span, separate_stream
+from msaas.separation.overlap_add import Span, separate_stream
 from msaas.separation.writers import StemWriters
 
 __all__ = ["SeparationResult", "Separator"]

@@ -11,7 +11,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from types import TracebackType
 
 from msaas.audio.encode.writer import Writer, common_gain
-from msaas.separation.overlap_add import Samples
+from msaas.separation.mixture import Samples
 
 BLOCKS_AHEAD = 2  # per stem; a block is as long as a batch of segments, a few megabytes
 PIECE_SAMPLES = 1 << 16

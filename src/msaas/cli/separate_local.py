@@ -63,7 +63,7 @@ def load(settings: Settings) -> Separator:
     from msaas.separation.pipeline import Separator
     from msaas.separation.weights.loader import load_model
 
-    model = load_model(settings.model, repo=settings.model_repo)
+    model = load_model(settings.model, repo=settings.model_repo, licences=settings.licence_rule)
     device = choose_device(settings.device).device
     threads = settings.cpu_threads or None
     return Separator(model, device, settings.batch, threads=threads, precision=settings.precision)

@@ -222,7 +222,7 @@ def build_cache(settings: Settings) -> ModelCache:
     log.info("device=%s reason=%s", choice.device, choice.reason)
 
     def load(model: str) -> Separator:
-        loaded = load_model(model, repo=settings.model_repo)
+        loaded = load_model(model, repo=settings.model_repo, licences=settings.licence_rule)
         log.info("loaded model=%s", json.dumps(loaded.describe()))
         return Separator(loaded, choice.device, settings.batch, precision=settings.precision)
 

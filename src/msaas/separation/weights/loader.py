@@ -1,8 +1,8 @@
 """Finds and downloads a model's weights. An error lists what was tried and how to fix it.
 
-The order: the operator's folder (MSAAS_MODEL_REPO), the local caches (no network), the Hugging Face hub, Meta's mirror.
-The last two are probed first, so that a machine without a network fails within seconds. Importing this module does not
-load torch.
+The order: the operator's folder (MSAAS_MODEL_REPO), the local caches (no network), the Hugging Face hub, Meta's mirror;
+models of other families than Demucs' have the catalogue's mirrors instead. Those on the network are probed first, so
+that a machine without one fails within seconds. Importing this module does not load torch.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import yaml
 
+from msaas.catalogue import LicenceRule, catalogue
 from msaas.command import typed
 from msaas.errors import ModelUnavailable
 from msaas.separation.weights.sources import (
@@ -34,21 +35,35 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+NOTHING_ACCEPTED = LicenceRule()
 
-def load_model(name: str, *, repo: Path | None, sources: Sequence[WeightSource] | None = None) -> LoadedModel:
+
+def load_model(
+    name: str,
+    *,
+    repo: Path | None,
+    sources: Sequence[WeightSource] | None = None,
+    licences: LicenceRule = NOTHING_ACCEPTED,
+) -> LoadedModel:
     """Loads the model `name` from `repo` (a folder) if it is there, else from the `sources`: hub, then mirror.
 
-    Raises ModelUnavailable with what was tried and how to fix it.
+    Raises ModelUnavailable with what was tried and how to fix it, and for weights whose licence `licences` refuses.
     """
     from msaas.separation.weights.build import build
 
+    refuse_unlicensed(name, licences)
     found = _find(name, repo, sources)
     log.info("found model=%s where=%s", name, found.where)
     return build(name, found)
 
 
 def fetch(
-    name: str, into: Path | None = None, *, repo: Path | None = None, sources: Sequence[WeightSource] | None = None
+    name: str,
+    into: Path | None = None,
+    *,
+    repo: Path | None = None,
+    sources: Sequence[WeightSource] | None = None,
+    licences: LicenceRule = NOTHING_ACCEPTED,
 ) -> FoundWeights:
     """Downloads the model `name` unless it is present, and loads it once as a check.
 
@@ -57,12 +72,19 @@ def fetch(
     """
     from msaas.separation.weights.build import build
 
+    refuse_unlicensed(name, licences)
     found = _find(name, repo, sources)
     if into is not None:
         _copy(name, found, into)
         found = in_folder(name, into)
     build(name, found)
     return found
+
+
+def refuse_unlicensed(name: str, licences: LicenceRule) -> None:
+    """Raises ModelUnavailable if the weights' licence is neither stated nor accepted."""
+    if refusal := licences.refusal(name):
+        raise ModelUnavailable(refusal)
 
 
 def obtainable(name: str, *, repo: Path | None, sources: Sequence[WeightSource] | None = None) -> bool:
@@ -143,7 +165,7 @@ def _attempts(
         if not os.path.isdir(repo):  # noqa: PTH112
             raise ModelUnavailable(f"MSAAS_MODEL_REPO={repo} is not a folder")
         yield lambda: in_folder(name, repo)
-    available = _default_sources() if sources is None else sources
+    available = _default_sources(name) if sources is None else sources
     for source in available:
         yield lambda source=source: _undamaged(source, name)  # type: ignore[misc]
     for source in available:
@@ -164,11 +186,13 @@ def _from_network(source: WeightSource, name: str, download: bool) -> FoundWeigh
     return source.download(name) if download else None
 
 
-def _default_sources() -> list[WeightSource]:
+def _default_sources(name: str) -> list[WeightSource]:
+    from msaas.separation.weights.catalogue import CatalogueMirrors
     from msaas.separation.weights.hub import Hub
     from msaas.separation.weights.mirror import Mirror
 
-    return [Hub(), Mirror()]
+    entry = catalogue().get(name)
+    return [CatalogueMirrors()] if entry is not None and entry.config else [Hub(), Mirror()]
 
 
 def _copy(name: str, found: FoundWeights, into: Path) -> None:

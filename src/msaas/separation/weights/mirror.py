@@ -6,16 +6,13 @@ time-out; this one does, and resumes broken downloads.
 
 from __future__ import annotations
 
-import http.client
 import logging
 import os
 import tempfile
-import time
-import urllib.request
 from importlib.util import find_spec
 from pathlib import Path
-from typing import IO
 
+from msaas.separation.weights.download import BROKEN, fill, touch
 from msaas.separation.weights.sources import (
     PROBE_SECONDS,
     FoundWeights,
@@ -31,10 +28,6 @@ from msaas.separation.weights.sources import (
 log = logging.getLogger(__name__)
 
 MIRROR_URL = "https://dl.fbaipublicfiles.com/demucs/"  # demucs.pretrained.ROOT_URL; importing that would load torch
-ATTEMPTS = 5
-READ_SECONDS = 10.0
-_CHUNK_BYTES = 1 << 20
-_BROKEN = (OSError, http.client.HTTPException)  # URLError and time-outs are OSErrors
 
 
 class Mirror:
@@ -67,8 +60,8 @@ class Mirror:
     def probe(self, name: str) -> None:
         _, addresses = self._manifest_and_urls(name)
         try:
-            within(self._probe_seconds, lambda: _open(addresses[0], 0, self._probe_seconds, last=0).close())
-        except _BROKEN as error:
+            within(self._probe_seconds, lambda: touch(addresses[0], self._probe_seconds))
+        except BROKEN as error:
             raise WeightsNotFound(f"the mirror {addresses[0]}: {type(error).__name__}: {error}") from error
 
     def download(self, name: str) -> FoundWeights:
@@ -129,44 +122,9 @@ def _download(address: str, target: Path) -> None:
     log.info("downloading url=%s", address)
     with tempfile.NamedTemporaryFile(dir=target.parent, prefix=target.name, delete=False) as partial:
         try:
-            _fill(address, partial)
+            fill(address, partial)
             Path(partial.name).chmod(0o644)
             Path(partial.name).replace(target)
         except BaseException:
             Path(partial.name).unlink(missing_ok=True)
             raise
-
-
-def _fill(address: str, partial: IO[bytes]) -> None:
-    """Downloads, and resumes after a broken connection."""
-    for attempt in range(ATTEMPTS):
-        try:
-            if _append(address, partial):
-                return
-            reason = "the connection ended early"
-        except _BROKEN as error:
-            reason = f"{type(error).__name__}: {error}"
-        log.warning("download interrupted url=%s bytes=%d reason=%s", address, partial.tell(), reason)
-        time.sleep(0.1 * 2**attempt)
-    raise WeightsNotFound(f"the mirror {address} failed {ATTEMPTS} times: {reason}")
-
-
-def _append(address: str, partial: IO[bytes]) -> bool:
-    """Downloads what `partial` lacks. Returns True once it is complete."""
-    with _open(address, partial.tell(), READ_SECONDS) as response:
-        if response.status != http.client.PARTIAL_CONTENT:
-            partial.seek(0)
-            partial.truncate()
-        total = partial.tell() + int(response.headers["Content-Length"])
-        while chunk := response.read(_CHUNK_BYTES):
-            partial.write(chunk)
-        partial.flush()
-        return partial.tell() == total
-
-
-def _open(address: str, first: int, seconds: float, last: int | None = None) -> http.client.HTTPResponse:
-    request = urllib.request.Request(address)  # noqa: S310  (the address is the operator's or Meta's)
-    if first or last is not None:
-        request.add_header("Range", f"bytes={first}-{'' if last is None else last}")
-    response: http.client.HTTPResponse = urllib.request.urlopen(request, timeout=seconds)  # noqa: S310
-    return response

@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SRC = ROOT / "src" / "msaas"
-FOLDERS = ("tests", "bench", "deploy", "data")  # beside src
+FOLDERS = ("tests", "bench", "deploy", "models", "data")  # beside src
 
 # From the bottom up; a module imports its own layer and those below. Entry points of packages are the top's.
 LAYERS = {

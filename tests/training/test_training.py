@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 from demucs.pretrained import get_model
-from training.examples import Songs, batch
-from training.losses import loss, sdr
-from training.notes import RATE, STEMS
-from training.optimiser import Muon, orthogonalised
+from training.learning.examples import Songs, batch
+from training.learning.losses import loss, sdr
+from training.learning.optimiser import Muon, orthogonalised
+from training.learning.recipe import Recipe, build_model, rate_at
 from training.package import NAME, package
-from training.recipe import Recipe, build_model, rate_at
+from training.score.notes import RATE, STEMS
 from training.train import Run, Trainer
 
 SMALL = Recipe(architecture=Recipe().architecture | {"channels": 8}, segment_seconds=0.5)

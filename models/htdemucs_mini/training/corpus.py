@@ -23,10 +23,10 @@ from typing import Any
 
 import numpy as np
 
-from training import voices
-from training.compose import compose
-from training.notes import RATE, STEMS
 from training.render import Desk
+from training.score.compose import compose
+from training.score.notes import RATE, STEMS
+from training.vocals import voices
 
 PEAK = 0.9
 VOICE_SEED = 1

@@ -17,10 +17,10 @@ import torch
 from demucs.apply import apply_model
 from demucs.pretrained import get_model
 
-from training.examples import FULL_SCALE, SILENT
-from training.losses import sdr
-from training.notes import STEMS
-from training.plain import plain_separation
+from training.learning.examples import FULL_SCALE, SILENT
+from training.learning.losses import sdr
+from training.learning.plain import plain_separation
+from training.score.notes import STEMS
 
 HERE = Path(__file__).resolve().parent.parent
 Separator = Callable[[torch.Tensor], torch.Tensor]  # [2, samples] ▸ [4, 2, samples]

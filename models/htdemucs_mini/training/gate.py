@@ -16,12 +16,13 @@ import av
 import numpy as np
 import torch
 
-from training import soundfonts, voices
-from training.compose import compose
 from training.evaluate import HERE, by_model
-from training.losses import sdr
-from training.notes import RATE, STEMS
+from training.instruments import soundfonts
+from training.learning.losses import sdr
 from training.render import Desk
+from training.score.compose import compose
+from training.score.notes import RATE, STEMS
+from training.vocals import voices
 
 GATE = HERE.parent.parent / "tests" / "e2e" / "gate"
 SONGS = {"gate-one": 31, "gate-two": 47}  # name and seed

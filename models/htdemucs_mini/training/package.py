@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from demucs.states import get_state, save_with_checksum
 
-from training.recipe import Recipe, build_model
+from training.learning.recipe import Recipe, build_model
 
 NAME, SIGNATURE = "htdemucs_mini", "mini"
 

@@ -9,11 +9,11 @@ from typing import Any, Protocol
 import numpy as np
 from songs.mixing import levelled, room
 
-from training import effects, soundfonts
-from training.compose import Part, Score
-from training.kits import Kit, loaded, looped, speeded
-from training.notes import RATE, STEMS, Phrase
-from training.synths import Synth
+from training.instruments import effects, soundfonts
+from training.instruments.kits import Kit, loaded, looped, speeded
+from training.instruments.synths import Synth
+from training.score.compose import Part, Score
+from training.score.notes import RATE, STEMS, Phrase
 
 LOUDNESS_DB = -20.0
 SYNTH_SHARE = {  # how often a family is synthesised rather than played from a soundfont

@@ -27,11 +27,11 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from torch import nn
 
-from training.examples import Songs, batch
-from training.losses import loss, sdr
-from training.notes import STEMS
-from training.optimiser import Muon
-from training.recipe import Recipe, build_model, rate_at
+from training.learning.examples import Songs, batch
+from training.learning.losses import loss, sdr
+from training.learning.optimiser import Muon
+from training.learning.recipe import Recipe, build_model, rate_at
+from training.score.notes import STEMS
 
 log = logging.getLogger("training")
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from training import manners, tunes
-from training.drums import Drummer
-from training.notes import STEMS, Hit, Phrase
-from training.styles import MODES, PROGRESSIONS, STYLES, Style
+from training.score import manners, tunes
+from training.score.drums import Drummer
+from training.score.notes import STEMS, Hit, Phrase
+from training.score.styles import MODES, PROGRESSIONS, STYLES, Style
 
 KINDS = ("verse", "chorus", "bridge", "solo")
 ORDERS = (

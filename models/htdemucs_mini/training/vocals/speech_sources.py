@@ -16,8 +16,8 @@ from scipy.signal import resample_poly
 from songs.instruments import ToolMissing
 from songs.speech import Speaker
 
-from training.timbre import VOICE_RATE, Floats, Voice, analysed, joined
-from training.words import lines
+from training.vocals.timbre import VOICE_RATE, Floats, Voice, analysed, joined
+from training.vocals.words import lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.fft import irfft, rfft
 
-from training.timbre import FRAME_SECONDS, VOICE_RATE, Floats
+from training.vocals.timbre import FRAME_SECONDS, VOICE_RATE, Floats
 
 HOP = round(FRAME_SECONDS * VOICE_RATE)
 SIZE = 1024  # 240 samples of excitation and the throat's answer to them

@@ -18,8 +18,8 @@ import numpy as np
 import soundfile
 from songs.instruments import tool
 
-from training.kits import speeded
-from training.notes import RATE, Hit
+from training.instruments.kits import speeded
+from training.score.notes import RATE, Hit
 
 FOLDERS = (Path("/usr/share/sounds/sf2"), Path("/usr/share/sounds/sf3"))
 # Name and how likely; the casts share no file. MuseScore_General grew out of FluidR3, so it is the lesser held-out one.

@@ -10,7 +10,7 @@ from scipy.ndimage import minimum_filter1d
 from scipy.signal import butter, sosfilt
 from songs.mixing import bell, compressed, loudness_db, pan
 
-from training.notes import RATE
+from training.score.notes import RATE
 
 SILENT_PEAK = 1e-5
 

@@ -12,8 +12,8 @@ import numpy as np
 import soundfile
 from scipy.signal import butter, resample_poly, sosfilt
 
-from training.drums import KEYS
-from training.notes import RATE, Hit
+from training.score.drums import KEYS
+from training.score.notes import RATE, Hit
 
 HYDROGEN = Path("/usr/share/hydrogen/data/drumkits")
 ONE_SHOTS = (Path("/usr/share/sonic-pi/samples"), Path("/usr/share/lmms/samples/drums"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from training.timbre import GRID_HERTZ, NOISE_HERTZ, Floats, Voice, joined
+from training.vocals.timbre import GRID_HERTZ, NOISE_HERTZ, Floats, Voice, joined
 
 FORMANTS = {  # Hz of a tract of 17.5 cm; after Peterson and Barney's and Fant's tables, rounded
     "a": (730, 1150, 2450, 3400, 4300),

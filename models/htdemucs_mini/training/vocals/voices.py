@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from songs.instruments import ToolMissing
 
-from training.backing import Layer, planned
-from training.cast import INVENTED, Cast, sources
-from training.notes import RATE, Phrase, Sung
-from training.singing import RELEASE_SECONDS, drawn, spoken, sung, syllable_spans, taken_rows, time_map
-from training.speech_sources import build
-from training.throat import invented
-from training.timbre import FRAME_SECONDS, VOICE_RATE, Floats, Voice
-from training.vocal_chain import recorded
+from training.score.notes import RATE, Phrase, Sung
+from training.vocals.backing import Layer, planned
+from training.vocals.cast import INVENTED, Cast, sources
+from training.vocals.singing import RELEASE_SECONDS, drawn, spoken, sung, syllable_spans, taken_rows, time_map
+from training.vocals.speech_sources import build
+from training.vocals.throat import invented
+from training.vocals.timbre import FRAME_SECONDS, VOICE_RATE, Floats, Voice
+from training.vocals.vocal_chain import recorded
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

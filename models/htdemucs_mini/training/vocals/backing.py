@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from training.notes import Phrase, Sung
+from training.score.notes import Phrase, Sung
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from training.timbre import Floats
+    from training.vocals.timbre import Floats
 
 MAJOR = (0, 2, 4, 5, 7, 9, 11)
 PLANS = ("solo", "double", "harmony", "choir", "pads", "big")

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from scipy.ndimage import median_filter
 
-from training.notes import RATE
+from training.score.notes import RATE
 
 WINDOW, HOP = 4096, 1024
 FRAMES, BINS = 17, 31  # about 0.4 s, about 330 Hz

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from training.timbre import (
+from training.vocals.timbre import (
     BIN_HERTZ,
     FRAME_SECONDS,
     GRID_HERTZ,
@@ -18,12 +18,12 @@ from training.timbre import (
     loudness,
     weights,
 )
-from training.vocoder import synthesised
+from training.vocals.vocoder import synthesised
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from training.notes import Phrase, Sung
+    from training.score.notes import Phrase, Sung
 
 HEAD_SECONDS, RELEASE_SECONDS = 0.06, 0.1
 HISS_BELOW = 3.5  # log power at least between a vowel and a sibilant's band

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from training.tunes import bent, ladder, motif_steps, walk
+from training.score.tunes import bent, ladder, motif_steps, walk
 
 Note = tuple[float, float, int, float]  # start and length in steps (sixteenths), MIDI pitch, velocity
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.signal import butter, resample_poly, sosfilt
 
-from training.notes import RATE
-from training.timbre import VOICE_RATE, Floats
+from training.score.notes import RATE
+from training.vocals.timbre import VOICE_RATE, Floats
 
 
 def recorded(track: Floats, samples: int, rng: np.random.Generator) -> Floats:

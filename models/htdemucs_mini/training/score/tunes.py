@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from training.notes import Phrase, Sung
+from training.score.notes import Phrase, Sung
 
 SHORTEST_SYLLABLE_SECONDS = 0.12
 

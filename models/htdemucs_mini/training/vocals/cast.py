@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from training.speech_sources import Source
+from training.vocals.speech_sources import Source
 
 Cast = Literal["train", "held-out"]
 

@@ -9,7 +9,7 @@ import torch
 from demucs.htdemucs import HTDemucs
 from demucs.transformer import LayerScale as AttentionScale
 
-from training.notes import RATE, STEMS
+from training.score.notes import RATE, STEMS
 
 # HTDemucs' own starts (1e-3 for its residual branches, 1e-4 for attention) suit runs of a hundred thousand steps:
 # in some thousands those branches would hardly wake.

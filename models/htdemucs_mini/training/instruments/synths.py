@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from training.notes import RATE, Hit
+from training.score.notes import RATE, Hit
 
 TABLE = 1024
 CUTOFFS = 10  # tables from the darkest to the brightest

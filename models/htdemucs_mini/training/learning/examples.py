@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from training.notes import RATE, STEMS
+from training.score.notes import RATE, STEMS
 
 FULL_SCALE = 32768.0
 SILENT = 1e-3  # RMS of full scale below which a chunk counts as silent

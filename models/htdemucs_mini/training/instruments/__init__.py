@@ -1,0 +1,1 @@
+"""What plays the notes: drum kits, soundfonts, synthesisers, effects."""

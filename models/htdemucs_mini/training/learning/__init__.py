@@ -1,0 +1,1 @@
+"""What training needs: examples, losses, the optimiser, the recipe; and a baseline."""

@@ -1,0 +1,1 @@
+"""Songs as notes: composed, not yet played."""

@@ -1,0 +1,1 @@
+"""Singing voices, made of speech and of models of the vocal tract."""

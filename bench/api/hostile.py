@@ -41,7 +41,7 @@ def costs(pid: int, work: Callable[[], T]) -> tuple[T, str]:
 
 def tell(row: Row, service: Service, storage: Storage, folder: Path) -> None:
     song = row.make()
-    answer, spent = costs(service.pid, lambda: service.post(song))
+    answer, spent = costs(service.process.pid, lambda: service.post(song))
     body = answer.json()
     status = f"{answer.status_code} {body.get('code', '')}".strip()
     line = f"| `{row.claim}` | {len(song) / 1e6:.1f} | {status} | {spent} |"
@@ -59,11 +59,10 @@ def main() -> int:
     print("| song | MB | answer | seconds | MiB | decoded | seconds | MiB |\n|---|---|---|---|---|---|---|---|")
     with stores() as (valkey, weed, folder):
         environ = service_environ(valkey, weed, folder / "scratch") | SETTINGS
-        service = Service(f"http://127.0.0.1:{environ['MSAAS_PORT']}", 0, folder)
         process = start_api(environ, folder / "log")
+        service = Service(f"http://127.0.0.1:{environ['MSAAS_PORT']}", process, folder)
         try:
             wait_alive(service.url, process, folder / "log")
-            service.pid = process.pid
             storage = build_storage(Settings.from_env(environ))
             service.post(ROWS[-1].make())  # the helper's start is not the first song's cost
             Redis.from_url(f"redis://{valkey.address}").flushdb()

@@ -33,7 +33,8 @@ def demucs_cli(job: Job) -> dict[str, Any]:
 
 
 def demucs_api(job: Job) -> dict[str, Any]:
-    from demucs.api import Separator, save_audio
+    from demucs.api import Separator
+    from demucs.audio import save_audio
 
     first: list[float] = []
 

@@ -104,7 +104,8 @@ def _msaas(options: argparse.Namespace) -> float:
 
 
 def _demucs(options: argparse.Namespace) -> float:
-    from demucs.api import Separator, save_audio
+    from demucs.api import Separator
+    from demucs.audio import save_audio
 
     separator = Separator(options.model, repo=options.repo / options.model, device="cpu", shifts=0)
     with tempfile.TemporaryDirectory(dir=options.song.parent) as out:

@@ -23,7 +23,10 @@ OTHER = hashlib.sha256(b"two").hexdigest()
 @pytest.mark.parametrize("parted", [",", " ", "\n", ",\n  ", " , "])
 def test_keys_are_parted_by_commas_spaces_and_line_ends(parted):
     keys = parse_keys(f"\nanna:use:sha256={DIGEST}{parted}ben:read+admin:sha256={OTHER}\n")
-    assert [(key.name, key.scopes) for key in keys] == [("anna", {"use"}), ("ben", {"read", "admin"})]
+    assert [(key.name, key.scopes) for key in keys] == [
+        ("anna", frozenset({"use"})),
+        ("ben", frozenset({"read", "admin"})),
+    ]
 
 
 def test_no_setting_is_no_key():
@@ -82,7 +85,7 @@ def test_a_new_key_is_printed_with_its_line(capsys):
     [key] = parse_keys(line)
     assert text.startswith("msaas_") and len(text) >= 48
     assert find_key([key], text) == key
-    assert (key.name, key.scopes) == ("anna", {"read", "use"})
+    assert (key.name, key.scopes) == ("anna", frozenset({"read", "use"}))
 
 
 def test_two_new_keys_differ():

@@ -14,7 +14,7 @@ from standardwebhooks import Webhook
 from msaas import failpoints
 from msaas.callbacks.admin import replay
 from msaas.callbacks.outbox import Outbox
-from msaas.callbacks.sender import Sender
+from msaas.callbacks.sender import HttpPost, Sender
 from msaas.callbacks.targets import TargetPolicy
 from msaas.errors import QueueUnavailable
 from msaas.local.processes.child import wait_until
@@ -284,6 +284,7 @@ def test_stopping_waits_a_moment_for_what_is_on_its_way(receiver, outbox, finish
 def test_settings_reach_the_sender(redis, environ):
     given = {"SECRETS": SECRET, "ALLOW": "127.0.0.0/8, ::1", "PORTS": "9"}
     settings = Settings.from_env(environ | {f"MSAAS_CALLBACK_{name}": value for name, value in given.items()})
-    sender = build_sender(replace(settings, public_url="https://a.example"), redis)
-    assert sender.post.policy.ports == {9} and len(sender.post.policy.allow) == 2
-    assert sender.post.secrets == (Secret.parse(SECRET),) and sender.post.public_url == "https://a.example"
+    post = build_sender(replace(settings, public_url="https://a.example"), redis).post
+    assert isinstance(post, HttpPost)
+    assert post.policy.ports == {9} and len(post.policy.allow) == 2
+    assert post.secrets == (Secret.parse(SECRET),) and post.public_url == "https://a.example"

@@ -25,7 +25,8 @@ def row(number: str) -> Callable[[Test], Test]:
 @pytest.fixture(scope="module")
 def lanes(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lanes]:
     """Only the rows whose tests were chosen."""
-    chosen = [item.function.row for item in request.session.items if hasattr(getattr(item, "function", None), "row")]
+    tests = [getattr(item, "function", None) for item in request.session.items]
+    chosen = [test.row for test in tests if hasattr(test, "row")]
     lanes = Lanes(tmp_path_factory.mktemp("chaos") / "rows", chosen)
     yield lanes
     lanes.close()

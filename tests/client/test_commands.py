@@ -77,9 +77,9 @@ def test_all_done_is_status_0_and_json_is_a_line_a_song(
     assert found[0]["stems"]["vocals"] == str(out / "song 1" / "vocals.flac")
     assert found[0]["error"] is None
     with Client(url) as client:
-        options = client.job(found[0]["songhash"]).options
-    assert options is not None
-    assert (options["format"], options["two_stems"]) == ("flac", "vocals")
+        recorded = client.job(found[0]["songhash"]).options
+    assert recorded is not None
+    assert (recorded["format"], recorded["two_stems"]) == ("flac", "vocals")
 
 
 def test_the_songs_are_in_the_queue_together_before_the_first_is_done(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sysconfig
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -119,5 +119,5 @@ def _value_from(source: Manifest, container: Manifest) -> str:
 
 
 @pytest.fixture(params=OVERLAYS)
-def manifests(request: pytest.FixtureRequest) -> Iterator[list[Manifest]]:
+def manifests(request: pytest.FixtureRequest) -> list[Manifest]:
     return render(request.param)

@@ -226,10 +226,11 @@ def count(redis: Any) -> Count:
     def of(kind: bytes, key: str, read: Callable[[], Any]) -> Any:
         return read() if redis.type(key) in (kind, b"none") else None
 
-    lists = [of(b"list", key, lambda k=key: redis.lrange(k, 0, -1)) for key in (WAITING, PROCESSING, DEAD)]
+    keys = (WAITING, PROCESSING, DEAD)
+    waiting, processing, dead = (of(b"list", key, lambda k=key: redis.lrange(k, 0, -1)) for key in keys)
     leases = of(b"zset", LEASES, lambda: redis.zrange(LEASES, 0, -1))
     states = {name: of(b"hash", f"job:{name}", lambda n=name: redis.hget(f"job:{n}", "state")) for name in JOBS}
-    return Count(*lists, leases, states, _callbacks(redis))
+    return Count(waiting, processing, dead, leases, states, _callbacks(redis))
 
 
 def _callbacks(redis: Any) -> set[bytes]:

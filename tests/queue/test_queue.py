@@ -42,7 +42,12 @@ def claimed(queue, worker="w1"):
 def reaped(queue):
     """What the reaper takes back once a lease has run out by the server's clock, which may be set back meanwhile."""
     found = {}
-    assert wait_until(lambda: found.update(queue.reap()) or found, BUSY_SECONDS)
+
+    def some() -> bool:
+        found.update(queue.reap())
+        return bool(found)
+
+    assert wait_until(some, BUSY_SECONDS)
     return found
 
 

@@ -148,10 +148,11 @@ def test_holding_a_song_that_is_being_retired_says_so(queue, job):
 
 
 def test_jobs_that_age_out_are_counted_once(redis, job):
-    counted = Queue(redis, observer=Metrics())
+    metrics = Metrics()
+    counted = Queue(redis, observer=metrics)
     old = job("done", days_ago=8)
     assert [counted.retire(old, 7 * DAY), counted.retire(old, 7 * DAY)] == ["forgotten", ""]
-    assert counted.observer.registry.get_sample_value("msaas_jobs_aged_out_total") == 1
+    assert metrics.registry.get_sample_value("msaas_jobs_aged_out_total") == 1
 
 
 def test_two_sweeps_retire_a_job_once(queue, job):

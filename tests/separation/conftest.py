@@ -15,6 +15,7 @@ from fractions import Fraction
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -50,7 +51,7 @@ def seeded(make: Callable[[], torch.nn.Module], seed: int = 0) -> torch.nn.Modul
     return network
 
 
-def tiny(sources: list[str], segment: float | Fraction = Fraction(3, 2), seed: int = 0, **more) -> HTDemucs:
+def tiny(sources: list[str], segment: float | Fraction = Fraction(3, 2), seed: int = 0, **more) -> Any:
     kwargs = {"channels": 8, "t_layers": 1, "t_heads": 2, "segment": segment, **more}
     return seeded(lambda: HTDemucs(sources=sources, **kwargs), seed)
 

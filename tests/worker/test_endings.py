@@ -12,10 +12,10 @@ from minio import Minio
 from minio.error import S3Error
 
 from msaas import failpoints
-from msaas.errors import StorageFull
+from msaas.errors import QueueUnavailable, StorageFull
 from msaas.local.processes.child import wait_until
 from msaas.options import Options
-from msaas.worker import run, scratch, supervisor
+from msaas.worker import run, scratch
 from msaas.worker.claim_checks import MODEL_WITHDRAWN_SECONDS, ModelOffers
 
 
@@ -130,7 +130,7 @@ def test_a_stopping_worker_gives_back_a_claim_that_it_does_not_know_of(bench):
         if claimed is None:
             return
         worker.stop()
-        raise supervisor.QueueUnavailable("the answer got lost")
+        raise QueueUnavailable("the answer got lost")
 
     worker.queue.claim = claim_and_lose_the_answer
     songhash = bench.song()

@@ -53,10 +53,9 @@ def test_a_worker_without_room_claims_nothing_says_so_and_looks_again(bench, mon
 
 def test_a_refusal_that_lasts_is_stated_and_the_worker_waits_for_the_store(bench, monkeypatch):
     monkeypatch.setattr("msaas.worker.supervisor.LOOK_SECONDS", 0.05)
-    full = [True]
+    full, armed = [True], [False]
     monkeypatch.setattr(Minio, "fput_object", refusing(Minio.fput_object, lambda: full[0] and armed[0]))
     monkeypatch.setattr(Minio, "put_object", refusing(Minio.put_object, lambda: full[0] and armed[0]))
-    armed = [False]
     songs = [bench.song() for _ in range(3)]
     armed[0] = True
     worker = bench.worker(storage_refusal_seconds=1.0)

@@ -204,7 +204,7 @@ def main() -> None:
         return
     os.environ.update(_surroundings())
     arguments = (options.processes, recipe, options.songs, options.run, options.minutes * 60)
-    mp.spawn(_process, arguments, nprocs=options.processes)  # type: ignore[no-untyped-call]
+    mp.spawn(_process, arguments, nprocs=options.processes)  # type: ignore[attr-defined]
 
 
 def _die_with_parent() -> None:

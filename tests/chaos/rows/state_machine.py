@@ -258,7 +258,7 @@ def stem_of(name: str, stem: str) -> bytes:
 def any_sequence_of_calls(lab: Lab, scale: Scale) -> RowResult:
     """Any sequence of API calls and workers' moves, against a model."""
     result = lab.row("16", "any sequence of API calls")
-    machine = seed(lab.seed)(type("SeededMachine", (Machine,), {"lab": lab}))
+    machine: type[Machine] = seed(lab.seed)(type("SeededMachine", (Machine,), {"lab": lab}))
     wanted = settings(
         max_examples=scale(25, 120),
         stateful_step_count=scale(30, 50),

@@ -35,6 +35,7 @@ def counted(redis) -> Queue:
 
 
 def value(queue: Queue, name: str, **labels: str) -> float:
+    assert isinstance(queue.observer, Metrics)
     return queue.observer.registry.get_sample_value(name, labels) or 0.0
 
 

@@ -12,7 +12,6 @@ import pytest
 from msaas.catalogue import NOT_STATED, Entry, Licence, ModelFile
 from msaas.catalogue.records import Training
 from msaas.errors import ModelUnavailable
-from msaas.separation.weights import download
 from msaas.separation.weights.catalogue import CatalogueMirrors, cache_folder
 from msaas.separation.weights.loader import fetch, load_model, locate, refuse_unlicensed
 from msaas.separation.weights.sources import WeightsNotFound
@@ -24,7 +23,7 @@ SHA256 = hashlib.sha256(WEIGHTS).hexdigest()
 
 @pytest.fixture(autouse=True)
 def _no_pauses(monkeypatch) -> None:
-    monkeypatch.setattr(download.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr("msaas.separation.weights.download.time.sleep", lambda seconds: None)
 
 
 @pytest.fixture

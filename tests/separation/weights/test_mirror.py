@@ -7,7 +7,6 @@ import re
 import pytest
 
 from msaas.errors import ModelUnavailable
-from msaas.separation.weights import download
 from msaas.separation.weights import mirror as mirror_module
 from msaas.separation.weights.hub import Hub
 from msaas.separation.weights.loader import load_model, obtainable
@@ -26,7 +25,7 @@ def mirror(server, kit, tmp_path, monkeypatch) -> Mirror:
     (listing / "files.txt").write_text(f"# Small models\nroot: small/\n{WEIGHTS}\n")
     (listing / "htdemucs_mini.yaml").write_text(f"models: ['{small_model.SIGNATURE}']\n")
     monkeypatch.setattr(mirror_module, "_package_folder", lambda: listing)
-    monkeypatch.setattr(download.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr("msaas.separation.weights.download.time.sleep", lambda seconds: None)
     server.files[ADDRESS] = (kit.MODELS / "htdemucs_mini" / WEIGHTS).read_bytes()
     return Mirror(f"{server.url}/demucs", tmp_path / "torch")
 

@@ -86,7 +86,8 @@ def test_callers_take_turns():
     many = [pool.submit("greedy", lambda: order.append("greedy")) for _ in range(20)]
     one = pool.submit("other", lambda: order.append("other"))
     hold.set()
-    for work in (first, *many, one):
+    first.result(WAIT_SECONDS)
+    for work in (*many, one):
         work.result(WAIT_SECONDS)
     pool.stop()
     assert order.index("other") <= 1

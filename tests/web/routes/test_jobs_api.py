@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tracemalloc
 import zipfile
+from collections.abc import Generator
 from datetime import datetime
 
 import pytest
@@ -294,8 +295,9 @@ def test_a_zip_abandoned_halfway_closes_what_it_reads():
     endless = pieces()
     chunks = zip_chunks([Member("a", 10, None, endless)])
     next(chunks)
-    chunks.close()
-    endless.close()
+    for generator in (chunks, endless):
+        assert isinstance(generator, Generator)
+        generator.close()
     assert closed == [True]
 
 

@@ -151,8 +151,8 @@ def _read(knobs: Patch, waves: np.ndarray, phase: np.ndarray, times: np.ndarray)
     cutoff = knobs.cutoff + knobs.sweep * np.exp(-times / knobs.sweep_seconds)
     if not knobs.sweep:
         row = min(knobs.cutoff / 8 * (CUTOFFS - 1), CUTOFFS - 1.01)
-        share = row - int(row)
-        return ((1 - share) * waves[int(row)] + share * waves[int(row) + 1])[spot]
+        upper = row - int(row)
+        return ((1 - upper) * waves[int(row)] + upper * waves[int(row) + 1])[spot]
     rows = np.minimum(cutoff / 8 * (CUTOFFS - 1), CUTOFFS - 1.01).astype(np.float32)
     below = rows.astype(np.int32)
     share = rows - below

@@ -66,7 +66,8 @@ def _riffs(rng: np.random.Generator) -> tuple[str, ...]:
 def _bass_bar(
     line: str, chord: Chord, bar: int, low: int, following: int, gate: float, allowed: Sequence[int]
 ) -> list[Note]:
-    root, notes, offset = low + (chord.root - low) % 12, [], chord.start % bar
+    notes: list[Note] = []
+    root, offset = low + (chord.root - low) % 12, chord.start % bar
     line = (line * 2)[offset : offset + chord.steps]
     line = line if line[0] not in "-" else "R" + line[1:]
     for place, mark in enumerate(line):

@@ -47,7 +47,8 @@ class Voice:
     @classmethod
     def load(cls, path: Path) -> Voice:
         with np.load(path) as rows:
-            return cls(*(rows[name] for name in ("hertz", "envelope", "noise", "syllables")), float(rows["band_hertz"]))
+            found = {name: rows[name] for name in ("hertz", "envelope", "noise", "syllables")}
+            return cls(**found, band_hertz=float(rows["band_hertz"]))
 
 
 def joined(clips: list[Voice]) -> Voice:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import IO
+from typing import IO, Self
 
 from msaas import scratch
 from msaas.errors import ScratchFull, UploadTooLarge
@@ -59,7 +59,7 @@ class Scratch:
         with suppress(OSError):  # unflushed data of a full disk is no longer needed
             self.file.close()
 
-    def __enter__(self) -> Scratch:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

@@ -176,12 +176,18 @@ class Queue:
         with redis_errors():
             return self.redis.blmove(WAITING, WAITING, seconds, "LEFT", "LEFT") is not None
 
-    def claim(self, worker: str, models: Sequence[str] = ()) -> Claim | None:
-        """Claims the first song that the worker can run (any song without models); None if none waits."""
+    def claim(
+        self, worker: str, models: Sequence[str] = (), *, loaded: Sequence[str] = (), most_overtaking: int = 0
+    ) -> Claim | None:
+        """Claims the first song that the worker can run (any song without models); None if none waits.
+
+        A song of one of the `loaded` models may overtake others; no song is overtaken by more than `most_overtaking`.
+        """
+        given = (most_overtaking, len(models), *models, *loaded)
         errors = record_json(TOO_MANY_ATTEMPTS), record_json(RECORD_BROKEN)
         answer = ["", "0"]
         while len(answer) == 2:  # continues where the last call ended
-            answer = self._run("claim", worker, self.lease_ms, self.max_attempts, *errors, answer[1], *models)
+            answer = self._run("claim", worker, self.lease_ms, self.max_attempts, *errors, answer[1], *given)
         if not answer:
             return None
         songhash, fence, *pairs = answer

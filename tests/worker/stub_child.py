@@ -105,10 +105,16 @@ def main():
     if os.environ.get("STUB_NOT_READY"):
         say(failed={"code": "model_unavailable", "detail": "no weights here", "retry": True})
         return
+    loaded = MODEL["name"]
+    say(loaded=[loaded])
     say(ready={"model": MODEL, "device": "cpu", "reason": "stub"})
     while True:
         arrived.acquire()
-        obey(orders.pop(0))
+        task = orders.pop(0)
+        if task["options"]["model"] != loaded:
+            loaded = task["options"]["model"]
+            say(loaded=[loaded])
+        obey(task)
 
 
 if __name__ == "__main__":

@@ -125,8 +125,8 @@ def test_a_stopping_worker_gives_back_a_claim_that_it_does_not_know_of(bench):
     bench.until(bench.song(), "done")
     claim = worker.queue.claim
 
-    def claim_and_lose_the_answer(name, models):
-        claimed = claim(name, models)
+    def claim_and_lose_the_answer(*args, **preference):
+        claimed = claim(*args, **preference)
         if claimed is None:
             return
         worker.stop()

@@ -98,11 +98,11 @@ def test_an_error_that_nobody_foresaw_is_logged_once_and_ends_no_worker(bench, m
     bench.until(bench.song(), "done")
     claim, left = worker.queue.claim, [5]
 
-    def odd(*args):
+    def odd(*args, **preference):
         left[0] -= 1
         if left[0] >= 0:
             raise KeyError("odd")
-        return claim(*args)
+        return claim(*args, **preference)
 
     monkeypatch.setattr(worker.queue, "claim", odd)
     bench.until(bench.song(), "done")

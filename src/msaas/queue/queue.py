@@ -183,7 +183,7 @@ class Queue:
 
         A song of one of the `loaded` models may overtake others; no song is overtaken by more than `most_overtaking`.
         """
-        given = (most_overtaking, len(models), *models, *loaded)
+        given: Sequence[str | int] = (most_overtaking, len(models), *models, *loaded)
         errors = record_json(TOO_MANY_ATTEMPTS), record_json(RECORD_BROKEN)
         answer = ["", "0"]
         while len(answer) == 2:  # continues where the last call ended

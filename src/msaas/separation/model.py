@@ -70,6 +70,11 @@ class LoadedModel:
     def parameters(self) -> int:
         return sum(tensor.numel() for network in self.networks for tensor in network.module.parameters())
 
+    @property
+    def parameter_bytes(self) -> int:
+        tensors = (tensor for network in self.networks for tensor in network.module.parameters())
+        return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+
     def describe(self) -> dict[str, object]:
         """The model's properties, ready for JSON."""
         return {

@@ -109,28 +109,16 @@ class Settings:
         "minimum average rate of an upload or download",
     )
     max_upload_bytes: int = _setting(
-        "MSAAS_MAX_UPLOAD_BYTES",
-        "200000000",
-        number(int, 1, 10**12),
-        "bytes",
-        "largest song, after base64 decoding",
+        "MSAAS_MAX_UPLOAD_BYTES", "200000000", number(int, 1, 10**12), "bytes", "largest song, after base64 decoding"
     )
     max_duration_seconds: float = _setting(
         "MSAAS_MAX_DURATION_SECONDS", "14400", number(float, 0.001, 10**6), "seconds", "longest song"
     )
     max_decoded_bytes: int = _setting(
-        "MSAAS_MAX_DECODED_BYTES",
-        "16000000000",
-        number(int, 1, 10**13),
-        "bytes",
-        "largest song, decoded to PCM",
+        "MSAAS_MAX_DECODED_BYTES", "16000000000", number(int, 1, 10**13), "bytes", "largest song, decoded to PCM"
     )
     probe_cpu_seconds: int = _setting(
-        "MSAAS_PROBE_CPU_SECONDS",
-        "2",
-        number(int, 1, 3600),
-        "seconds",
-        "CPU time for probing an uploaded song",
+        "MSAAS_PROBE_CPU_SECONDS", "2", number(int, 1, 3600), "seconds", "CPU time for probing an uploaded song"
     )
     debug_endpoints: bool = _setting(
         "MSAAS_DEBUG_ENDPOINTS", "false", flag, "bool", "enable the calls that empty the buckets"
@@ -231,22 +219,28 @@ class Settings:
     model_repo: Path | None = _setting(
         "MSAAS_MODEL_REPO", "", path, "folder", "folder of weights, searched before caches and model hubs"
     )
+    model_cache_bytes: int = _setting(
+        "MSAAS_MODEL_CACHE_BYTES",
+        "0",
+        number(int, 0, 10**13),
+        "bytes",
+        "models that a worker keeps loaded; 0 keeps one",
+    )
+    loaded_first_songs: int = _setting(
+        "MSAAS_LOADED_FIRST_SONGS",
+        "4",
+        number(int, 0, 10**6),
+        "songs",
+        "songs of loaded models that may overtake a song of another; 0 keeps the queue's order",
+    )
     device: str = _setting(
         "MSAAS_DEVICE", "auto", choice(DEVICES), "", "auto, cpu, cuda or mps; auto prefers CUDA, then MPS"
     )
     batch: int = _setting(
-        "MSAAS_BATCH",
-        "0",
-        number(int, 0, 256),
-        "segments",
-        "segments per forward pass; 0 chooses by device",
+        "MSAAS_BATCH", "0", number(int, 0, 256), "segments", "segments per forward pass; 0 chooses by device"
     )
     cpu_threads: int = _setting(
-        "MSAAS_CPU_THREADS",
-        "0",
-        number(int, 0, 1024),
-        "threads",
-        "torch threads; 0 leaves the choice to torch",
+        "MSAAS_CPU_THREADS", "0", number(int, 0, 1024), "threads", "torch threads; 0 leaves the choice to torch"
     )
     precision: str = _setting(
         "MSAAS_PRECISION",

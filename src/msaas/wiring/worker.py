@@ -50,6 +50,7 @@ def build_options(settings: Settings) -> WorkerOptions:
         stall_seconds=settings.stall_seconds,
         grace_seconds=settings.grace_seconds,
         storage_refusal_seconds=settings.storage_refusal_seconds,
+        loaded_first_songs=settings.loaded_first_songs,
     )
 
 

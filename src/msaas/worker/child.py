@@ -23,12 +23,14 @@ from typing import Any, TextIO
 
 from msaas.audio.limits import Limits
 from msaas.audio.sandbox import launcher, self_check
+from msaas.catalogue import catalogue
 from msaas.errors import AudioError, Cancelled, InvalidOption, MSaaSError, OutOfMemory, SandboxError
 from msaas.separation.device import DeviceChoice, choose_device
 from msaas.separation.pipeline import SeparationResult, Separator
 from msaas.separation.weights.loader import load_model
 from msaas.settings import Settings
 from msaas.telemetry import logs
+from msaas.worker.loaded_models import LoadedModels
 from msaas.worker.protocol import Task, failure, line
 from msaas.worker.waveforms import WaveformFile
 
@@ -43,20 +45,14 @@ Send = Callable[[Mapping[str, Any]], None]
 
 
 class ModelCache:
-    """Holds the separator used last; a task with another model replaces it."""
+    """Separates songs with the models that are loaded."""
 
-    def __init__(self, load: Callable[[str], Separator], choice: DeviceChoice, limits: Limits) -> None:
-        """`load` makes the separator of a model, by its name, on the device of `choice`."""
-        self.load, self.choice, self.limits = load, choice, limits
-        self._name = ""
-        self._separator: Separator | None = None
+    def __init__(self, models: LoadedModels[Separator], choice: DeviceChoice, limits: Limits) -> None:
+        """`models` loads the separator of a model, by its name, on the device of `choice`."""
+        self.models, self.choice, self.limits = models, choice, limits
 
     def separator(self, model: str) -> Separator:
-        if self._separator is None or self._name != model:
-            self._separator = None  # two models at once may not fit into memory
-            self._separator = self.load(model)
-            self._name = model
-        return self._separator
+        return self.models.get(model)
 
     def describe(self, model: str) -> dict[str, Any]:
         description = self.separator(model).model.describe()
@@ -195,7 +191,7 @@ def main() -> int:
         _limit_threads(settings.cpu_threads)
         _limit_memory(settings.child_memory_bytes)
         launcher.current().start()  # loads FFmpeg in parallel with the model
-        models = build_cache(settings)
+        models = build_cache(settings, lambda names: say({"loaded": names}))
         with reporting_progress(say):
             description = models.describe(settings.model)
             self_check.check_decoder(settings.scratch_dir, models.limits)
@@ -216,8 +212,8 @@ def main() -> int:
         attempt(models, orders.next_task(), say, orders.stopped)
 
 
-def build_cache(settings: Settings) -> ModelCache:
-    """Raises DeviceUnavailable."""
+def build_cache(settings: Settings, changed: Callable[[tuple[str, ...]], object] = lambda _names: None) -> ModelCache:
+    """`changed` is called with the names of the loaded models. Raises DeviceUnavailable."""
     choice = choose_device(settings.device)
     log.info("device=%s reason=%s", choice.device, choice.reason)
 
@@ -226,8 +222,21 @@ def build_cache(settings: Settings) -> ModelCache:
         log.info("loaded model=%s", json.dumps(loaded.describe()))
         return Separator(loaded, choice.device, settings.batch, precision=settings.precision)
 
+    models = LoadedModels(
+        load,
+        lambda separator: separator.model.parameter_bytes,
+        budget_bytes=settings.model_cache_bytes,
+        expected_bytes=_stated_bytes,
+        changed=changed,
+    )
     limits = Limits(settings.max_duration_seconds, settings.max_decoded_bytes, settings.decoder_memory_bytes)
-    return ModelCache(load, choice, limits)
+    return ModelCache(models, choice, limits)
+
+
+def _stated_bytes(model: str) -> int:
+    """The size of the weights by the catalogue; 0 if it does not know."""
+    entry = catalogue().get(model)
+    return (entry and entry.bytes) or 0
 
 
 def _limit_memory(most_bytes: int) -> None:

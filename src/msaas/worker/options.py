@@ -8,7 +8,8 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class WorkerOptions:
-    """`model`: the default, loaded at start; the first of `allowed_models`."""
+    """`model`: the default, loaded at start; the first of `allowed_models`. `loaded_first_songs`: how many songs of
+    loaded models may overtake a song of another."""
 
     model: str
     allowed_models: tuple[str, ...]
@@ -19,3 +20,4 @@ class WorkerOptions:
     stall_seconds: float
     grace_seconds: float
     storage_refusal_seconds: float
+    loaded_first_songs: int

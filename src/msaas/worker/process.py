@@ -47,6 +47,7 @@ class SeparationProcess:
         self.command, self.stall_seconds = tuple(command), stall_seconds
         self.ready: dict[str, Any] | None = None
         self.trouble = "the separation process has not started yet"
+        self.loaded: tuple[str, ...] = ()  # the models that it has in memory
         self.hopeless = False  # the process reported that a restart will not help
         self._process: subprocess.Popen[str] | None = None
         self._messages: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
@@ -101,6 +102,7 @@ class SeparationProcess:
     def kill(self) -> None:
         """Kills the process."""
         process, self._process, self.ready = self._process, None, None
+        self.loaded = ()
         if process is None:
             return
         process.kill()
@@ -138,7 +140,7 @@ class SeparationProcess:
                 self.kill()
                 raise ChildDied(f"no progress for {self.stall_seconds:g} seconds; the separation process was ended")
             try:
-                message = self._messages.get(timeout=POLL_SECONDS)
+                message = self._next_message(POLL_SECONDS)
             except queue.Empty:
                 continue
             heard = time.monotonic()
@@ -147,6 +149,13 @@ class SeparationProcess:
             if wanted in message:
                 return dict(message[wanted])
             _report(message, progress)
+
+    def _next_message(self, timeout_seconds: float) -> dict[str, Any] | None:
+        """None: the process has ended. Raises queue.Empty."""
+        message = self._messages.get(timeout=timeout_seconds)
+        if message and "loaded" in message:
+            self.loaded = tuple(message["loaded"])
+        return message
 
     def _stop_run(self) -> None:
         """Sends a stop first, since a process that stops by itself keeps its model; then kills it."""
@@ -163,7 +172,7 @@ class SeparationProcess:
     def _drain_until_ended(self) -> None:
         deadline = time.monotonic() + STOP_SECONDS
         while True:
-            message = self._messages.get(timeout=max(deadline - time.monotonic(), 0.001))
+            message = self._next_message(max(deadline - time.monotonic(), 0.001))
             if message is None:
                 raise ChildDied("ended while stopping")
             if "done" in message or "failed" in message:

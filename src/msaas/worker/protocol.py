@@ -3,7 +3,8 @@
 Supervisor ▸ process                            process ▸ supervisor
     {"separate": {…Task…}}                          {"ready": {…}}         the default model is loaded
     {"stop": true}      cancel the run              {"progress": {"stage", "fraction"}}
-    (end of file)       exit at once                {"done": {…}}
+    (end of file)       exit at once                {"loaded": [name, …]}  the models in memory, when they change
+                                                    {"done": {…}}
                                                     {"failed": {"code", "detail", "retry"}}
 """
 

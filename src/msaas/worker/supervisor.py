@@ -170,7 +170,12 @@ class Supervisor:
         if self._claim_in_doubt:
             self._release_lost_claims()
         self._claim_in_doubt = True
-        claim = self.queue.claim(self.name, self.models.offered)
+        claim = self.queue.claim(
+            self.name,
+            self.models.offered,
+            loaded=self.process.loaded,
+            most_overtaking=self.options.loaded_first_songs,
+        )
         self._claim_in_doubt = False
         return claim
 

@@ -36,8 +36,8 @@ class Witness(Queue):
     plan: list[Any]
     current: str = ""
 
-    def claim(self, worker: str, models: Sequence[str] = ()) -> Claim | None:
-        claim = super().claim(worker, models)
+    def claim(self, worker: str, models: Sequence[str] = (), **preference: Any) -> Claim | None:
+        claim = super().claim(worker, models, **preference)
         if claim is not None:
             self.current = claim.songhash
             self.history.note("claim", songhash=claim.songhash, fence=claim.fence, attempt=claim.job.attempts)

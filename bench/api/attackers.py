@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
-MOST_CLIENTS, MOST_SECONDS = 2000, 120
+MAX_CLIENTS, MAX_SECONDS = 2000, 120
 SMALL_WINDOW = 2048
 
 
@@ -192,8 +192,8 @@ ATTACKS: dict[str, tuple[Attack, int]] = {
 
 def run(name: str, clients: int, seconds: float, target: Target) -> None:
     """Blocks for `seconds`. Raises ValueError where that is more than is allowed here."""
-    if clients > MOST_CLIENTS or seconds > MOST_SECONDS:
-        raise ValueError(f"at most {MOST_CLIENTS} clients for {MOST_SECONDS} seconds")
+    if clients > MAX_CLIENTS or seconds > MAX_SECONDS:
+        raise ValueError(f"at most {MAX_CLIENTS} clients for {MAX_SECONDS} seconds")
     asyncio.run(_run(ATTACKS[name][0], clients, seconds, target))
 
 

@@ -33,8 +33,8 @@ from tests.chaos.lab.ledger import read_ledger
 
 CLIENTS = 12
 SAMPLE_SECONDS = 5.0
-TOLD_SECONDS = 60.0
-LOOK_SECONDS = 5.0
+REPORT_SECONDS = 60.0
+SAMPLE_SECONDS = 5.0
 TICK_SECONDS = 0.1
 RETENTION_SHARE = 1 / 12  # of the minutes; a minute at least
 DRAIN_SECONDS = 420.0
@@ -84,7 +84,7 @@ class Soak:
         visit = partial(Visit, stack, Songs(options.seed), self.account, hook)
         self.crowd = Crowd(visit, self.account, size=CLIENTS, seed=options.seed)
         self.began = time.monotonic()
-        self._sampled = self._told = self.began
+        self._sampled = self._reported_at = self.began
         self._visits, self._loading = 0, True
         self._cpu = 0.0
 
@@ -92,7 +92,7 @@ class Soak:
         seconds, kills = self.options.minutes * 60, 0
         while (passed := time.monotonic() - self.began) < seconds:
             self._turn()
-            while self._visits < passed * self.options.songs_a_minute / 60 and self.crowd.waiting < CLIENTS:
+            while self._visits < passed * self.options.songs_per_minute / 60 and self.crowd.waiting < CLIENTS:
                 self.crowd.let_in(self._visits)
                 self._visits += 1
             if passed > (kills + 1) * self.options.kill_every:
@@ -107,14 +107,14 @@ class Soak:
         if self._loading and now - self._sampled >= SAMPLE_SECONDS:
             self._sampled = now
             self.sampling.take(self.stack.kinds())
-        if now - self._told >= TOLD_SECONDS:
+        if now - self._reported_at >= REPORT_SECONDS:
             self._tell(now)
         time.sleep(TICK_SECONDS)
 
     def _tell(self, now: float) -> None:
         cpu, waiting = self.sampling.cpu, self.stack.queue.counts().waiting
-        share, self._cpu = (cpu - self._cpu) / (now - self._told), cpu
-        self._told = now
+        share, self._cpu = (cpu - self._cpu) / (now - self._reported_at), cpu
+        self._reported_at = now
         outcomes = ", ".join(f"{name} {count}" for name, count in sorted(self.account.outcomes.items()))
         print(
             f"{(now - self.began) / 60:5.1f} min: accepted {self.account.accepted.total()}, {outcomes}; "
@@ -145,7 +145,7 @@ class Soak:
         at most."""
         give_up_at = time.monotonic() + 2.5 * retention_seconds + 30
         while any(_left(left := self.stored())) and time.monotonic() < give_up_at:
-            self._turn_for(LOOK_SECONDS)
+            self._turn_for(SAMPLE_SECONDS)
         return left
 
     def _turn_for(self, seconds: float) -> None:

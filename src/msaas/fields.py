@@ -15,10 +15,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NoReturn
 
 # 253402300800 is the year 10000, where datetime ends.
-LATEST_MS = 253_402_300_799_999
-LARGEST_COUNT = 2**53  # the largest integer that all JSON readers represent exactly
+MAX_TIME_MS = 253_402_300_799_999
+MAX_COUNT = 2**53  # the largest integer that all JSON readers represent exactly
 # Records are three levels deep. Beyond some hundreds json.loads reads what json.dumps and others cannot walk.
-DEEPEST = 32
+MAX_DEPTH = 32
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _CODE = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
@@ -41,7 +41,7 @@ class Fields:
 
     def count(self, name: str) -> int:
         """An integer from 0; 0 if missing or invalid."""
-        return self._whole(name, LARGEST_COUNT) or 0
+        return self._whole(name, MAX_COUNT) or 0
 
     def share(self, name: str) -> float:
         """0 to 1; 0 if missing or invalid."""
@@ -64,11 +64,11 @@ class Fields:
 
     def seconds(self, name: str) -> float | None:
         """A time, stored in milliseconds since 1970, in seconds; None if missing or invalid."""
-        ms = self._whole(name, LATEST_MS)
+        ms = self._whole(name, MAX_TIME_MS)
         return None if ms is None else ms / 1000
 
     def milliseconds(self, name: str) -> int | None:
-        return self._whole(name, LATEST_MS)
+        return self._whole(name, MAX_TIME_MS)
 
     def mapping(self, name: str) -> Mapping[str, Any] | None:
         """A JSON object; None if missing or invalid."""
@@ -117,7 +117,7 @@ def json_value(text: str) -> Any:
 
 def _refuse_deep(value: Any) -> None:
     level = [value]
-    for _ in range(DEEPEST):
+    for _ in range(MAX_DEPTH):
         level = [member for one in level for member in _members(one)]
         if not level:
             return
@@ -148,6 +148,6 @@ def code_of(value: Any, otherwise: str) -> str:
 
 def number_of(value: Any) -> float | None:
     """A JSON member that should be a number from 0; None if invalid."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < LARGEST_COUNT:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < MAX_COUNT:
         return None
     return value

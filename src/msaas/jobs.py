@@ -106,7 +106,7 @@ class Job:
     started_at: float | None = None
     finished_at: float | None = None
     tenant: str = ""  # whose key posted it; empty without keys, or if the job was pushed by hand
-    trouble: str = ""  # why a run waits, as text: an object store that refuses
+    retry_reason: str = ""  # why a run waits, as text: an object store that refuses
     broken: tuple[str, ...] = ()  # fields whose text cannot be read; they have their defaults here
 
     @classmethod
@@ -131,7 +131,7 @@ class Job:
             started_at=fields.seconds("started_ms"),
             finished_at=fields.seconds("finished_ms"),
             tenant=fields.text("tenant"),
-            trouble=fields.text("trouble"),
+            retry_reason=fields.text("trouble"),
             broken=tuple(fields.broken),
         )
 

@@ -13,7 +13,7 @@ from msaas.fields import canonical_json
 from msaas.formats import DEFAULT_BITRATE, DEFAULT_FORMAT, FORMAT_NAMES, WITH_BITRATES, Format, format_named
 
 STEM_NAME = re.compile(r"[a-z0-9_]{1,32}")
-MOST_STEMS = 32
+MAX_STEMS = 32
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ def _parse_stems(value: Any) -> tuple[str, ...] | None:
         return None
     if isinstance(value, str):
         value = [part.strip() for part in value.split(",") if part.strip()] or _refuse_empty_stem()
-    if not isinstance(value, list | tuple) or len(value) > MOST_STEMS:
+    if not isinstance(value, list | tuple) or len(value) > MAX_STEMS:
         raise InvalidOption("stems takes a list of stem names, or comma-separated names")
     names = {_parse_stem("stems", name) or _refuse_empty_stem() for name in value}
     return tuple(sorted(names)) or None  # sorted: the order asked for does not change the result

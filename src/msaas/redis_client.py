@@ -15,7 +15,7 @@ from msaas.errors import QueueUnavailable
 
 # Exceptions of the client library for malformed answers: lengths that are not numbers, missing elements, bytes that are
 # not text.
-STRANGE_ANSWER = (OSError, ValueError, LookupError, TypeError, AttributeError)
+UNEXPECTED_ANSWER = (OSError, ValueError, LookupError, TypeError, AttributeError)
 
 
 def connect(address: str, password: str = "", *, timeout_seconds: float = 10, health_check_seconds: int = 0) -> Redis:
@@ -46,7 +46,7 @@ def redis_errors() -> Iterator[None]:
     """
     try:
         yield
-    except (RedisError, *STRANGE_ANSWER) as error:
+    except (RedisError, *UNEXPECTED_ANSWER) as error:
         raise QueueUnavailable(f"the queue (Redis) does not respond correctly: {error}") from error
 
 

@@ -17,9 +17,9 @@ from msaas.auth.quotas import (
     LimitState,
     Quotas,
     address_account,
-    most_seconds,
+    declared_seconds,
+    max_seconds,
     rate_headers,
-    said_seconds,
 )
 from msaas.errors import NotAudio, QueueFull, QuotaExceeded
 from msaas.queue import Admission
@@ -35,7 +35,7 @@ def at_once(work, count=50):
 
 
 def quotas(redis, **limits):
-    return Quotas(redis, **({"posts_a_minute": 0, "audio_minutes": 0} | limits))
+    return Quotas(redis, **({"posts_per_minute": 0, "audio_minutes": 0} | limits))
 
 
 def lasting(seconds):
@@ -49,14 +49,14 @@ def lasting(seconds):
 
 
 def test_fifty_at_once_get_no_more_than_the_limit(redis):
-    counted = quotas(redis, posts_a_minute=7)
+    counted = quotas(redis, posts_per_minute=7)
     found = at_once(lambda _: counted.take(ACCOUNT, POSTS))
     assert Counter(one.refusal is None for one in found) == {True: 7, False: 43}
     assert sorted(one.left for one in found if not one.refusal) == list(range(7))
 
 
 def test_what_has_left_the_window_counts_no_more(redis):
-    counted = quotas(redis, posts_a_minute=2)
+    counted = quotas(redis, posts_per_minute=2)
     assert not counted.take(ACCOUNT, POSTS).refusal
     assert not counted.take(ACCOUNT, POSTS).refusal
     refused = counted.take(ACCOUNT, POSTS).refusal
@@ -70,7 +70,7 @@ def test_what_has_left_the_window_counts_no_more(redis):
 
 
 def test_accounts_and_kinds_of_calls_are_counted_apart_and_forgotten(redis):
-    counted = quotas(redis, posts_a_minute=1)
+    counted = quotas(redis, posts_per_minute=1)
     assert not counted.take(ACCOUNT, POSTS).refusal
     assert counted.take(ACCOUNT, POSTS).refusal
     assert not counted.take("key ben", POSTS).refusal
@@ -79,7 +79,7 @@ def test_accounts_and_kinds_of_calls_are_counted_apart_and_forgotten(redis):
 
 
 def test_a_song_that_took_long_to_look_at_costs_further_posts(redis):
-    counted = quotas(redis, posts_a_minute=10)
+    counted = quotas(redis, posts_per_minute=10)
     counted.take(ACCOUNT, POSTS)
     counted.charge_computing(ACCOUNT, 0.2)  # within its one post
     assert counted.take(ACCOUNT, POSTS).left == 8
@@ -102,9 +102,7 @@ def test_without_limits_nothing_is_asked(redis):
 def new_songs(queue, seconds, limit, count=50, first=0, most=0):
     def submit(n):
         try:
-            terms = Admission(
-                account=ACCOUNT, audio_seconds=seconds, audio_most_seconds=most, audio_limit_seconds=limit
-            )
+            terms = Admission(account=ACCOUNT, audio_seconds=seconds, audio_max_seconds=most, audio_limit_seconds=limit)
             return queue.submit(f"00000000-0000-4000-8000-{first + n:012}", {}, admission=terms)
         except QuotaExceeded as error:
             return error
@@ -219,7 +217,7 @@ def test_a_run_that_comes_to_nothing_costs_what_could_have_been_separated_meanwh
 
 def test_a_callers_songs_that_have_not_ended_have_a_limit(queue, redis):
     def submit(n, account=ACCOUNT):
-        terms = Admission(account=account, most_open=3)
+        terms = Admission(account=account, max_open=3)
         return queue.submit(f"00000000-0000-4000-8000-{n:012}", {}, admission=terms).new
 
     assert [submit(n) for n in (1, 2, 3)] == [True] * 3
@@ -238,7 +236,7 @@ def test_a_callers_songs_that_have_not_ended_have_a_limit(queue, redis):
 
 
 def test_a_queue_of_its_greatest_length_takes_no_new_song_and_knows_the_old_ones(queue, redis):
-    terms = Admission(most_waiting=3)
+    terms = Admission(max_waiting=3)
 
     def submit(n):
         try:
@@ -374,8 +372,8 @@ def test_fifty_posts_at_once_never_exceed_any_limit(make_app, held, redis):
 )
 def test_the_most_that_a_songs_bytes_can_hold(codec, seconds):
     about = {"duration_seconds": 0.7, "codec": codec, "bytes": 1_600_000, "sample_rate": 40_000, "channels": 2}
-    assert most_seconds(about, 14_400) == seconds
-    assert most_seconds(about | {"bytes": 10**12}, 14_400) == 14_400
+    assert max_seconds(about, 14_400) == seconds
+    assert max_seconds(about | {"bytes": 10**12}, 14_400) == 14_400
     assert AudioLength.of(about, 14_400) == AudioLength(1, seconds)
 
 
@@ -405,8 +403,8 @@ def test_over_http_too_many_songs_are_refused_before_they_are_stored(make_app, s
 )
 def test_a_song_that_tells_no_length_or_an_incredible_one_is_charged_by_its_size(declared, codec, seconds):
     about = {"duration_seconds": declared, "codec": codec, "bytes": 1_600_000, "sample_rate": 40_000, "channels": 2}
-    assert said_seconds(about, 14_400) == seconds
-    assert said_seconds(about | {"bytes": 10**10}, 14_400) <= 14_400
+    assert declared_seconds(about, 14_400) == seconds
+    assert declared_seconds(about | {"bytes": 10**10}, 14_400) <= 14_400
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from msaas.queue import Admission
 from tests.support.receivers import answers, hangs
 
 GREEDY, MODEST = "key greedy", "key modest"
-MOST_OPEN_BYTES, MOST_ENDED = 32_000_000, 1000  # of queue/lua/callbacks/outbox.lua
+MAX_OPEN_BYTES, MAX_ENDED = 32_000_000, 1000  # of queue/lua/callbacks/outbox.lua
 
 
 @pytest.fixture
@@ -98,7 +98,7 @@ def test_a_receiver_that_hangs_does_not_hold_up_another_callers(receiver, ended,
 
 def test_callbacks_that_are_not_delivered_have_a_limit_for_each_caller(outbox, ended, redis):
     songhash = ended(GREEDY, "https://a.example/")
-    redis.hset("callbacks:bytes", GREEDY, MOST_OPEN_BYTES - 100)
+    redis.hset("callbacks:bytes", GREEDY, MAX_OPEN_BYTES - 100)
     with pytest.raises(QuotaExceeded) as refused:
         ended(GREEDY, "https://b.example/", songhash=songhash)
     assert refused.value.code == "too_many_callbacks"
@@ -118,7 +118,7 @@ def test_the_limit_holds_for_jobs_that_go_on_and_not_for_the_same_callback_again
         return queue.submit(songhash, {}, callback=callback, admission=Admission(account=GREEDY)).new
 
     assert submit("https://a.example/")
-    redis.hset("callbacks:bytes", GREEDY, MOST_OPEN_BYTES)
+    redis.hset("callbacks:bytes", GREEDY, MAX_OPEN_BYTES)
     assert submit("https://a.example/") is False
     with pytest.raises(QuotaExceeded):
         submit("https://b.example/")
@@ -128,13 +128,13 @@ def test_a_song_posted_again_and_again_fills_no_memory(outbox, ended, redis):
     """Of what ended the latest are remembered."""
     songhash = ended(GREEDY, "https://a.example/0")
     (first,) = take(outbox)
-    redis.zadd(f"callbacks:ended:{GREEDY}", {f"msg_old{n}": 10**12 * 2 + n for n in range(MOST_ENDED - 1)})
+    redis.zadd(f"callbacks:ended:{GREEDY}", {f"msg_old{n}": 10**12 * 2 + n for n in range(MAX_ENDED - 1)})
     outbox.settle(first, Verdict("delivered"), "")
     ended(GREEDY, "https://a.example/1", songhash=songhash)
     (second,) = take(outbox)
     assert outbox.get(first.id)
     outbox.settle(second, Verdict("failed"), "no")
-    assert redis.zcard(f"callbacks:ended:{GREEDY}") == MOST_ENDED
+    assert redis.zcard(f"callbacks:ended:{GREEDY}") == MAX_ENDED
     assert outbox.get(first.id) is None
     assert [one.id for one in outbox.of(songhash)] == [second.id]
 

@@ -194,7 +194,7 @@ MUTANTS = (
     ),
     Mutant(
         "a Redis outage ends the worker",
-        [(CONNECTION, "except (RedisError, *STRANGE_ANSWER) as", "except ZeroDivisionError as")],
+        [(CONNECTION, "except (RedisError, *UNEXPECTED_ANSWER) as", "except ZeroDivisionError as")],
         "5",
     ),
     Mutant("an idle worker spins", [(SUPERVISOR, "self.queue.wait(WAIT_SECONDS)", "False")], "5"),
@@ -216,12 +216,12 @@ MUTANTS = (
     ),
     Mutant(
         "damage: songs are claimed while the store refuses",
-        [("worker/claim_checks.py", "return self._has_room() and self._store_is_well()", "return self._has_room()")],
+        [("worker/claim_checks.py", "return self._has_room() and self._store_works()", "return self._has_room()")],
         "17",
     ),
     Mutant(
         "damage: songs are claimed without room",
-        [(SUPERVISOR, "if not self.checks.gone():", "if False:")],
+        [(SUPERVISOR, "if not self.checks.may_claim():", "if False:")],
         "18",
     ),
     Mutant(
@@ -231,7 +231,7 @@ MUTANTS = (
     ),
     Mutant(
         "damage: a job that stands in no list stays there",
-        [(f"{LUA}/mend.lua", "if state == 'queued' then", "if false then")],
+        [(f"{LUA}/repair.lua", "if state == 'queued' then", "if false then")],
         "19",
     ),
     Mutant(

@@ -53,7 +53,7 @@ def open_page(browser: Browser, service: Service) -> Iterator[Callable[..., Page
     """A page of a browser that has seen nothing yet. At the end: nothing came from elsewhere, nothing was in error."""
     contexts: list[BrowserContext] = []
     asked: list[str] = []
-    troubles: list[str] = []
+    errors: list[str] = []
 
     def make(path: str = "/", **options: Any) -> Page:
         context = browser.new_context(base_url=service.url, **{"viewport": {"width": 1200, "height": 900}} | options)
@@ -61,8 +61,8 @@ def open_page(browser: Browser, service: Service) -> Iterator[Callable[..., Page
         context.set_default_timeout(PATIENCE_MS)
         page = context.new_page()
         page.on("request", lambda request: asked.append(request.url))
-        page.on("pageerror", lambda error: troubles.append(str(error)))
-        page.on("console", lambda message: _note(message, troubles))
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("console", lambda message: _note(message, errors))
         page.goto(path)
         return page
 
@@ -70,13 +70,13 @@ def open_page(browser: Browser, service: Service) -> Iterator[Callable[..., Page
     for context in contexts:
         context.close()
     assert not [url for url in asked if not url.startswith((service.url, f"blob:{service.url}"))]
-    assert not troubles
+    assert not errors
 
 
-def _note(message: Any, troubles: list[str]) -> None:
+def _note(message: Any, errors: list[str]) -> None:
     """Chromium logs each answer of 400 and above; those are for each test to judge."""
     if message.type == "error" and "Failed to load resource" not in message.text:
-        troubles.append(message.text)
+        errors.append(message.text)
 
 
 @pytest.fixture

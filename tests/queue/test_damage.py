@@ -43,7 +43,7 @@ EVERY = int(os.environ.get("DAMAGE_EVERY", "4"))
 ORDERED_HASHES = {"hash-max-listpack-entries": 1000, "hash-max-listpack-value": 1_000_000}
 ACCOUNT = "key anna"
 AUDIO = AudioLength(60, 90)
-TERMS = Admission(1000, ACCOUNT, 1000, AUDIO.said_seconds, AUDIO.most_seconds, 100_000)
+TERMS = Admission(1000, ACCOUNT, 1000, AUDIO.declared_seconds, AUDIO.max_seconds, 100_000)
 COUNTS = (b"quota:", b"callbacks:open:", b"callbacks:bytes")
 BY_CALLER = ("quota:", "callbacks:", "toWorkers:order", "toWorkers:turns")
 
@@ -96,7 +96,7 @@ def posting(name: str) -> tuple[str, ...]:
 @pytest.fixture
 def world(redis: Any, valkey: Any) -> Iterator[World]:
     queue = Queue(redis, lease_seconds=30, max_attempts=3)
-    outbox, quotas = Outbox(redis, lease_seconds=30), Quotas(redis, posts_a_minute=50, audio_minutes=1000)
+    outbox, quotas = Outbox(redis, lease_seconds=30), Quotas(redis, posts_per_minute=50, audio_minutes=1000)
     record = {"model": "m", "options": "{}", "upload": "{}"}
     claims = {}
     for name in (OLD, DONE, FAILED, CANCELLED, LOST, RUNNING, QUEUED):
@@ -137,8 +137,8 @@ MOVES: dict[str, tuple[tuple[str, ...], Callable[[World], object]]] = {
     "cancel queued": ((QUEUED,), lambda w: w.queue.cancel(QUEUED)),
     "cancel running": ((RUNNING,), lambda w: w.queue.cancel(RUNNING)),
     "replay": ((FAILED,), lambda w: w.queue.replay(FAILED)),
-    "mend queued": ((QUEUED,), lambda w: w.queue.repair()),
-    "mend running": ((RUNNING,), lambda w: w.queue.repair()),
+    "repair queued": ((QUEUED,), lambda w: w.queue.repair()),
+    "repair running": ((RUNNING,), lambda w: w.queue.repair()),
     "retire": ((OLD,), lambda w: w.queue.retire(OLD, 3600)),
     "retire unrecorded": ((NEW,), lambda w: w.queue.retire(NEW)),
     "count a call": ((), lambda w: w.quotas.take(ACCOUNT, "posts")),
@@ -151,7 +151,7 @@ MOVES: dict[str, tuple[tuple[str, ...], Callable[[World], object]]] = {
     "replay a callback": ((OLD,), lambda w: w.outbox.replay(w.taken.id)),
 }
 # on keys that are whole
-UNCHANGED = ("room for audio", "mend queued", "mend running", "retire unrecorded", "adopt callbacks")
+UNCHANGED = ("room for audio", "repair queued", "repair running", "retire unrecorded", "adopt callbacks")
 RETIRING = {"retire": OLD, "retire unrecorded": NEW}
 
 

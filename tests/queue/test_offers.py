@@ -8,7 +8,7 @@ from msaas.queue.worker_registry import WORKERS, Worker, Workers
 
 SMALL = Worker("one", ("htdemucs_mini",))
 BOTH = Worker("two", ("htdemucs", "htdemucs_mini"))
-LOADING = Worker("three", trouble="the separation process has not started yet")
+LOADING = Worker("three", reason="the separation process has not started yet")
 
 
 def test_what_workers_announce_is_known_until_they_withdraw(queue):

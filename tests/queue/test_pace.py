@@ -14,7 +14,7 @@ import pytest
 
 from msaas.jobs import Job, State
 from msaas.queue import Claim, Queue
-from msaas.queue.position import LOOK, NOTHING_AHEAD
+from msaas.queue.position import MAX_EXAMINED, NOTHING_AHEAD
 from msaas.web.eta import eta_seconds
 
 
@@ -93,10 +93,10 @@ def test_the_line_is_looked_at_to_a_bound_and_counted_beyond(queue):
     running = [submit(queue, 1) for _ in range(2)]
     for _ in running:
         claimed(queue)
-    waiting = [submit(queue, seconds) for seconds in range(LOOK + 5)]
-    line = queue.line(LOOK + 3)
+    waiting = [submit(queue, seconds) for seconds in range(MAX_EXAMINED + 5)]
+    line = queue.line(MAX_EXAMINED + 3)
     assert [job.songhash for job in line.in_work] == running
-    assert [job.songhash for job in line.ahead] == waiting[:LOOK]
+    assert [job.songhash for job in line.ahead] == waiting[:MAX_EXAMINED]
     assert (line.more_in_work, line.more_ahead) == (0, 3)
     assert [job.duration_seconds for job in line.ahead[:3]] == [0, 1, 2]
     assert queue.line(1).more_ahead == 0

@@ -193,7 +193,7 @@ class Surfaces:
         claim = worker._claim()
         if claim is not None:
             self.process.ensure_ready(lambda: False)
-            Run(worker._context, claim).to_its_end()
+            Run(worker._context, claim).execute()
 
 
 def _guarded(turn: Callable[[], object]) -> Iterator[Fault]:

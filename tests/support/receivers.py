@@ -33,7 +33,7 @@ class Receiver:
     host: str = "127.0.0.1"
     accepted: int = 0
     requests: list[Request] = field(default_factory=list)
-    troubles: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
     _connections: list[socket.socket] = field(default_factory=list)
 
     def __enter__(self):
@@ -73,7 +73,7 @@ class Receiver:
                 try:
                     connection = self.context.wrap_socket(connection, server_side=True)
                 except ssl.SSLError as error:
-                    self.troubles.append(str(error))
+                    self.errors.append(str(error))
                     return
             with connection:
                 self.requests.append(read_request(connection))

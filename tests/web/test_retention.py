@@ -106,7 +106,7 @@ def test_a_sweep_while_a_song_is_posted_leaves_it_alone(make_app, player, age, s
 
 
 def test_posting_is_refused_for_a_moment_where_the_store_hangs_over_a_deletion(client, old, queue, monkeypatch):
-    monkeypatch.setattr(retention_locks, "PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr(retention_locks, "WAIT_LIMIT_SECONDS", 0.1)
     assert queue.retire(old, HOURS * 3600)
     answer = client.post(URL, data=song_bytes(hertz=300), content_type="audio/wav")
     assert "being deleted" in problem(answer, 503, "busy") and answer.headers["Retry-After"]

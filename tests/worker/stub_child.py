@@ -23,7 +23,7 @@ orders: list[dict] = []
 arrived = threading.Semaphore(0)
 
 
-def say(**message):
+def send(**message):
     print(json.dumps(message), flush=True)
 
 
@@ -60,9 +60,9 @@ def separate(task, wish):
     total = wish.get("seconds", 0.1)
     while (left := until - time.monotonic()) > 0:
         if stopped.is_set():
-            say(failed={"code": "cancelled", "detail": "stopped", "retry": True})
+            send(failed={"code": "cancelled", "detail": "stopped", "retry": True})
             return
-        say(progress={"stage": "separating", "fraction": 1 - left / total})
+        send(progress={"stage": "separating", "fraction": 1 - left / total})
         time.sleep(0.02)
     out = Path(task["out_dir"])
     stems = {stem: out / f"{stem}.{task['options']['format']}" for stem in STEMS}
@@ -72,10 +72,10 @@ def separate(task, wish):
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise
-        say(failed={"code": "scratch_full", "detail": str(error), "retry": True})
+        send(failed={"code": "scratch_full", "detail": str(error), "retry": True})
         return
     done = {"stems": {stem: str(path) for stem, path in stems.items()}, "duration_seconds": 2.0, "model": MODEL}
-    say(done=done | {"timings": {}})
+    send(done=done | {"timings": {}})
 
 
 def obey(task):
@@ -88,13 +88,13 @@ def obey(task):
             die()
         case "fail once" if not Path(wish["marker"]).exists():
             Path(wish["marker"]).touch()
-            say(failed={"code": "once", "detail": "as the song wished", "retry": True})
+            send(failed={"code": "once", "detail": "as the song wished", "retry": True})
         case "starve":
             starve()
         case "hang":
             time.sleep(3600)
         case "fail":
-            say(failed={"code": wish["code"], "detail": "as the song wished", "retry": wish["retry"]})
+            send(failed={"code": wish["code"], "detail": "as the song wished", "retry": wish["retry"]})
         case _:
             separate(task, wish)
 
@@ -103,17 +103,17 @@ def main():
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     threading.Thread(target=listen, daemon=True).start()
     if os.environ.get("STUB_NOT_READY"):
-        say(failed={"code": "model_unavailable", "detail": "no weights here", "retry": True})
+        send(failed={"code": "model_unavailable", "detail": "no weights here", "retry": True})
         return
     loaded = MODEL["name"]
-    say(loaded=[loaded])
-    say(ready={"model": MODEL, "device": "cpu", "reason": "stub"})
+    send(loaded=[loaded])
+    send(ready={"model": MODEL, "device": "cpu", "reason": "stub"})
     while True:
         arrived.acquire()
         task = orders.pop(0)
         if task["options"]["model"] != loaded:
             loaded = task["options"]["model"]
-            say(loaded=[loaded])
+            send(loaded=[loaded])
         obey(task)
 
 

@@ -56,7 +56,7 @@ def test_a_full_store_is_stated_after_a_bounded_number_of_tries(bench, monkeypat
 
 
 def test_songs_behind_one_that_meets_a_full_store_wait_uncharged(bench, monkeypatch):
-    monkeypatch.setattr("msaas.worker.supervisor.LOOK_SECONDS", 0.05)
+    monkeypatch.setattr("msaas.worker.supervisor.CHECK_SECONDS", 0.05)
     full = [False]
     for name in ("fput_object", "put_object"):
         monkeypatch.setattr(Minio, name, _full_while(full, getattr(Minio, name)))
@@ -170,7 +170,7 @@ def test_a_worker_says_what_it_offers_from_its_readiness_to_its_end(bench):
 def test_a_worker_without_its_weights_lives_and_offers_nothing(bench, monkeypatch):
     monkeypatch.setenv("STUB_NOT_READY", "1")
     bench.worker()
-    assert wait_until(lambda: any("model_unavailable" in one.trouble for one in bench.queue.workers().live), 20)
+    assert wait_until(lambda: any("model_unavailable" in one.reason for one in bench.queue.workers().live), 20)
     assert bench.queue.workers().ready == 0
 
 
@@ -204,7 +204,7 @@ def test_a_worker_that_has_only_songs_of_other_models_does_not_spin(bench, monke
         looked.set()
         worker.stopping.wait(60)
 
-    monkeypatch.setattr(worker._passing_by, "wait", pause)
+    monkeypatch.setattr(worker._store_pauses, "wait", pause)
     bench.queue.submit(str(uuid.uuid4()), {"model": "htdemucs"})
     assert looked.wait(20)
     assert len(pauses) == 1  # it rests there until it is woken by its end

@@ -42,14 +42,14 @@ def process(monkeypatch):
 def separate(process, folder, seconds):
     song = folder / "song"
     song.write_bytes(flac(tune(seconds)))
-    assert process.ensure_ready(lambda: False), process.trouble
+    assert process.ensure_ready(lambda: False), process.not_ready_reason
     options = Options.parse({}, default_model="htdemucs_mini", allowed=("htdemucs_mini",))
     return process.separate(Task(song, folder / "stems", options), lambda: False, lambda _stage, _fraction: None)
 
 
 def held_bytes(process):
     """By the process with its model loaded: what MSAAS_CHILD_MEMORY_BYTES counts."""
-    assert process.ensure_ready(lambda: False), process.trouble
+    assert process.ensure_ready(lambda: False), process.not_ready_reason
     status = Path(f"/proc/{process.pid}/status").read_text()
     process.kill()
     return int(status.split("VmData:")[1].split()[0]) * 1024
@@ -71,7 +71,7 @@ def test_model_that_does_not_fit_is_said_to_be_the_reason_why_the_worker_is_not_
     """With less than any build of torch holds before a model is loaded."""
     monkeypatch.setenv("MSAAS_CHILD_MEMORY_BYTES", "50000000")
     assert not process.ensure_ready(lambda: False)
-    assert "out_of_memory" in process.trouble or "ended in mid-run" in process.trouble
+    assert "out_of_memory" in process.not_ready_reason or "ended in mid-run" in process.not_ready_reason
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_what_runs_out_of_memory_is_known_whoever_says_so(error, is_it):
 
 
 def test_separation_process_holds_no_credentials(process):
-    assert process.ensure_ready(lambda: False), process.trouble
+    assert process.ensure_ready(lambda: False), process.not_ready_reason
     environment = Path(f"/proc/{process.pid}/environ").read_bytes()
     assert b"a secret" not in environment
     assert b"MSAAS_MODEL=" in environment

@@ -34,16 +34,16 @@ def refusing(real, what=lambda: True):
 
 
 def test_a_worker_without_room_claims_nothing_says_so_and_looks_again(bench, monkeypatch):
-    monkeypatch.setattr("msaas.worker.supervisor.LOOK_SECONDS", 0.05)
+    monkeypatch.setattr("msaas.worker.supervisor.CHECK_SECONDS", 0.05)
     room = [0]
     monkeypatch.setattr(
         ClaimChecks.__init__, "__kwdefaults__", ClaimChecks.__init__.__kwdefaults__ | {"free": lambda _: room[0]}
     )
     worker = bench.worker(scratch_free_bytes=1000)
     song = bench.song()
-    until(lambda: worker.checks.trouble is not None)
+    until(lambda: worker.checks.blocker is not None)
     assert worker.ready()[1]["code"] == "scratch_full"
-    until(lambda: bench.queue.workers().why_waiting("m") is not None and bench.queue.workers().troubles)
+    until(lambda: bench.queue.workers().why_waiting("m") is not None and bench.queue.workers().reasons)
     assert bench.queue.workers().why_waiting(bench.settings.model)["code"] == "scratch_full"
     assert bench.queue.get(song).attempts == 0
     room[0] = 10_000
@@ -52,14 +52,14 @@ def test_a_worker_without_room_claims_nothing_says_so_and_looks_again(bench, mon
 
 
 def test_a_refusal_that_lasts_is_stated_and_the_worker_waits_for_the_store(bench, monkeypatch):
-    monkeypatch.setattr("msaas.worker.supervisor.LOOK_SECONDS", 0.05)
+    monkeypatch.setattr("msaas.worker.supervisor.CHECK_SECONDS", 0.05)
     full, armed = [True], [False]
     monkeypatch.setattr(Minio, "fput_object", refusing(Minio.fput_object, lambda: full[0] and armed[0]))
     monkeypatch.setattr(Minio, "put_object", refusing(Minio.put_object, lambda: full[0] and armed[0]))
     songs = [bench.song() for _ in range(3)]
     armed[0] = True
     worker = bench.worker(storage_refusal_seconds=1.0)
-    until(lambda: any("refuses (InternalError) since" in bench.queue.get(song).trouble for song in songs))
+    until(lambda: any("refuses (InternalError) since" in bench.queue.get(song).retry_reason for song in songs))
     job = bench.until(songs[0], "failed")
     assert (job.error["code"], job.attempts) == ("storage_refused", 1)
     assert "refuses" in worker.ready()[1]["reason"]
@@ -192,6 +192,6 @@ def test_trouble_says_since_when():
 
 def test_a_scratch_folder_that_is_gone_is_an_obstacle(tmp_path: Path, storage):
     obstacles = ClaimChecks(storage, tmp_path / "gone", 0)
-    assert not obstacles.gone()
+    assert not obstacles.may_claim()
     (tmp_path / "gone").mkdir()
-    assert obstacles.gone()
+    assert obstacles.may_claim()

@@ -63,7 +63,7 @@ def test_a_run_that_ends_well_leaves_its_last_waveforms(tmp_path):
 
 
 def test_the_same_waveforms_are_put_once(tmp_path, monkeypatch):
-    monkeypatch.setattr("msaas.worker.waveforms.LOOK_SECONDS", 0.01)
+    monkeypatch.setattr("msaas.worker.waveforms.POLL_SECONDS", 0.01)
     store, path = Store(), tmp_path / "waveforms.json"
     WaveformFile(path)(outlines())
     with WaveformUploader(store, SONGHASH, path):

@@ -8,7 +8,7 @@ from math import log10
 
 from msaas.audio.decode.decoder import DecodeReport
 
-LEAST_SECONDS = 0.1  # shorter gaps cause no warning
+MIN_SECONDS = 0.1  # shorter gaps cause no warning
 
 
 @dataclass(frozen=True)
@@ -41,16 +41,16 @@ def _missing(report: DecodeReport) -> Iterator[SongWarning]:
 
 
 def _dropped(report: DecodeReport) -> Iterator[SongWarning]:
-    if report.hole_seconds > LEAST_SECONDS:
+    if report.hole_seconds > MIN_SECONDS:
         places = _count(report.holes, "place", "places")
         seconds = _seconds(report.hole_seconds)
         detail = f"The file has no sound in {places}, {seconds} in all; the stems go on without a pause there."
         yield SongWarning(code="gaps", detail=detail)
-    if report.leading_seconds > LEAST_SECONDS:
+    if report.leading_seconds > MIN_SECONDS:
         seconds = _seconds(report.leading_seconds)
         detail = f"The sound begins {seconds} after the file does; the stems begin with the sound."
         yield SongWarning(code="late_start", detail=detail)
-    if report.ignored_seconds > LEAST_SECONDS or (report.ignored_bytes and not report.ignored_seconds):
+    if report.ignored_seconds > MIN_SECONDS or (report.ignored_bytes and not report.ignored_seconds):
         lost = f", about {_seconds(report.ignored_seconds)} at its bit rate" if report.ignored_seconds else ""
         detail = f"{report.ignored_bytes:,} bytes in front of the sound, or within it, are no sound{lost}."
         yield SongWarning(code="ignored_bytes", detail=detail)
@@ -60,9 +60,9 @@ def _changed(report: DecodeReport, gain: float) -> Iterator[SongWarning]:
     if report.non_finite_samples:
         samples = _count(report.non_finite_samples, "sample was no number", "samples were no numbers")
         yield SongWarning(code="not_numbers", detail=f"{samples} (NaN or infinite); silence is in their place.")
-    if report.most_channels > 2:
+    if report.max_channels > 2:
         lower = f", {_db(report.gain)} lower, so that nothing clips" if report.gain < 1 else ""
-        yield SongWarning(code="downmixed", detail=f"{report.most_channels} channels were mixed to stereo{lower}.")
+        yield SongWarning(code="downmixed", detail=f"{report.max_channels} channels were mixed to stereo{lower}.")
     if gain < 1:
         detail = f"All stems were turned down together by {_db(gain)}, so that none of them clips."
         yield SongWarning(code="turned_down", detail=detail)

@@ -19,7 +19,7 @@ MIN_DISTINCT_CHARACTERS = 12  # different ones: `aaaa…` is long, but not secre
 _PREFIXED = re.compile(PREFIX + r"[A-Za-z0-9_-]{8}", re.IGNORECASE)
 _MARK = re.compile(r"[^A-Za-z0-9]")
 DECODINGS = 4
-MOST_MARKS, MOST_MARKS_IN_A_KEY = 200, 16  # as many as a log line shows of a path (access_control.LONGEST_SHOWN)
+MAX_MARKS, MAX_MARKS_IN_KEY = 200, 16  # as many as a log line shows of a path (access_control.LONGEST_SHOWN)
 _PRINTABLE = re.compile(r"[\x21-\x7e]+")
 
 
@@ -72,11 +72,11 @@ def _contains_known_key(text: str, digests: frozenset[str]) -> bool:
     (`x-<key>`) and contain such characters itself. Bounded, since each test is a hash."""
     if not digests or len(text) < MIN_KEY_LENGTH:
         return False
-    marks = [match.start() for match in _MARK.finditer(text)][:MOST_MARKS]
+    marks = [match.start() for match in _MARK.finditer(text)][:MAX_MARKS]
     starts, ends = [0, *(mark + 1 for mark in marks)], [*marks, len(text)]
     return any(
         digest_of(text[start:end]) in digests
         for position, start in enumerate(starts)
-        for end in ends[position : position + MOST_MARKS_IN_A_KEY]
+        for end in ends[position : position + MAX_MARKS_IN_KEY]
         if end - start >= MIN_KEY_LENGTH
     )

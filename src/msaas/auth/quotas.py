@@ -25,9 +25,9 @@ ESTIMATED_BYTES_PER_SECOND = 16_000  # 128 kb/s
 # can take next to nothing: silence in AAC, Opus, Vorbis or FLAC does.
 MIN_BYTES_PER_SECOND = {"mp1": 1000, "mp2": 1000, "mp3": 1000, "ac3": 1000}
 # Ten times what an honest song takes: it costs its post only; one that takes two seconds costs eight more.
-CPU_SECONDS_A_POST = 0.25
+CPU_SECONDS_PER_POST = 0.25
 # A post is followed by other calls: the page requests progress, waveforms and stems, clients poll once a second.
-CALLS_A_POST, MIN_CALLS = 60, 600
+CALLS_PER_POST, MIN_CALLS = 60, 600
 
 
 @dataclass(frozen=True)
@@ -47,19 +47,19 @@ class Quotas:
     """`account` is the subject of the count. A limit of 0 means none. Raises QueueUnavailable if Redis is away."""
 
     def __init__(
-        self, redis: Any, *, posts_a_minute: int, audio_minutes: float, most_waiting: int = 0, most_songs: int = 0
+        self, redis: Any, *, posts_per_minute: int, audio_minutes: float, max_waiting: int = 0, max_songs: int = 0
     ) -> None:
-        self.posts_a_minute = posts_a_minute
+        self.posts_per_minute = posts_per_minute
         self.audio_limit_seconds = ceil(audio_minutes * 60)
-        self.most_waiting, self.most_songs = most_waiting, most_songs
+        self.max_waiting, self.max_songs = max_waiting, max_songs
         names = ("take_place", "charge", "room")
         self._take, self._charge, self._room = (scripts.load(redis, f"quotas/{name}") for name in names)
 
     def take(self, account: str, what: str) -> LimitState | None:
         """Counts a call unless it is rejected. None if there is no limit."""
-        if not self.posts_a_minute:
+        if not self.posts_per_minute:
             return None
-        limit = self.posts_a_minute if what == POSTS else max(MIN_CALLS, self.posts_a_minute * CALLS_A_POST)
+        limit = self.posts_per_minute if what == POSTS else max(MIN_CALLS, self.posts_per_minute * CALLS_PER_POST)
         with redis_errors():
             allowed, left, wait = self._take(keys=[f"quota:{account}:{what}"], args=[limit, MINUTE_SLICES, SLICE_MS])
         message = f"the limit is {limit} {what} a minute; retry in {wait} s"
@@ -69,8 +69,8 @@ class Quotas:
     def charge_computing(self, account: str, cpu_seconds: float) -> None:
         """Charges the processor time of a post's probe as further posts, even past the limit, so that later ones
         wait."""
-        posts = int(cpu_seconds / CPU_SECONDS_A_POST)
-        if self.posts_a_minute and posts:
+        posts = int(cpu_seconds / CPU_SECONDS_PER_POST)
+        if self.posts_per_minute and posts:
             with redis_errors():
                 self._charge(keys=[f"quota:{account}:{POSTS}"], args=[posts, MINUTE_SLICES, SLICE_MS])
 
@@ -79,25 +79,25 @@ class Quotas:
 
         None if audio has no limit. Raises QuotaExceeded if the account has too many open songs.
         """
-        if not self.audio_limit_seconds and not self.most_songs:
+        if not self.audio_limit_seconds and not self.max_songs:
             return None
         with redis_errors():
-            limits = (self.audio_limit_seconds, self.most_songs)
-            wait, left, reserved, fits = self._room(args=[account, audio.said_seconds, *limits])
+            limits = (self.audio_limit_seconds, self.max_songs)
+            wait, left, reserved, fits = self._room(args=[account, audio.declared_seconds, *limits])
         if not fits:
-            raise QuotaExceeded.of_songs(self.most_songs)
+            raise QuotaExceeded.of_songs(self.max_songs)
         if not self.audio_limit_seconds:
             return None
-        asked = (self.audio_limit_seconds, audio.said_seconds, wait)
+        asked = (self.audio_limit_seconds, audio.declared_seconds, wait)
         refusal = QuotaExceeded.of_audio(*asked, reserved=bool(reserved)) if wait else None
-        left_then = left if refusal else max(0, left - max(audio.said_seconds, audio.most_seconds))
+        left_then = left if refusal else max(0, left - max(audio.declared_seconds, audio.max_seconds))
         return LimitState(AUDIO, self.audio_limit_seconds, left_then, wait or DAY_SECONDS, DAY_SECONDS, refusal)
 
     def admission(self, account: str, audio: AudioLength | None = None) -> Admission:
         """The charges of a new song, made by the script that queues it."""
         audio = audio or AudioLength(0, 0)
-        seconds = (audio.said_seconds, audio.most_seconds, self.audio_limit_seconds)
-        return Admission(self.most_waiting, account, self.most_songs, *seconds)
+        seconds = (audio.declared_seconds, audio.max_seconds, self.audio_limit_seconds)
+        return Admission(self.max_waiting, account, self.max_songs, *seconds)
 
 
 @dataclass(frozen=True)
@@ -108,16 +108,16 @@ class AudioLength:
     Only the declared length must fit: otherwise a limit of an hour would reject honest songs of four minutes.
     """
 
-    said_seconds: int
-    most_seconds: int
+    declared_seconds: int
+    max_seconds: int
 
     @classmethod
     def of(cls, about: Mapping[str, Any], longest_seconds: float) -> AudioLength:
         """`about`: the probe's result; `longest_seconds`: the limit of decoding."""
-        return cls(said_seconds(about, longest_seconds), most_seconds(about, longest_seconds))
+        return cls(declared_seconds(about, longest_seconds), max_seconds(about, longest_seconds))
 
 
-def said_seconds(about: Mapping[str, Any], longest_seconds: float) -> int:
+def declared_seconds(about: Mapping[str, Any], longest_seconds: float) -> int:
     """The declared duration, or an estimate from the size if it is missing or implausible.
 
     A recorder that was cut off leaves an invalid length.
@@ -129,7 +129,7 @@ def said_seconds(about: Mapping[str, Any], longest_seconds: float) -> int:
     return ceil(min(float(about["bytes"]) / bytes_a_second, longest_seconds))
 
 
-def most_seconds(about: Mapping[str, Any], longest_seconds: float) -> int:
+def max_seconds(about: Mapping[str, Any], longest_seconds: float) -> int:
     """All bytes at the codec's lowest rate, at most the limit of decoding."""
     fewest = _pcm_bytes_per_second(about) or MIN_BYTES_PER_SECOND.get(about["codec"])
     return ceil(min(float(about["bytes"]) / fewest, longest_seconds) if fewest else longest_seconds)

@@ -17,7 +17,7 @@ from msaas import failpoints
 from msaas.callbacks.schedule import Verdict
 from msaas.callbacks.targets import Target
 from msaas.errors import InvalidOption
-from msaas.fields import LATEST_MS, Fields, canonical_json
+from msaas.fields import MAX_TIME_MS, Fields, canonical_json
 from msaas.jobs import Job
 from msaas.queue import scripts
 from msaas.redis_client import answers, redis_errors, unless_damaged
@@ -104,7 +104,7 @@ class Callback:
             snapshot={name: str(text) for name, text in (fields.mapping("snapshot") or {}).items()},
             posted_ms=fields.milliseconds("posted_ms") or 0,
             ended_ms=fields.milliseconds("ended_ms"),
-            due_ms=int(due) if due is not None and 0 <= due <= LATEST_MS else None,
+            due_ms=int(due) if due is not None and 0 <= due <= MAX_TIME_MS else None,
         )
 
     @property

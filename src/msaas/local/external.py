@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from msaas.errors import Unavailable
-from msaas.local.plan import StackParts
+from msaas.local.plan import StackComponents
 from msaas.local.processes.stack import wait_for
 from msaas.local.servers import OnLine, StartFailed
 from msaas.settings import Settings
@@ -14,15 +14,15 @@ from msaas.wiring.stores import build_queue, build_storage
 TIMEOUT_SECONDS = 3.0
 
 
-def wait_for_external(parts: StackParts, report: OnLine, stopping: Callable[[], bool]) -> None:
+def wait_for_external(parts: StackComponents, report: OnLine, stopping: Callable[[], bool]) -> None:
     """Raises StartFailed if one does not answer in time, Interrupted if `stopping()` returns True first."""
-    settings, ours = Settings.from_env(parts.environ), {server.name for server in parts.servers}
+    settings, local_servers = Settings.from_env(parts.environ), {server.name for server in parts.servers}
     limit_seconds = parts.external_limit_seconds
-    if "valkey" not in ours:
+    if "valkey" not in local_servers:
         queue = build_queue(settings, timeout_seconds=TIMEOUT_SECONDS)
         _wait_for_answer(f"REDIS_HOST={settings.redis_host}", queue.ping, limit_seconds, stopping)
         report(f"using the external redis at REDIS_HOST={settings.redis_host}")
-    if "s3" not in ours:
+    if "s3" not in local_servers:
         storage = build_storage(settings, timeout_seconds=TIMEOUT_SECONDS)
         _wait_for_answer(f"MINIO_HOST={settings.minio_host}", storage.ping, limit_seconds, stopping)
         report(f"using the external s3 at MINIO_HOST={settings.minio_host}")

@@ -26,7 +26,7 @@ DEFAULT_FOLDER = Path(".msaas")
 STOP_ORDER = ("rest", "worker", "s3", "valkey")
 REST_GRACE_SECONDS = 5.0
 WORKER_GRACE_SECONDS = 12.0
-WORKER_LONGEST_GRACE_SECONDS = 16.0
+MAX_WORKER_GRACE_SECONDS = 16.0
 REST_LIMIT_SECONDS = 60.0
 WORKER_LIMIT_SECONDS = 900.0  # it may have to download weights first
 
@@ -102,7 +102,7 @@ def _refuse_port(setting: str, port: int, host: str) -> None:
 
 
 @dataclass(frozen=True)
-class StackParts:
+class StackComponents:
     """The components in start order, and the settings of the API and the worker."""
 
     servers: Sequence[Server]
@@ -111,7 +111,7 @@ class StackParts:
     external_limit_seconds: float
 
 
-def assemble(plan: Plan, folder: Folder, ports: Ports, scratch: Path, model: ModelChoice) -> StackParts:
+def assemble(plan: Plan, folder: Folder, ports: Ports, scratch: Path, model: ModelChoice) -> StackComponents:
     environ = interpreter.environment(plan.environ)
     if scratch == folder.path / "scratch":  # a folder set by the user may contain other files
         _empty(scratch)
@@ -129,7 +129,7 @@ def assemble(plan: Plan, folder: Folder, ports: Ports, scratch: Path, model: Mod
         "MSAAS_GRACE_SECONDS": environ.get("MSAAS_GRACE_SECONDS", str(WORKER_GRACE_SECONDS)),
         "PYTHONUNBUFFERED": "1",  # log lines appear immediately
     }
-    return StackParts(servers, _services(plan, environ), environ, plan.external_limit_seconds)
+    return StackComponents(servers, _services(plan, environ), environ, plan.external_limit_seconds)
 
 
 def _valkey(folder: Folder, environ: dict[str, str]) -> Valkey:
@@ -165,7 +165,7 @@ def _services(plan: Plan, environ: Mapping[str, str]) -> list[Server]:
         plan.worker_command,
         environ,
         settings.worker_http_port,
-        grace_seconds=min(settings.grace_seconds + 3, WORKER_LONGEST_GRACE_SECONDS),
+        grace_seconds=min(settings.grace_seconds + 3, MAX_WORKER_GRACE_SECONDS),
         limit_seconds=WORKER_LIMIT_SECONDS,
     )
     return [rest, worker]

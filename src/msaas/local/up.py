@@ -14,7 +14,7 @@ from msaas.command import typed
 from msaas.local.external import wait_for_external
 from msaas.local.folder import Folder, LiveStack
 from msaas.local.model import ModelChoice
-from msaas.local.plan import STOP_ORDER, Plan, StackParts, assemble, is_shown
+from msaas.local.plan import STOP_ORDER, Plan, StackComponents, assemble, is_shown
 from msaas.local.processes.child import Interrupted, ProcessGuard
 from msaas.local.processes.stack import Component, Stack, StopSignals
 from msaas.local.servers import OnLine
@@ -61,7 +61,9 @@ def local_stack(plan: Plan, out: TextIO, err: TextIO, stopping: Callable[[], boo
 
 
 @contextmanager
-def _started(parts: StackParts, folder: Folder, stream: LogStream, stopping: Callable[[], bool]) -> Iterator[Stack]:
+def _started(
+    parts: StackComponents, folder: Folder, stream: LogStream, stopping: Callable[[], bool]
+) -> Iterator[Stack]:
     report = stream.component("msaas")
     guard = ProcessGuard(keep_open=[folder.lock_fd])
     waves = [

@@ -21,7 +21,7 @@ from msaas.storage import Storage
 log = logging.getLogger(__name__)
 
 SWEEP_EVERY_SECONDS = 3600
-SWEEP_AT_MOST_EVERY_SECONDS = 10
+MIN_SWEEP_SECONDS = 10
 STOP_SECONDS = 5
 SHARE = 20
 SWEEP_LOCK = "housekeeping:sweep"
@@ -122,4 +122,4 @@ def sweep_interval(retention_seconds: float) -> float:
     """An hour, or less if jobs are kept for less than four hours, so that none stays much longer than it should."""
     if not retention_seconds:
         return SWEEP_EVERY_SECONDS
-    return min(SWEEP_EVERY_SECONDS, max(retention_seconds / 4, SWEEP_AT_MOST_EVERY_SECONDS))
+    return min(SWEEP_EVERY_SECONDS, max(retention_seconds / 4, MIN_SWEEP_SECONDS))

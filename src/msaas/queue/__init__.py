@@ -4,11 +4,10 @@ from msaas.queue.backoff import Backoff
 from msaas.queue.keys import DEAD, EVENTS, FENCE, KEYS, LEASES, MODELS, PACE, PROCESSING, WAITING
 from msaas.queue.observer import QueueObserver
 from msaas.queue.queue import NO_CALLBACK, RETIRE_SECONDS, Queue
-from msaas.queue.records import ANYHOW, Admission, Claim, Counts, Submitted
+from msaas.queue.records import NO_LIMITS, Admission, Claim, Counts, Submitted
 from msaas.redis_client import connect
 
 __all__ = [
-    "ANYHOW",
     "DEAD",
     "EVENTS",
     "FENCE",
@@ -16,6 +15,7 @@ __all__ = [
     "LEASES",
     "MODELS",
     "NO_CALLBACK",
+    "NO_LIMITS",
     "PACE",
     "PROCESSING",
     "RETIRE_SECONDS",

@@ -1,4 +1,4 @@
-"""Finds jobs that are in no list although their record says queued or running; mend.lua repairs them."""
+"""Finds jobs that are in no list although their record says queued or running; repair.lua repairs them."""
 
 from __future__ import annotations
 

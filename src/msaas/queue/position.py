@@ -10,7 +10,7 @@ from msaas.jobs import Job
 from msaas.queue.keys import PROCESSING, WAITING
 from msaas.redis_client import answers
 
-LOOK = 50  # running songs, and as many ahead; each event stream reads a view twice a second
+MAX_EXAMINED = 50  # running songs, and as many ahead; each event stream reads a view twice a second
 FIELDS = ("state", "model", "upload", "progress", "started_ms")
 
 
@@ -27,10 +27,10 @@ class QueueAhead:
 NOTHING_AHEAD = QueueAhead()
 
 
-def look(redis: Any, position: int) -> QueueAhead:
+def queue_ahead(redis: Any, position: int) -> QueueAhead:
     """`position`: songs ahead. A damaged record counts as a song of unknown length. Raises RedisError."""
     with redis.pipeline(transaction=False) as pipe:
-        pipe.lrange(PROCESSING, 0, LOOK - 1).llen(PROCESSING).lrange(WAITING, 0, LOOK - 1)
+        pipe.lrange(PROCESSING, 0, MAX_EXAMINED - 1).llen(PROCESSING).lrange(WAITING, 0, MAX_EXAMINED - 1)
         in_work, all_in_work, waiting = pipe.execute()
     ahead = waiting[:position]
     found = _records(redis, [*in_work, *ahead])

@@ -20,14 +20,14 @@ from msaas.queue.keys import DEAD, KEYS, MODELS, PACE, PROCESSING, WAITING
 from msaas.queue.lost_jobs import unlisted_jobs
 from msaas.queue.observer import QueueObserver
 from msaas.queue.pace import weight_of
-from msaas.queue.position import QueueAhead, look
-from msaas.queue.records import ANYHOW, Admission, Claim, Counts, Submitted
+from msaas.queue.position import QueueAhead, queue_ahead
+from msaas.queue.records import NO_LIMITS, Admission, Claim, Counts, Submitted
 from msaas.queue.worker_registry import Worker, WorkerRegistry, Workers
 from msaas.redis_client import answers, redis_errors, unless_damaged
 
 log = logging.getLogger(__name__)
 
-SCRIPTS = ("submit", "claim", "renew", "finish", "fail", "release", "reap", "cancel", "replay", "retire", "mend")
+SCRIPTS = ("submit", "claim", "renew", "finish", "fail", "release", "reap", "cancel", "replay", "retire", "repair")
 
 NO_CALLBACK = ("",) * 5
 
@@ -83,7 +83,7 @@ class Queue:
         *,
         stems_missing: bool = False,
         callback: Sequence[str] = NO_CALLBACK,
-        admission: Admission = ANYHOW,
+        admission: Admission = NO_LIMITS,
     ) -> Submitted:
         """Queues a song that is already stored. A known one is unchanged, unless its stems are missing.
 
@@ -97,9 +97,9 @@ class Queue:
         if outcome == "heavy":
             raise QuotaExceeded.of_callbacks()
         if outcome == "crowded":
-            raise QueueFull(f"{admission.most_waiting} songs wait already, the limit here; try again later")
+            raise QueueFull(f"{admission.max_waiting} songs wait already, the limit here; try again later")
         if outcome == "greedy":
-            raise QuotaExceeded.of_songs(admission.most_open)
+            raise QuotaExceeded.of_songs(admission.max_open)
         if outcome in ("over", "reserved"):
             asked = (admission.audio_limit_seconds, admission.audio_seconds, int(state))
             raise QuotaExceeded.of_audio(*asked, reserved=outcome == "reserved")
@@ -167,7 +167,7 @@ class Queue:
     def line(self, position: int) -> QueueAhead:
         """The running songs, and those ahead of a position."""
         with redis_errors():
-            return look(self.redis, position)
+            return queue_ahead(self.redis, position)
 
     # --- the worker's moves
 
@@ -260,7 +260,9 @@ class Queue:
         Scans all of Redis' keys, a thousand at a time.
         """
         error = record_json(RECORD_BROKEN)
-        looked = {songhash: self._run("mend", songhash, self.lease_ms, error) for songhash in unlisted_jobs(self.redis)}
+        looked = {
+            songhash: self._run("repair", songhash, self.lease_ms, error) for songhash in unlisted_jobs(self.redis)
+        }
         return {songhash: str(state) for songhash, state in looked.items() if state}
 
     def replay(self, songhash: str) -> bool:

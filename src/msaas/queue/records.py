@@ -12,21 +12,21 @@ from msaas.jobs import Job, State
 class Admission:
     """The limits and charges for a new song: zeros and an empty account mean no limit."""
 
-    most_waiting: int = 0
+    max_waiting: int = 0
     account: str = ""
-    most_open: int = 0  # of the account's open songs
+    max_open: int = 0  # of the account's open songs
     audio_seconds: int = 0  # as declared by the song
-    audio_most_seconds: int = 0  # as its bytes allow
+    audio_max_seconds: int = 0  # as its bytes allow
     audio_limit_seconds: int = 0
 
     @property
     def args(self) -> Sequence[str | int]:
         """Arguments for submit.lua."""
-        audio = (self.audio_seconds, self.audio_most_seconds, self.audio_limit_seconds)
-        return (self.most_waiting, self.account, self.most_open, *audio)
+        audio = (self.audio_seconds, self.audio_max_seconds, self.audio_limit_seconds)
+        return (self.max_waiting, self.account, self.max_open, *audio)
 
 
-ANYHOW = Admission()
+NO_LIMITS = Admission()
 
 
 @dataclass(frozen=True)

@@ -24,12 +24,12 @@ OFFER_SECONDS = 20.0
 
 @dataclass(frozen=True)
 class Worker:
-    """`models`: what it runs, empty until it is ready. `trouble`: the reason that it is not ready."""
+    """`models`: what it runs, empty until it is ready. `reason`: the reason that it is not ready."""
 
     name: str
     models: tuple[str, ...] = ()
-    trouble: str = ""
-    code: str = ""  # of the trouble, if waiting jobs report it: one of error_codes.WAIT_CODES
+    reason: str = ""
+    code: str = ""  # of the reason, if waiting jobs report it: one of error_codes.WAIT_CODES
 
     @property
     def ready(self) -> bool:
@@ -55,20 +55,20 @@ class Workers:
         return tuple(sorted({model for worker in self.live for model in worker.models}))
 
     @property
-    def troubles(self) -> tuple[str, ...]:
+    def reasons(self) -> tuple[str, ...]:
         """The reasons why workers cannot start songs, as text."""
-        return tuple(sorted({worker.trouble for worker in self.live if worker.code}))
+        return tuple(sorted({worker.reason for worker in self.live if worker.code}))
 
-    def served(self, line: QueueAhead) -> QueueAhead:
-        """Without songs that have no worker: others overtake them."""
+    def runnable(self, line: QueueAhead) -> QueueAhead:
+        """Leaves out songs that no live worker can run, since others overtake them."""
         return replace(line, ahead=tuple(job for job in line.ahead if self.offering(job.model)))
 
     def why_waiting(self, model: str) -> dict[str, str] | None:
         """Code and detail if no live worker can run the model; None if one can."""
         if self.offering(model):
             return None
-        if not self.ready and (troubled := [worker for worker in self.live if worker.code]):
-            return {"code": troubled[0].code, "detail": f"songs cannot start: {troubled[0].trouble}"}
+        if not self.ready and (blocked := [worker for worker in self.live if worker.code]):
+            return {"code": blocked[0].code, "detail": f"songs cannot start: {blocked[0].reason}"}
         if not self.ready:
             return {"code": "no_worker", "detail": "no worker is ready yet; the song waits for one"}
         offered = ", ".join(self.models)
@@ -84,7 +84,7 @@ class WorkerRegistry:
         self._announce = scripts.load(redis, "workers/announce")
 
     def announce(self, worker: Worker) -> None:
-        announcement = record_json({"models": worker.models, "trouble": worker.trouble, "code": worker.code})
+        announcement = record_json({"models": worker.models, "trouble": worker.reason, "code": worker.code})
         self._announce(keys=[WORKERS], args=[worker.name, int(OFFER_SECONDS * 1000), announcement])
 
     def withdraw(self, name: str) -> None:

@@ -17,10 +17,10 @@ _MISSING = frozenset({"NoSuchKey", "NoSuchObject", "ResourceNotFound"})
 _FULL = frozenset({"QuotaExceeded", "XMinioStorageFull", "XMinioAdminBucketQuotaExceeded", "InsufficientStorage"})
 _INSUFFICIENT_STORAGE = 507
 
-AWAY = (MinioException, urllib3.exceptions.HTTPError, http.client.HTTPException, ConnectionError, TimeoutError)
+UNAVAILABLE = (MinioException, urllib3.exceptions.HTTPError, http.client.HTTPException, ConnectionError, TimeoutError)
 # Exceptions for malformed answers: broken XML, invalid dates and lengths, missing elements and headers. Not OSError,
 # which is this machine's disk.
-STRANGE_ANSWER = (ParseError, ValueError, LookupError, TypeError, AttributeError)
+UNEXPECTED_ANSWER = (ParseError, ValueError, LookupError, TypeError, AttributeError)
 
 
 class BucketMissing(NotFound):
@@ -42,7 +42,7 @@ def storage_errors(name: str = "") -> Iterator[None]:
         if error.status_code == _INSUFFICIENT_STORAGE:
             raise StorageFull(f"the object store has no room left: {error}") from error
         raise StorageRefused(f"the object store refuses: {error}", f"HTTP {error.status_code}") from error
-    except (*AWAY, *STRANGE_ANSWER) as error:
+    except (*UNAVAILABLE, *UNEXPECTED_ANSWER) as error:
         kind = type(error).__name__
         raise StorageUnavailable(f"the object store does not respond correctly: {kind} {error}") from error
 

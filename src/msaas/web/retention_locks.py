@@ -12,20 +12,20 @@ from msaas.web.services import Services
 
 # Longer than storing a song takes, and than a reader may let a chunk wait (MSAAS_SLOW_CLIENT_SECONDS, 300 at most).
 HOLD_SECONDS = 600.0
-SHORTEST_HOLD_SECONDS = 60.0
+MIN_HOLD_SECONDS = 60.0
 POLL_SECONDS = 0.05
-PATIENCE_SECONDS = 5.0  # deleting a song's objects takes a fraction of this, unless the store is away
+WAIT_LIMIT_SECONDS = 5.0  # deleting a song's objects takes a fraction of this, unless the store is away
 
 
 def hold_seconds(options: ApiOptions) -> float:
     """Shorter if jobs are kept for a shorter time."""
     retention_seconds = options.retention_hours * 3600 or HOLD_SECONDS
-    return max(SHORTEST_HOLD_SECONDS, min(HOLD_SECONDS, retention_seconds))
+    return max(MIN_HOLD_SECONDS, min(HOLD_SECONDS, retention_seconds))
 
 
 def hold_for_posting(parts: Services, songhash: str) -> None:
     """Call before looking the song up, so that what is found stays. Raises Busy while it is being deleted."""
-    give_up_at = time.monotonic() + PATIENCE_SECONDS
+    give_up_at = time.monotonic() + WAIT_LIMIT_SECONDS
     while not parts.queue.hold(songhash, hold_seconds(parts.options)):
         if time.monotonic() > give_up_at:
             raise Busy("the old job of this song is being deleted; retry in a minute")

@@ -22,20 +22,20 @@ class StoreCheck:
         self._check, self._clock = check, clock
         self._lock = threading.Lock()
         self._ask_again_at = float("-inf")
-        self._trouble: StorageUnavailable | None = None
+        self._failure: StorageUnavailable | None = None
 
     def __call__(self) -> None:
         with self._lock:
             if self._clock() >= self._ask_again_at:
                 self._ask()
-            trouble = self._trouble
-        if trouble is not None:
-            raise trouble.with_traceback(None)
+            failure = self._failure
+        if failure is not None:
+            raise failure.with_traceback(None)
 
     def _ask(self) -> None:
         try:
             self._check()
-            self._trouble = None
+            self._failure = None
         except StorageUnavailable as error:
-            self._trouble = error
-        self._ask_again_at = self._clock() + (BAD_SECONDS if self._trouble else GOOD_SECONDS)
+            self._failure = error
+        self._ask_again_at = self._clock() + (BAD_SECONDS if self._failure else GOOD_SECONDS)

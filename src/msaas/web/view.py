@@ -38,18 +38,18 @@ def job_view(
 
 def _message(job: Job, waiting_for: Mapping[str, str] | None) -> str:
     notes = (
-        _trouble_note(job),
-        _waiting_note(waiting_for or {}),
         _retry_note(job),
+        _waiting_note(waiting_for or {}),
+        _attempts_note(job),
         str(job.result.get("message") or ""),
     )
     return " ".join(text for text in notes if text)
 
 
-def _trouble_note(job: Job) -> str:
-    if job.state is not State.RUNNING or not job.trouble:
+def _retry_note(job: Job) -> str:
+    if job.state is not State.RUNNING or not job.retry_reason:
         return ""
-    return f"{_capital(job.trouble)}; the worker retries."
+    return f"{_capital(job.retry_reason)}; the worker retries."
 
 
 def _waiting_note(waiting_for: Mapping[str, str]) -> str:
@@ -63,7 +63,7 @@ def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _retry_note(job: Job) -> str:
+def _attempts_note(job: Job) -> str:
     """A job that is retried has no `error`; its last error is in the message."""
     if job.state.ended or not job.last_error:
         return ""

@@ -42,8 +42,8 @@ log = logging.getLogger(__name__)
 REDIS_TIMEOUT_SECONDS, STORAGE_TIMEOUT_SECONDS = 3, 10  # a caller waits for the answer
 PROBE_TIMEOUT_SECONDS = 30
 BASE64_BODIES, BASE64_WAIT_SECONDS = 2, 10
-PROBES, PROBES_A_CALLER = 4, 2
-CONNECTIONS_A_STREAM = 8
+PROBES, PROBES_PER_CALLER = 4, 2
+CONNECTIONS_PER_STREAM = 8
 
 Probe = Callable[[Path], Any]
 
@@ -116,10 +116,10 @@ def build_probe(settings: Settings) -> Probe:
 def build_quotas(settings: Settings, queue: Queue) -> Quotas:
     return Quotas(
         queue.redis,
-        posts_a_minute=settings.rate_limit_per_minute,
+        posts_per_minute=settings.rate_limit_per_minute,
         audio_minutes=settings.daily_audio_minutes,
-        most_waiting=settings.max_queue,
-        most_songs=settings.max_songs_per_caller,
+        max_waiting=settings.max_queue,
+        max_songs=settings.max_songs_per_caller,
     )
 
 
@@ -162,11 +162,11 @@ def build_services(settings: Settings, queue: Queue, storage: Storage, probe: Pr
         # a probe is a process: a burst of uploads must not become a burst of processes
         probe_gate=ConcurrencyLimit(
             PROBES,
-            share=PROBES_A_CALLER,
+            share=PROBES_PER_CALLER,
             waiting=waiting,
             wait_seconds=PROBE_TIMEOUT_SECONDS,
             what="song probes",
         ),
         # a stream occupies a connection, not a thread, and polls its job's record
-        events_gate=StreamLimit(settings.max_connections // CONNECTIONS_A_STREAM, what="event streams"),
+        events_gate=StreamLimit(settings.max_connections // CONNECTIONS_PER_STREAM, what="event streams"),
     )

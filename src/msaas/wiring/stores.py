@@ -9,7 +9,7 @@ from msaas.queue import Queue, QueueObserver
 from msaas.settings import Settings
 from msaas.storage import PARTS_AT_ONCE, Storage
 
-FEWEST_CONNECTIONS = 10  # to the object store, kept open
+MIN_CONNECTIONS = 10  # to the object store, kept open
 
 
 def build_redis(settings: Settings, *, timeout_seconds: float = 10) -> Redis:
@@ -32,6 +32,6 @@ def build_storage(settings: Settings, *, timeout_seconds: float = 30, parts_at_o
         settings.minio_secret_key,
         secure=settings.minio_secure,
         timeout_seconds=timeout_seconds,
-        connections=max(settings.threads, FEWEST_CONNECTIONS),
+        connections=max(settings.threads, MIN_CONNECTIONS),
     )
     return Storage(client, parts_at_once=parts_at_once)

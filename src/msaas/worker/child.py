@@ -58,15 +58,15 @@ class ModelCache:
         description = self.separator(model).model.describe()
         return {"model": description, "device": str(self.choice.device), "reason": self.choice.reason}
 
-    def separate(self, task: Task, say: Send, stop: Callable[[], bool]) -> dict[str, Any]:
-        with reporting_progress(say):
+    def separate(self, task: Task, send: Send, stop: Callable[[], bool]) -> dict[str, Any]:
+        with reporting_progress(send):
             separator = self.separator(task.options.model)
         result = separator.separate_song(
             task.song,
             task.out_dir,
             task.options,
             limits=self.limits,
-            progress=lambda stage, fraction: say({"progress": {"stage": stage, "fraction": overall(stage, fraction)}}),
+            progress=lambda stage, fraction: send({"progress": {"stage": stage, "fraction": overall(stage, fraction)}}),
             stop=stop,
             on_waveforms=WaveformFile(task.waveforms),
         )
@@ -92,21 +92,21 @@ def _report(result: SeparationResult) -> dict[str, Any]:
     }
 
 
-def attempt(models: ModelCache, task: Task, say: Send, stop: Callable[[], bool]) -> None:
+def attempt(models: ModelCache, task: Task, send: Send, stop: Callable[[], bool]) -> None:
     """Runs one task and reports its result. Faults of the audio or the options are not retried."""
     try:
-        say({"done": models.separate(task, say, stop)})
+        send({"done": models.separate(task, send, stop)})
     except (AudioError, InvalidOption) as error:
-        say(failure(error.code, str(error), retry=False))
+        send(failure(error.code, str(error), retry=False))
     except Cancelled as error:
-        say(failure(error.code, str(error), retry=True))
+        send(failure(error.code, str(error), retry=True))
     except MSaaSError as error:
         log.exception("separation failed song=%s", task.song.name)
-        say(failure(error.code, str(error), retry=True))
+        send(failure(error.code, str(error), retry=True))
     except Exception as error:
         log.exception("separation failed song=%s", task.song.name)
         code = OutOfMemory.code if is_out_of_memory(error) else "separation_failed"
-        say(failure(code, f"{type(error).__name__}: {error}", retry=True))
+        send(failure(code, f"{type(error).__name__}: {error}", retry=True))
 
 
 # torch's allocator, C++, oneDNN (whose "primitive descriptor" fails for other reasons), Python's threads.
@@ -125,13 +125,13 @@ def is_out_of_memory(error: Exception) -> bool:
 
 
 @contextmanager
-def reporting_progress(say: Send) -> Iterator[None]:
+def reporting_progress(send: Send) -> Iterator[None]:
     """Reports progress while loading: downloading weights may take longer than the stall limit."""
     over = threading.Event()
 
     def report() -> None:
         while not over.wait(PROGRESS_SECONDS):
-            say({"progress": {"stage": "loading", "fraction": 0.0}})
+            send({"progress": {"stage": "loading", "fraction": 0.0}})
 
     reporter = threading.Thread(target=report, name="loading", daemon=True)
     reporter.start()
@@ -179,11 +179,11 @@ def main() -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
     lines = _private_stdout()
-    orders = CommandReader(sys.stdin)
+    commands = CommandReader(sys.stdin)
     settings = Settings.from_env(os.environ)
     logs.set_up(settings.log_level)
 
-    def say(message: Mapping[str, Any]) -> None:
+    def send(message: Mapping[str, Any]) -> None:
         lines.write(line(message))
         lines.flush()
 
@@ -191,25 +191,25 @@ def main() -> int:
         _limit_threads(settings.cpu_threads)
         _limit_memory(settings.child_memory_bytes)
         launcher.current().start()  # loads FFmpeg in parallel with the model
-        models = build_cache(settings, lambda names: say({"loaded": names}))
-        with reporting_progress(say):
+        models = build_cache(settings, lambda names: send({"loaded": names}))
+        with reporting_progress(send):
             description = models.describe(settings.model)
             self_check.check_decoder(settings.scratch_dir, models.limits)
-        say({"ready": description})
+        send({"ready": description})
     except SandboxError as error:  # a retry would fail the same way
-        say(failure(error.code, str(error), retry=False))
+        send(failure(error.code, str(error), retry=False))
         return 3
     except MSaaSError as error:
-        say(failure(error.code, str(error), retry=True))
+        send(failure(error.code, str(error), retry=True))
         return 3
     except (MemoryError, RuntimeError, OSError) as error:
         if not is_out_of_memory(error):
             raise
         detail = f"the model does not fit into MSAAS_CHILD_MEMORY_BYTES={settings.child_memory_bytes}: {error}"
-        say(failure(OutOfMemory.code, detail, retry=True))
+        send(failure(OutOfMemory.code, detail, retry=True))
         return 3
     while True:
-        attempt(models, orders.next_task(), say, orders.stopped)
+        attempt(models, commands.next_task(), send, commands.stopped)
 
 
 def build_cache(settings: Settings, changed: Callable[[tuple[str, ...]], object] = lambda _names: None) -> ModelCache:
@@ -239,10 +239,10 @@ def _stated_bytes(model: str) -> int:
     return (entry and entry.bytes) or 0
 
 
-def _limit_memory(most_bytes: int) -> None:
+def _limit_memory(max_bytes: int) -> None:
     """Limits writable memory: torch and CUDA reserve terabytes of address space (RLIMIT_AS)."""
-    if most_bytes:
-        resource.setrlimit(resource.RLIMIT_DATA, (most_bytes, most_bytes))
+    if max_bytes:
+        resource.setrlimit(resource.RLIMIT_DATA, (max_bytes, max_bytes))
 
 
 def _limit_threads(count: int) -> None:

@@ -1,6 +1,6 @@
 """What keeps a worker from claiming songs: a store that refuses, a full scratch disk, a missing model. Ends no job.
 
-Without these checks a job would fail, and use up its attempts, on every worker with the same trouble.
+Without these checks a job would fail, and use up its attempts, on every worker with the same fault.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from msaas.storage import Storage
 
 log = logging.getLogger(__name__)
 
-LOOK_SECONDS = 5  # between two checks of a blocked worker
+CHECK_SECONDS = 5  # between two checks of a blocked worker
 MODEL_WITHDRAWN_SECONDS = 300  # until a model that could not be loaded is offered again
 
 
@@ -39,33 +39,33 @@ def free_bytes(folder: Path) -> int:
 
 
 class ClaimChecks:
-    """`changed` is called when `trouble` is set or cleared."""
+    """`changed` is called when `blocker` is set or cleared."""
 
     def __init__(
         self,
         storage: Storage,
         scratch_dir: Path,
-        least_bytes: int,
+        min_bytes: int,
         *,
         free: Callable[[Path], int] = free_bytes,
         changed: Callable[[], object] = lambda: None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self.storage, self.scratch_dir, self.least_bytes = storage, scratch_dir, least_bytes
+        self.storage, self.scratch_dir, self.min_bytes = storage, scratch_dir, min_bytes
         self.free, self.changed, self.clock = free, changed, clock
-        self.trouble: Blocker | None = None
+        self.blocker: Blocker | None = None
 
     def refused(self, error: StorageRefused | StorageFull) -> Blocker:
         """Called when the store rejects a write during a run: the worker claims nothing until a write to each bucket
         succeeds."""
         return self._block(StorageRefused.code, error.detail)
 
-    def store_takes(self) -> None:
+    def store_accepted(self) -> None:
         self._unblock(StorageRefused.code)
 
-    def gone(self) -> bool:
+    def may_claim(self) -> bool:
         """Checks again; returns whether the worker may claim."""
-        return self._has_room() and self._store_is_well()
+        return self._has_room() and self._store_works()
 
     def _has_room(self) -> bool:
         try:
@@ -73,34 +73,34 @@ class ClaimChecks:
         except OSError as error:
             self._block(ScratchFull.code, f"the worker's scratch folder cannot be used ({error.strerror})")
             return False
-        if left < self.least_bytes:
-            least = f"{self.least_bytes / 1e6:.0f} MB are the least (MSAAS_SCRATCH_FREE_BYTES)"
+        if left < self.min_bytes:
+            least = f"{self.min_bytes / 1e6:.0f} MB are the least (MSAAS_SCRATCH_FREE_BYTES)"
             self._block(ScratchFull.code, f"the worker's scratch disk is full ({least})")
             return False
         self._unblock(ScratchFull.code)
         return True
 
-    def _store_is_well(self) -> bool:
-        if self.trouble is None or self.trouble.code != StorageRefused.code:
+    def _store_works(self) -> bool:
+        if self.blocker is None or self.blocker.code != StorageRefused.code:
             return True
         try:
             self.storage.check()
         except StorageUnavailable:
             return False
-        self.store_takes()
+        self.store_accepted()
         return True
 
     def _block(self, code: str, what: str) -> Blocker:
-        if self.trouble is None or self.trouble.code != code:
-            self.trouble = Blocker(code, what, self.clock())
-            log.warning("claiming paused code=%s reason=%s", code, self.trouble)
+        if self.blocker is None or self.blocker.code != code:
+            self.blocker = Blocker(code, what, self.clock())
+            log.warning("claiming paused code=%s reason=%s", code, self.blocker)
             self.changed()
-        return self.trouble
+        return self.blocker
 
     def _unblock(self, code: str) -> None:
-        if self.trouble is not None and self.trouble.code == code:
-            log.info("claiming resumed code=%s was=%s", code, self.trouble)
-            self.trouble = None
+        if self.blocker is not None and self.blocker.code == code:
+            log.info("claiming resumed code=%s was=%s", code, self.blocker)
+            self.blocker = None
             self.changed()
 
 

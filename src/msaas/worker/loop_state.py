@@ -1,4 +1,4 @@
-"""Whether a worker has to stop, and whether its loop still turns: shared by the loop and the run in hand."""
+"""Whether a worker has to stop, and when its loop last made progress. Shared by the loop and the current run."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ class LoopState:
     def __init__(self) -> None:
         self.stopping = threading.Event()
         self._deadline = float("inf")  # monotonic
-        self._turned = time.monotonic()
+        self._alive_at = time.monotonic()
 
     def stop(self, grace_seconds: float) -> None:
-        """No new claim; the job in hand has the grace to finish in. Calling it again changes nothing."""
+        """No new claim; the current job may finish within the grace period. Calling it again changes nothing."""
         if not self.stopping.is_set():
             self._deadline = time.monotonic() + grace_seconds
             self.stopping.set()
@@ -23,10 +23,10 @@ class LoopState:
     def out_of_grace(self) -> bool:
         return time.monotonic() > self._deadline
 
-    def turned(self) -> None:
-        """The loop, or the run in hand, went on."""
-        self._turned = time.monotonic()
+    def alive(self) -> None:
+        """Called by the loop and by the current run whenever they make progress."""
+        self._alive_at = time.monotonic()
 
     @property
     def quiet_seconds(self) -> float:
-        return time.monotonic() - self._turned
+        return time.monotonic() - self._alive_at

@@ -46,9 +46,9 @@ class SeparationProcess:
     def __init__(self, *, stall_seconds: float, command: Sequence[str] = COMMAND) -> None:
         self.command, self.stall_seconds = tuple(command), stall_seconds
         self.ready: dict[str, Any] | None = None
-        self.trouble = "the separation process has not started yet"
+        self.not_ready_reason = "the separation process has not started yet"
         self.loaded: tuple[str, ...] = ()  # the models that it has in memory
-        self.hopeless = False  # the process reported that a restart will not help
+        self.permanent_failure = False  # the process reported that a restart will not help
         self._process: subprocess.Popen[str] | None = None
         self._messages: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
 
@@ -61,17 +61,17 @@ class SeparationProcess:
         return self._process is not None and self._process.poll() is None
 
     def ensure_ready(self, give_up: Callable[[], bool]) -> bool:
-        """Starts the process if necessary and waits until its model is loaded. Returns False with `trouble` set on
-        failure."""
+        """Starts the process if necessary and waits until its model is loaded. On failure it returns False, with
+        `not_ready_reason` set."""
         if self.alive and self.ready is not None:
             return True
         self._start()
         try:
             self.ready = self._until("ready", give_up, lambda _stage, _fraction: None)
-            self.trouble = ""
+            self.not_ready_reason = ""
         except MSaaSError as error:
-            self.trouble = f"{error.code}: {error}"
-            self.hopeless = isinstance(error, TaskFailed) and not error.retry
+            self.not_ready_reason = f"{error.code}: {error}"
+            self.permanent_failure = isinstance(error, TaskFailed) and not error.retry
             self.kill()
         return self.ready is not None
 
@@ -131,19 +131,19 @@ class SeparationProcess:
     def _until(
         self, wanted: str, give_up: Callable[[], bool], progress: Callable[[str, float], None]
     ) -> dict[str, Any]:
-        heard = time.monotonic()
+        last_message_at = time.monotonic()
         while True:
             if give_up():
                 self._stop_run()
                 raise Cancelled("the run was cancelled")
-            if time.monotonic() - heard > self.stall_seconds:
+            if time.monotonic() - last_message_at > self.stall_seconds:
                 self.kill()
                 raise ChildDied(f"no progress for {self.stall_seconds:g} seconds; the separation process was ended")
             try:
                 message = self._next_message(POLL_SECONDS)
             except queue.Empty:
                 continue
-            heard = time.monotonic()
+            last_message_at = time.monotonic()
             if message is None:
                 raise ChildDied(self._how_it_ended())
             if wanted in message:

@@ -79,7 +79,7 @@ class Run:
         self.loop = context.loop
         self.heartbeat = Heartbeat(self.queue, claim, every_seconds=self.worker.heartbeat_seconds)
 
-    def to_its_end(self) -> None:
+    def execute(self) -> None:
         """The job is always finished, failed, requeued or given back; only if Redis is away it stays leased."""
         with self.heartbeat:
             try:
@@ -91,7 +91,7 @@ class Run:
             except Cancelled:
                 self._tidy_up()
             except Exception as error:
-                self._until_done(partial(self._fail, _as_ours(error)))
+                self._until_done(partial(self._fail, _as_msaas_error(error)))
 
     # --- from the song to its stems
 
@@ -128,7 +128,7 @@ class Run:
         try:
             if not process.ensure_ready(self._over):
                 self.check()
-                raise ChildDied(process.trouble)
+                raise ChildDied(process.not_ready_reason)
             return process.separate(task, self._over, self.heartbeat.progress)
         except Cancelled:
             self.check()
@@ -139,7 +139,7 @@ class Run:
             raise
 
     def _over(self) -> bool:
-        self.loop.turned()
+        self.loop.alive()
         return self.heartbeat.lost is not None or self.loop.out_of_grace()
 
     def check(self) -> None:
@@ -157,7 +157,7 @@ class Run:
         """
         pause, full, refusing = Backoff(), 0, StoreRefusal(self.context, self.claim, self.heartbeat)
         while True:
-            self.loop.turned()
+            self.loop.alive()
             self.check()
             try:
                 step()
@@ -183,7 +183,7 @@ class Run:
         requeued when its lease expires."""
         pause = Backoff()
         while True:
-            self.loop.turned()
+            self.loop.alive()
             try:
                 move()
                 return
@@ -208,9 +208,7 @@ class Run:
             self._tidy_up()
 
     def _fail(self, error: MSaaSError) -> None:
-        outcome = self.queue.fail(
-            self.claim, {"code": error.code, "detail": error.detail}, retry=_worth_another_run(error)
-        )
+        outcome = self.queue.fail(self.claim, {"code": error.code, "detail": error.detail}, retry=_is_retryable(error))
         log.warning(
             "failed job=%s code=%s outcome=%s detail=%s", self.claim.songhash, error.code, outcome or "lost", error
         )
@@ -242,17 +240,17 @@ class StoreRefusal:
     def note(self, error: StorageRefused) -> None:
         """Raises the refusal after the time limit."""
         now = time.monotonic()
-        trouble = self.context.checks.refused(error)
+        blocker = self.context.checks.refused(error)
         if self.since > now:
             self.since = now
             log.warning("storage refuses, trying again job=%s reason=%s", self.claim.songhash, error)
-            self.heartbeat.note(trouble=str(trouble))
+            self.heartbeat.note(trouble=str(blocker))
         if now - self.since >= self.context.worker.storage_refusal_seconds:
             raise StorageRefused(f"{error}; it has for {now - self.since:.0f} s", error.reason) from error
 
     def over(self) -> None:
         if self.since != float("inf"):
-            self.context.checks.store_takes()
+            self.context.checks.store_accepted()
             self.heartbeat.note(trouble="")
 
 
@@ -261,7 +259,7 @@ def _sent(job: Job) -> ExpectedUpload:
     return ExpectedUpload(size if isinstance(size, int) else None, sha256 if isinstance(sha256, str) else None)
 
 
-def _as_ours(error: Exception) -> MSaaSError:
+def _as_msaas_error(error: Exception) -> MSaaSError:
     """An error as written to the record. Unexpected errors are logged with their traceback."""
     if isinstance(error, MSaaSError):
         return error
@@ -271,7 +269,7 @@ def _as_ours(error: Exception) -> MSaaSError:
     return MSaaSError(f"{type(error).__name__}: {error}")
 
 
-def _worth_another_run(error: MSaaSError) -> bool:
+def _is_retryable(error: MSaaSError) -> bool:
     if isinstance(error, TaskFailed):
         return error.retry
     return not isinstance(error, NotFound | RequestError | RecordBroken | StorageRefused | StorageFull)

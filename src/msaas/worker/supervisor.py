@@ -13,7 +13,7 @@ from msaas.maintenance.loop import ErrorGuard, Loop
 from msaas.queue import Backoff, Claim, Queue
 from msaas.queue.worker_registry import ANNOUNCE_SECONDS, Worker
 from msaas.storage import Storage
-from msaas.worker.claim_checks import LOOK_SECONDS, ClaimChecks, ModelOffers
+from msaas.worker.claim_checks import CHECK_SECONDS, ClaimChecks, ModelOffers
 from msaas.worker.loop_state import LoopState
 from msaas.worker.options import WorkerOptions
 from msaas.worker.process import SeparationProcess
@@ -38,7 +38,7 @@ class Supervisor:
         self._claim_in_doubt = False
         self._prepared = False
         self._for_others = False  # only songs of other models waited at the last check
-        self._passing_by = Backoff(self.loop.stopping)
+        self._store_pauses = Backoff(self.loop.stopping)
         self.checks = ClaimChecks(storage, options.scratch_dir, options.scratch_free_bytes, changed=self._announce_soon)
         self.models = ModelOffers(options.model, options.allowed_models, changed=self._announce_soon)
         self._announcing = Loop("announcing", self._announce, ANNOUNCE_SECONDS)
@@ -58,15 +58,15 @@ class Supervisor:
 
     def ready(self) -> tuple[bool, dict[str, Any]]:
         if self.process.ready is None or not self.process.alive:
-            return False, {"ready": False, "reason": self.process.trouble or "the separation process restarts"}
-        if trouble := self.checks.trouble:
-            return False, {"ready": False, "reason": str(trouble), "code": trouble.code}
+            return False, {"ready": False, "reason": self.process.not_ready_reason or "the separation process restarts"}
+        if blocker := self.checks.blocker:
+            return False, {"ready": False, "reason": str(blocker), "code": blocker.code}
         return True, {"ready": True, "offers": self.offers, **self.process.ready}
 
     @property
     def offers(self) -> tuple[str, ...]:
         """The models it runs: none until it is ready. A restart of the process during a job changes nothing."""
-        return self.models.offered if self._prepared and not self.checks.trouble else ()
+        return self.models.offered if self._prepared and not self.checks.blocker else ()
 
     # --- the loop
 
@@ -76,7 +76,7 @@ class Supervisor:
         self._announcing.start()
         backoff, guard = Backoff(self.loop.stopping), ErrorGuard("worker")
         while not self.loop.stopping.is_set():
-            self.loop.turned()
+            self.loop.alive()
             if guard(self._turn):
                 backoff.reset()
             else:
@@ -94,9 +94,9 @@ class Supervisor:
     def _announce(self) -> None:
         """While stopping it offers nothing."""
         if not self.loop.stopping.is_set():
-            trouble = self.checks.trouble
-            reason = str(trouble) if trouble else "" if self.offers else self.process.trouble
-            self.queue.announce(Worker(self.name, self.offers, reason, trouble.code if trouble else ""))
+            blocker = self.checks.blocker
+            reason = str(blocker) if blocker else "" if self.offers else self.process.not_ready_reason
+            self.queue.announce(Worker(self.name, self.offers, reason, blocker.code if blocker else ""))
 
     def _announce_soon(self) -> None:
         self._announcing.wake()
@@ -135,34 +135,34 @@ class Supervisor:
             self.queue.publish_model(self.options.model, self.process.ready["model"])
             log.info("ready model=%s device=%s", self.options.model, self.process.ready["device"])
             return True
-        if self.process.hopeless:
-            log.error("worker cannot run reason=%s", self.process.trouble)
+        if self.process.permanent_failure:
+            log.error("worker cannot run reason=%s", self.process.not_ready_reason)
             self.failed = True
             self.stop()
             return False
-        log.error("not ready reason=%s next_try_seconds=%d", self.process.trouble, MODEL_RETRY_SECONDS)
+        log.error("not ready reason=%s next_try_seconds=%d", self.process.not_ready_reason, MODEL_RETRY_SECONDS)
         self.loop.stopping.wait(MODEL_RETRY_SECONDS)
         return False
 
     def _take_one(self) -> None:
-        if not self.checks.gone():
+        if not self.checks.may_claim():
             self._sweep_scratch()
-            self.loop.stopping.wait(LOOK_SECONDS)
+            self.loop.stopping.wait(CHECK_SECONDS)
             return
         claim = self._claim()
         if claim is None:
             self._wait_for_songs()
             return
         self._for_others = False
-        self._passing_by.reset()
+        self._store_pauses.reset()
         log.info("claimed job=%s attempt=%d fence=%s", claim.songhash, claim.job.attempts, claim.fence)
-        Run(self._context, claim).to_its_end()
+        Run(self._context, claim).execute()
 
     def _wait_for_songs(self) -> None:
         """Songs of other models stay where they are, for the workers that run them. The queue's wait ends at once
         while they are there, so the worker pauses between two looks."""
         if self._for_others:
-            self._passing_by.wait()
+            self._store_pauses.wait()
         self._for_others = self.queue.wait(WAIT_SECONDS)
 
     def _claim(self) -> Claim | None:

@@ -19,7 +19,7 @@ from msaas.storage import Storage
 log = logging.getLogger(__name__)
 
 WRITE_SECONDS = 2.0  # between two partial files
-LOOK_SECONDS = 0.5
+POLL_SECONDS = 0.5
 LAST_SECONDS = 1.0  # how long the end of a run waits for the last upload
 
 
@@ -64,7 +64,7 @@ class WaveformUploader:
         self._thread.join(timeout=LAST_SECONDS)
 
     def _run(self) -> None:
-        while not self._stopped.wait(LOOK_SECONDS):
+        while not self._stopped.wait(POLL_SECONDS):
             self._put()
         if not self._abandoned:
             self._put()

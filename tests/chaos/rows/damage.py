@@ -30,7 +30,7 @@ def store_that_keeps_refusing(lab: Lab, scale: Scale) -> RowResult:
             result.claim(lab.job(songs[0]).error["code"] == "storage_refused", "no reason is stated")  # type: ignore[index]
             waits = [lab.job(song) for song in songs[1:]]
             result.claim(all(job.attempts == 0 for job in waits), "an attempt of a song that waited was burnt")
-            told = lab.queue.workers().troubles
+            told = lab.queue.workers().reasons
             result.claim(any("refuses" in trouble for trouble in told), f"the workers say {told}")
         dead_letters.replay(lab.queue, lab.storage, songs[0])
         stated.append(songs[0])
@@ -56,7 +56,7 @@ def no_room_on_the_scratch_disk(lab: Lab, scale: Scale) -> RowResult:
             (disk / "filler").write_bytes(bytes(900_000))
         full = lab.worker(MSAAS_SCRATCH_FREE_BYTES=least, **scratch)
         songs = lab.songs(scale(4, 40))
-        lab.until(lambda: bool(lab.queue.workers().troubles), 40, "the worker says nothing of its disk")
+        lab.until(lambda: bool(lab.queue.workers().reasons), 40, "the worker says nothing of its disk")
         result.claim(not lab.ledger().count("claimed"), "a worker without room claimed a song")
         result.injected = 1
         if disk:

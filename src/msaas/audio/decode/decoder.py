@@ -31,7 +31,7 @@ class DecodeReport(Findings):
     samples_in: int = 0
     sample_rate_in: int = 0
     channels_in: int = 0
-    most_channels: int = 0
+    max_channels: int = 0
     non_finite_samples: int = 0
     gain: float = 1.0  # of the downmix, which keeps it from clipping
     gain_lowered: bool = False  # the gain was lowered in mid-song: earlier samples have a higher gain than later ones
@@ -108,7 +108,7 @@ class _Meter:
             self._report.sample_rate_in, self._report.channels_in = frame.sample_rate, channels
         self._report.samples_in += samples
         self._seconds += samples / frame.sample_rate
-        self._report.most_channels = max(self._report.most_channels, channels)
+        self._report.max_channels = max(self._report.max_channels, channels)
         self.values += samples * channels
         if self._seconds > self._limits.max_duration_seconds:
             raise AudioTooLong(

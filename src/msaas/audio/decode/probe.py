@@ -37,7 +37,7 @@ def probe(path: Path, limits: Limits) -> Probe:
         frame = _first_frame(song)
         part = song.part
         duration = declared_seconds(part) if song.is_whole else None  # a chain's header covers its first link only
-        if duration is not None and duration > limits.max_duration_seconds and _believable(song, duration, path):
+        if duration is not None and duration > limits.max_duration_seconds and _is_plausible(song, duration, path):
             raise AudioTooLong(f"{duration:.0f} seconds; the limit is {limits.max_duration_seconds:g}")
         return Probe(
             container=part.container.format.name,
@@ -67,7 +67,7 @@ class _PacketLimit(Findings):
             raise nothing_decodes(self._song)
 
 
-def _believable(song: OpenSong, seconds: float, path: Path) -> bool:
+def _is_plausible(song: OpenSong, seconds: float, path: Path) -> bool:
     """Whether a header's duration is a reason to reject the song: recorders that were cut off leave 0xFFFFFFFF
     there."""
     if not GUESSED_DURATIONS.isdisjoint(song.part.container.format.name.split(",")):

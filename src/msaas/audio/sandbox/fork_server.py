@@ -24,7 +24,7 @@ from msaas.audio.sandbox import child, protocol, restrictions
 from msaas.audio.sandbox.protocol import DECODE
 
 _REQUEST_BYTES = 1 << 16
-_MOST_DESCRIPTORS = 1 << 10
+_MAX_DESCRIPTORS = 1 << 10
 _NOT_OF_DECODING = ("__main__", "datasets")  # modules of PyAV that are not needed: its command, and a downloader
 
 
@@ -32,7 +32,7 @@ def serve() -> None:
     """The process's whole life: forks a child for each socket it is sent, until the caller's end closes."""
     import_all_of_pyav()
     restrictions.code_folders()  # its lookups are cached, too
-    restrictions.lower(resource.RLIMIT_NOFILE, _MOST_DESCRIPTORS)
+    restrictions.lower(resource.RLIMIT_NOFILE, _MAX_DESCRIPTORS)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGCHLD, lambda _number, _frame: None)  # only to wake up the poll through the pipe
     wake, woken = os.pipe()
@@ -133,7 +133,7 @@ def _child(fd: int, server: int) -> None:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         own = os.dup2(fd, 3) if fd != 3 else 3
-        os.closerange(4, _MOST_DESCRIPTORS)  # the fork server's socket and its other children's
+        os.closerange(4, _MAX_DESCRIPTORS)  # the fork server's socket and its other children's
         nothing = os.open(os.devnull, os.O_RDWR)
         # 2 is the log: a file must not write to it, neither directly nor through PyAV's messages
         for stream in (0, 1, 2):

@@ -33,14 +33,14 @@ class ForkServer:
 
     def connect(self, work: bytes) -> socket.socket:
         """Returns our end of a socket whose other end a new child reads."""
-        ours, theirs = socket.socketpair()
-        with theirs, self._lock:
+        own_end, child_end = socket.socketpair()
+        with child_end, self._lock:
             try:
-                socket.send_fds(self._start(), [work], [theirs.fileno()])
+                socket.send_fds(self._start(), [work], [child_end.fileno()])
             except OSError:
                 self._stop()
-                socket.send_fds(self._start(), [work], [theirs.fileno()])
-        return ours
+                socket.send_fds(self._start(), [work], [child_end.fileno()])
+        return own_end
 
     def start(self) -> None:
         with self._lock:
@@ -70,11 +70,11 @@ class ForkServer:
     def _start(self) -> socket.socket:
         if self._control is not None:
             return self._control
-        self._control, theirs = socket.socketpair()
-        with theirs:
+        self._control, child_end = socket.socketpair()
+        with child_end:
             self._process = subprocess.Popen(
                 interpreter.command("-c", "from msaas.audio.sandbox.fork_server import serve; serve()"),
-                stdin=theirs.fileno(),
+                stdin=child_end.fileno(),
                 stdout=subprocess.DEVNULL,
                 start_new_session=True,  # Ctrl-C in the caller's terminal is for the caller
                 env=interpreter.environment(_inherited(os.environ)) | _ENVIRONMENT,

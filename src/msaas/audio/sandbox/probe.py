@@ -9,7 +9,7 @@ from msaas.audio.limits import Limits
 from msaas.audio.sandbox import client
 from msaas.errors import Busy
 
-_MOST = 10**24  # upper bound for numbers in a probe's answer: headers can be wrong, but not infinite
+_MAX_BYTES = 10**24  # upper bound for numbers in a probe's answer: headers can be wrong, but not infinite
 
 
 def probe_isolated(path: Path, limits: Limits, timeout_seconds: float = 10, cpu_seconds: float = 10) -> Probe:
@@ -30,6 +30,6 @@ def _checked(probe: Probe) -> Probe:
     texts, counts = (probe.container, probe.codec), (probe.sample_rate, probe.channels)
     seconds = 0.0 if probe.duration_seconds is None else probe.duration_seconds
     plain = all(isinstance(text, str) for text in texts) and all(type(count) is int for count in counts)
-    if not (plain and min(counts) > 0 and max(counts) < _MOST and 0 <= seconds < _MOST):
+    if not (plain and min(counts) > 0 and max(counts) < _MAX_BYTES and 0 <= seconds < _MAX_BYTES):
         raise ValueError(f"{probe} is invalid")
     return probe

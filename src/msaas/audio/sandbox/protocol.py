@@ -10,7 +10,7 @@ from enum import IntEnum
 
 _HEAD = struct.Struct("=BI")
 
-MOST_BYTES = 1 << 24  # of a payload: many times the largest block of samples
+MAX_BYTES = 1 << 24  # of a payload: many times the largest block of samples
 PROBE, DECODE = b"p", b"d"  # the work that a child is forked for
 
 
@@ -51,7 +51,7 @@ def receive(sock: socket.socket) -> tuple[Kind, bytearray] | None:
     if head is None:
         return None
     kind, length = _HEAD.unpack(head)
-    if length > MOST_BYTES or kind not in iter(Kind):
+    if length > MAX_BYTES or kind not in iter(Kind):
         raise OSError(errno.EBADMSG, f"a message of kind {kind} and {length} bytes")
     payload = _exactly(sock, length)
     return None if payload is None else (Kind(kind), payload)

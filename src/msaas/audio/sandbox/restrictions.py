@@ -56,7 +56,7 @@ def enter(song: Path, limits: ResourceLimits) -> list[str]:
             return []
         _give_up_privileges()
         active = [(LANDLOCK, _landlock(file)), (SECCOMP, _seccomp())]
-    return [name for name, stands in active if stands]
+    return [name for name, is_active in active if is_active]
 
 
 def _give_up_privileges() -> None:

@@ -138,19 +138,19 @@ _OF_DESCRIPTORS = (0, 1, 2, 3, 4, 1030)
 
 @dataclass(frozen=True)
 class Rule:
-    """A call decided by its argument number `argument`: `met` if it matches any of `values`, else `otherwise`."""
+    """A call decided by its argument number `argument`: `matched` if it matches any of `values`, else `otherwise`."""
 
     numbers: tuple[int, int]
     argument: int
     test: int
     values: tuple[int, ...]
-    met: int = ALLOW
+    matched: int = ALLOW
     otherwise: int = REFUSE
 
 
 RULES = {
-    "open": Rule((2, -1), 1, _ANY_BIT, (_TO_WRITE,), met=REFUSE, otherwise=ALLOW),
-    "openat": Rule((257, 56), 2, _ANY_BIT, (_TO_WRITE,), met=REFUSE, otherwise=ALLOW),
+    "open": Rule((2, -1), 1, _ANY_BIT, (_TO_WRITE,), matched=REFUSE, otherwise=ALLOW),
+    "openat": Rule((257, 56), 2, _ANY_BIT, (_TO_WRITE,), matched=REFUSE, otherwise=ALLOW),
     "clone": Rule((56, 220), 0, _ANY_BIT, (_THREAD,)),
     "fcntl": Rule((72, 25), 1, _EQUAL, _OF_DESCRIPTORS),
     "prctl": Rule((157, 167), 0, _EQUAL, (_NAME_THREAD,)),
@@ -186,4 +186,4 @@ def _block(number: int, rule: Rule) -> Iterator[Step]:
     for at, value in enumerate(rule.values):
         yield rule.test, count - at, 0, value
     yield _RETURN, 0, 0, rule.otherwise
-    yield _RETURN, 0, 0, rule.met
+    yield _RETURN, 0, 0, rule.matched

@@ -65,7 +65,7 @@ class PacketAccount:
         self.end = 0  # of the last packet, in bytes from the start of the part
         self._sound_bytes = self._skipped_bytes = self._read_errors = 0
         self._cut = False
-        self._promised = missing_seconds or _promised_seconds(part)
+        self._declared = missing_seconds or _declared_seconds(part)
         self._before = (findings.skipped_seconds, findings.hole_seconds)
         if first:
             findings.leading_seconds = max(0.0, _start_seconds(part))
@@ -112,11 +112,11 @@ class PacketAccount:
 
     def missing_seconds(self) -> float:
         """Seconds declared but missing, beyond those counted as skipped or as holes."""
-        if self._promised is None:
+        if self._declared is None:
             return 0.0
         findings, before = self._findings, self._before
         counted = findings.skipped_seconds - before[0] + findings.hole_seconds - before[1]
-        missing = self._promised - self._timeline.seconds - counted
+        missing = self._declared - self._timeline.seconds - counted
         return missing if missing > SHORT_SECONDS else 0.0
 
     def _is_cut(self) -> bool:
@@ -159,7 +159,7 @@ def _start_seconds(part: OpenStream) -> float:
     return begins - container.start_time / UNITS_PER_SECOND
 
 
-def _promised_seconds(part: OpenStream) -> float | None:
+def _declared_seconds(part: OpenStream) -> float | None:
     """The declared duration, if it is the audio stream's own and not a guess."""
     if part.format in GUESSED_DURATIONS:
         head = part.window.bytes_at(0, _XING_WITHIN_BYTES) if part.format == "mp3" else b""

@@ -34,12 +34,12 @@ _STARTS = re.compile(
 )
 
 
-def find_start(song: Window, at: int, most_bytes: int | None = None) -> int | None:
+def find_start(song: Window, at: int, max_bytes: int | None = None) -> int | None:
     """The first position from `at` on where a song seems to start, or None.
 
-    most_bytes: how far to search; None: to the end.
+    max_bytes: how far to search; None: to the end.
     """
-    end = song.size if most_bytes is None else min(song.size, at + most_bytes)
+    end = song.size if max_bytes is None else min(song.size, at + max_bytes)
     while at < end:
         found = _STARTS.search(song.bytes_at(at, min(_STRIDE, end - at) + _LONGEST))
         if found and at + found.start() < end:

@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 
 ATTEMPTS = 5
 READ_SECONDS = 10.0
-MOST_BYTES = 16 << 30  # of a file whose size nobody states
+MAX_BYTES = 16 << 30  # of a file whose size nobody states
 BROKEN = (OSError, http.client.HTTPException)  # URLError and time-outs are OSErrors
 _CHUNK_BYTES = 1 << 20
 
@@ -78,8 +78,8 @@ def _empty(partial: IO[bytes]) -> None:
 def _refuse_length(address: str, total: int, expected_bytes: int | None) -> None:
     if expected_bytes is not None and total != expected_bytes:
         raise WeightsNotFound(f"the mirror {address} has {total} bytes instead of {expected_bytes}")
-    if total > MOST_BYTES:
-        raise WeightsNotFound(f"the mirror {address} has {total} bytes; the limit is {MOST_BYTES}")
+    if total > MAX_BYTES:
+        raise WeightsNotFound(f"the mirror {address} has {total} bytes; the limit is {MAX_BYTES}")
 
 
 def _open(address: str, first: int, seconds: float, last: int | None = None) -> http.client.HTTPResponse:

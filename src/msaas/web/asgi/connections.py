@@ -51,6 +51,6 @@ class Connections:
 
     def _drop_one(self, newest: Connection) -> None:
         most = max(self._by_address.values(), key=len)
-        victim = next((one for one in most if not one.busy and one is not newest), None) or next(iter(most))
-        self.remove(victim)
-        victim.drop("too_many_connections")
+        to_drop = next((one for one in most if not one.busy and one is not newest), None) or next(iter(most))
+        self.remove(to_drop)
+        to_drop.drop("too_many_connections")

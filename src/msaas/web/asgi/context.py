@@ -27,7 +27,7 @@ HEALTH_PATHS = ("/healthz", "/readyz", "/metrics")
 HEALTH_THREADS, HEALTH_THREADS_PER_CALLER = 4, 3
 DISK_THREADS = 4
 # All event streams together look at their jobs this often; many of them look less often each.
-LOOKS_PER_SECOND = 100
+POLLS_PER_SECOND = 100
 
 
 class Stream(Protocol):
@@ -99,7 +99,7 @@ class ServerContext:
         return environ["PATH_INFO"] in HEALTH_PATHS
 
     def stretched(self, pause_seconds: float) -> float:
-        return max(pause_seconds, len(self.streams) / LOOKS_PER_SECOND)
+        return max(pause_seconds, len(self.streams) / POLLS_PER_SECOND)
 
     def caller_of(self, environ: Environ) -> str:
         """Whose share a request takes: the key's, where it is known here, else the address's."""

@@ -27,6 +27,6 @@ class Pace:
         self._waiting_since = now
 
     def wait_ends(self, now: float, moved_bytes: int) -> None:
-        earned = moved_bytes / self.bytes_per_second
-        self._left_seconds = min(self.window_seconds, self.left_seconds(now) + earned)
+        gained = moved_bytes / self.bytes_per_second
+        self._left_seconds = min(self.window_seconds, self.left_seconds(now) + gained)
         self._waiting_since = None

@@ -13,13 +13,13 @@ _Work = tuple[Callable[[], Any], "Future[Any]"]
 
 
 class FairPool:
-    """`threads` threads run the submitted work; at most `most_per_caller` of them run one caller's work at a time.
+    """`threads` threads run the submitted work; at most `max_per_caller` of them run one caller's work at a time.
 
     The threads live as long as the pool, so child processes that die with their starting thread are safe.
     """
 
-    def __init__(self, threads: int, most_per_caller: int, name: str) -> None:
-        self._most = most_per_caller
+    def __init__(self, threads: int, max_per_caller: int, name: str) -> None:
+        self._max_per_caller = max_per_caller
         self._queues: OrderedDict[str, deque[_Work]] = OrderedDict()
         self._running: Counter[str] = Counter()
         self._changed = threading.Condition()
@@ -61,7 +61,7 @@ class FairPool:
         return None
 
     def _next_caller(self) -> str | None:
-        return next((caller for caller in self._queues if self._running[caller] < self._most), None)
+        return next((caller for caller in self._queues if self._running[caller] < self._max_per_caller), None)
 
     def _pop(self, caller: str) -> _Work:
         queue = self._queues[caller]

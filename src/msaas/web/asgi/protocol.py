@@ -229,9 +229,9 @@ class HttpProtocol(HttpToolsProtocol):
     async def drained(self, pace: Pace) -> None:
         """Returns once the kernel has all that was written. Raises TooSlow if the client does not read it,
         ConnectionResetError if it has gone."""
-        if self.flow.write_paused and not self.gone:
+        if self.flow.write_paused and not self.closed:
             await self._drain(pace)
-        if self.gone:
+        if self.closed:
             raise ConnectionResetError
 
     async def _drain(self, pace: Pace) -> None:
@@ -245,7 +245,7 @@ class HttpProtocol(HttpToolsProtocol):
         pace.wait_ends(self.loop.time(), before)
 
     @property
-    def gone(self) -> bool:
+    def closed(self) -> bool:
         return self.parser is None or self.transport.is_closing()
 
     # --- rejecting

@@ -135,7 +135,7 @@ class Request:
             async with asyncio.timeout(within_seconds):
                 message = await self.cycle.receive()
         except TimeoutError:
-            return self.connection.gone
+            return self.connection.closed
         return message["type"] == "http.disconnect" or self.connection.half_closed
 
     def wake(self) -> None:

@@ -45,5 +45,5 @@ class Sender:
         """
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                while self._cycle.more_body and not self._connection.gone:
+                while self._cycle.more_body and not self._connection.closed:
                     await self._cycle.receive()

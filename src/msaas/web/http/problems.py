@@ -24,7 +24,7 @@ UNEXPECTED = "unexpected error; see the server's log"
 
 
 def register(app: Flask) -> None:
-    app.register_error_handler(MSaaSError, from_ours)
+    app.register_error_handler(MSaaSError, from_msaas_error)
     app.register_error_handler(HTTPException, from_werkzeug)
     app.register_error_handler(Exception, from_unexpected)
 
@@ -40,14 +40,14 @@ def problem_text(status: int, code: str, detail: str, **extra: object) -> str:
     return json.dumps(body | extra) + "\n"
 
 
-def from_ours(error: MSaaSError) -> Response:
+def from_msaas_error(error: MSaaSError) -> Response:
     record_refusal(error)
-    response = _from_ours(error)
+    response = _from_msaas_error(error)
     response.headers.update(error.headers)
     return response
 
 
-def _from_ours(error: MSaaSError) -> Response:
+def _from_msaas_error(error: MSaaSError) -> Response:
     if isinstance(error, ScratchFull):
         return _retry(503, error.code, error.detail, SCRATCH_FULL_RETRY_SECONDS)
     if error.status >= 500 and error.retry_after_seconds is None:

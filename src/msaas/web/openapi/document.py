@@ -136,8 +136,8 @@ def operations(app: Flask) -> Iterator[tuple[Rule, str, Operation]]:
     for rule in app.url_map.iter_rules():
         operation = getattr(app.view_functions[rule.endpoint], _NOTE, None)
         if isinstance(operation, Operation):
-            unmentioned = {"OPTIONS"} | (set() if operation.head else {"HEAD"})
-            for method in sorted((rule.methods or set()) - unmentioned):
+            undocumented = {"OPTIONS"} | (set() if operation.head else {"HEAD"})
+            for method in sorted((rule.methods or set()) - undocumented):
                 yield rule, method.lower(), operation
 
 

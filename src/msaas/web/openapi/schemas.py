@@ -7,16 +7,16 @@ from typing import Any
 from msaas.error_codes import JOB_CODES, PROBLEM_CODES, WAIT_CODES, WARNING_CODES
 from msaas.formats import DEFAULT_BITRATE, DEFAULT_FORMAT, FORMATS, MP3_BITRATES, WITH_BITRATES
 from msaas.jobs import State
-from msaas.options import MOST_STEMS, STEM_NAME
+from msaas.options import MAX_STEMS, STEM_NAME
 from msaas.web.uploads.callback import MAX_URL
 
 Schema = dict[str, Any]
 
 BODY_CODES = ("bad_json", "bad_base64", "bad_multipart", "bad_chunks", "missing_mp3", "missing_file", "empty_file")
 AUDIO_CODES = ("bad_audio", "not_audio", "audio_too_long", "decoded_too_large")
-QUEUE_AWAY = ("queue_unavailable",)
-STORAGE_AWAY = ("storage_unavailable", "storage_refused", "object_damaged")
-EITHER_AWAY = QUEUE_AWAY + STORAGE_AWAY
+QUEUE_UNAVAILABLE = ("queue_unavailable",)
+STORAGE_UNAVAILABLE = ("storage_unavailable", "storage_refused", "object_damaged")
+STORES_UNAVAILABLE = QUEUE_UNAVAILABLE + STORAGE_UNAVAILABLE
 
 
 def ref(name: str) -> Schema:
@@ -41,7 +41,7 @@ SONGHASH: Schema = {
 }
 STEM: Schema = {"type": "string", "pattern": f"^{STEM_NAME.pattern}$", "examples": ["vocals"]}
 STATE: Schema = {"type": "string", "enum": [state.value for state in State]}
-MOMENT: Schema = nullable("string", format="date-time", description="ISO 8601, UTC")
+TIMESTAMP: Schema = nullable("string", format="date-time", description="ISO 8601, UTC")
 FORMAT: Schema = {"type": "string", "enum": list(FORMATS), "default": DEFAULT_FORMAT}
 BITRATE: Schema = {
     "type": "integer",
@@ -49,7 +49,7 @@ BITRATE: Schema = {
     "default": DEFAULT_BITRATE,
     "description": f"kb/s; for {WITH_BITRATES} only",
 }
-STRETCHES: Schema = {"type": "string", "contentEncoding": "base64"}
+INTERVALS: Schema = {"type": "string", "contentEncoding": "base64"}
 NAMES: Schema = {"type": "array", "items": {"type": "string"}}
 SONGHASHES: Schema = {"type": "array", "items": ref("Songhash")}
 CALLBACK = an_object(
@@ -110,9 +110,9 @@ JOB = an_object(
             "additionalProperties": {"type": "number"},
             "description": "seconds by step",
         },
-        "created_at": MOMENT,
-        "started_at": MOMENT,
-        "finished_at": MOMENT,
+        "created_at": TIMESTAMP,
+        "started_at": TIMESTAMP,
+        "finished_at": TIMESTAMP,
         "callbacks": {
             "type": "array",
             "items": ref("CallbackState"),
@@ -160,9 +160,9 @@ SCHEMAS: dict[str, Schema] = {
             "state": {"type": "string"},
             "attempts": {"type": "integer"},
             "last_error": nullable("string"),
-            "next_attempt_at": MOMENT,
-            "posted_at": MOMENT,
-            "ended_at": MOMENT,
+            "next_attempt_at": TIMESTAMP,
+            "posted_at": TIMESTAMP,
+            "ended_at": TIMESTAMP,
         }
     ),
     "Accepted": an_object(
@@ -175,7 +175,7 @@ SCHEMAS: dict[str, Schema] = {
     ),
     "Links": an_object(
         {
-            "expires_at": MOMENT,
+            "expires_at": TIMESTAMP,
             "stems": {
                 "type": "object",
                 "additionalProperties": {"type": "string", "format": "uri-reference"},
@@ -220,8 +220,8 @@ SCHEMAS: dict[str, Schema] = {
     ),
     "Waveform": an_object(
         {
-            "peak": {**STRETCHES, "description": "largest sample of each interval"},
-            "rms": {**STRETCHES, "description": "root mean square of each interval"},
+            "peak": {**INTERVALS, "description": "largest sample of each interval"},
+            "rms": {**INTERVALS, "description": "root mean square of each interval"},
         },
         description="One byte per interval: 0 is silence or not computed yet, 255 is full scale.",
     ),
@@ -271,7 +271,7 @@ _SENT = (
 SCHEMAS["Called"] = an_object(
     {
         "type": {"type": "string", "enum": ["job.done", "job.failed", "job.cancelled"]},
-        "timestamp": MOMENT,
+        "timestamp": TIMESTAMP,
         "job": {"type": "string", "format": "uri-reference"},
         "data": {"description": "`callback.data` of the request, unchanged"},
     }
@@ -291,7 +291,7 @@ OPTIONS: dict[str, Schema] = {
     "format": {**FORMAT, "description": ", ".join(one.label for one in FORMATS.values())},
     "bitrate": BITRATE,
 }
-STEMS_AS_LIST: Schema = {"type": "array", "items": STEM, "maxItems": MOST_STEMS}
+STEMS_AS_LIST: Schema = {"type": "array", "items": STEM, "maxItems": MAX_STEMS}
 STEMS_AS_TEXT: Schema = {"type": "string", "examples": ["vocals,drums"]}
 CALLBACK_AS_TEXT: Schema = {
     "type": "string",

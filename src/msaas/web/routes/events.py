@@ -14,7 +14,7 @@ from msaas.auth.access_control import caller
 from msaas.errors import QueueUnavailable
 from msaas.jobs import Job
 from msaas.web.openapi.document import Answer, documented, header
-from msaas.web.openapi.schemas import QUEUE_AWAY
+from msaas.web.openapi.schemas import QUEUE_UNAVAILABLE
 from msaas.web.routes.jobs import current_view, known_job
 from msaas.web.services import Services, services
 
@@ -27,7 +27,7 @@ RETRY_MS = 2000
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}  # nginx would buffer events
 PACED = "msaas.paced"  # environ key of a server that pauses streams itself
 # fields that change with time alone cause no event
-_UNEVENTFUL = frozenset({"eta_seconds"})
+_ESTIMATES = frozenset({"eta_seconds"})
 
 
 @calls.get("/apiv1/jobs/<songhash>/events")
@@ -42,7 +42,7 @@ _UNEVENTFUL = frozenset({"eta_seconds"})
         200: Answer("The events", {"text/event-stream": {"description": "server-sent events (HTML Standard)"}}),
         204: Answer("The last event received was the final one: do not reconnect"),
     },
-    problems={404: ["job_unknown"], 503: [*QUEUE_AWAY, "busy"]},
+    problems={404: ["job_unknown"], 503: [*QUEUE_UNAVAILABLE, "busy"]},
 )
 def get_events(songhash: str) -> Response:
     parts = services()
@@ -50,7 +50,7 @@ def get_events(songhash: str) -> Response:
     if job.state.ended and request.headers.get("Last-Event-ID", "").startswith(f"{job.state}-"):
         return Response(status=204)  # browsers reconnect forever unless they get a 204
     place = parts.events_gate.enter(caller().account)
-    response = EventStream(_looks(parts, job, revoked=place.revoked), parts.stopping)
+    response = EventStream(_polled_events(parts, job, revoked=place.revoked), parts.stopping)
     response.call_on_close(lambda: parts.events_gate.leave(place))  # called even if the generator never starts
     return response
 
@@ -61,9 +61,9 @@ class EventStream(Response):
 
     pause_seconds = POLL_SECONDS
 
-    def __init__(self, looks: Iterator[str], stopping: threading.Event) -> None:
+    def __init__(self, events: Iterator[str], stopping: threading.Event) -> None:
         super().__init__(mimetype="text/event-stream", headers=HEADERS)
-        self.response = looks if PACED in request.environ else _slept(looks, POLL_SECONDS, stopping)
+        self.response = events if PACED in request.environ else _with_pauses(events, POLL_SECONDS, stopping)
 
 
 def job_events(
@@ -75,19 +75,19 @@ def job_events(
     revoked: threading.Event | None = None,
 ) -> Iterator[str]:
     """The stream's text, with sleeps between polls."""
-    looks = _looks(parts, job, keep_alive_seconds=keep_alive_seconds, revoked=revoked)
-    return _slept(looks, poll_seconds, parts.stopping)
+    events = _polled_events(parts, job, keep_alive_seconds=keep_alive_seconds, revoked=revoked)
+    return _with_pauses(events, poll_seconds, parts.stopping)
 
 
-def _slept(looks: Iterator[str], pause_seconds: float, stopping: threading.Event) -> Iterator[str]:
-    for text in looks:
+def _with_pauses(events: Iterator[str], pause_seconds: float, stopping: threading.Event) -> Iterator[str]:
+    for text in events:
         if text:
             yield text
         else:
             stopping.wait(pause_seconds)
 
 
-def _looks(
+def _polled_events(
     parts: Services,
     job: Job | None,
     *,
@@ -102,17 +102,17 @@ def _looks(
     yield f"retry: {RETRY_MS}\n\n"
     songhash = job.songhash if job else ""
     sent: dict[str, Any] = {}
-    count, spoke_at = 0, time.monotonic()
+    count, last_sent_at = 0, time.monotonic()
     while job is not None:
         view = _view(parts, job)
         text = ""
-        if view and _eventful(view) != sent:
-            sent, count = _eventful(view), count + 1
+        if view and _without_estimates(view) != sent:
+            sent, count = _without_estimates(view), count + 1
             text = _event(view, f"{view['state']}-{count}")
-        elif time.monotonic() - spoke_at >= keep_alive_seconds:
+        elif time.monotonic() - last_sent_at >= keep_alive_seconds:
             text = ": keep-alive\n\n"
         if text:
-            spoke_at = time.monotonic()
+            last_sent_at = time.monotonic()
             yield text
         if view and job.state.ended:
             return
@@ -138,8 +138,8 @@ def _view(parts: Services, job: Job) -> dict[str, Any] | None:
         return None
 
 
-def _eventful(view: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in view.items() if name not in _UNEVENTFUL}
+def _without_estimates(view: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in view.items() if name not in _ESTIMATES}
 
 
 def _event(view: dict[str, Any], id_: str) -> str:

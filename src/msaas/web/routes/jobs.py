@@ -16,7 +16,7 @@ from msaas.storage import StoredObject
 from msaas.web.eta import eta_seconds
 from msaas.web.http.archive import Member, part_of, zip_chunks, zip_size
 from msaas.web.openapi.document import Answer, as_json, documented
-from msaas.web.openapi.schemas import EITHER_AWAY, QUEUE_AWAY
+from msaas.web.openapi.schemas import QUEUE_UNAVAILABLE, STORES_UNAVAILABLE
 from msaas.web.retention_locks import held
 from msaas.web.routes.tracks import CONTENT_RANGE, RANGE_PARAMETERS, TRACK_HEADERS, answer, find, refuse_unless_done
 from msaas.web.services import Services, services
@@ -47,7 +47,7 @@ def _queued(parts: Services, job: Job) -> dict[str, Any]:
     position, workers = parts.queue.position(job.songhash), parts.queue.workers()
     if waiting_for := workers.why_waiting(job.model):
         return {"position": position, "waiting_for": waiting_for}  # no estimate
-    line = workers.served(parts.queue.line(position or 0))
+    line = workers.runnable(parts.queue.line(position or 0))
     return {"position": position, "eta": _eta(parts, job, line=line, workers=workers.offering(job.model))}
 
 
@@ -61,7 +61,7 @@ def _eta(parts: Services, job: Job, **known: Any) -> float | None:
     "State of a job",
     "jobs",
     answers={200: Answer("The job", as_json("Job"))},
-    problems={404: ["job_unknown"], 503: QUEUE_AWAY},
+    problems={404: ["job_unknown"], 503: QUEUE_UNAVAILABLE},
 )
 def get_job(songhash: str) -> Response:
     parts = services()
@@ -74,7 +74,7 @@ def get_job(songhash: str) -> Response:
     "jobs",
     description="Removes the job from the queue, or stops its run within two seconds. A failed job stays failed.",
     answers={200: Answer("The job", as_json("Job"))},
-    problems={404: ["job_unknown"], 409: ["conflict"], 503: EITHER_AWAY},
+    problems={404: ["job_unknown"], 409: ["conflict"], 503: STORES_UNAVAILABLE},
 )
 def cancel_job(songhash: str) -> Response:
     parts = services()
@@ -109,7 +109,7 @@ def cancel_job(songhash: str) -> Response:
     problems={
         404: ["job_unknown", "job_not_done", "track_removed"],
         416: ["requested_range_not_satisfiable"],
-        503: EITHER_AWAY,
+        503: STORES_UNAVAILABLE,
     },
     head=True,
 )

@@ -10,7 +10,7 @@ from msaas.auth.access_control import caller
 from msaas.auth.tickets import PARAMETER, SECONDS, ticket_for
 from msaas.jobs import iso, stem_links
 from msaas.web.openapi.document import Answer, as_json, documented
-from msaas.web.openapi.schemas import QUEUE_AWAY
+from msaas.web.openapi.schemas import QUEUE_UNAVAILABLE
 from msaas.web.routes.jobs import known_job
 from msaas.web.routes.tracks import refuse_unless_done
 from msaas.web.services import services
@@ -26,7 +26,7 @@ calls = Blueprint("ticket_links", __name__)
     description="With keys: signed links, each valid for one file and five minutes, for browser downloads and players, "
     "which send no `Authorization`. Without keys: plain links.",
     answers={200: Answer("The links", as_json("Links"))},
-    problems={404: ["job_unknown", "job_not_done"], 503: QUEUE_AWAY},
+    problems={404: ["job_unknown", "job_not_done"], 503: QUEUE_UNAVAILABLE},
 )
 def get_links(songhash: str) -> Response:
     job = known_job(services(), songhash)

@@ -13,17 +13,17 @@ from werkzeug.exceptions import MethodNotAllowed
 from msaas.errors import Forbidden, InvalidOption, NotFound
 from msaas.storage import BUCKETS, Storage
 from msaas.web.openapi.document import Answer, as_json, documented, query
-from msaas.web.openapi.schemas import QUEUE_AWAY, STORAGE_AWAY
+from msaas.web.openapi.schemas import QUEUE_UNAVAILABLE, STORAGE_UNAVAILABLE
 from msaas.web.services import services
 
 log = logging.getLogger(__name__)
 calls = Blueprint("lists", __name__)
 
 QUEUE_PAGE = 1000
-FURTHEST = 10**9
+MAX_OFFSET = 10**9
 BUCKET_PAGE = 1000
-BUCKET_MOST = 10_000  # a second and more of the API's processor time, while others wait
-LONGEST_NAME = 1024  # of an S3 object
+MAX_BUCKET_PAGE = 10_000  # a second and more of the API's processor time, while others wait
+MAX_NAME_BYTES = 1024  # of an S3 object
 
 
 def whole_number(low: int, high: int, default: int) -> dict[str, object]:
@@ -35,15 +35,15 @@ def whole_number(low: int, high: int, default: int) -> dict[str, object]:
     "Waiting, running and dead jobs",
     "store",
     parameters=[
-        query("offset", whole_number(0, FURTHEST, 0), "number of waiting songs to skip"),
+        query("offset", whole_number(0, MAX_OFFSET, 0), "number of waiting songs to skip"),
         query("limit", whole_number(1, QUEUE_PAGE, QUEUE_PAGE), "maximum number of waiting songs to list"),
     ],
     answers={200: Answer("Songhashes", as_json("Queue"))},
-    problems={422: ["invalid_option"], 503: QUEUE_AWAY},
+    problems={422: ["invalid_option"], 503: QUEUE_UNAVAILABLE},
 )
 def get_queue() -> Response:
     queue = services().queue
-    offset = number("offset", default=0, low=0, high=FURTHEST)
+    offset = number("offset", default=0, low=0, high=MAX_OFFSET)
     limit = number("limit", default=QUEUE_PAGE, low=1, high=QUEUE_PAGE)
     counts = queue.counts()
     return jsonify(
@@ -54,7 +54,7 @@ def get_queue() -> Response:
         in_work=queue.in_work(),
         dead=queue.dead(),
         counts=asdict(counts),
-        troubles=queue.workers().troubles,
+        reasons=queue.workers().reasons,
     )
 
 
@@ -64,17 +64,17 @@ def get_queue() -> Response:
     "store",
     description="Names in lexicographic order. The next page: `bucket`, and the last name of this page as `after`.",
     parameters=[
-        query("limit", whole_number(1, BUCKET_MOST, BUCKET_PAGE), "maximum number of names per bucket"),
+        query("limit", whole_number(1, MAX_BUCKET_PAGE, BUCKET_PAGE), "maximum number of names per bucket"),
         query("bucket", {"type": "string", "enum": list(BUCKETS)}, "list only this bucket; the other list is empty"),
-        query("after", {"type": "string", "maxLength": LONGEST_NAME}, "start after this name"),
+        query("after", {"type": "string", "maxLength": MAX_NAME_BYTES}, "start after this name"),
     ],
     answers={200: Answer("Object names by bucket", as_json("Buckets"))},
-    problems={422: ["invalid_option"], 503: STORAGE_AWAY},
+    problems={422: ["invalid_option"], 503: STORAGE_UNAVAILABLE},
 )
 def get_buckets() -> Response:
     """`truncated` lists the buckets with more names than the limit, if any."""
     storage = services().storage
-    limit = number("limit", default=BUCKET_PAGE, low=1, high=BUCKET_MOST)
+    limit = number("limit", default=BUCKET_PAGE, low=1, high=MAX_BUCKET_PAGE)
     wanted, after = _wanted_buckets(), _after()
     found = {bucket: _names(storage, bucket, after, limit + 1) if bucket in wanted else [] for bucket in BUCKETS}
     cut = [bucket for bucket, names in found.items() if len(names) > limit]
@@ -93,7 +93,7 @@ def _wanted_buckets() -> tuple[str, ...]:
 
 def _after() -> str:
     name = request.args.get("after", "")
-    if len(name.encode("utf-8", "surrogatepass")) > LONGEST_NAME or not name.isprintable():
+    if len(name.encode("utf-8", "surrogatepass")) > MAX_NAME_BYTES or not name.isprintable():
         raise InvalidOption(f"after={name[:40]!r} is not an object name")
     return name
 
@@ -125,7 +125,7 @@ def number(name: str, *, default: int, low: int, high: int) -> int:
     "store",
     description="For debugging; requires MSAAS_DEBUG_ENDPOINTS=true. Requests from another site's page are refused.",
     answers={200: Answer("Number of deleted objects", as_json("Emptied"))},
-    problems={403: ["forbidden"], 503: STORAGE_AWAY},
+    problems={403: ["forbidden"], 503: STORAGE_UNAVAILABLE},
     deprecated=["/apiv1/delete_contents"],
 )
 def empty_buckets() -> Response:

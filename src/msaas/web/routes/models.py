@@ -6,7 +6,7 @@ from flask import Blueprint, Response, jsonify
 
 from msaas.formats import FORMATS, MP3_BITRATES
 from msaas.web.openapi.document import Answer, as_json, documented
-from msaas.web.openapi.schemas import QUEUE_AWAY
+from msaas.web.openapi.schemas import QUEUE_UNAVAILABLE
 from msaas.web.services import services
 
 calls = Blueprint("models", __name__)
@@ -17,7 +17,7 @@ calls = Blueprint("models", __name__)
     "Models, formats and limits",
     "songs",
     answers={200: Answer("What a request may choose", as_json("Offer"))},
-    problems={503: QUEUE_AWAY},
+    problems={503: QUEUE_UNAVAILABLE},
 )
 def get_models() -> Response:
     """`sources` is null until a worker has loaded that model."""

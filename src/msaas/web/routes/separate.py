@@ -15,7 +15,7 @@ from msaas.jobs import Job, State, record_json, songhash
 from msaas.options import OPTION_NAMES, Options
 from msaas.queue import NO_CALLBACK
 from msaas.web.openapi.document import Answer, as_json, documented, query
-from msaas.web.openapi.schemas import AUDIO_CODES, BODY_CODES, EITHER_AWAY, OPTIONS_IN_TEXT, SONG_BODY, ref
+from msaas.web.openapi.schemas import AUDIO_CODES, BODY_CODES, OPTIONS_IN_TEXT, SONG_BODY, STORES_UNAVAILABLE, ref
 from msaas.web.options import ApiOptions
 from msaas.web.retention_locks import hold_for_posting
 from msaas.web.services import Services, services
@@ -66,7 +66,7 @@ SONGS = ("get_job", "get_events", "get_links", "get_stems", "get_waveforms", "ca
         415: ["unsupported_body"],
         429: ["audio_quota_exceeded", "too_many_songs", "too_many_callbacks"],
         422: ["invalid_option", "callback_refused", *AUDIO_CODES],
-        503: [*EITHER_AWAY, "storage_full", "scratch_full", "busy", "queue_full"],
+        503: [*STORES_UNAVAILABLE, "storage_full", "scratch_full", "busy", "queue_full"],
     },
     callbacks=CALLED,
 )
@@ -138,8 +138,8 @@ def _refuse_before_storing(parts: Services, audio: AudioLength, job: Job | None)
     if job is not None and not job.state.ended:
         return  # its song was lost, its place in the queue was not
     quotas = gate().quotas
-    if quotas.most_waiting and parts.queue.counts().waiting >= quotas.most_waiting:
-        raise QueueFull(f"the queue is full ({quotas.most_waiting} songs); retry later")
+    if quotas.max_waiting and parts.queue.counts().waiting >= quotas.max_waiting:
+        raise QueueFull(f"the queue is full ({quotas.max_waiting} songs); retry later")
     record_limit(quotas.audio_room(caller().account, audio))
 
 
@@ -160,7 +160,7 @@ def _fields(options: Options, tenant: str) -> dict[str, str]:
 
 def _described(parts: Services, upload: Upload) -> dict[str, Any]:
     """The song, for its record. Raises AudioError if the file is not audio, so call it before storing the song."""
-    found = _looked_at(parts, upload)
+    found = _probe_result(parts, upload)
     return {
         "bytes": upload.song.size,
         "sha256": upload.song.sha256,  # lets a worker verify the song
@@ -172,7 +172,7 @@ def _described(parts: Services, upload: Upload) -> dict[str, Any]:
     }
 
 
-def _looked_at(parts: Services, upload: Upload) -> Any:
+def _probe_result(parts: Services, upload: Upload) -> Any:
     """The result of the probe. A slow probe is charged to the caller as additional posts, refused or not."""
     account, quotas = caller().account, gate().quotas
     with parts.probe_gate.place(account):

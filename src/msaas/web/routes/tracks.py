@@ -15,7 +15,7 @@ from msaas.jobs import Job, State, Track
 from msaas.storage import StoredObject
 from msaas.web.http.ranges import is_unchanged, wanted_range
 from msaas.web.openapi.document import Answer, as_json, documented, header, query
-from msaas.web.openapi.schemas import EITHER_AWAY, STORAGE_AWAY
+from msaas.web.openapi.schemas import STORAGE_UNAVAILABLE, STORES_UNAVAILABLE
 from msaas.web.retention_locks import held, hold_for_reading
 from msaas.web.services import Services, services
 
@@ -59,7 +59,7 @@ SOUND = {one.media_type: {"type": "string", "contentMediaType": one.media_type} 
         409: ["redirect_unavailable"],
         422: ["invalid_option"],
         416: ["requested_range_not_satisfiable"],
-        503: EITHER_AWAY,
+        503: STORES_UNAVAILABLE,
     },
     head=True,
 )
@@ -100,7 +100,7 @@ def answer(stored: StoredObject, read: Callable[[int, int], Iterator[bytes]], *,
     "Remove one stem",
     "songs",
     answers={200: Answer("What was removed", as_json("Removed"))},
-    problems={404: ["track_unknown"], 503: STORAGE_AWAY},
+    problems={404: ["track_unknown"], 503: STORAGE_UNAVAILABLE},
 )
 def remove_track(name: str) -> Response:
     parts = services()

@@ -10,7 +10,7 @@ from msaas.errors import NotFound
 from msaas.fields import json_object
 from msaas.jobs import parse_songhash
 from msaas.web.openapi.document import Answer, as_json, documented, header
-from msaas.web.openapi.schemas import STORAGE_AWAY
+from msaas.web.openapi.schemas import STORAGE_UNAVAILABLE
 from msaas.web.services import services
 
 calls = Blueprint("waveforms", __name__)
@@ -28,7 +28,7 @@ KEPT_SECONDS = 86_400  # the same songhash always has the same waveforms
         200: Answer("The waveforms", as_json("Waveforms"), {"ETag": "hash of the content"}),
         304: Answer("Unchanged", headers={"ETag": "hash of the content"}),
     },
-    problems={404: ["waveforms_unknown", "job_unknown"], 503: STORAGE_AWAY},
+    problems={404: ["waveforms_unknown", "job_unknown"], 503: STORAGE_UNAVAILABLE},
 )
 def get_waveforms(songhash: str) -> Response:
     parts = services()

@@ -14,7 +14,7 @@ from msaas.errors import BadRequest
 
 # an escape split by the end of a piece
 _CUT_ESCAPE = re.compile(rb"\\(?:u[0-9a-fA-F]{0,3})?\Z")
-_LONGEST_ESCAPE = 6
+_MAX_ESCAPE = 6
 
 
 class Base64Decoder:
@@ -45,7 +45,7 @@ class Base64Decoder:
             raise BadRequest(
                 "`mp3` has a raw line break, which is not valid JSON; encode with `base64 -w0`", "bad_json"
             )
-        cut = _CUT_ESCAPE.search(raw, max(0, len(raw) - _LONGEST_ESCAPE))
+        cut = _CUT_ESCAPE.search(raw, max(0, len(raw) - _MAX_ESCAPE))
         end = cut.start() if cut else len(raw)
         self._partial_escape, raw = raw[end:], raw[:end]
         if b"\\" in raw:

@@ -24,7 +24,7 @@ _TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[{}\[\]"]', re.DOTALL)
 _INSIDE_STRING = re.compile(rb'(?:[^"\\]++|\\.)*+', re.DOTALL)
 _STRING_VALUE = re.compile(rb'[ \t\r\n]*+:[ \t\r\n]*+"')
 _NESTING = {b"{": 1, b"[": 1, b"}": -1, b"]": -1}
-_LONGEST_KEY = len(rb'"\u006d\u0070\u0033"')
+_MAX_KEY = len(rb'"\u006d\u0070\u0033"')
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def song_start(head: bytes) -> int | None:
 
 
 def _is_mp3(token: bytes) -> bool:
-    if len(token) > _LONGEST_KEY or token[:1] != b'"':
+    if len(token) > _MAX_KEY or token[:1] != b'"':
         return False
     try:
         return bool(json.loads(token) == "mp3")

@@ -6,7 +6,7 @@ local function remember_ended(id, owner)
   make_room('zset', ended)
   redis.call('ZADD', ended, string.format('%d', now), id)
   redis.call('ZREMRANGEBYSCORE', ended, '-inf', string.format('%d', now - CALLBACKS_REMEMBERED_MS))
-  for _, oldest in ipairs(redis.call('ZRANGE', ended, 0, -MOST_ENDED - 1)) do
+  for _, oldest in ipairs(redis.call('ZRANGE', ended, 0, -MAX_ENDED - 1)) do
     redis.call('ZREM', ended, oldest)
     redis.call('DEL', callback_key(oldest))
   end

@@ -16,9 +16,9 @@
 -- `callbacks` is authoritative for what is due, `callbacks:due:<owner>` is an index: callbacks/adopt.lua repairs it.
 local outbox, owners, open_bytes = 'callbacks', 'callbacks:owners', 'callbacks:bytes'
 local CALLBACKS_REMEMBERED_MS = 30 * 24 * 3600 * 1000
-local MOST_CALLBACKS_A_SONG = 1000
-local MOST_OPEN_BYTES = 32e6  -- of one owner: more than ten thousand callbacks of a common size
-local MOST_ENDED = 1000  -- of one owner
+local MAX_CALLBACKS_A_SONG = 1000
+local MAX_OPEN_BYTES = 32e6  -- of one owner: more than ten thousand callbacks of a common size
+local MAX_ENDED = 1000  -- of one owner
 local BYTES_BESIDE = 2048  -- of a record beside url and data: the job as it ended, above all
 expect('zset', outbox)
 
@@ -72,22 +72,22 @@ end
 -- Whether the owner may have so many more bytes open. First removes callbacks whose records were deleted by hand.
 local function open_fits(owner, bytes)
   local open = 'callbacks:open:' .. owner
-  if count_of(fields_of(open_bytes, owner)[1]) + bytes <= MOST_OPEN_BYTES or type_of(open) ~= 'hash' then
+  if count_of(fields_of(open_bytes, owner)[1]) + bytes <= MAX_OPEN_BYTES or type_of(open) ~= 'hash' then
     return true
   end
-  if count_of(fields_of(open_bytes, owner)[1]) > MOST_OPEN_BYTES then  -- a damaged sum: recount
+  if count_of(fields_of(open_bytes, owner)[1]) > MAX_OPEN_BYTES then  -- a damaged sum: recount
     local sum = 0
     for _, text in ipairs(redis.call('HVALS', open)) do
       sum = sum + count_of(text)
     end
-    write_fields(open_bytes, owner, string.format('%d', math.min(sum, MOST_OPEN_BYTES)))
+    write_fields(open_bytes, owner, string.format('%d', math.min(sum, MAX_OPEN_BYTES)))
   end
   for _, id in ipairs(redis.call('HRANDFIELD', open, 20)) do
     if type_of(callback_key(id)) ~= 'hash' then
       count_open(id, owner, nil)
     end
   end
-  return count_of(fields_of(open_bytes, owner)[1]) + bytes <= MOST_OPEN_BYTES
+  return count_of(fields_of(open_bytes, owner)[1]) + bytes <= MAX_OPEN_BYTES
 end
 
 local function callbacks_waiting_key(songhash)
@@ -139,7 +139,7 @@ local function callback_refusal(songhash, digest, url, data, owner, ended)
   if not ended and fields_of(waits, digest)[1] then
     return ''
   end
-  if not ended and type_of(waits) == 'hash' and redis.call('HLEN', waits) >= MOST_CALLBACKS_A_SONG then
+  if not ended and type_of(waits) == 'hash' and redis.call('HLEN', waits) >= MAX_CALLBACKS_A_SONG then
     return 'full'
   end
   return open_fits(owner, bytes_of(url, data)) and '' or 'heavy'
@@ -158,7 +158,7 @@ local function note_callback(songhash, id, digest, url, data, origin, owner, end
   local all = 'callbacks:of:' .. songhash
   make_room('list', all)
   redis.call('LPUSH', all, id)
-  redis.call('LTRIM', all, 0, MOST_CALLBACKS_A_SONG - 1)
+  redis.call('LTRIM', all, 0, MAX_CALLBACKS_A_SONG - 1)
   redis.call('PEXPIRE', all, CALLBACKS_REMEMBERED_MS)
   if ended then
     make_callback_due(id, snapshot_of(songhash), now_ms)

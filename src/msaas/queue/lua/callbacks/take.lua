@@ -14,7 +14,7 @@ for i = 6, #ARGV, 2 do
 end
 
 -- Limits on callbacks examined per owner and in total: a script blocks all of Redis.
-local OWNERS, DEPTH, MOST_LOOKED_AT = 200, 200, 2000
+local OWNERS, DEPTH, MAX_LOOKED_AT = 200, 200, 2000
 local HIDDEN_MS = 200
 local looked_at, served = 0, {}
 
@@ -70,7 +70,7 @@ end
 make_room('zset', owners)
 local asking = redis.call('ZRANGEBYSCORE', owners, '-inf', string.format('%d', now), 'LIMIT', 0, OWNERS)
 local taken = {}
-while #taken < count and looked_at < MOST_LOOKED_AT do
+while #taken < count and looked_at < MAX_LOOKED_AT do
   local place
   for i, owner in ipairs(asking) do
     local mine = held[owner] or 0

@@ -9,8 +9,8 @@
 -- seconds to wait} if its open songs may use it up.
 local songhash, stems_missing = ARGV[1], ARGV[2] == '1'
 local callback, digest, url, data, origin = ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7]
-local most_waiting, account = tonumber(ARGV[8]), ARGV[9]
-local most_open, audio_seconds = tonumber(ARGV[10]), tonumber(ARGV[11])
+local max_waiting, account = tonumber(ARGV[8]), ARGV[9]
+local max_open, audio_seconds = tonumber(ARGV[10]), tonumber(ARGV[11])
 local audio_most, audio_limit = tonumber(ARGV[12]), tonumber(ARGV[13])
 local state = fields_of(job_key(songhash), 'state')[1]
 local waits = redis.call('LPOS', waiting, songhash)
@@ -37,7 +37,7 @@ if (state == 'queued' and waits) or (state == 'running' and in_work) then
   call_when_over(false)
   return {'known', state}
 end
-if most_waiting > 0 and not waits and redis.call('LLEN', waiting) >= most_waiting then
+if max_waiting > 0 and not waits and redis.call('LLEN', waiting) >= max_waiting then
   return {'crowded', ''}
 end
 -- A repaired job was charged when it was posted.
@@ -45,7 +45,7 @@ local payer = account
 if state == 'queued' or state == 'running' then
   payer = fields_of(job_key(songhash), 'account')[1] or ''
 elseif account ~= '' then
-  if most_open > 0 and not open_song_fits(account, most_open) then
+  if max_open > 0 and not open_song_fits(account, max_open) then
     return {'greedy', ''}
   end
   local charge = 0

@@ -7,7 +7,7 @@ import { note, sent } from "./history.js";
 import { bytes, plainly, plural, stageOf } from "./words.js";
 
 const ASK_AGAIN_MS = 3000;
-const MOST_ASKED = 20;
+const MAX_ASKED = 20;
 const OPEN_STATES = new Set(["queued", "running", "sending"]);
 const PAST = { gone: "No longer on the server", removed: "Stems deleted", failed: "Failed", cancelled: "Cancelled", done: "" };
 
@@ -114,7 +114,7 @@ export class Home {
   /** Polls unfinished songs while the list is visible. */
   async #ask() {
     clearTimeout(this.#timer);
-    const open = sent().filter((song) => OPEN_STATES.has(song.state)).slice(0, MOST_ASKED);
+    const open = sent().filter((song) => OPEN_STATES.has(song.state)).slice(0, MAX_ASKED);
     if (!open.length) return;
     await Promise.all(open.map(({ songhash }) => this.#askOne(songhash)));
     if (find("#home").hidden) return;

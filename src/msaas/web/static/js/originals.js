@@ -1,14 +1,14 @@
 /** The uploaded files, kept for comparison: the last few, in IndexedDB if available. */
 
-const MOST_FILES = 5;
-const MOST_BYTES = 120e6;
+const MAX_FILES = 5;
+const MAX_BYTES = 120e6;
 
 const session = new Map();
 
 /** @param {string} songhash @param {File} file */
 export async function keepOriginal(songhash, file) {
   session.set(songhash, file);
-  if (file.size > MOST_BYTES) return;
+  if (file.size > MAX_BYTES) return;
   await inStore("readwrite", (files) => files.put({ songhash, file, at: Date.now() }));
   await prune();
 }
@@ -27,7 +27,7 @@ export async function dropOriginal(songhash) {
 
 async function prune() {
   const all = (await inStore("readonly", (files) => files.getAll())) ?? [];
-  for (const { songhash } of all.sort((a, b) => b.at - a.at).slice(MOST_FILES)) {
+  for (const { songhash } of all.sort((a, b) => b.at - a.at).slice(MAX_FILES)) {
     await inStore("readwrite", (files) => files.delete(songhash));
   }
 }

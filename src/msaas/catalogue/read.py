@@ -29,7 +29,7 @@ DOCUMENTS = "documents"
 _NAME = re.compile(r"[a-z0-9][a-z0-9_]{0,63}")
 _FILE = re.compile(r"\w[\w.-]*")
 _SHA256 = re.compile(r"[0-9a-f]{8,64}")
-_STEM = re.compile(r"[A-Za-z][A-Za-z_]*")
+_STEM = re.compile(r"[a-z][a-z0-9_]{0,31}")  # as the loader names them, and a request's options
 
 
 @cache
@@ -53,7 +53,8 @@ def read_catalogue(files: Mapping[str, str]) -> Catalogue:
                 raise table.wrong("its name", "is in the catalogue twice")
             entries[name] = _entry(name, table)
     _check_documents(entries.values(), documents)
-    return Catalogue(entries, documents)
+    by_family = sorted(entries.items(), key=lambda item: FAMILIES.index(item[1].family))
+    return Catalogue(dict(by_family), documents)
 
 
 class _Table:

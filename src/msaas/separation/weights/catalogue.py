@@ -49,10 +49,16 @@ class CatalogueMirrors:
         return self._configured or cache_folder()
 
     def cached(self, name: str) -> FoundWeights:
+        return self._found(name, verify=True)
+
+    def held(self, name: str) -> str:
+        return self._found(name, verify=False).where
+
+    def _found(self, name: str, verify: bool) -> FoundWeights:
         self._entry(name)
         if not (self._folder / name).is_dir():
             raise WeightsNotFound(f"the cache {self._folder} has no {name}")
-        return in_folder(name, self._folder)
+        return in_folder(name, self._folder, verify=verify)
 
     def probe(self, name: str) -> None:
         for file in self._entry(name).files:

@@ -58,12 +58,19 @@ class Hub:
         return self._configured or user_folder(constants.HF_HUB_CACHE, "HF_HOME")
 
     def cached(self, name: str) -> FoundWeights:
+        found = self._found(name)
+        for file in found.files:
+            # The cache names a blob by the hub's checksum.
+            verify_etag(file, file.resolve().name)
+        return found
+
+    def held(self, name: str) -> str:
+        return self._found(name).where
+
+    def _found(self, name: str) -> FoundWeights:
         repository, plain = repository_of(name)
         manifest = ModelManifest.read(self._in_cache(repository, f"{plain}.yaml"))
         files = [self._in_cache(repository, f"{signature}.safetensors") for signature in manifest.signatures]
-        for file in files:
-            # The cache names a blob by the hub's checksum.
-            verify_etag(file, file.resolve().name)
         return FoundWeights(manifest, tuple(files), f"the Hugging Face cache {self._cache_dir}")
 
     def probe(self, name: str) -> None:

@@ -11,6 +11,7 @@ import logging
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -123,6 +124,68 @@ def locate(name: str, *, repo: Path | None, sources: Sequence[WeightSource] | No
         else:
             return WeightLocation(found.where if found else "")
     return WeightLocation(reasons=tuple(reasons))
+
+
+def verify(
+    name: str,
+    *,
+    repo: Path | None,
+    sources: Sequence[WeightSource] | None = None,
+    licences: LicenceRule = NOTHING_ACCEPTED,
+) -> FoundWeights:
+    """Compares the files on this machine with their checksums, also the catalogue's, and loads the model once.
+
+    Raises ModelUnavailable with what is wrong. A damaged file in a cache is deleted, one in the operator's folder not.
+    """
+    from msaas.separation.weights.build import build
+
+    refuse_unlicensed(name, licences)
+    if not held(name, repo=repo, sources=sources):
+        raise ModelUnavailable(f"the weights of {name!r} are not on this machine; {typed(f'models fetch {name}')}")
+    found = _find(name, repo, sources)
+    _compare_with_catalogue(name, found)
+    build(name, found)
+    return found
+
+
+def _compare_with_catalogue(name: str, found: FoundWeights) -> None:
+    entry = catalogue().get(name)
+    if entry is None or entry.config is None:  # Demucs' checksums are in the names of its files, or the hub's
+        return
+    for file, path in zip(entry.weights, found.files, strict=True):
+        actual = sha256_of(path)
+        if not actual.startswith(file.sha256):
+            raise ModelUnavailable(f"{path} has the sha256 {actual}; the catalogue has {file.sha256} for {name!r}")
+
+
+def held(name: str, *, repo: Path | None, sources: Sequence[WeightSource] | None = None) -> str:
+    """Where the weights are on this machine, empty if they are not. Reads no weights and uses no network."""
+    if not valid_name(name):
+        return ""
+    if repo is not None:
+        with suppress(WeightsNotFound, ModelUnavailable, OSError):
+            return in_folder(name, repo, verify=False).where
+    for source in _default_sources(name) if sources is None else sources:
+        with suppress(WeightsNotFound, OSError):
+            return source.held(name)
+    return ""
+
+
+def all_held(repo: Path | None, licences: LicenceRule = NOTHING_ACCEPTED) -> tuple[str, ...]:
+    """The models of the catalogue and of the folder `repo` that are on this machine and may be used."""
+    names = dict.fromkeys((*catalogue().entries, *(names_in(repo) if repo is not None else ())))
+    return tuple(name for name in licences.allowed(names) if held(name, repo=repo))
+
+
+def names_in(folder: Path) -> tuple[str, ...]:
+    """The models in a folder: its yaml files, and its subfolders with files of their name."""
+    try:
+        children = sorted(folder.iterdir())
+    except OSError:
+        return ()
+    flat = (path.stem for path in children if path.suffix == ".yaml")
+    nested = (path.name for path in children if path.is_dir() and any(path.glob(f"{path.name}[-.]*")))
+    return tuple(name for name in dict.fromkeys((*flat, *nested)) if valid_name(name))
 
 
 def _find(name: str, repo: Path | None, sources: Sequence[WeightSource] | None) -> FoundWeights:

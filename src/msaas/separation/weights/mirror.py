@@ -48,13 +48,20 @@ class Mirror:
         return self._configured or torch_hub_folder()
 
     def cached(self, name: str) -> FoundWeights:
+        found = self._found(name)
+        for file in found.files:
+            _verify(file)
+        return found
+
+    def held(self, name: str) -> str:
+        return self._found(name).where
+
+    def _found(self, name: str) -> FoundWeights:
         manifest, addresses = self._manifest_and_urls(name)
         files = [self._folder / address.rpartition("/")[2] for address in addresses]
         missing = [file.name for file in files if not file.is_file()]
         if missing:
             raise WeightsNotFound(f"torch's cache {self._folder} has no {missing[0]}")
-        for file in files:
-            _verify(file)
         return FoundWeights(manifest, tuple(files), f"torch's cache {self._folder}")
 
     def probe(self, name: str) -> None:

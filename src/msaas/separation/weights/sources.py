@@ -71,6 +71,10 @@ class WeightSource(Protocol):
         """Returns the files already on this machine, without network access. Raises WeightsNotFound."""
         ...
 
+    def held(self, name: str) -> str:
+        """Where the files are on this machine, without reading them. Raises WeightsNotFound."""
+        ...
+
     def probe(self, name: str) -> None:
         """Raises WeightsNotFound, within seconds, if `download` would fail."""
         ...
@@ -94,13 +98,13 @@ def valid_name(name: str) -> bool:
     return _NAME.fullmatch(name) is not None and ".." not in name
 
 
-def in_folder(name: str, folder: Path) -> FoundWeights:
+def in_folder(name: str, folder: Path, *, verify: bool = True) -> FoundWeights:
     """Finds a model in `folder/` or `folder/<name>/`: Demucs' networks, or another family's network with its yaml.
 
     Demucs: a bag's `<name>.yaml`, or one network called `name`, as `<signature>[-<checksum>].th` or `.safetensors`.
     Other families: MSST's configuration `<name>.yaml` and `<name>[-<checksum>]` with one of FAMILY_SUFFIXES.
-    Raises WeightsNotFound; WeightsDamaged if a file's sha256 does not start with the checksum in its name;
-    ModelUnavailable if a configuration is of no supported family.
+    verify: compare each file with the checksum in its name, which takes a second or so a gigabyte. Raises
+    WeightsNotFound; WeightsDamaged for another checksum; ModelUnavailable if a configuration is of no supported family.
     """
     if not folder.is_dir():
         raise WeightsNotFound(f"{folder} is not a folder")
@@ -108,13 +112,13 @@ def in_folder(name: str, folder: Path) -> FoundWeights:
     reasons = []
     for root in (folder, folder / plain):
         try:
-            return _in_root(plain, root)
+            return _in_root(plain, root, verify)
         except WeightsNotFound as reason:
             reasons.append(str(reason))
     raise WeightsNotFound("; ".join(reasons))
 
 
-def _in_root(name: str, root: Path) -> FoundWeights:
+def _in_root(name: str, root: Path, verify: bool) -> FoundWeights:
     listing, where = root / f"{name}.yaml", f"the folder {root}"
     if listing.is_file():
         content = _read(listing)
@@ -123,10 +127,12 @@ def _in_root(name: str, root: Path) -> FoundWeights:
         content = {"models": [name]}
     if is_config(content):
         family = family_of(content, listing)
-        files = (_network(name, root, FAMILY_SUFFIXES),)
+        files = (_network(name, root, FAMILY_SUFFIXES, verify),)
         return FoundWeights(ModelManifest((name,)), files, where, family, listing)
     manifest = ModelManifest.of(content, listing)
-    return FoundWeights(manifest, tuple(_network(item, root, DEMUCS_SUFFIXES) for item in manifest.signatures), where)
+    return FoundWeights(
+        manifest, tuple(_network(item, root, DEMUCS_SUFFIXES, verify) for item in manifest.signatures), where
+    )
 
 
 def _refuse_missing_config(name: str, root: Path) -> None:
@@ -146,13 +152,14 @@ def _not_a_list(path: Path, error: Exception) -> WeightsNotFound:
     return WeightsNotFound(f"{path} is not a list of models or a configuration ({type(error).__name__}: {error})")
 
 
-def _network(signature: str, root: Path, suffixes: tuple[str, ...]) -> Path:
+def _network(signature: str, root: Path, suffixes: tuple[str, ...], verify: bool) -> Path:
     matches = [path for path in sorted(root.glob("*")) if _signature_of(path, suffixes) == signature]
     if not matches:
         raise WeightsNotFound(f"{root} has no {signature}{', '.join(suffixes[:-1])} or {suffixes[-1]}")
     if len(matches) > 1:
         raise WeightsNotFound(f"{root} has {signature} more than once: {', '.join(path.name for path in matches)}")
-    verify_name_checksum(matches[0])
+    if verify:
+        verify_name_checksum(matches[0])
     return matches[0]
 
 

@@ -1,0 +1,132 @@
+"""`msaas models list|show|fetch|check`: the catalogue's facts, and the state of the weights on this machine."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+
+from msaas import cli
+from msaas.catalogue import catalogue
+from msaas.cli.model_table import markdown_tables
+from tests.support.environment import REPOSITORY
+
+MINI = REPOSITORY / "models" / "htdemucs_mini"
+OWN = b"audio: {sample_rate: 44100}\nmodel: {band_SR: [1], band_stride: [1], band_kernel: [3]}\n"
+
+
+@pytest.fixture(autouse=True)
+def _no_network_and_empty_caches(monkeypatch, tmp_path, environ):
+    for name in ("MSAAS_MODELS", "MSAAS_ACCEPT_UNLICENSED"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("MSAAS_MODEL", "MSAAS_MODEL_REPO"):
+        monkeypatch.setenv(name, environ[name])
+    monkeypatch.setattr("msaas.separation.weights.loader._default_sources", lambda _name: [])
+
+
+@pytest.fixture
+def models(capsys):
+    def models(*arguments):
+        status = cli.main(["models", *arguments])
+        said = capsys.readouterr()
+        return status, said.out, said.err
+
+    return models
+
+
+def test_the_list_has_each_model_with_its_licence_and_where_its_weights_are(models):
+    status, out, _ = models("list")
+    rows = {line.split()[0]: line for line in out.splitlines() if line}
+    assert status == 0
+    assert catalogue().entries.keys() <= rows.keys()
+    assert rows["htdemucs_mini"].endswith(f"here: the folder {MINI}")
+    assert "LicenseRef-research-only" in rows["htdemucs"]
+    assert "MIT" in rows["scnet_large"]
+    assert rows["scnet_large"].endswith("can be fetched, 169 MB")
+    assert rows["scnet_xl_ihf"].endswith("refused: licence not stated")
+    assert "MSAAS_ACCEPT_UNLICENSED" in out.splitlines()[-1]
+
+
+def test_the_list_for_programs_has_every_fact(models, monkeypatch):
+    monkeypatch.setenv("MSAAS_MODELS", "scnet_large")
+    found = {row["name"]: row for row in json.loads(models("list", "--json")[1])}
+    assert found["scnet_large"]["licence"]["id"] == "MIT"
+    assert found["scnet_large"]["licence"]["commercial"] is True
+    assert [name for name, row in found.items() if row["offered"]] == ["htdemucs_mini", "scnet_large"]
+    assert [name for name, row in found.items() if row["default"]] == ["htdemucs_mini"]
+
+
+def test_a_model_of_ones_own_is_in_the_list(models, monkeypatch, tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "mine.yaml").write_bytes(OWN)
+    (tmp_path / "mine" / "mine.ckpt").write_bytes(b"x")
+    shutil.copytree(MINI, tmp_path / "htdemucs_mini")
+    monkeypatch.setenv("MSAAS_MODEL_REPO", str(tmp_path))
+    found = {row["name"]: row for row in json.loads(models("list", "--json")[1])}
+    assert found["mine"]["weights"] == f"here: the folder {tmp_path / 'mine'}"
+    assert "licence" not in found["mine"]
+
+
+def test_a_model_is_shown_with_the_document_of_each_fact_also_before_its_weights_are_here(models):
+    status, out, _ = models("show", "mel_band_roformer_kim")
+    shown = json.loads(out)
+    assert (status, shown["licence"]["id"], shown["weights"]) == (0, "MIT", "can be fetched, 913 MB")
+    assert any("issues/18" in document for document in shown["documents"]["licence"])
+    assert shown["files"][0]["sha256"].startswith("87201f4d")
+
+
+def test_a_model_that_is_here_is_shown_with_what_it_consists_of(models):
+    shown = json.loads(models("show")[1])
+    assert (shown["name"], shown["parts"], shown["licence"]["id"]) == ("htdemucs_mini", 1, "MIT")
+    assert shown["weights"] == f"here: the folder {MINI}"
+
+
+def test_an_unknown_model_is_one_line(models):
+    status, _, err = models("show", "nobody")
+    assert status == 1
+    assert err.startswith("msaas: nobody: not available")
+
+
+def test_a_check_reads_every_file_and_names_one_that_is_damaged(models, monkeypatch, tmp_path):
+    status, out, _ = models("check", "--json")
+    assert status == 0
+    assert json.loads(out)["licence"] == "MIT"
+    folder = shutil.copytree(MINI, tmp_path / "htdemucs_mini")
+    (weights,) = folder.glob("*.th")
+    weights.write_bytes(weights.read_bytes()[:-1] + b"!")
+    monkeypatch.setenv("MSAAS_MODEL_REPO", str(tmp_path))
+    status, _, err = models("check")
+    assert status == 1
+    assert f"{weights} is damaged" in err
+
+
+def test_a_check_of_a_model_that_is_not_here_says_how_to_fetch_it(models):
+    status, _, err = models("check", "scnet_large")
+    assert status == 1
+    assert "are not on this machine; " in err
+    assert "models fetch scnet_large" in err
+
+
+def test_a_file_under_a_catalogues_name_must_be_the_catalogues(models, monkeypatch, tmp_path):
+    (tmp_path / "scnet_large").mkdir()
+    (tmp_path / "scnet_large" / "scnet_large.yaml").write_bytes(OWN)
+    (tmp_path / "scnet_large" / "scnet_large.ckpt").write_bytes(b"another file")
+    monkeypatch.setenv("MSAAS_MODEL_REPO", str(tmp_path))
+    status, _, err = models("check", "scnet_large")
+    assert status == 1
+    assert "the catalogue has 65900dfa" in err
+
+
+@pytest.mark.parametrize("command", ["fetch", "check"])
+def test_weights_without_a_stated_licence_are_refused_with_the_setting(models, command):
+    status, _, err = models(command, "scnet_xl_ihf")
+    assert status == 1
+    assert err.rstrip().endswith("set MSAAS_ACCEPT_UNLICENSED=scnet_xl_ihf")
+
+
+def test_the_tables_of_the_page_are_current(models):
+    tables = models("list", "--markdown")[1].rstrip("\n")
+    assert tables == markdown_tables(catalogue().entries)
+    page = (REPOSITORY / "docs" / "models.md").read_text("utf-8")
+    assert tables in page, "`msaas models list --markdown` prints the tables"

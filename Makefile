@@ -165,7 +165,7 @@ lock: | .venv/stamp-venv
 	@sed -n 's/^\(.*==.*\) \\$$/\1/p' deploy/tools/older-python.txt >> requirements-dev.txt
 	@{ head -n 1 logs/requirements.txt; sed -n '/^redis==/,/[0-9a-f]$$/p' rest/requirements.txt; } > .venv/logs.txt
 	@mv .venv/logs.txt logs/requirements.txt
-	@for part in rest worker logs; do cat deploy/tools/older-python.txt >> $$part/requirements.txt; done
+	@for image in rest worker logs; do cat deploy/tools/older-python.txt >> $$image/requirements.txt; done
 
 audit:
 	@deploy/tools/audit.sh

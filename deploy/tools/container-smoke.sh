@@ -138,30 +138,30 @@ room_enough() {
 
 # What the manifests promise about every container of ours holds in the running one.
 check_container() {
-  local part=$1 container
-  container=$part-pod-0-$part
-  [[ $(podman exec "$container" id -u) == 10001 ]] || die "$part does not run as user 10001"
-  ! podman exec "$container" touch /app/written 2>/dev/null || die "$part can write to its root file system"
-  podman exec "$container" touch /scratch/written || die "$part cannot write to /scratch"
+  local component=$1 container
+  container=$component-pod-0-$component
+  [[ $(podman exec "$container" id -u) == 10001 ]] || die "$component does not run as user 10001"
+  ! podman exec "$container" touch /app/written 2>/dev/null || die "$component can write to its root file system"
+  podman exec "$container" touch /scratch/written || die "$component cannot write to /scratch"
   [[ $(podman exec "$container" sed -n 's/^CapEff:\t*//p' /proc/1/status) == 0000000000000000 ]] ||
-    die "$part has capabilities"
-  podman exec "$container" sh -c '! command -v gcc cc pip' >/dev/null || die "$part has a compiler or pip"
-  printf '%-8s user 10001, root read-only, no capabilities, memory limit %s\n' "$part" \
+    die "$component has capabilities"
+  podman exec "$container" sh -c '! command -v gcc cc pip' >/dev/null || die "$component has a compiler or pip"
+  printf '%-8s user 10001, root read-only, no capabilities, memory limit %s\n' "$component" \
     "$(podman inspect --format '{{.HostConfig.Memory}}' "$container")"
 }
 
 # The largest resident set of each process, added up (pages that processes share are counted in each), and the CPU
 # time of all, of those that have ended too.
 peak_memory() {
-  local part=$1 cpu
+  local component=$1 cpu
   # Behind the name in brackets: user and system time, own and of ended children, in hundredths of a second.
-  cpu=$(podman exec "$part-pod-0-$part" sh -c 'cat /proc/[0-9]*/stat' |
+  cpu=$(podman exec "$component-pod-0-$component" sh -c 'cat /proc/[0-9]*/stat' |
     sed 's/.*) //' | awk '{ sum += $12 + $13 + $14 + $15 } END { printf "%.1f", sum / 100 }')
-  podman exec "$part-pod-0-$part" sh -c 'cat /proc/[0-9]*/status' |
-    awk -v part="$part" -v cpu="$cpu" '
+  podman exec "$component-pod-0-$component" sh -c 'cat /proc/[0-9]*/status' |
+    awk -v component="$component" -v cpu="$cpu" '
       /^Name:/ { name = $2 }
       /^VmHWM:/ && name !~ /^(sh|cat)$/ { sum += $2; list = list sprintf(" %s %.0f", name, $2 / 1024) }
-      END { printf "%-8s %.0f MiB at most, %s s of CPU, by process:%s\n", part, sum / 1024, cpu, list }'
+      END { printf "%-8s %.0f MiB at most, %s s of CPU, by process:%s\n", component, sum / 1024, cpu, list }'
 }
 
 metric() {
@@ -193,11 +193,11 @@ main() {
   # Generous: the machine may be busy with something else.
   wait_until 300 answers "$rest/readyz" || die 'the API is not ready within five minutes'
   wait_until 600 answers "$worker/readyz" || die 'the worker is not ready within ten minutes'
-  local part
-  for part in rest worker logs; do check_container "$part"; done
+  local component
+  for component in rest worker logs; do check_container "$component"; done
   say "a song: $song" && "$python" deploy/tools/smoke_client.py "$rest" "$song"
   say 'memory and CPU, start included'
-  for part in redis rest worker logs; do peak_memory "$part"; done
+  for component in redis rest worker logs; do peak_memory "$component"; done
   say 'metrics'
   metric "$rest" msaas_queue_ && metric "$rest" msaas_jobs_submitted_total && metric "$worker" msaas_jobs_ended_total &&
     metric "$worker" msaas_audio_seconds_total

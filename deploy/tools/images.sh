@@ -12,7 +12,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 engine='' registry='' weights=htdemucs torch_index='' push=false
 tag=$(sed -nE 's/^__version__ = "(.*)"$/\1/p' src/msaas/__init__.py)
-parts=(rest worker logs)
+components=(rest worker logs)
 extra=()
 
 die() {
@@ -28,7 +28,7 @@ parse() {
       --tag) tag=${2:?} && shift 2 ;;
       --weights) weights=${2:?} && shift 2 ;;
       --torch-index) torch_index=${2:?} && shift 2 ;;
-      --only) parts=("${2:?}") && shift 2 ;;
+      --only) components=("${2:?}") && shift 2 ;;
       --push) push=true && shift ;;
       --) shift && extra=("$@") && break ;;
       *) die "unknown argument $1; $(sed -n '4,5p' "${BASH_SOURCE[0]}" | tr -d '#')" ;;
@@ -45,9 +45,9 @@ find_engine() {
 }
 
 build() {
-  local part=$1 image=$2
-  local arguments=(--file "$part/Dockerfile" --tag "$image")
-  if [[ $part == worker ]]; then
+  local component=$1 image=$2
+  local arguments=(--file "$component/Dockerfile" --tag "$image")
+  if [[ $component == worker ]]; then
     arguments+=(--build-arg "WEIGHTS=$weights")
     [[ -n $torch_index ]] && arguments+=(--build-arg "TORCH_INDEX=$torch_index")
   fi
@@ -67,14 +67,14 @@ bytes_of() {
 main() {
   parse "$@"
   find_engine
-  local part
-  for part in "${parts[@]}"; do
-    build "$part" "${registry}msaas-$part:$tag"
-    if "$push"; then "$engine" push "${registry}msaas-$part:$tag"; fi
+  local component
+  for component in "${components[@]}"; do
+    build "$component" "${registry}msaas-$component:$tag"
+    if "$push"; then "$engine" push "${registry}msaas-$component:$tag"; fi
   done
-  deploy/tools/sbom.sh sbom "${parts[@]}" || echo 'images: built, but what they hold was not listed' >&2
-  for part in "${parts[@]}"; do
-    printf '%-40s %s\n' "${registry}msaas-$part:$tag" "$(bytes_of "${registry}msaas-$part:$tag")"
+  deploy/tools/sbom.sh sbom "${components[@]}" || echo 'images: built, but what they hold was not listed' >&2
+  for component in "${components[@]}"; do
+    printf '%-40s %s\n' "${registry}msaas-$component:$tag" "$(bytes_of "${registry}msaas-$component:$tag")"
   done
 }
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Writes what each image holds of Python packages as CycloneDX JSON, from its lock: sbom/msaas-<part>.json.
+# Writes what each image holds of Python packages as CycloneDX JSON, from its lock: sbom/msaas-<component>.json.
 #
 #   sbom.sh [FOLDER] [rest|worker|logs ...]       by default sbom/ and all three
 set -euo pipefail
@@ -7,8 +7,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 folder=${1:-sbom}
 shift || true
-parts=("$@")
-((${#parts[@]})) || parts=(rest worker logs)
+components=("$@")
+((${#components[@]})) || components=(rest worker logs)
 tools=.venv/tools
 CYCLONEDX='cyclonedx-bom>=7,<8'
 
@@ -21,8 +21,8 @@ if [[ ! -x $tools/bin/cyclonedx-py ]]; then
 fi
 
 mkdir -p "$folder"
-for part in "${parts[@]}"; do
+for component in "${components[@]}"; do
   "$tools/bin/cyclonedx-py" requirements --output-reproducible --output-format JSON --spec-version 1.6 \
-    --output-file "$folder/msaas-$part.json" "$part/requirements.txt"
-  echo "$folder/msaas-$part.json"
+    --output-file "$folder/msaas-$component.json" "$component/requirements.txt"
+  echo "$folder/msaas-$component.json"
 done

@@ -8,7 +8,7 @@ import pytest
 
 from msaas.local.processes.child import wait_until
 from msaas.options import Options
-from msaas.worker.loaded_models import LoadedModels
+from msaas.separation.loaded_models import LoadedModels
 
 SIZES = {"small": 10, "middle": 40, "large": 70, "huge": 500}
 

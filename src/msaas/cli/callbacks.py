@@ -22,18 +22,18 @@ STATES = ("waiting", "pending", "delivered", "failed", "refused")
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser("callbacks", help="notifications at a job's end: list, replay, secret")
     parser.set_defaults(run=list_, job="", state="", json=False)
-    parts = parser.add_subparsers(metavar="COMMAND")
-    listed = parts.add_parser("list", help="state and last error of each, oldest first (the default)")
+    subcommands = parser.add_subparsers(metavar="COMMAND")
+    listed = subcommands.add_parser("list", help="state and last error of each, oldest first (the default)")
     listed.add_argument("--job", default="", metavar="SONGHASH", help="callbacks of one song")
     listed.add_argument("--state", default="", choices=STATES, help="callbacks in this state")
     listed.add_argument("--json", action="store_true", help="one JSON object per line")
     listed.set_defaults(run=list_)
-    again = parts.add_parser("replay", help="send callbacks again, now, with all attempts")
+    again = subcommands.add_parser("replay", help="send callbacks again, now, with all attempts")
     which = again.add_mutually_exclusive_group(required=True)
     which.add_argument("ids", nargs="*", default=[], metavar="ID")
     which.add_argument("--all", choices=("failed", "refused"), metavar="STATE", help="all failed, or all refused")
     again.set_defaults(run=replay)
-    parts.add_parser("secret", help="make a secret for MSAAS_CALLBACK_SECRETS").set_defaults(run=secret)
+    subcommands.add_parser("secret", help="make a secret for MSAAS_CALLBACK_SECRETS").set_defaults(run=secret)
 
 
 def list_(args: argparse.Namespace) -> int:

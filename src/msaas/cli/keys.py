@@ -16,14 +16,14 @@ LINE_NOTE = "Add {} to the API's MSAAS_API_KEYS.\n"
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser("keys", help="make a key for the API, or hash one")
-    parts = parser.add_subparsers(required=True, metavar="COMMAND")
-    new = parts.add_parser("new", help="make a key; prints it, then its line for MSAAS_API_KEYS")
+    subcommands = parser.add_subparsers(required=True, metavar="COMMAND")
+    new = subcommands.add_parser("new", help="make a key; prints it, then its line for MSAAS_API_KEYS")
     new.set_defaults(run=make)
-    own = parts.add_parser("hash", help="print the line of your own key, read from a prompt or standard input")
+    own = subcommands.add_parser("hash", help="print the line of your own key, read from a prompt or standard input")
     own.set_defaults(run=hash_)
-    for part in (new, own):
-        part.add_argument("name", help="tenant: keys of one name see the same songs")
-        part.add_argument("--scopes", default="use", metavar="A+B", help=f"from {', '.join(COVERS)} (%(default)s)")
+    for command in (new, own):
+        command.add_argument("name", help="tenant: keys of one name see the same songs")
+        command.add_argument("--scopes", default="use", metavar="A+B", help=f"from {', '.join(COVERS)} (%(default)s)")
 
 
 def make(args: argparse.Namespace) -> int:

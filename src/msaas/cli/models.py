@@ -24,28 +24,30 @@ if TYPE_CHECKING:
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     models = commands.add_parser("models", help="models and their weights")
-    parts = models.add_subparsers(required=True, metavar="COMMAND")
-    listed = parts.add_parser("list", help="all known models: stems, licence, published SDR, speed, and their weights")
+    subcommands = models.add_subparsers(required=True, metavar="COMMAND")
+    listed = subcommands.add_parser(
+        "list", help="all known models: stems, licence, published SDR, speed, and their weights"
+    )
     listed.add_argument("--markdown", action="store_true", help="as the tables of docs/models.md")
     listed.set_defaults(run=list_)
-    shown = parts.add_parser("show", help="what is known of a model, with the document of each fact")
+    shown = subcommands.add_parser("show", help="what is known of a model, with the document of each fact")
     shown.add_argument("name", nargs="?", help="MSAAS_MODEL if not given")
     shown.set_defaults(run=show)
-    fetched = parts.add_parser("fetch", help="download a model's weights, for an image or an offline machine")
+    fetched = subcommands.add_parser("fetch", help="download a model's weights, for an image or an offline machine")
     fetched.add_argument("name")
     fetched.add_argument(
         "--into", type=path_argument, metavar="DIR", help="a folder for MSAAS_MODEL_REPO; else the caches"
     )
     fetched.set_defaults(run=fetch)
-    checked = parts.add_parser(
+    checked = subcommands.add_parser(
         "check", help="compare a model's files on this machine with their checksums, and load it"
     )
     checked.add_argument("name", nargs="?", help="MSAAS_MODEL if not given")
     checked.set_defaults(run=check)
-    for part in (listed, shown, fetched, checked):
-        part.add_argument("--json", action="store_true", help="JSON, for programs")
-    for part in (listed, shown):
-        part.add_argument("-v", "--verbose", action="store_true", help="each source that was checked, and its answer")
+    for parser in (listed, shown, fetched, checked):
+        parser.add_argument("--json", action="store_true", help="JSON, for programs")
+    for parser in (listed, shown):
+        parser.add_argument("-v", "--verbose", action="store_true", help="each source that was checked, and its answer")
 
 
 def list_(args: argparse.Namespace) -> int:

@@ -14,10 +14,10 @@ from msaas.wiring.stores import build_queue, build_storage
 TIMEOUT_SECONDS = 3.0
 
 
-def wait_for_external(parts: StackComponents, report: OnLine, stopping: Callable[[], bool]) -> None:
+def wait_for_external(components: StackComponents, report: OnLine, stopping: Callable[[], bool]) -> None:
     """Raises StartFailed if one does not answer in time, Interrupted if `stopping()` returns True first."""
-    settings, local_servers = Settings.from_env(parts.environ), {server.name for server in parts.servers}
-    limit_seconds = parts.external_limit_seconds
+    settings, local_servers = Settings.from_env(components.environ), {server.name for server in components.servers}
+    limit_seconds = components.external_limit_seconds
     if "valkey" not in local_servers:
         queue = build_queue(settings, timeout_seconds=TIMEOUT_SECONDS)
         _wait_for_answer(f"REDIS_HOST={settings.redis_host}", queue.ping, limit_seconds, stopping)

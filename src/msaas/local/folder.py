@@ -111,14 +111,14 @@ class Folder:
         os.close(self._lock)
         self._lock = None
 
-    def ports(self, part: str, count: int) -> list[int]:
+    def ports(self, component: str, count: int) -> list[int]:
         """The same ports as last time if they are free, so that bookmarks and open redis-clis keep working."""
         path = self.path / "ports.json"
         known = _read_ports(path)
-        ports: list[int] = known.get(part, [])
+        ports: list[int] = known.get(component, [])
         if len(ports) != count or not ports_are_free(ports):
             ports = list(free_ports(count))
-            write_private(path, json.dumps(known | {part: ports}))
+            write_private(path, json.dumps(known | {component: ports}))
         return ports
 
 

@@ -177,6 +177,6 @@ def _empty(folder: Path) -> None:
     folder.mkdir(parents=True)
 
 
-def is_shown(part: str) -> Callable[[str], bool]:
-    routine = _ROUTINE.get(part)
+def is_shown(component: str) -> Callable[[str], bool]:
+    routine = _ROUTINE.get(component)
     return lambda line: routine is None or routine.match(line) is None

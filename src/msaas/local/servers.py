@@ -233,9 +233,9 @@ class Weed:
             "s3.port.iceberg": "0",
             "s3.port.lance": "0",
         }
-        for part, port in zip(("master", "volume", "filer", "s3"), self.ports, strict=True):
-            options[f"{part}.port"] = str(port)
-            options[f"{part}.port.grpc"] = str(port + GRPC_OFFSET)
+        for process, port in zip(("master", "volume", "filer", "s3"), self.ports, strict=True):
+            options[f"{process}.port"] = str(port)
+            options[f"{process}.port.grpc"] = str(port + GRPC_OFFSET)
         return [
             str(weed_binary()),
             "-logtostderr=true",

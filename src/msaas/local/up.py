@@ -50,9 +50,9 @@ def local_stack(plan: Plan, out: TextIO, err: TextIO, stopping: Callable[[], boo
         if model.warning:
             err.write(framed(model.warning) + "\n")
             err.flush()
-        parts = assemble(plan, folder, ports, scratch, model)
-        with _started(parts, folder, stream, stopping) as stack:
-            service_settings = Settings.from_env(parts.environ)
+        components = assemble(plan, folder, ports, scratch, model)
+        with _started(components, folder, stream, stopping) as stack:
+            service_settings = Settings.from_env(components.environ)
             running = Running(f"http://{_shown(service_settings.host)}:{ports.api}", model, service_settings, stack)
             folder.write_state(LiveStack(os.getpid(), running.url, model.name, model.warning))
             yield running
@@ -62,17 +62,17 @@ def local_stack(plan: Plan, out: TextIO, err: TextIO, stopping: Callable[[], boo
 
 @contextmanager
 def _started(
-    parts: StackComponents, folder: Folder, stream: LogStream, stopping: Callable[[], bool]
+    components: StackComponents, folder: Folder, stream: LogStream, stopping: Callable[[], bool]
 ) -> Iterator[Stack]:
     report = stream.component("msaas")
     guard = ProcessGuard(keep_open=[folder.lock_fd])
     waves = [
         [Component(server, stream.component(server.name, shows=is_shown(server.name))) for server in wave]
-        for wave in (parts.servers, parts.services)
+        for wave in (components.servers, components.services)
     ]
     stack = Stack(waves, guard, report, stopping)
     try:
-        wait_for_external(parts, report, stopping)
+        wait_for_external(components, report, stopping)
         stack.start()
         yield stack
     finally:

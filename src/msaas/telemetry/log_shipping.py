@@ -31,13 +31,13 @@ class LogShipper(logging.Handler):
     def __init__(
         self,
         publish: Callable[[str], object],
-        part: str,
+        component: str,
         *,
         capacity_lines: int = CAPACITY_LINES,
         retry_seconds: float = RETRY_SECONDS,
     ) -> None:
         super().__init__()
-        self.part, self.host, self.dropped = part, socket.gethostname(), 0
+        self.component, self.host, self.dropped = component, socket.gethostname(), 0
         self._publish, self._retry_seconds = publish, retry_seconds
         self._lines: queue.Queue[str | None] = queue.Queue(maxsize=capacity_lines)
         self._closing = threading.Event()
@@ -71,7 +71,14 @@ class LogShipper(logging.Handler):
         )
 
     def _json(self, at: str, level: str, logger: str, message: str, traceback: str | None = None) -> str:
-        line = {"at": at, "part": self.part, "host": self.host, "level": level, "logger": logger, "message": message}
+        line = {
+            "at": at,
+            "part": self.component,
+            "host": self.host,
+            "level": level,
+            "logger": logger,
+            "message": message,
+        }
         return json.dumps(line | ({"traceback": traceback} if traceback else {}), ensure_ascii=False)
 
     # --- the thread
@@ -99,9 +106,9 @@ class LogShipper(logging.Handler):
         self._send(self._json(at, "warning", __name__, f"log lines were dropped count={count}"))
 
 
-def ship_logs(redis: Redis, part: str) -> LogShipper:
+def ship_logs(redis: Redis, component: str) -> LogShipper:
     """Also publishes the root logger's lines to Redis from here on. Call it after a fork, since threads do not survive
     one."""
-    shipper = LogShipper(lambda line: redis.publish(CHANNEL, line), part)
+    shipper = LogShipper(lambda line: redis.publish(CHANNEL, line), component)
     logging.getLogger().addHandler(shipper)
     return shipper

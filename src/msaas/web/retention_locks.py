@@ -23,42 +23,44 @@ def hold_seconds(options: ApiOptions) -> float:
     return max(MIN_HOLD_SECONDS, min(HOLD_SECONDS, retention_seconds))
 
 
-def hold_for_posting(parts: Services, songhash: str) -> None:
+def hold_for_posting(services: Services, songhash: str) -> None:
     """Call before looking the song up, so that what is found stays. Raises Busy while it is being deleted."""
     give_up_at = time.monotonic() + WAIT_LIMIT_SECONDS
-    while not parts.queue.hold(songhash, hold_seconds(parts.options)):
+    while not services.queue.hold(songhash, hold_seconds(services.options)):
         if time.monotonic() > give_up_at:
             raise Busy("the old job of this song is being deleted; retry in a minute")
         time.sleep(POLL_SECONDS)
 
 
-def hold_for_reading(parts: Services, songhash: str, seconds: float = 0) -> None:
+def hold_for_reading(services: Services, songhash: str, seconds: float = 0) -> None:
     """Does nothing if jobs are kept for ever. Raises NotFound if the song is being deleted.
 
     `seconds` is for readers that do not come back here, as with a link into the store.
     """
-    if not parts.options.retention_hours:
+    if not services.options.retention_hours:
         return
-    if not parts.queue.hold(songhash, max(seconds, hold_seconds(parts.options))):
-        raise NotFound(f"job {songhash} has expired after {parts.options.retention_hours:g} hours", code="job_unknown")
+    if not services.queue.hold(songhash, max(seconds, hold_seconds(services.options))):
+        raise NotFound(
+            f"job {songhash} has expired after {services.options.retention_hours:g} hours", code="job_unknown"
+        )
 
 
-def held(parts: Services, songhash: str, chunks: Iterator[bytes]) -> Iterator[bytes]:
+def held(services: Services, songhash: str, chunks: Iterator[bytes]) -> Iterator[bytes]:
     """Yields the chunks and holds the song while they are read. Call `hold_for_reading` first."""
-    if not parts.options.retention_hours:
+    if not services.options.retention_hours:
         return chunks
-    return _held(parts, songhash, chunks)
+    return _held(services, songhash, chunks)
 
 
-def _held(parts: Services, songhash: str, chunks: Iterator[bytes]) -> Iterator[bytes]:
-    seconds = hold_seconds(parts.options)
+def _held(services: Services, songhash: str, chunks: Iterator[bytes]) -> Iterator[bytes]:
+    seconds = hold_seconds(services.options)
     again_at = time.monotonic() + seconds / 4
     try:
         for chunk in chunks:
             if time.monotonic() >= again_at:
                 again_at = time.monotonic() + seconds / 4
                 with suppress(QueueUnavailable):  # the next chunk tries again soon enough
-                    parts.queue.hold(songhash, seconds)
+                    services.queue.hold(songhash, seconds)
             yield chunk
     finally:
         if hasattr(chunks, "close"):

@@ -40,7 +40,7 @@ class Services:
     stopping: threading.Event = field(default_factory=threading.Event)  # set on SIGTERM: event streams end
 
 
-def services() -> Services:
+def current_services() -> Services:
     """The services of the current request's app."""
     return services_of(current_app)
 

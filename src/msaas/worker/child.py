@@ -26,11 +26,11 @@ from msaas.audio.sandbox import launcher, self_check
 from msaas.catalogue import catalogue
 from msaas.errors import AudioError, Cancelled, InvalidOption, MSaaSError, OutOfMemory, SandboxError
 from msaas.separation.device import DeviceChoice, choose_device
+from msaas.separation.loaded_models import LoadedModels
 from msaas.separation.pipeline import SeparationResult, Separator
 from msaas.separation.weights.loader import load_model
 from msaas.settings import Settings
 from msaas.telemetry import logs
-from msaas.worker.loaded_models import LoadedModels
 from msaas.worker.protocol import Task, failure, line
 from msaas.worker.waveforms import WaveformFile
 

@@ -16,7 +16,7 @@ from msaas.jobs import Job
 from msaas.web.openapi.document import Answer, documented, header
 from msaas.web.openapi.schemas import QUEUE_UNAVAILABLE
 from msaas.web.routes.jobs import current_view, known_job
-from msaas.web.services import Services, services
+from msaas.web.services import Services, current_services
 
 calls = Blueprint("events", __name__)
 
@@ -45,13 +45,13 @@ _ESTIMATES = frozenset({"eta_seconds"})
     problems={404: ["job_unknown"], 503: [*QUEUE_UNAVAILABLE, "busy"]},
 )
 def get_events(songhash: str) -> Response:
-    parts = services()
-    job = known_job(parts, songhash)
+    services = current_services()
+    job = known_job(services, songhash)
     if job.state.ended and request.headers.get("Last-Event-ID", "").startswith(f"{job.state}-"):
         return Response(status=204)  # browsers reconnect forever unless they get a 204
-    place = parts.events_gate.enter(caller().account)
-    response = EventStream(_polled_events(parts, job, revoked=place.revoked), parts.stopping)
-    response.call_on_close(lambda: parts.events_gate.leave(place))  # called even if the generator never starts
+    place = services.events_gate.enter(caller().account)
+    response = EventStream(_polled_events(services, job, revoked=place.revoked), services.stopping)
+    response.call_on_close(lambda: services.events_gate.leave(place))  # called even if the generator never starts
     return response
 
 
@@ -67,7 +67,7 @@ class EventStream(Response):
 
 
 def job_events(
-    parts: Services,
+    services: Services,
     job: Job | None,
     *,
     poll_seconds: float = POLL_SECONDS,
@@ -75,8 +75,8 @@ def job_events(
     revoked: threading.Event | None = None,
 ) -> Iterator[str]:
     """The stream's text, with sleeps between polls."""
-    events = _polled_events(parts, job, keep_alive_seconds=keep_alive_seconds, revoked=revoked)
-    return _with_pauses(events, poll_seconds, parts.stopping)
+    events = _polled_events(services, job, keep_alive_seconds=keep_alive_seconds, revoked=revoked)
+    return _with_pauses(events, poll_seconds, services.stopping)
 
 
 def _with_pauses(events: Iterator[str], pause_seconds: float, stopping: threading.Event) -> Iterator[str]:
@@ -88,7 +88,7 @@ def _with_pauses(events: Iterator[str], pause_seconds: float, stopping: threadin
 
 
 def _polled_events(
-    parts: Services,
+    services: Services,
     job: Job | None,
     *,
     keep_alive_seconds: float = KEEP_ALIVE_SECONDS,
@@ -104,7 +104,7 @@ def _polled_events(
     sent: dict[str, Any] = {}
     count, last_sent_at = 0, time.monotonic()
     while job is not None:
-        view = _view(parts, job)
+        view = _view(services, job)
         text = ""
         if view and _without_estimates(view) != sent:
             sent, count = _without_estimates(view), count + 1
@@ -117,23 +117,23 @@ def _polled_events(
         if view and job.state.ended:
             return
         yield ""
-        if parts.stopping.is_set() or (revoked and revoked.is_set()):
+        if services.stopping.is_set() or (revoked and revoked.is_set()):
             return
-        job = _again(parts, songhash, job)
+        job = _again(services, songhash, job)
     yield "event: gone\ndata: {}\n\n"
 
 
-def _again(parts: Services, songhash: str, job: Job) -> Job | None:
+def _again(services: Services, songhash: str, job: Job) -> Job | None:
     """The current record, or the last one while Redis is unavailable, so that a restart of Redis ends no stream."""
     try:
-        return parts.queue.get(songhash)
+        return services.queue.get(songhash)
     except QueueUnavailable:
         return job
 
 
-def _view(parts: Services, job: Job) -> dict[str, Any] | None:
+def _view(services: Services, job: Job) -> dict[str, Any] | None:
     try:
-        return current_view(parts, job)
+        return current_view(services, job)
     except QueueUnavailable:
         return None
 

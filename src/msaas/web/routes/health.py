@@ -11,7 +11,7 @@ from flask import Blueprint, Response, jsonify
 from msaas.errors import QueueUnavailable, Unavailable
 from msaas.web.http.problems import problem
 from msaas.web.openapi.document import Answer, as_json, documented
-from msaas.web.services import Services, services
+from msaas.web.services import Services, current_services
 
 log = logging.getLogger(__name__)
 calls = Blueprint("health", __name__)
@@ -60,25 +60,25 @@ def alive() -> Response:
     problems={503: ["not_ready"]},
 )
 def ready() -> Response:
-    parts = services()
-    found = {"redis": _check(parts.queue.ping), "s3": _check(parts.store_check)}
+    services = current_services()
+    found = {"redis": _check(services.queue.ping), "s3": _check(services.store_check)}
     away = [f"{name}: {answer}" for name, answer in found.items() if answer != "ok"]
     if not away:
-        return jsonify(status="ok", **found, **_workers(parts))
+        return jsonify(status="ok", **found, **_workers(services))
     response = problem(503, "not_ready", "; ".join(away), **found)
     response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
     return response
 
 
-def _workers(parts: Services) -> dict[str, Any]:
+def _workers(services: Services) -> dict[str, Any]:
     """The number of ready workers, and of those that offer each allowed model."""
     try:
-        workers = parts.queue.workers()
+        workers = services.queue.workers()
     except QueueUnavailable:  # it failed after the check; the next probe reports it
         return {"workers": 0, "models": {}}
     return {
         "workers": workers.ready,
-        "models": {name: workers.offering(name) for name in parts.options.allowed_models},
+        "models": {name: workers.offering(name) for name in services.options.allowed_models},
     }
 
 

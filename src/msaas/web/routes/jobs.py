@@ -19,7 +19,7 @@ from msaas.web.openapi.document import Answer, as_json, documented
 from msaas.web.openapi.schemas import QUEUE_UNAVAILABLE, STORES_UNAVAILABLE
 from msaas.web.retention_locks import held
 from msaas.web.routes.tracks import CONTENT_RANGE, RANGE_PARAMETERS, TRACK_HEADERS, answer, find, refuse_unless_done
-from msaas.web.services import Services, services
+from msaas.web.services import Services, current_services
 from msaas.web.view import job_view
 
 log = logging.getLogger(__name__)
@@ -28,31 +28,31 @@ calls = Blueprint("jobs", __name__)
 ZIP = {"application/zip": {"type": "string", "contentMediaType": "application/zip"}}
 
 
-def known_job(parts: Services, songhash: str) -> Job:
+def known_job(services: Services, songhash: str) -> Job:
     """Raises NotFound(job_unknown), also for an invalid songhash."""
     name = parse_songhash(songhash)
-    job = parts.queue.get(name)
+    job = services.queue.get(name)
     if job is None:
         raise NotFound(f"unknown job {name}", code="job_unknown")
     return job
 
 
-def current_view(parts: Services, job: Job) -> dict[str, Any]:
+def current_view(services: Services, job: Job) -> dict[str, Any]:
     """The job's view with its queue position, ETA and reason for waiting."""
-    around = _queued(parts, job) if job.state is State.QUEUED else {"eta": _eta(parts, job)}
-    return job_view(job, callbacks=parts.callbacks.of(job.songhash), **around)
+    around = _queued(services, job) if job.state is State.QUEUED else {"eta": _eta(services, job)}
+    return job_view(job, callbacks=services.callbacks.of(job.songhash), **around)
 
 
-def _queued(parts: Services, job: Job) -> dict[str, Any]:
-    position, workers = parts.queue.position(job.songhash), parts.queue.workers()
+def _queued(services: Services, job: Job) -> dict[str, Any]:
+    position, workers = services.queue.position(job.songhash), services.queue.workers()
     if waiting_for := workers.why_waiting(job.model):
         return {"position": position, "waiting_for": waiting_for}  # no estimate
-    line = workers.runnable(parts.queue.line(position or 0))
-    return {"position": position, "eta": _eta(parts, job, line=line, workers=workers.offering(job.model))}
+    line = workers.runnable(services.queue.line(position or 0))
+    return {"position": position, "eta": _eta(services, job, line=line, workers=workers.offering(job.model))}
 
 
-def _eta(parts: Services, job: Job, **known: Any) -> float | None:
-    pace = {} if job.state.ended else parts.queue.pace()
+def _eta(services: Services, job: Job, **known: Any) -> float | None:
+    pace = {} if job.state.ended else services.queue.pace()
     return eta_seconds(job, pace=pace, now=time.time(), **known)
 
 
@@ -64,8 +64,8 @@ def _eta(parts: Services, job: Job, **known: Any) -> float | None:
     problems={404: ["job_unknown"], 503: QUEUE_UNAVAILABLE},
 )
 def get_job(songhash: str) -> Response:
-    parts = services()
-    return jsonify(current_view(parts, known_job(parts, songhash)))
+    services = current_services()
+    return jsonify(current_view(services, known_job(services, songhash)))
 
 
 @calls.delete("/apiv1/jobs/<songhash>")
@@ -77,22 +77,22 @@ def get_job(songhash: str) -> Response:
     problems={404: ["job_unknown"], 409: ["conflict"], 503: STORES_UNAVAILABLE},
 )
 def cancel_job(songhash: str) -> Response:
-    parts = services()
+    services = current_services()
     name = parse_songhash(songhash)
-    found = parts.queue.cancel(name)
+    found = services.queue.cancel(name)
     if found is None:
         raise NotFound(f"unknown job {name}", code="job_unknown")
     if found is State.DONE:
         raise Conflict(f"job {name} is done; remove its tracks instead (DELETE /apiv1/remove/{name}-<stem>)")
     if not found.ended:
         try:
-            parts.storage.remove_stems_of(
+            services.storage.remove_stems_of(
                 name
             )  # of an earlier run; the sweep removes what the current run still stores
         except StorageUnavailable as error:  # the job is cancelled nevertheless
             log.warning("stems of a cancelled job are left to the sweep job=%s reason=%s", name, error)
         log.info("cancelled job=%s was=%s", name, found)
-    return jsonify(current_view(parts, known_job(parts, name)))
+    return jsonify(current_view(services, known_job(services, name)))
 
 
 @calls.get("/apiv1/jobs/<songhash>/stems.zip")
@@ -114,15 +114,15 @@ def cancel_job(songhash: str) -> Response:
     head=True,
 )
 def get_stems(songhash: str) -> Response:
-    parts = services()
-    job = known_job(parts, songhash)
+    services = current_services()
+    job = known_job(services, songhash)
     refuse_unless_done(job)
-    stems = [find(parts, Track(job.songhash, stem, None)) for stem in job.stem_extensions]
+    stems = [find(services, Track(job.songhash, stem, None)) for stem in job.stem_extensions]
     archive = _archive(job, stems)
 
     def read(start: int, stop: int) -> Iterator[bytes]:
-        chunks = zip_chunks(_members(parts, job, stems))
-        return held(parts, job.songhash, part_of(chunks, start, stop))
+        chunks = zip_chunks(_members(services, job, stems))
+        return held(services, job.songhash, part_of(chunks, start, stop))
 
     response = answer(archive, read, what="archive")
     response.content_type = "application/zip"
@@ -137,13 +137,13 @@ def _archive(job: Job, stems: list[StoredObject]) -> StoredObject:
     return StoredObject(f"{job.songhash}.zip", zip_size(names), etag, modified)
 
 
-def _members(parts: Services, job: Job, stems: list[StoredObject]) -> Iterator[Member]:
+def _members(services: Services, job: Job, stems: list[StoredObject]) -> Iterator[Member]:
     for stored in stems:
         yield Member(
             _name_in_zip(job, stored),
             stored.size,
             stored.modified,
-            parts.storage.read_stem(stored.name, 0, stored.size),
+            services.storage.read_stem(stored.name, 0, stored.size),
         )
 
 

@@ -13,7 +13,7 @@ from msaas.web.openapi.document import Answer, as_json, documented
 from msaas.web.openapi.schemas import QUEUE_UNAVAILABLE
 from msaas.web.routes.jobs import known_job
 from msaas.web.routes.tracks import refuse_unless_done
-from msaas.web.services import services
+from msaas.web.services import current_services
 from msaas.web.view import job_links
 
 calls = Blueprint("ticket_links", __name__)
@@ -29,7 +29,7 @@ calls = Blueprint("ticket_links", __name__)
     problems={404: ["job_unknown", "job_not_done"], 503: QUEUE_UNAVAILABLE},
 )
 def get_links(songhash: str) -> Response:
-    job = known_job(services(), songhash)
+    job = known_job(current_services(), songhash)
     refuse_unless_done(job)
     now = time.time()
     expires = iso(int(now) + SECONDS) if caller().key else None

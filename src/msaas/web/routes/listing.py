@@ -14,7 +14,7 @@ from msaas.errors import Forbidden, InvalidOption, NotFound
 from msaas.storage import BUCKETS, Storage
 from msaas.web.openapi.document import Answer, as_json, documented, query
 from msaas.web.openapi.schemas import QUEUE_UNAVAILABLE, STORAGE_UNAVAILABLE
-from msaas.web.services import services
+from msaas.web.services import current_services
 
 log = logging.getLogger(__name__)
 calls = Blueprint("lists", __name__)
@@ -42,7 +42,7 @@ def whole_number(low: int, high: int, default: int) -> dict[str, object]:
     problems={422: ["invalid_option"], 503: QUEUE_UNAVAILABLE},
 )
 def get_queue() -> Response:
-    queue = services().queue
+    queue = current_services().queue
     offset = number("offset", default=0, low=0, high=MAX_OFFSET)
     limit = number("limit", default=QUEUE_PAGE, low=1, high=QUEUE_PAGE)
     counts = queue.counts()
@@ -73,7 +73,7 @@ def get_queue() -> Response:
 )
 def get_buckets() -> Response:
     """`truncated` lists the buckets with more names than the limit, if any."""
-    storage = services().storage
+    storage = current_services().storage
     limit = number("limit", default=BUCKET_PAGE, low=1, high=MAX_BUCKET_PAGE)
     wanted, after = _wanted_buckets(), _after()
     found = {bucket: _names(storage, bucket, after, limit + 1) if bucket in wanted else [] for bucket in BUCKETS}
@@ -131,11 +131,11 @@ def number(name: str, *, default: int, low: int, high: int) -> int:
 def empty_buckets() -> Response:
     if request.method == "HEAD":  # Flask adds HEAD to every GET route; it must change nothing
         raise MethodNotAllowed(["GET"])
-    parts = services()
-    if not parts.options.debug_endpoints:
+    services = current_services()
+    if not services.options.debug_endpoints:
         raise Forbidden("emptying the buckets is disabled; MSAAS_DEBUG_ENDPOINTS=true enables it")
     refuse_cross_site(request)
-    deleted = parts.storage.empty()
+    deleted = services.storage.empty()
     log.warning("buckets emptied objects=%d", deleted)
     return jsonify(message=f"deleted {deleted} objects from {' and '.join(BUCKETS)}", deleted=deleted)
 

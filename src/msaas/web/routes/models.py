@@ -7,7 +7,7 @@ from flask import Blueprint, Response, jsonify
 from msaas.formats import FORMATS, MP3_BITRATES
 from msaas.web.openapi.document import Answer, as_json, documented
 from msaas.web.openapi.schemas import QUEUE_UNAVAILABLE
-from msaas.web.services import services
+from msaas.web.services import current_services
 
 calls = Blueprint("models", __name__)
 
@@ -21,12 +21,12 @@ calls = Blueprint("models", __name__)
 )
 def get_models() -> Response:
     """`sources` is null until a worker has loaded that model."""
-    parts = services()
-    options, workers = parts.options, parts.queue.workers()
+    services = current_services()
+    options, workers = services.options, services.queue.workers()
     return jsonify(
         default=options.model,
         models=[
-            {"name": name, "sources": parts.queue.model_sources(name), "workers": workers.offering(name)}
+            {"name": name, "sources": services.queue.model_sources(name), "workers": workers.offering(name)}
             for name in options.allowed_models
         ],
         formats=list(FORMATS),

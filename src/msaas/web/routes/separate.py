@@ -18,7 +18,7 @@ from msaas.web.openapi.document import Answer, as_json, documented, query
 from msaas.web.openapi.schemas import AUDIO_CODES, BODY_CODES, OPTIONS_IN_TEXT, SONG_BODY, STORES_UNAVAILABLE, ref
 from msaas.web.options import ApiOptions
 from msaas.web.retention_locks import hold_for_posting
-from msaas.web.services import Services, services
+from msaas.web.services import Services, current_services
 from msaas.web.uploads.bodies import Upload, expected, received
 from msaas.web.uploads.body import Body
 from msaas.web.uploads.callback import parse_callback
@@ -71,14 +71,14 @@ SONGS = ("get_job", "get_events", "get_links", "get_stems", "get_waveforms", "ca
     callbacks=CALLED,
 )
 def separate() -> Response:
-    parts = services()
-    with received(request, parts) as upload:
-        options, callback = parse_given(upload.given, parts.options)
-        return _accept(parts, upload, options, callback)
+    services = current_services()
+    with received(request, services) as upload:
+        options, callback = parse_given(upload.given, services.options)
+        return _accept(services, upload, options, callback)
 
 
 def _expect_song() -> Body:
-    return expected(request, services())
+    return expected(request, current_services())
 
 
 # by endpoint: creates the buffer for a body that is received before the call
@@ -100,29 +100,29 @@ def parse_given(given: dict[str, Any], api: ApiOptions) -> tuple[Options, Callba
     return options, parse_callback(given.get("callback"), api.callback_targets)
 
 
-def _accept(parts: Services, upload: Upload, options: Options, posting: CallbackRequest | None) -> Response:
-    if sources := parts.queue.model_sources(options.model):
+def _accept(services: Services, upload: Upload, options: Options, posting: CallbackRequest | None) -> Response:
+    if sources := services.queue.model_sources(options.model):
         options.outputs(sources)  # raises for a stem that the model does not have
     tenant = caller().tenant
     name = songhash(upload.song.sha256, options, tenant)
-    hold_for_posting(parts, name)
-    job = parts.queue.get(name)
+    hold_for_posting(services, name)
+    job = services.queue.get(name)
     callback = posting.args if posting else NO_CALLBACK
-    if job is not None and _is_whole(parts, job):
+    if job is not None and _is_whole(services, job):
         if posting:  # called at once; the fields are needed if the record is deleted at this moment
             terms = gate().quotas.admission(caller().account)
-            parts.queue.submit(name, _fields(options, tenant), callback=callback, admission=terms)
+            services.queue.submit(name, _fields(options, tenant), callback=callback, admission=terms)
         return _answer(name, job.state, new=False)
-    about = _described(parts, upload)
+    about = _described(services, upload)
     fields = _fields(options, tenant) | {"upload": record_json(about)}
-    audio = AudioLength.of(about, parts.options.max_duration_seconds)
-    if not _is_waiting(parts, job):
-        _refuse_before_storing(parts, audio, job)
-        parts.storage.put_input(name, upload.song.path)
+    audio = AudioLength.of(about, services.options.max_duration_seconds)
+    if not _is_waiting(services, job):
+        _refuse_before_storing(services, audio, job)
+        services.storage.put_input(name, upload.song.path)
     # submit also for a waiting job: it repairs a record whose list entry was deleted
     gone = job is not None and job.state is State.DONE
     terms = gate().quotas.admission(caller().account, audio)
-    submitted = parts.queue.submit(name, fields, stems_missing=gone, callback=callback, admission=terms)
+    submitted = services.queue.submit(name, fields, stems_missing=gone, callback=callback, admission=terms)
     log.info(
         "submitted job=%s new=%s bytes=%d model=%s tenant=%s",
         *(name, submitted.new, upload.song.size, options.model, tenant or "-"),
@@ -130,7 +130,7 @@ def _accept(parts: Services, upload: Upload, options: Options, posting: Callback
     return _answer(name, submitted.state, new=submitted.new)
 
 
-def _refuse_before_storing(parts: Services, audio: AudioLength, job: Job | None) -> None:
+def _refuse_before_storing(services: Services, audio: AudioLength, job: Job | None) -> None:
     """Checks the quotas before storing: a caller without quota must not fill the store.
 
     Submit checks again in the step that queues the job; a song stored and then refused is swept.
@@ -138,29 +138,29 @@ def _refuse_before_storing(parts: Services, audio: AudioLength, job: Job | None)
     if job is not None and not job.state.ended:
         return  # its song was lost, its place in the queue was not
     quotas = gate().quotas
-    if quotas.max_waiting and parts.queue.counts().waiting >= quotas.max_waiting:
+    if quotas.max_waiting and services.queue.counts().waiting >= quotas.max_waiting:
         raise QueueFull(f"the queue is full ({quotas.max_waiting} songs); retry later")
     record_limit(quotas.audio_room(caller().account, audio))
 
 
-def _is_whole(parts: Services, job: Job) -> bool:
+def _is_whole(services: Services, job: Job) -> bool:
     """Done, with all stems stored."""
     names = [f"{job.songhash}-{stem}.{extension}" for stem, extension in job.stem_extensions.items()]
-    return bool(names) and all(parts.storage.stat_stem(name) for name in names)
+    return bool(names) and all(services.storage.stat_stem(name) for name in names)
 
 
-def _is_waiting(parts: Services, job: Job | None) -> bool:
+def _is_waiting(services: Services, job: Job | None) -> bool:
     """Queued or running, with its song stored."""
-    return job is not None and not job.state.ended and parts.storage.has_input(job.songhash)
+    return job is not None and not job.state.ended and services.storage.has_input(job.songhash)
 
 
 def _fields(options: Options, tenant: str) -> dict[str, str]:
     return {"model": options.model, "options": options.to_json(), "tenant": tenant}
 
 
-def _described(parts: Services, upload: Upload) -> dict[str, Any]:
+def _described(services: Services, upload: Upload) -> dict[str, Any]:
     """The song, for its record. Raises AudioError if the file is not audio, so call it before storing the song."""
-    found = _probe_result(parts, upload)
+    found = _probe_result(services, upload)
     return {
         "bytes": upload.song.size,
         "sha256": upload.song.sha256,  # lets a worker verify the song
@@ -172,12 +172,12 @@ def _described(parts: Services, upload: Upload) -> dict[str, Any]:
     }
 
 
-def _probe_result(parts: Services, upload: Upload) -> Any:
+def _probe_result(services: Services, upload: Upload) -> Any:
     """The result of the probe. A slow probe is charged to the caller as additional posts, refused or not."""
     account, quotas = caller().account, gate().quotas
-    with parts.probe_gate.place(account):
+    with services.probe_gate.place(account):
         try:
-            found = parts.probe(upload.song.path)
+            found = services.probe(upload.song.path)
         except AudioError as error:
             quotas.charge_computing(account, error.cpu_seconds)
             raise

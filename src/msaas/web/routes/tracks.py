@@ -17,7 +17,7 @@ from msaas.web.http.ranges import is_unchanged, wanted_range
 from msaas.web.openapi.document import Answer, as_json, documented, header, query
 from msaas.web.openapi.schemas import STORAGE_UNAVAILABLE, STORES_UNAVAILABLE
 from msaas.web.retention_locks import held, hold_for_reading
-from msaas.web.services import Services, services
+from msaas.web.services import Services, current_services
 
 log = logging.getLogger(__name__)
 calls = Blueprint("tracks", __name__)
@@ -64,19 +64,19 @@ SOUND = {one.media_type: {"type": "string", "contentMediaType": one.media_type} 
     head=True,
 )
 def get_track(name: str) -> Response:
-    parts = services()
+    services = current_services()
     track = Track.parse(name)
-    stored = find(parts, track)
+    stored = find(services, track)
     if wants_redirect():
-        hold_for_reading(parts, track.songhash, parts.store_links.seconds)
-        return redirect(parts.store_links.to(stored.name, method=request.method), 307, Response)  # type: ignore[return-value]
-    response = answer(stored, lambda start, stop: _held_bytes(parts, track.songhash, stored, start, stop))
+        hold_for_reading(services, track.songhash, services.store_links.seconds)
+        return redirect(services.store_links.to(stored.name, method=request.method), 307, Response)  # type: ignore[return-value]
+    response = answer(stored, lambda start, stop: _held_bytes(services, track.songhash, stored, start, stop))
     response.content_type = media_type_of(stored.name)
     return response
 
 
-def _held_bytes(parts: Services, songhash: str, stored: StoredObject, start: int, stop: int) -> Iterator[bytes]:
-    return held(parts, songhash, parts.storage.read_stem(stored.name, start, stop - start))
+def _held_bytes(services: Services, songhash: str, stored: StoredObject, start: int, stop: int) -> Iterator[bytes]:
+    return held(services, songhash, services.storage.read_stem(stored.name, start, stop - start))
 
 
 def answer(stored: StoredObject, read: Callable[[int, int], Iterator[bytes]], *, what: str = "track") -> Response:
@@ -103,15 +103,15 @@ def answer(stored: StoredObject, read: Callable[[int, int], Iterator[bytes]], *,
     problems={404: ["track_unknown"], 503: STORAGE_UNAVAILABLE},
 )
 def remove_track(name: str) -> Response:
-    parts = services()
+    services = current_services()
     track = Track.parse(name)
-    removed = [found.name for found in _present(parts, track)]
+    removed = [found.name for found in _present(services, track)]
     if not removed:
         raise NotFound(f"{name} is not in output-tracks", code="track_unknown")
     for found in removed:
-        parts.storage.remove_stem(found)
-    if not parts.storage.stems_of(track.songhash):
-        parts.storage.remove_waveforms(track.songhash)
+        services.storage.remove_stem(found)
+    if not services.storage.stems_of(track.songhash):
+        services.storage.remove_waveforms(track.songhash)
     log.info("removed tracks=%s", removed)
     return jsonify(message=f"removed {', '.join(removed)}", removed=removed)
 
@@ -145,14 +145,14 @@ def wants_redirect() -> bool:
 # --- from a name to an object
 
 
-def find(parts: Services, track: Track) -> StoredObject:
+def find(services: Services, track: Track) -> StoredObject:
     """Raises NotFound: job_unknown, job_not_done, stem_unknown or track_removed."""
-    hold_for_reading(parts, track.songhash)
-    job = parts.queue.get(track.songhash)
+    hold_for_reading(services, track.songhash)
+    job = services.queue.get(track.songhash)
     if job is None:
-        return next(_present(parts, track), None) or _refuse_without_record(parts, track)
+        return next(_present(services, track), None) or _refuse_without_record(services, track)
     extension = extension_of(job, track)
-    return parts.storage.stat_stem(track.object_name(extension)) or _refuse_removed(track)
+    return services.storage.stat_stem(track.object_name(extension)) or _refuse_removed(track)
 
 
 def extension_of(job: Job, track: Track) -> str:
@@ -176,15 +176,15 @@ def refuse_unless_done(job: Job) -> None:
     )
 
 
-def _present(parts: Services, track: Track) -> Iterator[StoredObject]:
+def _present(services: Services, track: Track) -> Iterator[StoredObject]:
     """The stored objects of a name, without regard to records."""
     for extension in [track.extension] if track.extension else FORMATS:
-        if stored := parts.storage.stat_stem(track.object_name(extension)):
+        if stored := services.storage.stat_stem(track.object_name(extension)):
             yield stored
 
 
-def _refuse_without_record(parts: Services, track: Track) -> NoReturn:
-    if others := parts.storage.stems_of(track.songhash):
+def _refuse_without_record(services: Services, track: Track) -> NoReturn:
+    if others := services.storage.stems_of(track.songhash):
         raise _unknown_stem(track, [name.removeprefix(f"{track.songhash}-") for name in others])
     raise NotFound(f"unknown job {track.songhash}", code="job_unknown")
 

@@ -11,7 +11,7 @@ from msaas.fields import json_object
 from msaas.jobs import parse_songhash
 from msaas.web.openapi.document import Answer, as_json, documented, header
 from msaas.web.openapi.schemas import STORAGE_UNAVAILABLE
-from msaas.web.services import services
+from msaas.web.services import current_services
 
 calls = Blueprint("waveforms", __name__)
 
@@ -31,9 +31,9 @@ KEPT_SECONDS = 86_400  # the same songhash always has the same waveforms
     problems={404: ["waveforms_unknown", "job_unknown"], 503: STORAGE_UNAVAILABLE},
 )
 def get_waveforms(songhash: str) -> Response:
-    parts = services()
+    services = current_services()
     name = parse_songhash(songhash)
-    data = parts.storage.read_waveforms(name)
+    data = services.storage.read_waveforms(name)
     whole = None if data is None else _is_whole(data)
     if data is None or whole is None:
         raise NotFound(f"job {name} has no waveforms, or not yet", code="waveforms_unknown")

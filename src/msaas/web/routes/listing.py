@@ -54,7 +54,7 @@ def get_queue() -> Response:
         in_work=queue.in_work(),
         dead=queue.dead(),
         counts=asdict(counts),
-        reasons=queue.workers().reasons,
+        troubles=queue.workers().reasons,
     )
 
 

@@ -73,11 +73,11 @@ def main() -> int:
     print("|---|---|---|---|---|---|---|---|---|")
     well = True
     with stores() as (valkey, weed, folder):
-        bench = Bench(valkey, weed, folder, options)
-        bench.fill()
+        attack_run = AttackRun(valkey, weed, folder, options)
+        attack_run.fill()
         for name in names:
             for source in sources:
-                found = bench.measure(name, source)
+                found = attack_run.measure(name, source)
                 _print_row(name, options.clients or ATTACKS[name][1], source, found)
                 well = well and (found.well or source != _own_source())
     return 0 if well else 1
@@ -110,7 +110,7 @@ def _print_row(name: str, clients: int, source: Path, found: Found) -> None:
     print(f"| {name} | {clients} | {server} | {p50} | {p99} | {failed} | {found.posted} | {about} |", flush=True)
 
 
-class Bench:
+class AttackRun:
     def __init__(self, valkey: Valkey, weed: Weed, folder: Path, options: argparse.Namespace) -> None:
         self.options, self.folder = options, folder
         (self.good_key, good), (self.bad_key, bad) = new_key("anna", ["use"]), new_key("mallory", ["use"])

@@ -96,7 +96,7 @@ class Soak:
                 self.crowd.let_in(self._visits)
                 self._visits += 1
             if passed > (kills + 1) * self.options.kill_every:
-                self.stack.doom(KILLED if kills % 2 else ORPHANED)
+                self.stack.kill_soon(KILLED if kills % 2 else ORPHANED)
                 kills += 1
         self.loaded_seconds = time.monotonic() - self.began
         self._cpu_loaded, self._loading = self.sampling.cpu, False

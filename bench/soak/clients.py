@@ -22,7 +22,7 @@ from bench.soak.songs import Songs, Tune
 from bench.soak.stack import TENANTS, Service
 from msaas.local.servers import LOOPBACK
 
-PATIENCE_SECONDS = 300.0  # a song that has not ended by then is lost
+WAIT_LIMIT_SECONDS = 300.0  # a song that has not ended by then is lost
 POLL_SECONDS = 0.4
 IDLE_SECONDS = 2.0
 CALLBACKS = 0.35  # of the songs
@@ -140,7 +140,7 @@ class Visit:
     def follow(self) -> dict[str, Any]:
         """The job as it ended; {} where it did not in time, which the account finds out."""
         looks = self._streamed if self.chance.random() < 0.4 else self._polled
-        give_up_at = time.monotonic() + PATIENCE_SECONDS
+        give_up_at = time.monotonic() + WAIT_LIMIT_SECONDS
         while self.songhash and time.monotonic() < give_up_at:
             for job in looks(give_up_at):
                 if job.get("state") in ENDED:

@@ -39,12 +39,12 @@ ROOT = Path(__file__).parents[2]
 LOG = ROOT / "bench" / "results" / "soak" / "service.log"
 UP_SECONDS = 120.0
 RESTART_SECONDS = 2.0
-PATIENCE_SECONDS = 20.0  # for a worker that is to be killed to have a song in work
+WAIT_LIMIT_SECONDS = 20.0  # for a worker that is to be killed to have a song in work
 SERVERS = {"valkey-server": "valkey", "weed": "store"}
 
 
 @dataclass
-class Part:
+class Component:
     """One process that is started again when it ends."""
 
     name: str
@@ -69,7 +69,7 @@ class Service:
     secret: str
     valkey: Valkey
     guard: ProcessGuard
-    parts: list[Part]
+    components: list[Component]
     kills: Counter[str] = field(default_factory=Counter)  # by worker
     tracebacks: list[str] = field(default_factory=list)  # the part that logged one, and its line
 
@@ -77,22 +77,24 @@ class Service:
         self.queue, self.storage = build_queue(self.settings), build_storage(self.settings)
         LOG.parent.mkdir(parents=True, exist_ok=True)
         self._log = LOG.open("w")
-        self._doomed, self._doom_at = "", 0.0
+        self._to_kill, self._kill_by = "", 0.0
 
     # --- processes
 
     def start(self) -> None:
-        for part in self.parts:
-            self._launch(part)
-        for part in self.parts:
-            port = int(part.environ["MSAAS_WORKER_HTTP_PORT" if part.name in WORKERS else "MSAAS_PORT"])
+        for component in self.components:
+            self._launch(component)
+        for component in self.components:
+            port = int(component.environ["MSAAS_WORKER_HTTP_PORT" if component.name in WORKERS else "MSAAS_PORT"])
             if not wait_until(lambda port=port: ask(LOOPBACK, port, "/readyz")[0] == 200, UP_SECONDS):  # type: ignore[misc]
-                raise SystemExit(f"{part.name} is not ready: {' | '.join(part.child.tail) if part.child else ''}")
+                raise SystemExit(
+                    f"{component.name} is not ready: {' | '.join(component.child.tail) if component.child else ''}"
+                )
 
-    def _launch(self, part: Part) -> None:
-        command, on_line = [sys.executable, "-P", "-m", part.module], partial(self._note, part.name)
-        part.child = Child(command, guard=self.guard, env=part.environ, on_line=on_line)
-        part.starts += 1
+    def _launch(self, component: Component) -> None:
+        command, on_line = [sys.executable, "-P", "-m", component.module], partial(self._note, component.name)
+        component.child = Child(command, guard=self.guard, env=component.environ, on_line=on_line)
+        component.starts += 1
 
     def _note(self, name: str, line: str) -> None:
         if "Traceback" in line:
@@ -102,60 +104,67 @@ class Service:
             self._log.flush()
 
     def look_after(self) -> None:
-        """Starts again what has ended, and kills what is doomed."""
-        if self._doomed:
-            self._kill_the_doomed()
-        for part in self.parts:
-            if part.child is not None and not part.child.alive:
-                part.child.kill()
-                part.child, part.ended_at = None, time.monotonic()
-            if part.child is None and time.monotonic() - part.ended_at > RESTART_SECONDS:
-                self._launch(part)
+        """Starts again what has ended, and kills what is to be killed."""
+        if self._to_kill:
+            self._kill_when_busy()
+        for component in self.components:
+            if component.child is not None and not component.child.alive:
+                component.child.kill()
+                component.child, component.ended_at = None, time.monotonic()
+            if component.child is None and time.monotonic() - component.ended_at > RESTART_SECONDS:
+                self._launch(component)
 
     @property
     def unasked(self) -> list[str]:
         """Processes that ended though nobody killed them."""
         wanted = {KILLED: 1 + self.kills[KILLED]}
-        return [part.name for part in self.parts if part.starts > wanted.get(part.name, 1)]
+        return [component.name for component in self.components if component.starts > wanted.get(component.name, 1)]
 
     def kinds(self) -> list[tuple[str, int]]:
         """Each process by its kind."""
         found = [(name, process.pid) for process, name in _named(psutil.Process().children(), SERVERS)]
-        for part in self.parts:
-            if part.child is not None and part.child.alive:
-                name = f"worker {part.name}" if part.name in WORKERS else part.name
-                found += [(name, part.pid), *_below(part.pid, name)]
+        for component in self.components:
+            if component.child is not None and component.child.alive:
+                name = f"worker {component.name}" if component.name in WORKERS else component.name
+                found += [(name, component.pid), *_below(component.pid, name)]
         return found
 
     # --- kills
 
-    def doom(self, victim: str) -> None:
+    def kill_soon(self, which: str) -> None:
         """It is killed once it has a song in work, or after a while without."""
-        self._doomed, self._doom_at = victim, time.monotonic() + PATIENCE_SECONDS
+        self._to_kill, self._kill_by = which, time.monotonic() + WAIT_LIMIT_SECONDS
 
-    def _kill_the_doomed(self) -> None:
-        part = next((part for part in self.parts if part.name == self._doomed and part.child is not None), None)
-        if part is not None and (self._works(part) or time.monotonic() > self._doom_at):
-            self._kill(part, self._doomed)
-            self._doomed = ""
+    def _kill_when_busy(self) -> None:
+        component = next(
+            (
+                component
+                for component in self.components
+                if component.name == self._to_kill and component.child is not None
+            ),
+            None,
+        )
+        if component is not None and (self._works(component) or time.monotonic() > self._kill_by):
+            self._kill(component, self._to_kill)
+            self._to_kill = ""
 
-    def _kill(self, part: Part, victim: str) -> None:
-        separation = next((pid for name, pid in _below(part.pid, "") if name.endswith("separation")), None)
-        target = part.pid if victim == KILLED else separation
+    def _kill(self, component: Component, which: str) -> None:
+        separation = next((pid for name, pid in _below(component.pid, "") if name.endswith("separation")), None)
+        target = component.pid if which == KILLED else separation
         if target is not None:
             with suppress(ProcessLookupError):
                 os.kill(target, signal.SIGKILL)
-                self.kills[victim] += 1
+                self.kills[which] += 1
 
-    def _works(self, part: Part) -> bool:
+    def _works(self, component: Component) -> bool:
         running = self.queue.redis.lrange(PROCESSING, 0, -1)
         names = [self.queue.redis.hget(f"job:{name}", "worker") or "" for name in running]
-        return any(f"-{part.pid}-" in name for name in names)
+        return any(f"-{component.pid}-" in name for name in names)
 
     def close(self) -> None:
-        for part in reversed(self.parts):
-            if part.child is not None:
-                part.child.stop(25)
+        for component in reversed(self.components):
+            if component.child is not None:
+                component.child.stop(25)
         self._log.close()
 
 
@@ -202,10 +211,10 @@ def service(retention_minutes: float) -> Iterator[Service]:
         yield stack
 
 
-def _parts(environ: dict[str, str]) -> list[Part]:
+def _parts(environ: dict[str, str]) -> list[Component]:
     ports = {name: {"MSAAS_WORKER_HTTP_PORT": str(free_port())} for name in WORKERS}
-    workers = [Part(name, "msaas.worker", environ | ports[name]) for name in WORKERS]
-    return [Part("API", "msaas.web", environ), *workers]
+    workers = [Component(name, "msaas.worker", environ | ports[name]) for name in WORKERS]
+    return [Component("API", "msaas.web", environ), *workers]
 
 
 def _environ(valkey: Valkey, weed: Weed, folder: Path) -> dict[str, str]:

@@ -47,16 +47,16 @@ def test_what_is_not_made_yet_is_flat():
 
 def test_a_song_takes_some_tens_of_kilobytes_however_long_it_is():
     stems = [f"stem{n}" for n in range(6)]
-    outlines = Waveforms(stems, total_samples=4 * 3600 * 44_100, sample_rate=44_100)
-    assert len(json.dumps(outlines.to_json())) < 40_000
+    waveforms = Waveforms(stems, total_samples=4 * 3600 * 44_100, sample_rate=44_100)
+    assert len(json.dumps(waveforms.to_json())) < 40_000
 
 
 def test_the_song_is_as_far_as_its_slowest_stem():
-    outlines = Waveforms(["drums", "bass"], total_samples=1000, sample_rate=44_100)
-    outlines.add("drums", np.zeros((2, 1000), np.float32))
-    assert (outlines.done_samples, outlines.complete) == (0, False)
-    outlines.add("bass", np.zeros((2, 1000), np.float32))
-    assert outlines.complete
+    waveforms = Waveforms(["drums", "bass"], total_samples=1000, sample_rate=44_100)
+    waveforms.add("drums", np.zeros((2, 1000), np.float32))
+    assert (waveforms.done_samples, waveforms.complete) == (0, False)
+    waveforms.add("bass", np.zeros((2, 1000), np.float32))
+    assert waveforms.complete
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 7.0])

@@ -285,9 +285,9 @@ def main() -> int:
     options = parser.parse_args()
     chosen = [mutant for mutant in MUTANTS if options.only in mutant.name]
     print("| guard taken away | caught by row | because |\n|---|---|---|", flush=True)  # noqa: T201
-    with tempfile.TemporaryDirectory(prefix="msaas-mutants-") as place, ThreadPoolExecutor(options.lanes) as lanes:
+    with tempfile.TemporaryDirectory(prefix="msaas-mutants-") as place, ThreadPoolExecutor(options.lanes) as pool:
         places = [Path(place) / str(number) for number in range(len(chosen))]
-        verdicts = [_show(verdict) for verdict in lanes.map(try_mutant, chosen, places)]
+        verdicts = [_show(verdict) for verdict in pool.map(try_mutant, chosen, places)]
     return 0 if all(verdict.row for verdict in verdicts) else 1
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.chaos.lanes import Lanes
+from tests.chaos.parallel_rows import ParallelRows
 
 pytestmark = pytest.mark.slow
 
@@ -23,18 +23,18 @@ def row(number: str) -> Callable[[Test], Test]:
 
 
 @pytest.fixture(scope="module")
-def lanes(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lanes]:
+def parallel_rows(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ParallelRows]:
     """Only the rows whose tests were chosen."""
     tests = [getattr(item, "function", None) for item in request.session.items]
     chosen = [test.row for test in tests if hasattr(test, "row")]
-    lanes = Lanes(tmp_path_factory.mktemp("chaos") / "rows", chosen)
-    yield lanes
-    lanes.close()
+    parallel_rows = ParallelRows(tmp_path_factory.mktemp("chaos") / "rows", chosen)
+    yield parallel_rows
+    parallel_rows.close()
 
 
 @pytest.fixture
-def result(request: pytest.FixtureRequest, lanes: Lanes) -> dict[str, Any]:
-    return lanes.result(request.function.row)
+def result(request: pytest.FixtureRequest, parallel_rows: ParallelRows) -> dict[str, Any]:
+    return parallel_rows.result(request.function.row)
 
 
 @row("1")

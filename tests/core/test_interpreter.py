@@ -38,7 +38,7 @@ SHADOWS = [
     "wave",
 ]
 SHADOW = "import pathlib; pathlib.Path(__file__).with_name('ran').write_text(__name__); raise SystemExit(99)"
-LOOK = "import importlib.util, msaas; print(importlib.util.find_spec('beside_the_songs'))"
+FIND_SPEC = "import importlib.util, msaas; print(importlib.util.find_spec('beside_the_songs'))"
 DECODE = """
 import sys
 from pathlib import Path
@@ -64,7 +64,7 @@ def run(command, folder, **environ):
 
 @pytest.mark.parametrize("pythonpath", ["", os.pathsep, ".", "./", f"{os.pathsep}/nowhere", f"/nowhere{os.pathsep}."])
 def test_no_module_comes_from_the_working_folder(folder, pythonpath):
-    done = run(interpreter.command("-c", LOOK), folder, PYTHONPATH=pythonpath)
+    done = run(interpreter.command("-c", FIND_SPEC), folder, PYTHONPATH=pythonpath)
     assert done.stdout.strip() == "None", done.stderr
 
 

@@ -13,7 +13,7 @@ from msaas.worker.process import COMMAND
 from tests.hostile.table import MAX_DECODED_BYTES, MAX_DURATION_SECONDS, PLAYLISTS
 from tests.support.audio import hostile_files as f
 from tests.support.audio.sounds import flac, tune
-from tests.support.worker_bench import Bench
+from tests.support.worker_harness import WorkerHarness
 
 pytestmark = pytest.mark.slow
 
@@ -27,7 +27,7 @@ SONGS = {
 
 
 @pytest.fixture
-def bench(settings, queue, storage, tmp_path, monkeypatch):
+def harness(settings, queue, storage, tmp_path, monkeypatch):
     for name, value in {
         "MSAAS_MODEL": settings.model,
         "MSAAS_MODEL_REPO": str(settings.model_repo),
@@ -35,9 +35,9 @@ def bench(settings, queue, storage, tmp_path, monkeypatch):
         "MSAAS_MAX_DECODED_BYTES": str(MAX_DECODED_BYTES),
     }.items():
         monkeypatch.setenv(name, value)
-    bench = Bench(replace(settings, grace_seconds=0, lease_seconds=30), queue, storage, tmp_path)
-    yield bench
-    bench.close()
+    harness = WorkerHarness(replace(settings, grace_seconds=0, lease_seconds=30), queue, storage, tmp_path)
+    yield harness
+    harness.close()
 
 
 def put(queue: Queue, storage: Storage, data: bytes, folder) -> str:
@@ -50,13 +50,13 @@ def put(queue: Queue, storage: Storage, data: bytes, folder) -> str:
 
 
 def test_each_hostile_song_fails_once_with_its_reason_and_the_song_behind_them_is_separated(
-    bench, queue, storage, tmp_path
+    harness, queue, storage, tmp_path
 ):
     posted = {name: put(queue, storage, make(), tmp_path) for name, (make, _) in SONGS.items()}
     good = put(queue, storage, flac(tune(2)), tmp_path)
-    bench.worker(COMMAND)
-    assert bench.until(good, "done", seconds=250).attempts == 1
-    ended = {name: bench.until(songhash, "failed") for name, songhash in posted.items()}
+    harness.worker(COMMAND)
+    assert harness.until(good, "done", seconds=250).attempts == 1
+    ended = {name: harness.until(songhash, "failed") for name, songhash in posted.items()}
     assert {name: job.error["code"] for name, job in ended.items()} == {name: code for name, (_, code) in SONGS.items()}
     assert {job.attempts for job in ended.values()} == {1}
     assert len(storage.stems_of(good)) == 4

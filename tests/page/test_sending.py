@@ -66,12 +66,12 @@ def test_lanes_fill_while_the_song_is_being_separated(page):
     """Half a song, as a worker leaves it in mid-run."""
     job = {"songhash": NOBODY, "state": "running", "stage": "separating", "progress": 0.5, "options": None}
     job |= {"model": "htdemucs_mini", "stems": {}, "eta_seconds": 30, "duration_seconds": 180, "error": None}
-    outlines = Waveforms(STEMS, total_samples=10_000, sample_rate=RATE)
+    waveforms = Waveforms(STEMS, total_samples=10_000, sample_rate=RATE)
     for stem in STEMS:
-        outlines.add(stem, tune(5000 / RATE))
+        waveforms.add(stem, tune(5000 / RATE))
     page.route("**/events", lambda route: route.abort())
     page.route(f"**/jobs/{NOBODY}", lambda route: route.fulfill(json=job))
-    page.route("**/waveforms", lambda route: route.fulfill(json=outlines.to_json()))
+    page.route("**/waveforms", lambda route: route.fulfill(json=waveforms.to_json()))
     page.goto(f"/#/job/{NOBODY}")
     expect(page.locator("#percent")).to_have_text("50 %")
     expect(page.locator("#eta")).to_have_text("about 30 seconds left")

@@ -5,14 +5,14 @@ from dataclasses import replace
 import pytest
 
 from msaas.maintenance.housekeeping import Housekeeper
-from tests.support.worker_bench import Bench
+from tests.support.worker_harness import WorkerHarness
 
 
 @pytest.fixture
-def bench(settings, queue, storage, tmp_path):
-    bench = Bench(replace(settings, grace_seconds=0), queue, storage, tmp_path)
+def harness(settings, queue, storage, tmp_path):
+    harness = WorkerHarness(replace(settings, grace_seconds=0), queue, storage, tmp_path)
     housekeeper = Housekeeper(queue, storage, every_seconds=0.2)
     housekeeper.start()
-    yield bench
-    bench.close()
+    yield harness
+    harness.close()
     housekeeper.stop()

@@ -25,24 +25,24 @@ def _disarmed():
     failpoints.disarm()
 
 
-def stems_gone(bench, songhash, seconds=60):
+def stems_gone(harness, songhash, seconds=60):
     deadline = time.monotonic() + seconds
-    while bench.storage.stems_of(songhash) and time.monotonic() < deadline:
+    while harness.storage.stems_of(songhash) and time.monotonic() < deadline:
         time.sleep(0.05)
-    return not bench.storage.stems_of(songhash)
+    return not harness.storage.stems_of(songhash)
 
 
-def test_a_job_cancelled_between_its_last_stem_and_its_end_leaves_no_stems(bench):
-    songhash = bench.song()
-    failpoints.arm("before-finish", lambda: bench.queue.cancel(songhash))
-    bench.worker()
-    bench.until(songhash, "cancelled")
-    assert stems_gone(bench, songhash)
+def test_a_job_cancelled_between_its_last_stem_and_its_end_leaves_no_stems(harness):
+    songhash = harness.song()
+    failpoints.arm("before-finish", lambda: harness.queue.cancel(songhash))
+    harness.worker()
+    harness.until(songhash, "cancelled")
+    assert stems_gone(harness, songhash)
 
 
-def test_a_full_store_is_stated_after_a_bounded_number_of_tries(bench, monkeypatch):
-    worker = bench.worker(max_attempts=1)
-    bench.until(bench.song(), "done")
+def test_a_full_store_is_stated_after_a_bounded_number_of_tries(harness, monkeypatch):
+    worker = harness.worker(max_attempts=1)
+    harness.until(harness.song(), "done")
     tries = count(1)
     made = []
 
@@ -51,25 +51,25 @@ def test_a_full_store_is_stated_after_a_bounded_number_of_tries(bench, monkeypat
         raise StorageFull("QuotaExceeded")
 
     monkeypatch.setattr(worker.storage, "put_stem", refuse)
-    assert bench.until(bench.song(), "failed").error["code"] == "storage_full"
+    assert harness.until(harness.song(), "failed").error["code"] == "storage_full"
     assert len(made) == run.STORAGE_FULL_TRIES
 
 
-def test_songs_behind_one_that_meets_a_full_store_wait_uncharged(bench, monkeypatch):
+def test_songs_behind_one_that_meets_a_full_store_wait_uncharged(harness, monkeypatch):
     monkeypatch.setattr("msaas.worker.supervisor.CHECK_SECONDS", 0.05)
     full = [False]
     for name in ("fput_object", "put_object"):
         monkeypatch.setattr(Minio, name, _full_while(full, getattr(Minio, name)))
-    songs = [bench.song() for _ in range(3)]
+    songs = [harness.song() for _ in range(3)]
     full[0] = True
-    worker = bench.worker()
-    job = bench.until(songs[0], "failed")
+    worker = harness.worker()
+    job = harness.until(songs[0], "failed")
     assert (job.error["code"], job.attempts) == ("storage_full", 1)
     assert wait_until(lambda: worker.ready()[1].get("code") == "storage_refused", 20)
-    assert [bench.queue.get(song).attempts for song in songs[1:]] == [0, 0]
-    assert wait_until(lambda: bench.queue.workers().why_waiting(bench.settings.model) is not None, 20)
+    assert [harness.queue.get(song).attempts for song in songs[1:]] == [0, 0]
+    assert wait_until(lambda: harness.queue.workers().why_waiting(harness.settings.model) is not None, 20)
     full[0] = False
-    assert [bench.until(song, "done").attempts for song in songs[1:]] == [1, 1]
+    assert [harness.until(song, "done").attempts for song in songs[1:]] == [1, 1]
 
 
 def _full_while(full, real):
@@ -81,17 +81,17 @@ def _full_while(full, real):
     return put
 
 
-def test_a_model_whose_weights_are_missing_is_withdrawn_and_its_songs_wait_uncharged(bench):
-    worker = bench.worker(models=("htdemucs",))
+def test_a_model_whose_weights_are_missing_is_withdrawn_and_its_songs_wait_uncharged(harness):
+    worker = harness.worker(models=("htdemucs",))
     foreign = str(uuid.uuid4())
-    bench.store(foreign, {"do": "fail", "code": "model_unavailable", "retry": True})
-    bench.queue.submit(foreign, {"model": "htdemucs", "options": Options(model="htdemucs").to_json()})
-    assert wait_until(lambda: worker.offers == (bench.settings.model,), 60)
-    bench.until(bench.song(), "done")
-    waiting = bench.until(foreign, "queued")
+    harness.store(foreign, {"do": "fail", "code": "model_unavailable", "retry": True})
+    harness.queue.submit(foreign, {"model": "htdemucs", "options": Options(model="htdemucs").to_json()})
+    assert wait_until(lambda: worker.offers == (harness.settings.model,), 60)
+    harness.until(harness.song(), "done")
+    waiting = harness.until(foreign, "queued")
     assert (waiting.attempts, waiting.error) == (0, None)
-    assert wait_until(lambda: bench.queue.workers().why_waiting("htdemucs") is not None, 20)
-    assert bench.queue.workers().why_waiting("htdemucs")["code"] == "model_not_offered"
+    assert wait_until(lambda: harness.queue.workers().why_waiting("htdemucs") is not None, 20)
+    assert harness.queue.workers().why_waiting("htdemucs")["code"] == "model_not_offered"
 
 
 def test_a_withdrawn_model_is_offered_again_later_and_the_default_is_never_withdrawn():
@@ -104,9 +104,9 @@ def test_a_withdrawn_model_is_offered_again_later_and_the_default_is_never_withd
     assert models.offered == ("a", "b")
 
 
-def test_a_job_that_failed_half_stored_leaves_no_stems(bench, monkeypatch):
-    worker = bench.worker(max_attempts=1)
-    bench.until(bench.song(), "done")
+def test_a_job_that_failed_half_stored_leaves_no_stems(harness, monkeypatch):
+    worker = harness.worker(max_attempts=1)
+    harness.until(harness.song(), "done")
     put = worker.storage.put_stem
 
     def put_drums_only(name, path):
@@ -115,14 +115,14 @@ def test_a_job_that_failed_half_stored_leaves_no_stems(bench, monkeypatch):
         put(name, path)
 
     monkeypatch.setattr(worker.storage, "put_stem", put_drums_only)
-    songhash = bench.song()
-    bench.until(songhash, "failed")
-    assert stems_gone(bench, songhash)
+    songhash = harness.song()
+    harness.until(songhash, "failed")
+    assert stems_gone(harness, songhash)
 
 
-def test_a_stopping_worker_gives_back_a_claim_that_it_does_not_know_of(bench):
-    worker = bench.worker()
-    bench.until(bench.song(), "done")
+def test_a_stopping_worker_gives_back_a_claim_that_it_does_not_know_of(harness):
+    worker = harness.worker()
+    harness.until(harness.song(), "done")
     claim = worker.queue.claim
 
     def claim_and_lose_the_answer(*args, **preference):
@@ -133,11 +133,11 @@ def test_a_stopping_worker_gives_back_a_claim_that_it_does_not_know_of(bench):
         raise QueueUnavailable("the answer got lost")
 
     worker.queue.claim = claim_and_lose_the_answer
-    songhash = bench.song()
-    bench.ended(worker)
-    job = bench.queue.get(songhash)
+    songhash = harness.song()
+    harness.ended(worker)
+    job = harness.queue.get(songhash)
     assert (job.state, job.attempts) == ("queued", 0)
-    assert bench.queue.waiting() == [songhash]
+    assert harness.queue.waiting() == [songhash]
 
 
 def test_scratch_of_a_killed_worker_is_swept_and_that_of_a_live_one_is_not(tmp_path):
@@ -157,45 +157,45 @@ def test_a_folder_that_is_only_just_made_is_left_alone(tmp_path):
     assert scratch.sweep(tmp_path) == 0
 
 
-def test_a_worker_says_what_it_offers_from_its_readiness_to_its_end(bench):
-    worker = bench.worker(models=("htdemucs",))
-    assert wait_until(lambda: bench.queue.workers().offering("htdemucs") == 1, 20)
-    assert bench.queue.workers().offering("htdemucs_mini") == 1
+def test_a_worker_says_what_it_offers_from_its_readiness_to_its_end(harness):
+    worker = harness.worker(models=("htdemucs",))
+    assert wait_until(lambda: harness.queue.workers().offering("htdemucs") == 1, 20)
+    assert harness.queue.workers().offering("htdemucs_mini") == 1
     assert worker.ready()[1]["offers"] == ("htdemucs_mini", "htdemucs")
     worker.stop()
-    bench.ended(worker)
-    assert not bench.queue.workers().live
+    harness.ended(worker)
+    assert not harness.queue.workers().live
 
 
-def test_a_worker_without_its_weights_lives_and_offers_nothing(bench, monkeypatch):
+def test_a_worker_without_its_weights_lives_and_offers_nothing(harness, monkeypatch):
     monkeypatch.setenv("STUB_NOT_READY", "1")
-    bench.worker()
-    assert wait_until(lambda: any("model_unavailable" in one.reason for one in bench.queue.workers().live), 20)
-    assert bench.queue.workers().ready == 0
+    harness.worker()
+    assert wait_until(lambda: any("model_unavailable" in one.reason for one in harness.queue.workers().live), 20)
+    assert harness.queue.workers().ready == 0
 
 
-def test_a_song_of_a_model_that_no_worker_runs_waits_uncharged_for_one_that_does(bench, redis):
+def test_a_song_of_a_model_that_no_worker_runs_waits_uncharged_for_one_that_does(harness, redis):
     """API and workers disagree about MSAAS_MODEL: nothing fails, and what is behind goes on."""
     for _ in range(2):
-        bench.worker()
+        harness.worker()
     foreign = str(uuid.uuid4())
-    bench.store(foreign, {"do": "separate"})
-    bench.queue.submit(foreign, {"model": "htdemucs", "options": Options(model="htdemucs").to_json()})
-    ours = [bench.song() for _ in range(3)]
+    harness.store(foreign, {"do": "separate"})
+    harness.queue.submit(foreign, {"model": "htdemucs", "options": Options(model="htdemucs").to_json()})
+    ours = [harness.song() for _ in range(3)]
     for songhash in ours:
-        bench.until(songhash, "done")
-    waiting = bench.queue.get(foreign)
+        harness.until(songhash, "done")
+    waiting = harness.queue.get(foreign)
     assert (waiting.state, waiting.attempts, waiting.error) == ("queued", 0, None)
-    assert bench.queue.waiting() == [foreign]
-    assert bench.queue.workers().why_waiting("htdemucs")["code"] == "model_not_offered"
-    bench.worker(models=("htdemucs",))
-    job = bench.until(foreign, "done")
+    assert harness.queue.waiting() == [foreign]
+    assert harness.queue.workers().why_waiting("htdemucs")["code"] == "model_not_offered"
+    harness.worker(models=("htdemucs",))
+    job = harness.until(foreign, "done")
     assert (job.attempts, job.model) == (1, "htdemucs")
 
 
-def test_a_worker_that_has_only_songs_of_other_models_does_not_spin(bench, monkeypatch):
-    worker = bench.worker()
-    assert wait_until(lambda: bench.queue.workers().ready == 1, 20)
+def test_a_worker_that_has_only_songs_of_other_models_does_not_spin(harness, monkeypatch):
+    worker = harness.worker()
+    assert wait_until(lambda: harness.queue.workers().ready == 1, 20)
     pauses = []
     looked = threading.Event()
 
@@ -205,8 +205,8 @@ def test_a_worker_that_has_only_songs_of_other_models_does_not_spin(bench, monke
         worker.stopping.wait(60)
 
     monkeypatch.setattr(worker._store_pauses, "wait", pause)
-    bench.queue.submit(str(uuid.uuid4()), {"model": "htdemucs"})
+    harness.queue.submit(str(uuid.uuid4()), {"model": "htdemucs"})
     assert looked.wait(20)
     assert len(pauses) == 1  # it rests there until it is woken by its end
     worker.stop()
-    bench.ended(worker)
+    harness.ended(worker)

@@ -33,69 +33,69 @@ def refusing(real, what=lambda: True):
     return put
 
 
-def test_a_worker_without_room_claims_nothing_says_so_and_looks_again(bench, monkeypatch):
+def test_a_worker_without_room_claims_nothing_says_so_and_looks_again(harness, monkeypatch):
     monkeypatch.setattr("msaas.worker.supervisor.CHECK_SECONDS", 0.05)
     room = [0]
     monkeypatch.setattr(
         ClaimChecks.__init__, "__kwdefaults__", ClaimChecks.__init__.__kwdefaults__ | {"free": lambda _: room[0]}
     )
-    worker = bench.worker(scratch_free_bytes=1000)
-    song = bench.song()
+    worker = harness.worker(scratch_free_bytes=1000)
+    song = harness.song()
     until(lambda: worker.checks.blocker is not None)
     assert worker.ready()[1]["code"] == "scratch_full"
-    until(lambda: bench.queue.workers().why_waiting("m") is not None and bench.queue.workers().reasons)
-    assert bench.queue.workers().why_waiting(bench.settings.model)["code"] == "scratch_full"
-    assert bench.queue.get(song).attempts == 0
+    until(lambda: harness.queue.workers().why_waiting("m") is not None and harness.queue.workers().reasons)
+    assert harness.queue.workers().why_waiting(harness.settings.model)["code"] == "scratch_full"
+    assert harness.queue.get(song).attempts == 0
     room[0] = 10_000
-    assert bench.until(song, "done").attempts == 1
+    assert harness.until(song, "done").attempts == 1
     assert worker.ready()[0]
 
 
-def test_a_refusal_that_lasts_is_stated_and_the_worker_waits_for_the_store(bench, monkeypatch):
+def test_a_refusal_that_lasts_is_stated_and_the_worker_waits_for_the_store(harness, monkeypatch):
     monkeypatch.setattr("msaas.worker.supervisor.CHECK_SECONDS", 0.05)
     full, armed = [True], [False]
     monkeypatch.setattr(Minio, "fput_object", refusing(Minio.fput_object, lambda: full[0] and armed[0]))
     monkeypatch.setattr(Minio, "put_object", refusing(Minio.put_object, lambda: full[0] and armed[0]))
-    songs = [bench.song() for _ in range(3)]
+    songs = [harness.song() for _ in range(3)]
     armed[0] = True
-    worker = bench.worker(storage_refusal_seconds=1.0)
-    until(lambda: any("refuses (InternalError) since" in bench.queue.get(song).retry_reason for song in songs))
-    job = bench.until(songs[0], "failed")
+    worker = harness.worker(storage_refusal_seconds=1.0)
+    until(lambda: any("refuses (InternalError) since" in harness.queue.get(song).retry_reason for song in songs))
+    job = harness.until(songs[0], "failed")
     assert (job.error["code"], job.attempts) == ("storage_refused", 1)
     assert "refuses" in worker.ready()[1]["reason"]
-    assert [bench.queue.get(song).attempts for song in songs[1:]] == [0, 0]
+    assert [harness.queue.get(song).attempts for song in songs[1:]] == [0, 0]
     full[0] = False
-    assert [bench.until(song, "done").attempts for song in songs[1:]] == [1, 1]
-    assert bench.queue.replay(songs[0])
-    bench.until(songs[0], "done")
+    assert [harness.until(song, "done").attempts for song in songs[1:]] == [1, 1]
+    assert harness.queue.replay(songs[0])
+    harness.until(songs[0], "done")
 
 
-def test_a_song_whose_options_cannot_be_read_fails_with_the_reason_and_the_worker_lives(bench, redis):
-    songs = [bench.song() for _ in range(3)]
+def test_a_song_whose_options_cannot_be_read_fails_with_the_reason_and_the_worker_lives(harness, redis):
+    songs = [harness.song() for _ in range(3)]
     redis.hset(f"job:{songs[0]}", "options", "no json")
     redis.hset(f"job:{songs[1]}", "created_ms", "abc")
     redis.execute_command("LPUSH", "toWorkers", b"\xff")
-    worker = bench.worker()
-    assert bench.until(songs[0], "failed").error["code"] == "record_broken"
-    bench.until(songs[1], "done")
-    bench.until(songs[2], "done")
+    worker = harness.worker()
+    assert harness.until(songs[0], "failed").error["code"] == "record_broken"
+    harness.until(songs[1], "done")
+    harness.until(songs[2], "done")
     assert worker.alive()[0]
 
 
-def test_a_bucket_that_somebody_removed_is_made_by_whoever_meets_it(bench, storage):
-    song, other = bench.song("fail"), bench.song()
+def test_a_bucket_that_somebody_removed_is_made_by_whoever_meets_it(harness, storage):
+    song, other = harness.song("fail"), harness.song()
     for bucket in (OUTPUTS, "waveforms"):
         storage.client.remove_bucket(bucket)
-    worker = bench.worker()
-    bench.until(song, "failed")
-    bench.until(other, "done")
+    worker = harness.worker()
+    harness.until(song, "failed")
+    harness.until(other, "done")
     assert worker.alive()[0]
     assert len(storage.stems_of(other)) == 4
 
 
-def test_an_error_that_nobody_foresaw_is_logged_once_and_ends_no_worker(bench, monkeypatch, caplog):
-    worker = bench.worker()
-    bench.until(bench.song(), "done")
+def test_an_error_that_nobody_foresaw_is_logged_once_and_ends_no_worker(harness, monkeypatch, caplog):
+    worker = harness.worker()
+    harness.until(harness.song(), "done")
     claim, left = worker.queue.claim, [5]
 
     def odd(*args, **preference):
@@ -105,7 +105,7 @@ def test_an_error_that_nobody_foresaw_is_logged_once_and_ends_no_worker(bench, m
         return claim(*args, **preference)
 
     monkeypatch.setattr(worker.queue, "claim", odd)
-    bench.until(bench.song(), "done")
+    harness.until(harness.song(), "done")
     told = [record for record in caplog.records if "a turn failed" in record.message]
     assert len(told) == 1
     assert told[0].exc_info

@@ -71,28 +71,28 @@ def test_what_is_loaded_is_reported_when_it_changes_also_after_a_failure():
     assert shelf.changes == [("small",), ()]
 
 
-def song(bench, model):
+def song(harness, model):
     """A song of a model, posted as the API does."""
     songhash = str(uuid.uuid4())
-    bench.store(songhash, {"do": "separate", "name": songhash, "seconds": 0.01})
-    bench.queue.submit(songhash, {"model": model, "options": Options(model=model).to_json()})
+    harness.store(songhash, {"do": "separate", "name": songhash, "seconds": 0.01})
+    harness.queue.submit(songhash, {"model": model, "options": Options(model=model).to_json()})
     return songhash
 
 
-def test_a_worker_takes_the_songs_of_its_loaded_model_together(bench):
+def test_a_worker_takes_the_songs_of_its_loaded_model_together(harness):
     """Six songs of two models in turn: three of the first, then the others, instead of a switch at each."""
     models = ["htdemucs_mini", "other"] * 3
-    songs = [song(bench, model) for model in models]
-    bench.worker(models=("other",), loaded_first_songs=4)
-    done = [bench.until(one, "done") for one in songs]
+    songs = [song(harness, model) for model in models]
+    harness.worker(models=("other",), loaded_first_songs=4)
+    done = [harness.until(one, "done") for one in songs]
     order = [job.model for job in sorted(done, key=lambda job: job.started_at)]
     assert order == ["htdemucs_mini"] * 3 + ["other"] * 3
 
 
-def test_the_supervisor_knows_what_its_process_has_loaded_and_forgets_it_with_the_process(bench):
-    worker = bench.worker(models=("other",))
-    bench.until(song(bench, "other"), "done")
+def test_the_supervisor_knows_what_its_process_has_loaded_and_forgets_it_with_the_process(harness):
+    worker = harness.worker(models=("other",))
+    harness.until(song(harness, "other"), "done")
     assert worker.process.loaded == ("other",)
-    assert wait_until(lambda: bench.queue.counts().in_work == 0, 60)
+    assert wait_until(lambda: harness.queue.counts().in_work == 0, 60)
     worker.process.kill()
     assert worker.process.loaded in ((), ("htdemucs_mini",))

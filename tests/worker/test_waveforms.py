@@ -17,7 +17,7 @@ from msaas.worker.waveforms import WaveformFile, WaveformUploader
 SONGHASH = "6d736161-0000-5000-8000-000000000007"
 
 
-def outlines(done=500):
+def waveforms(done=500):
     made = Waveforms(["drums", "bass"], total_samples=1000, sample_rate=44_100)
     for stem in made.stems:
         made.add(stem, np.full((2, done), 0.5, np.float32))
@@ -44,28 +44,28 @@ def test_partial_ones_are_written_every_two_seconds_and_the_last_at_once(tmp_pat
     written = []
     for second, done in [(0, 100), (1, 200), (1.9, 300), (2.1, 400), (2.2, 1000)]:
         now[0] = second
-        file(outlines(done))
+        file(waveforms(done))
         written.append(json.loads(file.path.read_text())["done_samples"])
     assert written == [100, 100, 100, 400, 1000]
     assert [path.name for path in tmp_path.iterdir()] == ["waveforms.json"]
 
 
 def test_a_folder_that_is_gone_fails_nothing(tmp_path):
-    WaveformFile(tmp_path / "gone" / "waveforms.json")(outlines())
+    WaveformFile(tmp_path / "gone" / "waveforms.json")(waveforms())
 
 
 def test_a_run_that_ends_well_leaves_its_last_waveforms(tmp_path):
     store, path = Store(), tmp_path / "waveforms.json"
     with WaveformUploader(store, SONGHASH, path):
-        WaveformFile(path)(outlines(400))
-        WaveformFile(path)(outlines(1000))
+        WaveformFile(path)(waveforms(400))
+        WaveformFile(path)(waveforms(1000))
     assert store.put[-1] == (SONGHASH, 1000)
 
 
 def test_the_same_waveforms_are_put_once(tmp_path, monkeypatch):
     monkeypatch.setattr("msaas.worker.waveforms.POLL_SECONDS", 0.01)
     store, path = Store(), tmp_path / "waveforms.json"
-    WaveformFile(path)(outlines())
+    WaveformFile(path)(waveforms())
     with WaveformUploader(store, SONGHASH, path):
         time.sleep(0.2)
     assert len(store.put) == 1
@@ -73,7 +73,7 @@ def test_the_same_waveforms_are_put_once(tmp_path, monkeypatch):
 
 def test_a_run_that_ends_badly_puts_nothing_more(tmp_path):
     store, path = Store(), tmp_path / "waveforms.json"
-    WaveformFile(path)(outlines())
+    WaveformFile(path)(waveforms())
     with pytest.raises(RuntimeError), WaveformUploader(store, SONGHASH, path):
         raise RuntimeError
     assert store.put == []
@@ -81,14 +81,14 @@ def test_a_run_that_ends_badly_puts_nothing_more(tmp_path):
 
 def test_a_store_that_is_away_fails_no_run(tmp_path):
     path = tmp_path / "waveforms.json"
-    WaveformFile(path)(outlines())
+    WaveformFile(path)(waveforms())
     with WaveformUploader(Store(broken=StorageUnavailable("away")), SONGHASH, path):
         pass
 
 
 def test_a_store_that_does_not_answer_delays_a_run_by_a_moment_at_most(tmp_path):
     path = tmp_path / "waveforms.json"
-    WaveformFile(path)(outlines())
+    WaveformFile(path)(waveforms())
     answers = threading.Event()
     with WaveformUploader(Store(hangs=answers), SONGHASH, path):
         pass  # leaving it returns although the store has not answered

@@ -224,7 +224,7 @@ class Lab:
         self._store(songhash, {"do": do, "name": songhash, **wish})
         return songhash
 
-    def mend(self, songhash: str) -> None:
+    def repair(self, songhash: str) -> None:
         """Puts a harmless song in the place of a poisonous one."""
         self._store(songhash, {"do": "separate", "name": songhash})
 

@@ -54,7 +54,7 @@ class Fuse:
             self._act()
 
 
-class Arms:
+class ArmedFailpoints:
     def __init__(self, history: History, cancel: Callable[[], None] = lambda: None) -> None:
         self._history = history
         self._actions: dict[str, Callable[[], None]] = {

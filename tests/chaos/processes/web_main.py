@@ -13,7 +13,7 @@ from msaas.web.server import listen
 from msaas.wiring.api import build_app, serve
 from msaas.wiring.stores import build_redis
 from tests.chaos.lab.history import History
-from tests.chaos.processes.failpoint_plan import Arms, parse_plan
+from tests.chaos.processes.failpoint_plan import ArmedFailpoints, parse_plan
 
 
 def stub_probe(_path: Path) -> Probe:
@@ -26,7 +26,7 @@ def main() -> None:
     ship_logs(build_redis(settings, timeout_seconds=3), "rest")
     app = build_app(settings, probe=stub_probe)
     if plan := parse_plan(os.environ.get("CHAOS_PLAN", "")):
-        Arms(History(Path(os.environ["CHAOS_HISTORY"]))).arm(plan[0])
+        ArmedFailpoints(History(Path(os.environ["CHAOS_HISTORY"]))).arm(plan[0])
     serve(settings, app, listen(settings.host, settings.port))
 
 

@@ -23,7 +23,7 @@ from msaas.wiring.stores import build_queue, build_redis, build_storage
 from msaas.wiring.worker import build_supervisor
 from msaas.worker.process import SeparationProcess
 from tests.chaos.lab.history import History
-from tests.chaos.processes.failpoint_plan import Arms, mark_redis_commands, parse_plan
+from tests.chaos.processes.failpoint_plan import ArmedFailpoints, mark_redis_commands, parse_plan
 
 STUB = (sys.executable, str(Path(__file__).parents[2] / "worker" / "stub_child.py"))
 
@@ -32,7 +32,7 @@ class Witness(Queue):
     """The queue, with every answer that a worker acts on written down."""
 
     history: History
-    arms: Arms
+    failpoints_armed: ArmedFailpoints
     plan: list[Any]
     current: str = ""
 
@@ -41,7 +41,7 @@ class Witness(Queue):
         if claim is not None:
             self.current = claim.songhash
             self.history.note("claim", songhash=claim.songhash, fence=claim.fence, attempt=claim.job.attempts)
-            self.arms.arm(self.plan.pop(0) if len(self.plan) > 1 else self.plan[0] if self.plan else None)
+            self.failpoints_armed.arm(self.plan.pop(0) if len(self.plan) > 1 else self.plan[0] if self.plan else None)
             failpoints.hit("claimed")
         return claim
 
@@ -72,7 +72,7 @@ def witness(settings: Settings, history: History) -> Witness:
     redis = build_redis(settings, timeout_seconds=3)
     queue = Witness(redis, lease_seconds=settings.lease_seconds, max_attempts=settings.max_attempts)
     queue.history, queue.plan = history, parse_plan(os.environ.get("CHAOS_PLAN", ""))
-    queue.arms = Arms(history, cancel=lambda: cancel_current(queue))
+    queue.failpoints_armed = ArmedFailpoints(history, cancel=lambda: cancel_current(queue))
     return queue
 
 
@@ -96,7 +96,7 @@ def be_worker(settings: Settings, queue: Witness, storage: Storage) -> None:
 def be_reaper(queue: Witness, storage: Storage) -> None:
     stopped = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stopped.set())
-    queue.arms.arm(queue.plan[0] if queue.plan else None)
+    queue.failpoints_armed.arm(queue.plan[0] if queue.plan else None)
     Housekeeper(queue, storage, every_seconds=0.1).start()
     queue.history.note("up", name="reaper")
     stopped.wait()

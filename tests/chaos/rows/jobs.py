@@ -46,11 +46,11 @@ def _replay(lab: Lab, result: RowResult, poison: list[str]) -> None:
     """The dead are listed and shown; one whose cause was mended is replayed and comes out."""
     listed = {letter.entry for letter in dead_letters.list_all(lab.queue)}
     result.claim(set(poison) == listed, "the dead letters are not the poison songs")
-    mended = poison[0]
-    result.claim("worker_child_died" in dead_letters.shown(lab.queue, mended), "the reason is not shown")
-    lab.mend(mended)
-    dead_letters.replay(lab.queue, lab.storage, mended)
-    lab.until_state(mended, "done")
+    repaired = poison[0]
+    result.claim("worker_child_died" in dead_letters.shown(lab.queue, repaired), "the reason is not shown")
+    lab.repair(repaired)
+    dead_letters.replay(lab.queue, lab.storage, repaired)
+    lab.until_state(repaired, "done")
 
 
 def worker_stopped_during_a_job(lab: Lab, scale: Scale) -> RowResult:

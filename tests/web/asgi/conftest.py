@@ -18,7 +18,7 @@ import requests
 from tests.support.api import URL, Live, player, start_api, wait_alive  # noqa: F401 - a fixture
 from tests.support.environment import service_environ
 
-PATIENCE_SECONDS = 60
+WAIT_LIMIT_SECONDS = 60
 POST = (f"POST {URL} HTTP/1.1", "Host: x", "Content-Type: audio/wav")
 
 
@@ -61,7 +61,7 @@ def wire_to(url: str, *, window: int = 0, source: str = "127.0.0.1") -> Iterator
     with socket.socket() as made:
         if window:
             made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, window)
-        made.settimeout(PATIENCE_SECONDS)
+        made.settimeout(WAIT_LIMIT_SECONDS)
         made.bind((source, 0))
         parts = urlsplit(url)
         made.connect((parts.hostname, parts.port))
@@ -69,7 +69,7 @@ def wire_to(url: str, *, window: int = 0, source: str = "127.0.0.1") -> Iterator
 
 
 def wait_until(condition: Callable[[], Any]) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + WAIT_LIMIT_SECONDS
     while not condition():
         assert time.monotonic() < deadline, "it did not come true in time"
         time.sleep(0.02)
@@ -78,7 +78,7 @@ def wait_until(condition: Callable[[], Any]) -> None:
 def dropped(url: str, reason: str) -> float:
     """How many connections the server has closed for this reason."""
     name = f'msaas_connections_dropped_total{{reason="{reason}"}} '
-    text = requests.get(f"{url}/metrics", timeout=PATIENCE_SECONDS).text
+    text = requests.get(f"{url}/metrics", timeout=WAIT_LIMIT_SECONDS).text
     return next((float(line.removeprefix(name)) for line in text.splitlines() if line.startswith(name)), 0.0)
 
 

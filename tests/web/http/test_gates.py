@@ -11,11 +11,11 @@ import pytest
 from msaas.errors import Busy
 from msaas.web.http.concurrency import ConcurrencyLimit, StreamLimit
 
-PATIENCE_SECONDS = 30
+WAIT_LIMIT_SECONDS = 30
 
 
 def shared(**changed):
-    plain = {"places": 4, "share": 2, "waiting": 100, "wait_seconds": PATIENCE_SECONDS, "what": "songs"}
+    plain = {"places": 4, "share": 2, "waiting": 100, "wait_seconds": WAIT_LIMIT_SECONDS, "what": "songs"}
     return ConcurrencyLimit(**plain | changed)
 
 
@@ -38,11 +38,11 @@ class Crowd:
                 self.entered.append(caller)
                 self.inside.append(over)
                 self.changed.notify_all()
-            assert over.wait(PATIENCE_SECONDS)
+            assert over.wait(WAIT_LIMIT_SECONDS)
 
     def wait(self, condition):
         with self.changed:
-            assert self.changed.wait_for(condition, PATIENCE_SECONDS), self.entered
+            assert self.changed.wait_for(condition, WAIT_LIMIT_SECONDS), self.entered
 
 
 def waiting(gate, caller):
@@ -79,7 +79,7 @@ def test_one_caller_gets_its_share_and_others_the_rest_at_once(crowd):
     for _, over in [*greedy, modest]:
         over.set()
     for future, _ in [*greedy, modest]:
-        future.result(PATIENCE_SECONDS)
+        future.result(WAIT_LIMIT_SECONDS)
     assert many.entered.count("greedy") == 10
 
 
@@ -108,7 +108,7 @@ def test_more_than_may_wait_of_one_caller_are_refused_at_once_and_another_is_not
     for _, over in sent:
         over.set()
     for future, _ in sent:
-        future.result(PATIENCE_SECONDS)
+        future.result(WAIT_LIMIT_SECONDS)
 
 
 def test_who_waits_too_long_is_refused_and_leaves_no_trace():

@@ -218,9 +218,9 @@ def test_headers_of_a_track_are_those_documented(spec, client, done):
 
 
 def test_waveforms_fit_their_schema(spec, client, storage, done):
-    outlines = Waveforms(STEMS, 8000, 44100)
-    outlines.add("vocals", np.full((2, 4000), 0.5, np.float32))
-    storage.put_waveforms(done, json.dumps(outlines.to_json()).encode())
+    waveforms = Waveforms(STEMS, 8000, 44100)
+    waveforms.add("vocals", np.full((2, 4000), 0.5, np.float32))
+    storage.put_waveforms(done, json.dumps(waveforms.to_json()).encode())
     check(spec, named(spec, "Waveforms"), client.get(f"/apiv1/jobs/{done}/waveforms").json)
 
 

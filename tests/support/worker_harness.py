@@ -15,7 +15,7 @@ from tests.support.environment import REPOSITORY
 STUB = (sys.executable, str(REPOSITORY / "tests/worker/stub_child.py"))
 
 
-class Bench:
+class WorkerHarness:
     """Starts workers, posts songs as the API does, and waits for what becomes of them."""
 
     def __init__(self, settings, queue, storage, tmp_path):

@@ -107,7 +107,8 @@ def main():
         return
     loaded = MODEL["name"]
     send(loaded=[loaded])
-    send(ready={"model": MODEL, "device": "cpu", "reason": "stub"})
+    found = {"models": os.environ["STUB_MODELS"].split(",")} if "STUB_MODELS" in os.environ else {}
+    send(ready={"model": MODEL, "device": "cpu", "reason": "stub", **found})
     while True:
         arrived.acquire()
         task = orders.pop(0)

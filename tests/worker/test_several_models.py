@@ -96,3 +96,12 @@ def test_the_supervisor_knows_what_its_process_has_loaded_and_forgets_it_with_th
     assert wait_until(lambda: harness.queue.counts().in_work == 0, 60)
     worker.process.kill()
     assert worker.process.loaded in ((), ("htdemucs_mini",))
+
+
+def test_with_all_a_worker_offers_what_its_process_has_found(bench, monkeypatch):
+    monkeypatch.setenv("STUB_MODELS", "mine,other")
+    worker = bench.worker(models=("all",))
+    songhash = song(bench, "mine")
+    bench.until(songhash, "done")
+    assert worker.offers == ("htdemucs_mini", "mine", "other")
+    assert wait_until(lambda: "mine" in bench.queue.workers().models, 60)

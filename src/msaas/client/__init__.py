@@ -21,7 +21,7 @@ from msaas.client.errors import (
     UnsafeName,
     WaitTimeout,
 )
-from msaas.client.models import Job, JobError, JobWarning, Queue
+from msaas.client.models import Job, JobError, JobWarning, Model, Queue
 
 __all__ = [
     "DEFAULT_URL",
@@ -33,6 +33,7 @@ __all__ = [
     "JobError",
     "JobFailed",
     "JobWarning",
+    "Model",
     "NotTheService",
     "Queue",
     "ServiceError",

@@ -19,7 +19,7 @@ from urllib.parse import quote
 
 from msaas.client.download import OnDownload, fetch, stem_path
 from msaas.client.errors import JobFailed, NotTheService, WaitTimeout
-from msaas.client.models import Job, Queue
+from msaas.client.models import Job, Model, Queue
 from msaas.client.names import printable
 from msaas.client.transport import Transport
 from msaas.client.upload import OnUpload, Song, Source, opened
@@ -31,7 +31,7 @@ FIRST_POLL_SECONDS = 0.2  # short songs are done within a second or two
 POLL_SECONDS = 1.0
 
 OnJob = Callable[[Job], None]
-View = TypeVar("View", Job, Queue)
+View = TypeVar("View", Job, Queue, tuple[Model, ...])
 
 
 class Client:
@@ -204,6 +204,10 @@ class Client:
     def models(self) -> dict[str, Any]:
         """The API's models and options: `default`, `models`, `formats`, `bitrates`, `limits`."""
         return self._transport.request_json("GET", "/apiv1/models")
+
+    def list_models(self) -> tuple[Model, ...]:
+        """The models that a request may choose, with stems, licence and for whom each is."""
+        return self._typed(Model.all_in, self._transport.request_json("GET", "/apiv1/models"))
 
     def queue(self, *, offset: int = 0, limit: int | None = None) -> Queue:
         """Waiting jobs from `offset` on, running jobs, dead jobs. Needs an admin's key if the API has keys."""

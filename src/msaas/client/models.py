@@ -124,6 +124,42 @@ def _parse_troubles(view: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True)
+class Model:
+    """A model that a request may choose. What the service does not know of it is None or empty."""
+
+    name: str
+    sources: Sequence[str] | None = None  # its stems
+    workers: int = 0  # that offer it now
+    default: bool = False
+    family: str | None = None
+    summary: str = ""  # one sentence: for whom it is
+    licence: str | None = None  # of its weights: an SPDX identifier, or "not stated"
+    commercial: bool | None = None  # whether the licence allows use in commerce
+    view: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    @classmethod
+    def from_view(cls, view: Mapping[str, Any], default: str = "") -> Model:
+        """Raises KeyError or TypeError for an invalid view."""
+        licence, sources = _mapping(view, "licence"), view.get("sources")
+        return cls(
+            name=str(view["name"]),
+            sources=None if sources is None else tuple(map(str, sources)),
+            workers=int(view.get("workers") or 0),
+            default=view["name"] == default,
+            family=view.get("family"),
+            summary=str(view.get("summary") or ""),
+            licence=licence.get("id"),
+            commercial=licence.get("commercial"),
+            view=view,
+        )
+
+    @classmethod
+    def all_in(cls, offer: Mapping[str, Any]) -> tuple[Model, ...]:
+        """The models of an answer of GET /apiv1/models."""
+        return tuple(cls.from_view(view, str(offer.get("default") or "")) for view in offer["models"])
+
+
+@dataclass(frozen=True)
 class Queue:
     """Waiting jobs, head first (one page of `total`), running jobs, dead jobs. All songhashes."""
 

@@ -328,6 +328,10 @@ class Queue:
                 self.redis.delete(MODELS)
                 self.redis.hset(MODELS, name, record_json(description))
 
+    def published_models(self) -> tuple[str, ...]:
+        """The models that workers have loaded so far."""
+        return tuple(map(str, unless_damaged(lambda: self.redis.hkeys(MODELS), ())))
+
     def model_sources(self, name: str) -> tuple[str, ...] | None:
         """The stems of a model, as stored by a worker that loaded it; None before that."""
         text = unless_damaged(lambda: self.redis.hget(MODELS, name), None)

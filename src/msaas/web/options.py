@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from msaas.callbacks.targets import TargetPolicy
+from msaas.catalogue import LicenceRule
 
 
 @dataclass(frozen=True)
 class ApiOptions:
-    """`model`: of a request that names none; the first of `allowed_models`. `retention_hours`: 0 keeps
-    jobs for ever.
+    """`model`: of a request that names none; the first of `allowed_models`. `all_models`: a request may choose those of
+    the workers, too. `retention_hours`: 0 keeps jobs for ever.
     """
 
     model: str
@@ -22,3 +23,5 @@ class ApiOptions:
     retention_hours: float
     debug_endpoints: bool
     callback_targets: TargetPolicy
+    all_models: bool = False
+    licence_rule: LicenceRule = field(default_factory=LicenceRule)

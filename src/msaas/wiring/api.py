@@ -133,6 +133,8 @@ def build_options(settings: Settings) -> ApiOptions:
         retention_hours=settings.retention_hours,
         debug_endpoints=settings.debug_endpoints,
         callback_targets=build_target_policy(settings),
+        all_models=settings.all_models,
+        licence_rule=settings.licence_rule,
     )
 
 

@@ -28,7 +28,7 @@ from msaas.errors import AudioError, Cancelled, InvalidOption, MSaaSError, OutOf
 from msaas.separation.device import DeviceChoice, choose_device
 from msaas.separation.loaded_models import LoadedModels
 from msaas.separation.pipeline import SeparationResult, Separator
-from msaas.separation.weights.loader import load_model
+from msaas.separation.weights.loader import all_held, load_model
 from msaas.settings import Settings
 from msaas.telemetry import logs
 from msaas.worker.protocol import Task, failure, line
@@ -195,6 +195,8 @@ def main() -> int:
         with reporting_progress(send):
             description = models.describe(settings.model)
             self_check.check_decoder(settings.scratch_dir, models.limits)
+            if settings.all_models:
+                description["models"] = all_held(settings.model_repo, settings.licence_rule)
         send({"ready": description})
     except SandboxError as error:  # a retry would fail the same way
         send(failure(error.code, str(error), retry=False))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -119,7 +119,12 @@ class ModelOffers:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.default, self.allowed, self.changed, self.clock = default, allowed, changed, clock
+        self._named = allowed
         self._missing: dict[str, float] = {}  # model ▸ when it is offered again
+
+    def found(self, models: Iterable[str]) -> None:
+        """Sets the models that the separation process has found, in addition to the named ones."""
+        self.allowed = tuple(dict.fromkeys((*self._named, *models)))
 
     @property
     def offered(self) -> tuple[str, ...]:

@@ -1,7 +1,8 @@
 """The protocol between supervisor and separation process: one JSON object per line. No I/O.
 
 Supervisor ▸ process                            process ▸ supervisor
-    {"separate": {…Task…}}                          {"ready": {…}}         the default model is loaded
+    {"separate": {…Task…}}                          {"ready": {…}}         the default model is loaded; `models`: all
+                                                                           those found, with MSAAS_MODELS=all
     {"stop": true}      cancel the run              {"progress": {"stage", "fraction"}}
     (end of file)       exit at once                {"loaded": [name, …]}  the models in memory, when they change
                                                     {"done": {…}}

@@ -117,7 +117,7 @@ class Run:
         if "options" in self.claim.job.broken:  # its defaults may differ from the requested options
             raise RecordBroken("the job's options in Redis cannot be read; post the song again")
         given, worker = self.claim.job.options, self.worker
-        options = Options.parse(given or {}, default_model=worker.model, allowed=worker.allowed_models)
+        options = Options.parse(given or {}, default_model=worker.model, allowed=self.context.models.allowed)
         self.heartbeat.note(model=options.model, options=options.to_json(), trouble="")
         self.heartbeat.send()  # a short job may be over before the next
         return options

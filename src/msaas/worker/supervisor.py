@@ -129,9 +129,11 @@ class Supervisor:
             self._note_prepared(True)
             return True
         able = self.process.ensure_ready(self.loop.stopping.is_set)
-        self._note_prepared(able)
         if able:
             assert self.process.ready is not None  # noqa: S101 - set by ensure_ready
+            self.models.found(self.process.ready.get("models", ()))
+        self._note_prepared(able)
+        if self.process.ready is not None:
             self.queue.publish_model(self.options.model, self.process.ready["model"])
             log.info("ready model=%s device=%s", self.options.model, self.process.ready["device"])
             return True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from msaas.catalogue.records import SPEEDS
 from msaas.error_codes import JOB_CODES, PROBLEM_CODES, WAIT_CODES, WARNING_CODES
 from msaas.formats import DEFAULT_BITRATE, DEFAULT_FORMAT, FORMATS, MP3_BITRATES, WITH_BITRATES
 from msaas.jobs import State
@@ -256,10 +257,46 @@ SCHEMAS: dict[str, Schema] = {
             "name": {"type": "string"},
             "sources": {
                 "oneOf": [NAMES, {"type": "null"}],
-                "description": "its stems; null until a worker has loaded it",
+                "description": "its stems; null for a model of the operator's own until a worker has loaded it",
             },
             "workers": {"type": "integer", "minimum": 0, "description": "number of workers that offer it now"},
-        }
+            "family": nullable(
+                "string",
+                description="its architecture; null, as all that follows, for a model that is not in the catalogue",
+            ),
+            "summary": nullable("string", description="one sentence: for whom it is"),
+            "licence": {"oneOf": [ref("Licence"), {"type": "null"}]},
+            "sdr": {"oneOf": [{"type": "array", "items": ref("Score")}, {"type": "null"}]},
+            "speed": {"oneOf": [ref("Speed"), {"type": "null"}]},
+            "bytes": nullable("integer", description="size of its weights; null if not stated"),
+            "training": {"oneOf": [ref("Training"), {"type": "null"}]},
+            "note": nullable("string"),
+        },
+        *("family", "summary", "licence", "sdr", "speed", "bytes", "training", "note"),
+    ),
+    "Licence": an_object(
+        {
+            "id": {"type": "string", "description": "of the weights: an SPDX identifier, or `not stated`"},
+            "commercial": nullable("boolean", description="whether it allows use in commerce; null if not stated"),
+            "statement": {"type": "string", "description": "what the document that states it says"},
+            "note": {"type": "string"},
+        },
+        description="The licence of a model's weights. docs/models.md has the rules.",
+    ),
+    "Score": an_object(
+        {
+            "benchmark": {"type": "string"},
+            "mean": nullable("number"),
+            "stems": {"type": "object", "additionalProperties": {"type": "number"}},
+        },
+        description="A published signal-to-distortion ratio, in dB.",
+    ),
+    "Speed": an_object(
+        {name: nullable("string", enum=[*SPEEDS, None]) for name in ("cpu", "gpu")},
+        description="Its class on a CPU and on a GPU; null if not measured.",
+    ),
+    "Training": an_object(
+        {"by": nullable("string"), "data": nullable("string")}, description="Who trained it on what; null: not stated."
     ),
 }
 

@@ -10,6 +10,7 @@ from flask import Blueprint, Response, jsonify
 
 from msaas.errors import QueueUnavailable, Unavailable
 from msaas.web.http.problems import problem
+from msaas.web.models import offered_models
 from msaas.web.openapi.document import Answer, as_json, documented
 from msaas.web.services import Services, current_services
 
@@ -73,12 +74,12 @@ def ready() -> Response:
 def _workers(services: Services) -> dict[str, Any]:
     """The number of ready workers, and of those that offer each allowed model."""
     try:
-        workers = services.queue.workers()
+        workers, models = services.queue.workers(), offered_models(services)
     except QueueUnavailable:  # it failed after the check; the next probe reports it
         return {"workers": 0, "models": {}}
     return {
         "workers": workers.ready,
-        "models": {name: workers.offering(name) for name in services.options.allowed_models},
+        "models": {name: workers.offering(name) for name in models},
     }
 
 

@@ -1,10 +1,11 @@
-"""What a request may ask for: models, what each separates as far as known, formats, limits. Loads no model."""
+"""What a request may ask for: models with their stems and licences, formats, limits. Loads no model."""
 
 from __future__ import annotations
 
 from flask import Blueprint, Response, jsonify
 
 from msaas.formats import FORMATS, MP3_BITRATES
+from msaas.web.models import facts_of, offered_models, sources_of
 from msaas.web.openapi.document import Answer, as_json, documented
 from msaas.web.openapi.schemas import QUEUE_UNAVAILABLE
 from msaas.web.services import current_services
@@ -20,14 +21,14 @@ calls = Blueprint("models", __name__)
     problems={503: QUEUE_UNAVAILABLE},
 )
 def get_models() -> Response:
-    """`sources` is null until a worker has loaded that model."""
+    """`sources` is null for a model of the operator's own until a worker has loaded it."""
     services = current_services()
     options, workers = services.options, services.queue.workers()
     return jsonify(
         default=options.model,
         models=[
-            {"name": name, "sources": services.queue.model_sources(name), "workers": workers.offering(name)}
-            for name in options.allowed_models
+            {"name": name, "sources": sources_of(services, name), "workers": workers.offering(name)} | facts_of(name)
+            for name in offered_models(services)
         ],
         formats=list(FORMATS),
         bitrates=MP3_BITRATES,

@@ -14,9 +14,9 @@ from msaas.errors import AudioError, InvalidOption, QueueFull
 from msaas.jobs import Job, State, record_json, songhash
 from msaas.options import OPTION_NAMES, Options
 from msaas.queue import NO_CALLBACK
+from msaas.web.models import offered_models, sources_of
 from msaas.web.openapi.document import Answer, as_json, documented, query
 from msaas.web.openapi.schemas import AUDIO_CODES, BODY_CODES, OPTIONS_IN_TEXT, SONG_BODY, STORES_UNAVAILABLE, ref
-from msaas.web.options import ApiOptions
 from msaas.web.retention_locks import hold_for_posting
 from msaas.web.services import Services, current_services
 from msaas.web.uploads.bodies import Upload, expected, received
@@ -73,7 +73,7 @@ SONGS = ("get_job", "get_events", "get_links", "get_stems", "get_waveforms", "ca
 def separate() -> Response:
     services = current_services()
     with received(request, services) as upload:
-        options, callback = parse_given(upload.given, services.options)
+        options, callback = parse_given(upload.given, services)
         return _accept(services, upload, options, callback)
 
 
@@ -85,7 +85,7 @@ def _expect_song() -> Body:
 RECEIVERS = {"separate.separate": _expect_song}
 
 
-def parse_given(given: dict[str, Any], api: ApiOptions) -> tuple[Options, CallbackRequest | None]:
+def parse_given(given: dict[str, Any], services: Services) -> tuple[Options, CallbackRequest | None]:
     """Raises InvalidOption for an unknown option."""
     names = {name: value for name, value in given.items() if name != "callback"}
     for name in names:
@@ -94,14 +94,14 @@ def parse_given(given: dict[str, Any], api: ApiOptions) -> tuple[Options, Callba
                 f"unknown option {str(name)[:40]!r}; the options are {', '.join(OPTION_NAMES)} and callback"
             )
     try:
-        options = Options.parse(names, default_model=api.model, allowed=api.allowed_models)
+        options = Options.parse(names, default_model=services.options.model, allowed=offered_models(services))
     except RecursionError as error:  # while quoting the value
         raise InvalidOption("an option is nested too deeply") from error
-    return options, parse_callback(given.get("callback"), api.callback_targets)
+    return options, parse_callback(given.get("callback"), services.options.callback_targets)
 
 
 def _accept(services: Services, upload: Upload, options: Options, posting: CallbackRequest | None) -> Response:
-    if sources := services.queue.model_sources(options.model):
+    if sources := sources_of(services, options.model):
         options.outputs(sources)  # raises for a stem that the model does not have
     tenant = caller().tenant
     name = songhash(upload.song.sha256, options, tenant)

@@ -2,7 +2,7 @@
 
 import { copyOf, find, show } from "./dom.js";
 import { keep, load } from "./store.js";
-import { stemName } from "./words.js";
+import { licenceName, stemName } from "./words.js";
 
 const FALLBACK = { default: "", models: [], formats: ["mp3", "flac", "wav"] };
 const USUAL_STEMS = ["drums", "bass", "other", "vocals"];
@@ -34,6 +34,7 @@ export class Options {
     show(find("#model-field"), offer.models.length > 1);
     fill(format, FORMATS.filter(([value]) => offer.formats.includes(value.split(" ")[0])), kept.format ?? "mp3 320");
     this.#fillStems(kept);
+    this.#showFacts();
   }
 
   /** @returns {Record<string, string>} form fields; defaults are left out, so that the server's apply */
@@ -60,6 +61,18 @@ export class Options {
     const kept = { model: model.value, which: which.value, format: format.value, some: this.#chosenStems() };
     keep("options", kept);
     this.#fillStems(kept);
+    this.#showFacts();
+  }
+
+  /** Below the choice of models: for whom the model is, its stems, and its licence. */
+  #showFacts() {
+    const name = this.#form.elements.model.value;
+    const model = this.#offer.models.find((one) => one.name === name);
+    const line = find("#model-facts");
+    show(line, this.#offer.models.length > 1 && Boolean(model?.summary));
+    if (!model?.summary) return;
+    const stems = inOrder(model.sources).map(stemName).join(", ");
+    line.textContent = `${model.summary} Stems: ${stems}. Licence of its weights: ${licenceName(model.licence)}.`;
   }
 
   #stems() {

@@ -99,6 +99,13 @@ function waitingWords(position) {
   return position > 0 ? `Waiting: ${plural(position, "song")} before this one` : "Next in line";
 }
 
+/** The licence of a model's weights in words. @param {{id: string, commercial: boolean | null}} licence */
+export function licenceName({ id, commercial }) {
+  if (commercial === null) return "not stated by its author";
+  const name = id === "LicenseRef-research-only" ? "for research only" : id;
+  return commercial ? name : `${name}, not for commerce`;
+}
+
 /** A stem's display name. @param {string} stem */
 export function stemName(stem) {
   return stem.startsWith("no_") ? `All but ${stem.slice(3)}` : stem.replaceAll("_", " ");

@@ -1,0 +1,36 @@
+"""The models that a request may choose, and what each separates. Loads no model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msaas.catalogue import catalogue
+from msaas.web.services import Services
+
+
+def offered_models(services: Services) -> tuple[str, ...]:
+    """The models named by the settings; with MSAAS_MODELS=all also those that workers offer now or have loaded.
+
+    The latter are in Redis, so a request can choose them while no worker runs.
+    """
+    options = services.options
+    if not options.all_models:
+        return options.allowed_models
+    found = sorted({*services.queue.workers().models, *services.queue.published_models()})
+    return tuple(dict.fromkeys((*options.allowed_models, *options.licence_rule.allowed(found))))
+
+
+def sources_of(services: Services, model: str) -> tuple[str, ...] | None:
+    """A model's stems, as a worker that loaded it reports them, else by the catalogue; None if neither knows."""
+    entry = catalogue().get(model)
+    return services.queue.model_sources(model) or (entry.sources if entry else None)
+
+
+def facts_of(model: str) -> dict[str, Any]:
+    """What the catalogue says of a model; all None for one that it does not have."""
+    entry = catalogue().get(model)
+    facts: dict[str, Any] = entry.facts() if entry else {}
+    return {name: facts.get(name) for name in FACTS}
+
+
+FACTS = ("family", "summary", "licence", "sdr", "speed", "bytes", "training", "note")

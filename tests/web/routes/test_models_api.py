@@ -1,0 +1,75 @@
+"""GET /apiv1/models: what a request may choose, with the catalogue's facts; and MSAAS_MODELS=all."""
+
+from __future__ import annotations
+
+import pytest
+
+from msaas.catalogue import catalogue
+from msaas.queue.worker_registry import Worker
+from tests.support.audio.sounds import flac, tune
+
+FACTS = ("family", "summary", "licence", "sdr", "speed", "bytes", "training", "note")
+
+
+def models(client):
+    return {model["name"]: model for model in client.get("/apiv1/models").json["models"]}
+
+
+def post(client, **options):
+    return client.post("/apiv1/separate", data=flac(tune(1)), content_type="audio/flac", query_string=options)
+
+
+def test_a_model_of_the_catalogue_has_its_stems_and_licence_before_a_worker_has_loaded_it(make_app):
+    client = make_app(models=("scnet_large",)).test_client()
+    found = models(client)["scnet_large"]
+    assert found["sources"] == ["drums", "bass", "other", "vocals"]
+    assert found["licence"]["id"] == "MIT"
+    assert {name: found[name] for name in FACTS} == {
+        name: catalogue().entries["scnet_large"].facts()[name] for name in FACTS
+    }
+    refused = post(client, model="scnet_large", stems="guitar")
+    assert refused.json["detail"].startswith("scnet_large has no stem 'guitar'")
+
+
+def test_a_model_of_ones_own_has_no_facts_and_the_stems_that_a_worker_reports(make_app, queue):
+    client = make_app(models=("mine",)).test_client()
+    assert models(client)["mine"] == {"name": "mine", "sources": None, "workers": 0, **dict.fromkeys(FACTS)}
+    queue.publish_model("mine", {"sources": ["speech", "rest"]})
+    assert models(client)["mine"]["sources"] == ["speech", "rest"]
+
+
+def test_a_worker_that_loaded_the_model_knows_its_stems_better_than_the_catalogue(make_app, queue):
+    queue.publish_model("htdemucs_mini", {"sources": ["a", "b"]})
+    assert models(make_app().test_client())["htdemucs_mini"]["sources"] == ["a", "b"]
+
+
+def test_with_all_a_request_may_choose_what_workers_offer_and_what_they_have_loaded_before(make_app, queue):
+    client = make_app(models=("all", "scnet_small")).test_client()
+    assert list(models(client)) == ["htdemucs_mini", "scnet_small"]
+    assert post(client, model="mine").status_code == 422
+    queue.announce(Worker("w", ("htdemucs_mini", "mine", "scnet_large")))
+    queue.publish_model("older", {"sources": ["a", "b"]})
+    assert list(models(client)) == ["htdemucs_mini", "scnet_small", "mine", "older", "scnet_large"]
+    assert post(client, model="mine").status_code == 202
+    queue.withdraw("w")
+    assert list(models(client)) == ["htdemucs_mini", "scnet_small", "older"]
+
+
+def test_without_all_only_the_named_models_may_be_chosen(make_app, queue):
+    client = make_app(models=("scnet_small",)).test_client()
+    queue.announce(Worker("w", ("htdemucs_mini", "mine")))
+    assert list(models(client)) == ["htdemucs_mini", "scnet_small"]
+    assert post(client, model="mine").status_code == 422
+
+
+@pytest.mark.parametrize("accepted", [(), ("scnet_xl_ihf",)])
+def test_all_leaves_out_models_whose_licence_nobody_accepted(make_app, queue, accepted):
+    client = make_app(models=("all",), accept_unlicensed=frozenset(accepted)).test_client()
+    queue.announce(Worker("w", ("htdemucs_mini", "scnet_xl_ihf")))
+    assert list(models(client)) == ["htdemucs_mini", *accepted]
+    assert client.get("/readyz").json["models"] == {"htdemucs_mini": 1, **dict.fromkeys(accepted, 1)}
+
+
+def test_a_damaged_list_of_loaded_models_is_as_an_empty_one(make_app, redis):
+    redis.set("models", "text")
+    assert list(models(make_app(models=("all",)).test_client())) == ["htdemucs_mini"]

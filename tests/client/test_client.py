@@ -359,6 +359,25 @@ def test_separate_is_all_of_it(api: Api, client: Client, song: Path, tmp_path: P
 # --- the other calls
 
 
+def test_the_models_come_with_stems_and_licence_also_from_an_older_service(api: Api, client: Client) -> None:
+    licence = {"id": "CC-BY-NC-4.0", "commercial": False, "statement": "so", "note": ""}
+    new = {"name": "a", "sources": ["x", "y"], "workers": 2, "family": "scnet", "summary": "For a.", "licence": licence}
+    old = {"name": "b", "sources": None, "workers": 0}
+    api.answers["/apiv1/models"] = [Answer(body={"default": "b", "models": [new, old]}), Answer(body={"models": [{}]})]
+    a, b = client.list_models()
+    assert (a.sources, a.workers, a.licence, a.commercial, a.summary) == (
+        ("x", "y"),
+        2,
+        "CC-BY-NC-4.0",
+        False,
+        "For a.",
+    )
+    assert (b.sources, b.licence, b.commercial, b.default, a.default) == (None, None, None, True, False)
+    assert a.view == new
+    with pytest.raises(NotTheService, match="does not answer like MSaaS"):
+        client.list_models()
+
+
 def test_cancel_remove_and_queue_are_one_call_each(api: Api, client: Client) -> None:
     api.answers[JOB] = [Answer(body=RUNNING | {"state": "cancelled"})]
     api.answers[f"/apiv1/remove/{HASH}-vocals"] = [Answer(body={"removed": [f"{HASH}-vocals.mp3"]})]

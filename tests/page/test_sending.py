@@ -6,7 +6,8 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from msaas.audio.waveform import Waveforms
-from tests.page.conftest import STEMS, drop, ink, lane, pick, songhash_of
+from msaas.catalogue import catalogue
+from tests.page.conftest import STEMS, drop, ink, lane, pick, songhash_of, violations
 from tests.support.audio.sounds import RATE, flac, tune
 
 NOBODY = "00000000-0000-4000-8000-000000000000"
@@ -96,6 +97,32 @@ def test_a_song_that_nobody_can_run_says_what_it_waits_for(page):
         page.goto(f"/#/job/{NOBODY}")
         page.reload()
         expect(page.locator("#stage")).to_have_text(text)
+
+
+def test_the_choice_of_a_model_says_for_whom_it_is_its_stems_and_its_licence(page):
+    entries = catalogue().entries
+    names = ("htdemucs", "scnet_large", "mel_band_roformer_karaoke")
+    models = [{"name": name, "sources": list(entries[name].sources), **entries[name].facts()} for name in names]
+    own = {"name": "mine", "sources": None, "summary": None, "licence": None}
+    offer = {"default": "htdemucs", "models": [*models, own], "formats": ["mp3"], "limits": {"upload_bytes": 1}}
+    page.route("**/apiv1/models", lambda route: route.fulfill(json=offer))
+    page.reload()
+    facts, choice = page.locator("#model-facts"), page.locator("#options select[name=model]")
+    expect(facts).to_contain_text("For most songs: the default")
+    expect(facts).to_contain_text("Licence of its weights: for research only, not for commerce.")
+    choice.select_option("scnet_large")
+    expect(facts).to_contain_text("Stems: vocals, drums, bass, other. Licence of its weights: MIT.")
+    choice.select_option("mel_band_roformer_karaoke")
+    expect(facts).to_contain_text("Licence of its weights: not stated by its author.")
+    assert violations(page) == []
+    choice.select_option("mine")
+    expect(facts).to_be_hidden()
+
+
+def test_with_one_model_there_is_nothing_to_choose_and_no_line_about_it(page):
+    expect(page.locator("#options select[name=format]")).to_be_visible()
+    expect(page.locator("#model-field")).to_be_hidden()
+    expect(page.locator("#model-facts")).to_be_hidden()
 
 
 def test_what_was_amiss_with_a_song_stands_above_its_lanes(page, service):

@@ -39,7 +39,7 @@ from msaas.wiring.stores import build_queue, build_storage
 
 FILES = 16_384
 STEM_BYTES = 20_000_000
-EVERY_SECONDS, PATIENCE_SECONDS = 0.2, 15
+EVERY_SECONDS, TIMEOUT_SECONDS = 0.2, 15
 POST_AFTER_SECONDS = 5
 WAITING = str(uuid.uuid5(uuid.NAMESPACE_URL, "waiting"))
 DONE = str(uuid.uuid5(uuid.NAMESPACE_URL, "done"))
@@ -162,7 +162,7 @@ class AttackRun:
                 _look(api, found)
                 time.sleep(EVERY_SECONDS)
             over.set()
-            post.join(PATIENCE_SECONDS)
+            post.join(TIMEOUT_SECONDS)
             attack.join(20)
             attack.kill()
         return found
@@ -200,7 +200,7 @@ class AttackRun:
 
 
 def _send(port: int, song: bytes, key: str) -> int:
-    connection = http.client.HTTPConnection(LOOPBACK, port, timeout=PATIENCE_SECONDS)
+    connection = http.client.HTTPConnection(LOOPBACK, port, timeout=TIMEOUT_SECONDS)
     try:
         headers = {"Content-Type": "audio/wav", "Authorization": f"Bearer {key}"}
         connection.request("POST", "/apiv1/separate", song, headers)
@@ -214,7 +214,7 @@ def _send(port: int, song: bytes, key: str) -> int:
 
 def _ask(port: int, found: Found) -> None:
     began = time.monotonic()
-    connection = http.client.HTTPConnection(LOOPBACK, port, timeout=PATIENCE_SECONDS)
+    connection = http.client.HTTPConnection(LOOPBACK, port, timeout=TIMEOUT_SECONDS)
     try:
         connection.request("GET", "/healthz")
         answer = connection.getresponse()

@@ -8,7 +8,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-COLUMNS, LANE_HEIGHT, LABEL_WIDTH, STEP = 360, 56, 76, 2
+COLUMNS, TRACK_HEIGHT, LABEL_WIDTH, STEP = 360, 56, 76, 2
 COLOURS = {"vocals": "#d6336c", "drums": "#1c7ed6", "bass": "#2f9e44", "other": "#f08c00"}
 
 
@@ -21,19 +21,19 @@ def peaks(path: Path) -> np.ndarray:
     return np.array([stretch.max() for stretch in np.array_split(loud, COLUMNS)])
 
 
-def lane(name: str, heights: np.ndarray, top: int, colour: str) -> str:
-    middle = top + LANE_HEIGHT / 2
-    half = heights * (LANE_HEIGHT / 2 - 3)
+def track(name: str, heights: np.ndarray, top: int, colour: str) -> str:
+    middle = top + TRACK_HEIGHT / 2
+    half = heights * (TRACK_HEIGHT / 2 - 3)
     bars = "".join(f"M{LABEL_WIDTH + i * STEP} {middle - h:.1f}v{2 * h:.1f}" for i, h in enumerate(half))
     text = f'<text x="4" y="{middle + 5:.0f}" fill="{colour}">{name}</text>'
     return f'{text}<path d="{bars}" stroke="{colour}" stroke-width="1.3"/>'
 
 
 def picture(song: Path, stems: Path) -> str:
-    lanes = [lane("song", peaks(song), 0, "#868e96")]
+    lanes = [track("song", peaks(song), 0, "#868e96")]
     for row, (name, colour) in enumerate(COLOURS.items(), start=1):
-        lanes.append(lane(name, peaks(stems / f"{name}.mp3"), row * LANE_HEIGHT, colour))
-    width, height = LABEL_WIDTH + COLUMNS * STEP, LANE_HEIGHT * len(lanes)
+        lanes.append(track(name, peaks(stems / f"{name}.mp3"), row * TRACK_HEIGHT, colour))
+    width, height = LABEL_WIDTH + COLUMNS * STEP, TRACK_HEIGHT * len(lanes)
     head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif">'
     return "\n".join([head, *lanes, "</svg>\n"])
 

@@ -120,13 +120,13 @@ def is_installed(requirement: str) -> bool:
     return f"torch=={installed.partition('+')[0]}" == requirement
 
 
-def install(chosen: Plan, requirement: str, pip: Run, say: Callable[[str], None]) -> int:
+def install(chosen: Plan, requirement: str, pip: Run, report: Callable[[str], None]) -> int:
     """pip's exit status. What torch depends on comes from pip's own index, whichever torch comes from."""
-    say(f"torch: {chosen.says}; TORCH= names another")
+    report(f"torch: {chosen.says}; TORCH= names another")
     if "--index-url" not in chosen.arguments:
         return pip(chosen.arguments)
     if pip(("--no-deps", *chosen.arguments)) != 0:
-        say(f"torch: that failed; {requirement} from pip's index instead, up to {CUDA_SIZE} to download")
+        report(f"torch: that failed; {requirement} from pip's index instead, up to {CUDA_SIZE} to download")
     return pip((requirement,))
 
 
@@ -135,7 +135,7 @@ def _pip(arguments: Sequence[str]) -> int:
     return subprocess.run(command, check=False).returncode
 
 
-def _say(text: str) -> None:
+def _report(text: str) -> None:
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
 
@@ -148,7 +148,7 @@ def main() -> int:
     if is_installed(options.requirement):
         return 0
     chosen = plan(options.requirement, Machine.here(), lambda: page_of(options.cpu_index), options.cpu_index)
-    return install(chosen, options.requirement, _pip, _say)
+    return install(chosen, options.requirement, _pip, _report)
 
 
 if __name__ == "__main__":

@@ -160,9 +160,9 @@ class QuotaExceeded(RequestError):
         cls, limit_seconds: int, seconds: int, retry_after_seconds: int, *, reserved: bool = False
     ) -> QuotaExceeded:
         """`reserved`: the rest of the day is reserved for the caller's songs that are not finished."""
-        minutes, most = f"{seconds / 60:.1f}", f"{limit_seconds / 60:g}"
+        minutes, limit = f"{seconds / 60:.1f}", f"{limit_seconds / 60:g}"
         message = (
-            f"this song is {minutes} minutes long; the limit is {most} minutes in 24 hours,"
+            f"this song is {minutes} minutes long; the limit is {limit} minutes in 24 hours,"
             " including those already used"
         )
         if reserved:
@@ -170,9 +170,9 @@ class QuotaExceeded(RequestError):
         return cls(message, "audio_quota_exceeded", retry_after_seconds)
 
     @classmethod
-    def of_songs(cls, most: int) -> QuotaExceeded:
+    def of_songs(cls, limit: int) -> QuotaExceeded:
         return cls(
-            f"{most} of your songs are queued or running, which is the limit; retry when some are done",
+            f"{limit} of your songs are queued or running, which is the limit; retry when some are done",
             "too_many_songs",
             retry_after_seconds=30,
         )

@@ -82,11 +82,11 @@ class Fields:
             return None
         return value
 
-    def _whole(self, name: str, most: int) -> int | None:
+    def _whole(self, name: str, limit: int) -> int | None:
         text = self._record.get(name)
         if not text:
             return None
-        if text.isascii() and text.isdigit() and len(text) <= 16 and int(text) <= most:
+        if text.isascii() and text.isdigit() and len(text) <= 16 and int(text) <= limit:
             return int(text)
         self.broken.append(name)
         return None

@@ -13,8 +13,8 @@ from msaas.audio.waveform import POINTS, Waveform, Waveforms
 from tests.support.audio.sounds import tune
 
 
-def kinds(outline):
-    return {kind: np.frombuffer(base64.b64decode(text), np.uint8) for kind, text in outline.to_json().items()}
+def kinds(waveform):
+    return {kind: np.frombuffer(base64.b64decode(text), np.uint8) for kind, text in waveform.to_json().items()}
 
 
 def at_once(samples, count):
@@ -29,19 +29,19 @@ def at_once(samples, count):
 @given(st.integers(1, 9000), st.lists(st.integers(1, 3000), max_size=12), st.integers(0, 99))
 def test_blocks_of_any_size_give_the_outline_of_the_whole(total, cuts, seed):
     samples = np.random.default_rng(seed).normal(0, 0.4, (2, total)).astype(np.float32)
-    outline = Waveform(total)
+    waveform = Waveform(total)
     for block in np.split(samples, np.unique(np.minimum(np.cumsum([0, *cuts]), total)), axis=1):
-        outline.add(block)
-    found = kinds(outline)
+        waveform.add(block)
+    found = kinds(waveform)
     peak, rms = at_once(samples, min(total, POINTS))
-    assert outline.done_samples == total
+    assert waveform.done_samples == total
     assert np.abs(found["peak"] - peak).max() <= 1 and np.abs(found["rms"] - rms).max() <= 1
 
 
 def test_what_is_not_made_yet_is_flat():
-    outline = Waveform(100_000)
-    outline.add(tune(1)[:, :50_000])
-    peak = kinds(outline)["peak"]
+    waveform = Waveform(100_000)
+    waveform.add(tune(1)[:, :50_000])
+    peak = kinds(waveform)["peak"]
     assert peak[:800].min() > 0 and not peak[900:].any()
 
 
@@ -61,6 +61,6 @@ def test_the_song_is_as_far_as_its_slowest_stem():
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 7.0])
 def test_samples_that_are_no_sound_break_no_drawing(value):
-    outline = Waveform(4)
-    outline.add(np.full((2, 4), value, np.float32))
-    assert set(kinds(outline)["peak"]) <= {0, 255}
+    waveform = Waveform(4)
+    waveform.add(np.full((2, 4), value, np.float32))
+    assert set(kinds(waveform)["peak"]) <= {0, 255}

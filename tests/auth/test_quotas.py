@@ -99,10 +99,12 @@ def test_without_limits_nothing_is_asked(redis):
 # --- the day's audio, charged where the song is queued
 
 
-def new_songs(queue, seconds, limit, count=50, first=0, most=0):
+def new_songs(queue, seconds, limit, count=50, first=0, maximum=0):
     def submit(n):
         try:
-            terms = Admission(account=ACCOUNT, audio_seconds=seconds, audio_max_seconds=most, audio_limit_seconds=limit)
+            terms = Admission(
+                account=ACCOUNT, audio_seconds=seconds, audio_max_seconds=maximum, audio_limit_seconds=limit
+            )
             return queue.submit(f"00000000-0000-4000-8000-{first + n:012}", {}, admission=terms)
         except QuotaExceeded as error:
             return error
@@ -157,7 +159,7 @@ def test_songs_that_say_less_than_they_may_hold_let_no_more_in_than_the_day_hold
     """Forty of a minute that say a second, limit ten minutes: each is separated as soon as it is let in."""
     let_in = 0
     for n in range(40):
-        (found,) = new_songs(queue, seconds=1, most=14_400, limit=600, count=1, first=n)
+        (found,) = new_songs(queue, seconds=1, maximum=14_400, limit=600, count=1, first=n)
         if not isinstance(found, QuotaExceeded):
             queue.finish(queue.claim("w"), {"stems": {}, "duration_seconds": 60}, 60)
             let_in += 1
@@ -165,7 +167,7 @@ def test_songs_that_say_less_than_they_may_hold_let_no_more_in_than_the_day_hold
 
 
 def test_until_it_has_ended_a_song_takes_all_that_it_may_hold_or_what_is_left(queue, redis):
-    found = new_songs(queue, seconds=1, most=250, limit=600)
+    found = new_songs(queue, seconds=1, maximum=250, limit=600)
     refused = [one for one in found if isinstance(one, QuotaExceeded)]
     assert (len(found) - len(refused), used(redis)) == (3, 600)  # 250, 250, 100
     assert {(one.code, one.retry_after_seconds) for one in refused} == {("audio_quota_exceeded", 30)}
@@ -175,7 +177,7 @@ def test_until_it_has_ended_a_song_takes_all_that_it_may_hold_or_what_is_left(qu
 
 
 def test_a_song_that_is_cancelled_before_it_runs_costs_nothing(queue, redis):
-    new_songs(queue, seconds=60, most=250, limit=600, count=1)
+    new_songs(queue, seconds=60, maximum=250, limit=600, count=1)
     queue.cancel(queue.waiting()[0])
     assert used(redis) == 0
     assert not redis.keys("quota:*:open")
@@ -192,7 +194,7 @@ def test_a_run_that_comes_to_nothing_costs_what_could_have_been_separated_meanwh
         redis.hset(f"job:{claim.songhash}", "started_ms", started_ms)
         return claim
 
-    new_songs(queue, seconds=1, most=250, limit=600, count=1)
+    new_songs(queue, seconds=1, maximum=250, limit=600, count=1)
     claim = run(50)
     if end == "cancelled":
         queue.cancel(claim.songhash)
@@ -209,7 +211,7 @@ def test_a_run_that_comes_to_nothing_costs_what_could_have_been_separated_meanwh
     assert not redis.exists(f"quota:{ACCOUNT}:open")
     assert not {"account", "ran_ms"} & redis.hgetall(f"job:{claim.songhash}").keys()
 
-    new_songs(queue, seconds=1, most=20, limit=600, count=1, first=1)
+    new_songs(queue, seconds=1, maximum=20, limit=600, count=1, first=1)
     before = used(redis)
     queue.cancel(run(50).songhash)
     assert used(redis) == before  # 20 charged, and 100 computed

@@ -185,12 +185,12 @@ def test_a_handshake_that_hangs_is_cut_off_in_time(post, receiver):
 # --- payload
 
 
-def told(public_url="", **changes):
+def received(public_url="", **changes):
     return json.loads(payload(a_callback("http://a.example/", **changes), public_url=public_url))
 
 
 def test_the_payload_has_absolute_links_where_the_public_address_is_known():
-    plain, public = told(), told("https://music.example/api")
+    plain, public = received(), received("https://music.example/api")
     track = f"/apiv1/track/{plain['songhash']}-vocals"
     assert plain["stems"]["vocals"] == track
     assert public["stems"]["vocals"] == f"https://music.example/api/apiv1/track/{public['songhash']}-vocals"
@@ -200,7 +200,7 @@ def test_the_payload_has_absolute_links_where_the_public_address_is_known():
 
 def test_a_failed_job_tells_its_error_and_links_no_stems():
     snapshot = {"state": "failed", "error": '{"code":"not_audio","detail":"no sound in it"}', "finished_ms": "9000"}
-    body = told(snapshot=snapshot)
+    body = received(snapshot=snapshot)
     assert (body["type"], body["stems"]) == ("job.failed", {})
     assert body["error"] == {"code": "not_audio", "detail": "no sound in it"}
 
@@ -208,12 +208,12 @@ def test_a_failed_job_tells_its_error_and_links_no_stems():
 def test_the_warnings_of_a_song_are_told():
     warning = {"code": "downmixed", "detail": "6 channels were mixed to stereo."}
     result = json.dumps({"stems": {"vocals": "mp3"}, "warnings": [warning]})
-    assert told(snapshot={"state": "done", "result": result, "finished_ms": "9000"})["warnings"] == [warning]
-    assert told()["warnings"] == []
+    assert received(snapshot={"state": "done", "result": result, "finished_ms": "9000"})["warnings"] == [warning]
+    assert received()["warnings"] == []
 
 
 def test_a_cancelled_job_is_told_without_an_error():
-    body = told(snapshot={"state": "cancelled", "error": '{"code":"x"}', "finished_ms": "9000"})
+    body = received(snapshot={"state": "cancelled", "error": '{"code":"x"}', "finished_ms": "9000"})
     assert (body["type"], body["error"]) == ("job.cancelled", None)
 
 

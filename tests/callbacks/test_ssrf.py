@@ -225,11 +225,11 @@ def test_public_addresses_are_dialled_as_they_were_resolved(attempt, found):
         ("http://under_score.example/", (PUBLIC, 80)),
     ],
 )
-def test_plain_urls_pass(attempt, url, dialled):
+def test_plain_urls_pass(attempt, url, connected):
     TargetPolicy().admit(url)
     outcome, meant, connections = attempt(url)
     assert outcome.delivered, outcome
-    assert (meant, connections) == ([dialled], 1)
+    assert (meant, connections) == ([connected], 1)
 
 
 def test_each_network_of_the_table_is_refused_at_both_its_ends():

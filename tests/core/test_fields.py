@@ -7,7 +7,7 @@ import pytest
 from msaas.fields import Fields, json_object
 from msaas.jobs import Job, State, iso
 
-NONSENSE = (
+INVALID = (
     "abc",
     "nan",
     "inf",
@@ -26,7 +26,7 @@ NUMBERS = ("attempts", "fence", "created_ms", "started_ms", "finished_ms", "prog
 
 @pytest.mark.parametrize("name", [*NUMBERS, "options", "error", "result", "upload", "state"])
 def test_a_field_of_nonsense_is_named_and_has_its_default(name):
-    for text in NONSENSE:
+    for text in INVALID:
         job = Job.from_hash("song", {"state": "done", name: text})
         assert name in job.broken, (name, text)
         assert job.state is (State.FAILED if name == "state" else State.DONE)

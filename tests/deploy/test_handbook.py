@@ -38,7 +38,7 @@ WORKLOADS = table()
 
 
 @pytest.fixture(params=sorted(WORKLOADS))
-def told(request):
+def documented(request):
     """A workload of the base, and its column."""
     [found] = [one for one in workloads(render("base")) if one["metadata"]["name"] == request.param]
     return found, WORKLOADS[request.param]
@@ -48,19 +48,19 @@ def test_the_table_has_every_workload_and_no_other():
     assert set(WORKLOADS) == {workload["metadata"]["name"] for workload in workloads(render("base"))}
 
 
-def test_kind_and_replicas_are_as_told(told):
-    workload, column = told
+def test_kind_and_replicas_are_as_told(documented):
+    workload, column = documented
     kind, replicas = workload["kind"], workload["spec"].get("replicas", "once")
     assert column["kind"].startswith(f"{kind}, {replicas}")
 
 
-def test_ports_are_as_told(told):
-    workload, column = told
+def test_ports_are_as_told(documented):
+    workload, column = documented
     assert {int(number) for number in re.findall(r"\d{4}", column["port"])} == set(ports(workload).values())
 
 
-def test_requests_and_limits_are_as_told(told):
-    workload, column = told
+def test_requests_and_limits_are_as_told(documented):
+    workload, column = documented
     resources = container_of(workload)["resources"]
     assert column["asks for"] == amounts(resources["requests"])
     assert column["limit"].partition(";")[0] == amounts(resources["limits"])
@@ -75,8 +75,8 @@ def test_gpu_and_production_are_as_told():
     assert f"KEDA {scaled['minReplicaCount']} to {scaled['maxReplicaCount']}" in WORKLOADS["worker"]["kind"]
 
 
-def test_probes_and_their_patience_are_as_told(told):
-    workload, column = told
+def test_probes_and_their_patience_are_as_told(documented):
+    workload, column = documented
     asked = {"startupProbe": "startup", "readinessProbe": "ready", "livenessProbe": "alive"}
     for name, row in asked.items():
         probe = probes(workload).get(name)
@@ -90,16 +90,16 @@ def test_probes_and_their_patience_are_as_told(told):
             assert int(seconds[1]) == probe["periodSeconds"] * probe["failureThreshold"]
 
 
-def test_volumes_are_as_told(told):
-    workload, column = told
+def test_volumes_are_as_told(documented):
+    workload, column = documented
     sizes = [
         claim["spec"]["resources"]["requests"]["storage"] for claim in workload["spec"].get("volumeClaimTemplates", [])
     ] + [volume["emptyDir"]["sizeLimit"] for volume in pod_of(workload)["spec"].get("volumes", [])]
     assert re.findall(r"\d+ [GM]i", column["disk"]) == [spaced(size) for size in sizes]
 
 
-def test_the_grace_and_the_user_are_as_told(told):
-    workload, column = told
+def test_the_grace_and_the_user_are_as_told(documented):
+    workload, column = documented
     spec = pod_of(workload)["spec"]
     assert column["grace"].startswith(f"{spec.get('terminationGracePeriodSeconds', 30)} s")
     assert column["runs as"].startswith(f"{spec['securityContext']['runAsUser']}, restricted")

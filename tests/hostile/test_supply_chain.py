@@ -50,14 +50,14 @@ def test_torch_of_a_new_lock_keeps_the_hashes_of_its_other_builds():
 
 
 @pytest.mark.parametrize(
-    ("said", "status", "told"),
+    ("said", "status", "expected"),
     [
         ("Found 1 known vulnerability in 1 package", 1, "Found 1 known"),
         ("ERROR: connection refused", 0, "could not be asked: ERROR: connection refused"),
         ("", 0, "nothing known"),
     ],
 )
-def test_audit_tells_a_finding_from_a_database_out_of_reach(tmp_path, said, status, told):
+def test_audit_tells_a_finding_from_a_database_out_of_reach(tmp_path, said, status, expected):
     """The script, beside a pip-audit that says what the test wants."""
     script = tmp_path / "deploy" / "tools" / "audit.sh"
     script.parent.mkdir(parents=True)
@@ -69,7 +69,7 @@ def test_audit_tells_a_finding_from_a_database_out_of_reach(tmp_path, said, stat
     script.chmod(0o755)
     done = subprocess.run([str(script)], capture_output=True, text=True, check=False)
     assert done.returncode == status
-    assert told in done.stdout
+    assert expected in done.stdout
 
 
 def test_ci_audits_and_images_are_listed():

@@ -25,10 +25,10 @@ ARGUMENTS = (
     "--disable-dev-shm-usage",
     "--autoplay-policy=user-gesture-required",
 )
-PATIENCE_MS = 90_000  # machines that test are busy
+TIMEOUT_MS = 90_000  # machines that test are busy
 STEMS = ("vocals", "drums", "bass", "other")
 
-expect.set_options(timeout=PATIENCE_MS)
+expect.set_options(timeout=TIMEOUT_MS)
 
 
 @pytest.fixture(scope="package")
@@ -58,7 +58,7 @@ def open_page(browser: Browser, service: Service) -> Iterator[Callable[..., Page
     def make(path: str = "/", **options: Any) -> Page:
         context = browser.new_context(base_url=service.url, **{"viewport": {"width": 1200, "height": 900}} | options)
         contexts.append(context)
-        context.set_default_timeout(PATIENCE_MS)
+        context.set_default_timeout(TIMEOUT_MS)
         page = context.new_page()
         page.on("request", lambda request: asked.append(request.url))
         page.on("pageerror", lambda error: errors.append(str(error)))
@@ -135,7 +135,7 @@ def pick(page: Page, *files: tuple[str, bytes]) -> None:
     page.set_input_files("#file", payloads)
 
 
-def lane(page: Page, stem: str) -> Locator:
+def stem_row(page: Page, stem: str) -> Locator:
     return page.locator(f".lane[data-stem={stem}]")
 
 
@@ -162,7 +162,7 @@ def gains(page: Page) -> dict[str, float]:
 def ink(page: Page, stem: str) -> int:
     """How many bytes of the lane's picture are not empty."""
     count = "all => all.getContext('2d').getImageData(0, 0, all.width, all.height).data.filter(Boolean).length"
-    return int(lane(page, stem).locator("canvas").evaluate(count))
+    return int(stem_row(page, stem).locator("canvas").evaluate(count))
 
 
 def songhash_of(page: Page) -> str:

@@ -3,7 +3,7 @@
 import pytest
 from playwright.sync_api import expect
 
-from tests.page.conftest import in_mixer, lane, pick, position, violations
+from tests.page.conftest import in_mixer, pick, position, stem_row, violations
 from tests.support.audio.sounds import flac, tune
 
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
@@ -28,8 +28,8 @@ def test_axe_finds_nothing_to_object_to(open_page, song, screen):
     page.keyboard.press("Escape")
     page.goto(song.address)
     expect(page.locator("#save-mix")).to_be_enabled()
-    lane(page, "bass").locator(".solo").click()
-    lane(page, "drums").locator(".mute").click()
+    stem_row(page, "bass").locator(".solo").click()
+    stem_row(page, "drums").locator(".mute").click()
     assert violations(page) == []
     page.click("#delete")
     assert violations(page) == []
@@ -84,20 +84,20 @@ def test_the_mixer_is_played_with_the_keyboard_alone(mixer):
     press("Shift+ArrowLeft")
     assert position(mixer) == 4
     press("2")
-    expect(lane(mixer, "drums").locator(".solo")).to_have_attribute("aria-pressed", "true")
+    expect(stem_row(mixer, "drums").locator(".solo")).to_have_attribute("aria-pressed", "true")
     press("Shift+Digit3")
-    expect(lane(mixer, "bass").locator(".mute")).to_have_attribute("aria-pressed", "true")
+    expect(stem_row(mixer, "bass").locator(".mute")).to_have_attribute("aria-pressed", "true")
     press("0")
     expect(mixer.locator(".lane [aria-pressed=true]")).to_have_count(0)
     press("ArrowDown")
     press("ArrowDown")
     press("m")
-    expect(lane(mixer, "drums").locator(".mute")).to_have_attribute("aria-pressed", "true")
+    expect(stem_row(mixer, "drums").locator(".mute")).to_have_attribute("aria-pressed", "true")
     press("-")
     press("-")
     press(".")
-    expect(lane(mixer, "drums").locator(".level")).to_have_text("−2 dB")
-    expect(lane(mixer, "drums").locator(".place")).to_have_text("R10")
+    expect(stem_row(mixer, "drums").locator(".level")).to_have_text("−2 dB")
+    expect(stem_row(mixer, "drums").locator(".place")).to_have_text("R10")
     press("[")
     assert in_mixer(mixer, "return mixer.loop.start / mixer.rate") == 4
     press("l")
@@ -109,12 +109,12 @@ def test_the_mixer_is_played_with_the_keyboard_alone(mixer):
 
 
 def test_controls_with_the_focus_keep_their_own_keys(mixer):
-    solo = lane(mixer, "bass").locator(".solo")
+    solo = stem_row(mixer, "bass").locator(".solo")
     solo.focus()
     mixer.keyboard.press("Space")
     expect(solo).to_have_attribute("aria-pressed", "true")
     expect(mixer.locator("#play")).to_have_attribute("aria-label", "Play")
-    volume = lane(mixer, "bass").locator(".volume")
+    volume = stem_row(mixer, "bass").locator(".volume")
     volume.focus()
     mixer.keyboard.press("ArrowLeft")
     expect(volume).to_have_attribute("aria-valuetext", "minus 0.5 dB")

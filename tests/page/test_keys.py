@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from msaas.auth.keys import new_key
-from tests.page.conftest import STEMS, ink, lane, pick, songhash_of, violations
+from tests.page.conftest import STEMS, ink, pick, songhash_of, stem_row, violations
 from tests.support.audio.sounds import flac, tune
 from tests.support.service import Service
 
@@ -48,7 +48,7 @@ def test_a_song_goes_its_whole_way_with_a_key(page):
     expect(page.locator("#save-mix")).to_be_enabled()
     assert all(ink(page, stem) > 5000 for stem in STEMS)
     with page.expect_download() as stem:
-        lane(page, "bass").locator(".save").click()
+        stem_row(page, "bass").locator(".save").click()
     assert stem.value.suggested_filename == f"{songhash_of(page)}-bass.mp3"
     assert stem.value.path().stat().st_size > 10_000
     with page.expect_download() as everything:

@@ -8,14 +8,14 @@ import pytest
 import soundfile
 from playwright.sync_api import Page, expect
 
-from tests.page.conftest import STEMS, gains, in_mixer, ink, lane, pick, position
+from tests.page.conftest import STEMS, gains, in_mixer, ink, pick, position, stem_row
 from tests.support.audio.sounds import decode_with_av, flac, tune
 
 RATE = 44_100
 
 
 def slide(page: Page, stem: str, control: str, value: float) -> None:
-    lane(page, stem).locator(control).fill(str(value))
+    stem_row(page, stem).locator(control).fill(str(value))
 
 
 def test_it_plays_pauses_and_seeks_by_click(mixer):
@@ -27,7 +27,7 @@ def test_it_plays_pauses_and_seeks_by_click(mixer):
     stands = position(mixer)
     mixer.wait_for_timeout(300)
     assert position(mixer) == stands
-    wave = lane(mixer, "drums").locator(".wave")
+    wave = stem_row(mixer, "drums").locator(".wave")
     wave.click(position={"x": wave.bounding_box()["width"] * 0.75, "y": 20})
     assert position(mixer) == pytest.approx(6, abs=0.05)
 
@@ -44,16 +44,16 @@ def test_it_stops_at_the_end_and_starts_anew_from_there(mixer):
 
 def test_solo_mute_and_fader_are_heard(mixer):
     mixer.click("#play")
-    lane(mixer, "bass").locator(".solo").click()
+    stem_row(mixer, "bass").locator(".solo").click()
     mixer.wait_for_timeout(300)
     assert gains(mixer) == {"vocals": 0, "drums": 0, "bass": 1, "other": 0}
-    lane(mixer, "bass").locator(".solo").click()
-    lane(mixer, "vocals").locator(".mute").click()
+    stem_row(mixer, "bass").locator(".solo").click()
+    stem_row(mixer, "vocals").locator(".mute").click()
     slide(mixer, "drums", ".volume", -6)
     slide(mixer, "other", ".volume", -48)
     mixer.wait_for_timeout(300)
     assert gains(mixer) == pytest.approx({"vocals": 0, "drums": 10**-0.3, "bass": 1, "other": 0}, abs=1e-6)
-    expect(lane(mixer, "other").locator(".level")).to_have_text("−∞")
+    expect(stem_row(mixer, "other").locator(".level")).to_have_text("−∞")
     mixer.click("#reset-mix")
     mixer.wait_for_timeout(300)
     assert set(gains(mixer).values()) == {1}
@@ -127,9 +127,11 @@ def test_every_lane_is_told_the_same_moment_and_place(mixer):
     rng = random.Random(9)
     for _ in range(10):
         seconds = rng.uniform(0, 7)
-        lanes = in_mixer(mixer, "mixer.seek(argument); return mixer.inspect().lanes", seconds)
-        assert [entry["name"] for entry in lanes] == list(STEMS)
-        assert {(entry["when"], entry["offset"]) for entry in lanes} == {(lanes[0]["when"], round(seconds * RATE))}
+        stem_rows = in_mixer(mixer, "mixer.seek(argument); return mixer.inspect().lanes", seconds)
+        assert [entry["name"] for entry in stem_rows] == list(STEMS)
+        assert {(entry["when"], entry["offset"]) for entry in stem_rows} == {
+            (stem_rows[0]["when"], round(seconds * RATE))
+        }
 
 
 SWAP = """
@@ -191,7 +193,7 @@ def test_past_its_loaded_beginning_a_song_waits_and_goes_on(mixer):
 
 
 def test_a_drag_over_a_waveform_loops_it(mixer):
-    box = lane(mixer, "bass").locator(".wave").bounding_box()
+    box = stem_row(mixer, "bass").locator(".wave").bounding_box()
     mixer.mouse.move(box["x"] + box["width"] * 0.25, box["y"] + 30)
     mixer.mouse.down()
     mixer.mouse.move(box["x"] + box["width"] * 0.4, box["y"] + 30, steps=4)
@@ -207,7 +209,7 @@ def test_a_drag_over_a_waveform_loops_it(mixer):
 
 
 def test_the_downloaded_mix_is_the_sum_of_the_stems_as_they_stand(mixer, service, song):
-    lane(mixer, "vocals").locator(".mute").click()
+    stem_row(mixer, "vocals").locator(".mute").click()
     slide(mixer, "drums", ".volume", -6)
     slide(mixer, "bass", ".pan", -50)
     slide(mixer, "other", ".volume", 3)

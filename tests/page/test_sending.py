@@ -7,7 +7,7 @@ from playwright.sync_api import Page, expect
 
 from msaas.audio.waveform import Waveforms
 from msaas.catalogue import catalogue
-from tests.page.conftest import STEMS, drop, ink, lane, pick, songhash_of, violations
+from tests.page.conftest import STEMS, drop, ink, pick, songhash_of, stem_row, violations
 from tests.support.audio.sounds import RATE, flac, tune
 
 NOBODY = "00000000-0000-4000-8000-000000000000"
@@ -20,7 +20,7 @@ HALF_INK = """(canvas, half) => {
 }"""
 
 
-def progress_until_lanes(page: Page) -> list[int]:
+def progress_until_stems(page: Page) -> list[int]:
     """Each value the bar shows on the way."""
     seen: list[int] = []
     for _ in range(900):
@@ -37,7 +37,7 @@ def test_a_dropped_song_is_followed_until_its_four_lanes_are_there(page):
     drop(page, "Night_Bus.flac", flac(tune(10, seed=702)))
     expect(page).to_have_url(JOB_ADDRESS)
     expect(page.locator("#song-title")).to_have_text("Night Bus")
-    seen = progress_until_lanes(page)
+    seen = progress_until_stems(page)
     assert seen == sorted(seen) and len(seen) > 1, seen
     expect(page.locator(".lane-name")).to_have_text(["vocals", "drums", "bass", "other"])
     expect(page.locator("#notice")).to_contain_text("small demonstration model")
@@ -78,7 +78,7 @@ def test_lanes_fill_while_the_song_is_being_separated(page):
     expect(page.locator("#eta")).to_have_text("about 30 seconds left")
     page.wait_for_timeout(500)
     for stem in STEMS:
-        left, right = (lane(page, stem).locator("canvas").evaluate(HALF_INK, half) for half in (0, 1))
+        left, right = (stem_row(page, stem).locator("canvas").evaluate(HALF_INK, half) for half in (0, 1))
         assert left > 2 * right > 0, stem  # a thin line where nothing is yet
 
 

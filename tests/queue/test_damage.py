@@ -24,7 +24,7 @@ from msaas.queue import DEAD, FENCE, LEASES, PACE, PROCESSING, WAITING, Admissio
 
 SHARED = (WAITING, PROCESSING, LEASES, DEAD, "callbacks")
 ENDED = (b"done", b"failed", b"cancelled")
-NONSENSE = (
+INVALID = (
     b"",
     b"abc",
     b"nan",
@@ -289,13 +289,13 @@ def test_the_moves_work_on_keys_that_are_whole(world):
 
 @pytest.mark.parametrize("name", MOVES)
 def test_no_damaged_key_makes_a_script_lose_a_job(world, name):
-    assert not faults(world, name, NONSENSE[1:2], every=8)
+    assert not faults(world, name, INVALID[1:2], every=8)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", MOVES)
 def test_no_nonsense_in_any_field_makes_a_script_lose_a_job(world, name):
-    assert not faults(world, name, NONSENSE, every=EVERY)
+    assert not faults(world, name, INVALID, every=EVERY)
 
 
 def test_every_script_is_tried():

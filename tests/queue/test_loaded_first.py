@@ -28,8 +28,8 @@ def post(queue):
 
 @pytest.fixture
 def claim(queue):
-    def claim(*loaded, most=2, models=MODELS):
-        found = queue.claim("w", models, loaded=loaded, most_overtaking=most)
+    def claim(*loaded, limit=2, models=MODELS):
+        found = queue.claim("w", models, loaded=loaded, max_overtaking=limit)
         return found and found.songhash
 
     return claim
@@ -42,7 +42,7 @@ def test_a_song_of_the_loaded_model_overtakes_until_the_first_song_was_overtaken
 
 def test_without_the_setting_or_a_loaded_model_the_order_is_the_queues(post, claim):
     names = post("big") + post("small") + post("big") + post("small")
-    assert [claim("small", most=0), claim(most=5), claim("third"), claim("big")] == names
+    assert [claim("small", limit=0), claim(limit=5), claim("third"), claim("big")] == names
 
 
 def test_the_first_song_of_the_loaded_model_is_taken_before_the_second(post, claim):
@@ -65,7 +65,7 @@ def test_several_workers_overtake_a_song_no_more_often_together(post, claim):
     (big,) = post("big")
     post("small", 3)
     post("third", 3)
-    taken = [claim(model, most=3) for model in ("small", "third", "small", "third")]
+    taken = [claim(model, limit=3) for model in ("small", "third", "small", "third")]
     assert taken[3] == big
 
 
@@ -145,8 +145,8 @@ ARRIVALS = st.lists(
 
 
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-@given(moves=ARRIVALS, most=st.integers(0, 4))
-def test_no_song_is_overtaken_by_more_than_the_setting_says_nor_another_tenants_turn_at_all(queue, redis, moves, most):
+@given(moves=ARRIVALS, limit=st.integers(0, 4))
+def test_no_song_is_overtaken_by_more_than_the_setting_says_nor_another_tenants_turn_at_all(queue, redis, moves, limit):
     redis.flushall()
     overtaken, claimed, posted = Counter(), Counter(), {}
     loaded = ["big", "small", "third"]  # of three workers; each runs all models, and has loaded the last it used
@@ -154,7 +154,7 @@ def test_no_song_is_overtaken_by_more_than_the_setting_says_nor_another_tenants_
     def take(worker):
         waiting = queue.waiting()
         turns = {name: int(redis.zscore(ORDER, name)) for name in waiting}
-        found = queue.claim(f"w{worker}", MODELS, loaded=(loaded[worker],), most_overtaking=most)
+        found = queue.claim(f"w{worker}", MODELS, loaded=(loaded[worker],), max_overtaking=limit)
         if found is None:
             return False
         model, tenant = posted[found.songhash]
@@ -177,4 +177,4 @@ def test_no_song_is_overtaken_by_more_than_the_setting_says_nor_another_tenants_
         pass
     assert set(claimed) == set(posted)
     assert set(claimed.values()) <= {1}
-    assert max(overtaken.values(), default=0) <= most
+    assert max(overtaken.values(), default=0) <= limit

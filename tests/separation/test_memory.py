@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-SAY = """
+SCRIPT = """
 import resource
 import sys
 from pathlib import Path
@@ -32,7 +32,7 @@ print(freed - before, resident_mib() - before)
 @pytest.mark.parametrize(("how", "kept_mib"), [("kept", 256), ("left as it was", 0)])
 def test_freed_memory(how, kept_mib) -> None:
     told_nothing = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}
-    command = [sys.executable, "-c", SAY, how]
+    command = [sys.executable, "-c", SCRIPT, how]
     said = subprocess.run(command, env=told_nothing, capture_output=True, text=True, check=True).stdout
     freed, given_back = map(int, said.split())
     assert freed == pytest.approx(kept_mib, abs=16)

@@ -98,10 +98,10 @@ def test_the_supervisor_knows_what_its_process_has_loaded_and_forgets_it_with_th
     assert worker.process.loaded in ((), ("htdemucs_mini",))
 
 
-def test_with_all_a_worker_offers_what_its_process_has_found(bench, monkeypatch):
+def test_with_all_a_worker_offers_what_its_process_has_found(harness, monkeypatch):
     monkeypatch.setenv("STUB_MODELS", "mine,other")
-    worker = bench.worker(models=("all",))
-    songhash = song(bench, "mine")
-    bench.until(songhash, "done")
+    worker = harness.worker(models=("all",))
+    songhash = song(harness, "mine")
+    harness.until(songhash, "done")
     assert worker.offers == ("htdemucs_mini", "mine", "other")
-    assert wait_until(lambda: "mine" in bench.queue.workers().models, 60)
+    assert wait_until(lambda: "mine" in harness.queue.workers().models, 60)

@@ -119,7 +119,7 @@ def _time(view: Mapping[str, Any], name: str) -> datetime | None:
     return datetime.fromisoformat(text) if text else None
 
 
-def _parse_troubles(view: Mapping[str, Any]) -> tuple[str, ...]:
+def _parse_reasons(view: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(map(str, view.get("troubles") or ()))  # older services do not send this
 
 
@@ -174,6 +174,4 @@ class Queue:
     def from_view(cls, view: Mapping[str, Any]) -> Queue:
         """Raises KeyError for an invalid view."""
         waiting = tuple(view["queue"])
-        return cls(
-            waiting, int(view["total"]), tuple(view["in_work"]), tuple(view["dead"]), _parse_troubles(view), view
-        )
+        return cls(waiting, int(view["total"]), tuple(view["in_work"]), tuple(view["dead"]), _parse_reasons(view), view)

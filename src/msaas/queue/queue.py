@@ -177,13 +177,13 @@ class Queue:
             return self.redis.blmove(WAITING, WAITING, seconds, "LEFT", "LEFT") is not None
 
     def claim(
-        self, worker: str, models: Sequence[str] = (), *, loaded: Sequence[str] = (), most_overtaking: int = 0
+        self, worker: str, models: Sequence[str] = (), *, loaded: Sequence[str] = (), max_overtaking: int = 0
     ) -> Claim | None:
         """Claims the first song that the worker can run (any song without models); None if none waits.
 
-        A song of one of the `loaded` models may overtake others; no song is overtaken by more than `most_overtaking`.
+        A song of one of the `loaded` models may overtake others; no song is overtaken by more than `max_overtaking`.
         """
-        given: Sequence[str | int] = (most_overtaking, len(models), *models, *loaded)
+        given: Sequence[str | int] = (max_overtaking, len(models), *models, *loaded)
         errors = record_json(TOO_MANY_ATTEMPTS), record_json(RECORD_BROKEN)
         answer = ["", "0"]
         while len(answer) == 2:  # continues where the last call ended

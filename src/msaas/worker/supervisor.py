@@ -176,7 +176,7 @@ class Supervisor:
             self.name,
             self.models.offered,
             loaded=self.process.loaded,
-            most_overtaking=self.options.loaded_first_songs,
+            max_overtaking=self.options.loaded_first_songs,
         )
         self._claim_in_doubt = False
         return claim

@@ -30,7 +30,7 @@ def read(path, content=None, kind=Decoder):
     return samples, decoder.report
 
 
-def told(report, gain=1.0):
+def warnings_in(report, gain=1.0):
     found = {warning.code: warning.detail for warning in warnings_of(report, gain)}
     assert found.keys() <= WARNING_CODES.keys()
     return found
@@ -38,13 +38,13 @@ def told(report, gain=1.0):
 
 @pytest.mark.parametrize(("codec", "container", "rate"), CONTAINERS)
 def test_a_whole_song_has_no_warnings(tmp_path, codec, container, rate):
-    assert told(read(tmp_path / "a", encoded(codec, container, rate, LONG))[1]) == {}
+    assert warnings_in(read(tmp_path / "a", encoded(codec, container, rate, LONG))[1]) == {}
 
 
 # Cut off. Of these the file itself does not say how long it is, or is not there without its end.
-SAY_NOTHING = {"mp2", "adts", "latm", "ac3", "eac3", "mpegts", "mpeg", "nut", "rm"}
+NOT_DECLARED = {"mp2", "adts", "latm", "ac3", "eac3", "mpegts", "mpeg", "nut", "rm"}
 NO_SONG = {"ipod", "mov"}
-CUT = [one for one in CONTAINERS if one[1] not in SAY_NOTHING | NO_SONG]
+CUT = [one for one in CONTAINERS if one[1] not in NOT_DECLARED | NO_SONG]
 
 
 @pytest.mark.parametrize(("codec", "container", "rate"), CUT)
@@ -52,7 +52,7 @@ def test_a_song_cut_off_in_its_middle_says_so(tmp_path, codec, container, rate):
     whole = encoded(codec, container, rate, LONG)
     samples, report = read(tmp_path / "a", whole[: len(whole) // 2])
     assert samples.shape[1] < 0.7 * LONG * 44_100 / rate
-    assert "cut_short" in told(report)
+    assert "cut_short" in warnings_in(report)
 
 
 def test_the_missing_seconds_are_those_that_the_header_promises(tmp_path):
@@ -60,7 +60,7 @@ def test_the_missing_seconds_are_those_that_the_header_promises(tmp_path):
     samples, report = read(tmp_path / "a", whole[: len(whole) // 2])
     missing = (LONG - samples.shape[1]) / 44_100
     assert report.missing_seconds == pytest.approx(missing, abs=0.001)
-    assert told(report)["cut_short"] == f"The file holds {missing:.2f} seconds less sound than it says."
+    assert warnings_in(report)["cut_short"] == f"The file holds {missing:.2f} seconds less sound than it says."
 
 
 @pytest.mark.parametrize("size", [0, 0xFFFFFFFF, 0x7FFFFFFF])
@@ -71,7 +71,7 @@ def test_a_wav_that_does_not_know_its_length_is_not_cut_short(tmp_path, music, s
     data[at : at + 4] = data[4:8] = struct.pack("<I", size)
     found, report = read(tmp_path / "a", data)
     assert found.shape[1] == 30_000
-    assert told(report) == {}
+    assert warnings_in(report) == {}
 
 
 # Damaged. Zeros in PCM are silence like any other, TTA decodes them; the three others lose their place.
@@ -89,7 +89,7 @@ def test_a_song_with_a_fifth_of_zeros_says_how_many_seconds_that_cost(tmp_path, 
     lost = LONG / rate - samples.shape[1] / 44_100
     assert lost > 0.5
     assert seconds == pytest.approx(lost, abs=0.1)
-    assert told(report).keys() & {"packets_skipped", "gaps", "cut_short", "ignored_bytes"}
+    assert warnings_in(report).keys() & {"packets_skipped", "gaps", "cut_short", "ignored_bytes"}
 
 
 def test_packets_that_do_not_decode_are_told_with_their_seconds(tmp_path):
@@ -98,7 +98,7 @@ def test_packets_that_do_not_decode_are_told_with_their_seconds(tmp_path):
     _, report = read(tmp_path / "a", data)
     assert report.skipped_seconds == pytest.approx(report.skipped_packets * 1_024 / 44_100)
     detail = f"{report.skipped_packets} packets did not decode: {report.skipped_seconds:.2f} seconds of the song"
-    assert told(report)["packets_skipped"].startswith(detail)
+    assert warnings_in(report)["packets_skipped"].startswith(detail)
 
 
 # Timestamps
@@ -127,11 +127,11 @@ def test_sound_that_begins_after_the_picture_is_told(tmp_path, music):
     samples, report = read(path)
     assert samples.shape[1] == 2 * 44_100
     assert report.leading_seconds == pytest.approx(1.5, abs=0.01)
-    assert told(report)["late_start"].startswith("The sound begins 1.50 seconds after")
+    assert warnings_in(report)["late_start"].startswith("The sound begins 1.50 seconds after")
 
 
 def test_sound_that_begins_with_the_picture_is_not_late(tmp_path, music):
-    assert told(read(film(tmp_path / "a", [(0.0, music(48_000 * 2, rate=48_000))]))[1]) == {}
+    assert warnings_in(read(film(tmp_path / "a", [(0.0, music(48_000 * 2, rate=48_000))]))[1]) == {}
 
 
 @pytest.mark.parametrize("container", ["matroska", "nut"])
@@ -141,7 +141,7 @@ def test_holes_in_a_recording_are_closed_and_told(tmp_path, music, container):
     assert samples.shape[1] == 3 * 22_050
     assert report.holes == 2
     assert report.hole_seconds == pytest.approx(1.5, abs=0.02)
-    assert told(report)["gaps"].startswith("The file has no sound in 2 places, 1.5")
+    assert warnings_in(report)["gaps"].startswith("The file has no sound in 2 places, 1.5")
 
 
 # Samples
@@ -164,19 +164,21 @@ def test_a_song_with_one_number_is_a_song(tmp_path):
     samples = np.full((2, 30_000), np.nan, np.float32)
     samples[1, 17] = 0.5
     _, report = read(wav(tmp_path / "a", samples))
-    assert told(report)["not_numbers"].startswith("59,999 samples were no numbers")
+    assert warnings_in(report)["not_numbers"].startswith("59,999 samples were no numbers")
 
 
 def test_a_downmix_is_told_with_its_gain(tmp_path, music):
     _, report = read(tmp_path / "a", encoded("flac", "flac", samples=5_000, channels=6))
-    assert told(report) == {"downmixed": "6 channels were mixed to stereo, 7.7 dB lower, so that nothing clips."}
-    assert told(read(wav(tmp_path / "b", music(500, 16)))[1]) == {"downmixed": "16 channels were mixed to stereo."}
+    assert warnings_in(report) == {"downmixed": "6 channels were mixed to stereo, 7.7 dB lower, so that nothing clips."}
+    assert warnings_in(read(wav(tmp_path / "b", music(500, 16)))[1]) == {
+        "downmixed": "16 channels were mixed to stereo."
+    }
 
 
 def test_stems_that_were_turned_down_are_told_in_decibels():
     detail = "All stems were turned down together by 1.0 dB, so that none of them clips."
-    assert told(DecodeReport(), 10 ** (-1 / 20)) == {"turned_down": detail}
-    assert told(DecodeReport(), 1.0) == {}
+    assert warnings_in(DecodeReport(), 10 ** (-1 / 20)) == {"turned_down": detail}
+    assert warnings_in(DecodeReport(), 1.0) == {}
 
 
 # One gain

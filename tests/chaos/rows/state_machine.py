@@ -96,7 +96,7 @@ class Machine(RuleBasedStateMachine):
         assert answer["state"] == self.jobs[name].state
 
     @rule(song=st.sampled_from(SONGS), option=st.sampled_from(["format=ogg", "stems=1/2", "model=x", "colour=red"]))
-    def post_nonsense(self, song: bytes, option: str) -> None:
+    def post_invalid(self, song: bytes, option: str) -> None:
         headers = {"Content-Type": "audio/mpeg"}
         status, answer = self.call("POST", f"/apiv1/separate?{option}", data=song, headers=headers)
         assert (status, answer["code"]) == (422, "invalid_option")
@@ -197,7 +197,7 @@ class Machine(RuleBasedStateMachine):
         outcome = self.queue.fail(claim, {"code": "boom", "detail": "as the model wished"}, retry=retry)
         assert outcome == (("queued" if again else "failed") if held else "")
         if held:
-            self._requeue_or_bury(claim.songhash, again, at=len(self.waiting))
+            self._requeue_or_give_up(claim.songhash, again, at=len(self.waiting))
 
     @precondition(lambda self: self.claims)
     @rule(data=st.data())
@@ -207,7 +207,7 @@ class Machine(RuleBasedStateMachine):
         assert self.queue.release(claim) == held
         if held:
             self.jobs[claim.songhash].attempts -= 1
-            self._requeue_or_bury(claim.songhash, True, at=0)
+            self._requeue_or_give_up(claim.songhash, True, at=0)
 
     @precondition(lambda self: self.claims)
     @rule(data=st.data())
@@ -219,9 +219,9 @@ class Machine(RuleBasedStateMachine):
         again = job.attempts < MAX_ATTEMPTS
         assert self.queue.reap() == ({claim.songhash: "queued" if again else "failed"} if held else {})
         if held:
-            self._requeue_or_bury(claim.songhash, again, at=0)
+            self._requeue_or_give_up(claim.songhash, again, at=0)
 
-    def _requeue_or_bury(self, name: str, again: bool, at: int) -> None:
+    def _requeue_or_give_up(self, name: str, again: bool, at: int) -> None:
         self.jobs[name].state = "queued" if again else "failed"
         if again:
             self.waiting.insert(at, name)

@@ -21,7 +21,7 @@ def follow(parts, name, **options):
     return job_events(parts, parts.queue.get(name), **({"poll_seconds": 0.01} | options))
 
 
-def told(text):
+def sent(text):
     lines = text.strip().splitlines()
     assert lines[0] == "event: job"
     return lines[1].removeprefix("id: "), json.loads(lines[2].removeprefix("data: "))
@@ -31,16 +31,16 @@ def test_the_present_state_comes_at_once_and_each_change_once(client, parts, que
     name = post(client)
     stream = follow(parts, name)
     assert next(stream).startswith("retry: ")
-    id_, view = told(next(stream))
+    id_, view = sent(next(stream))
     assert (id_, view["state"], view["queue_position"]) == ("queued-1", "queued", 0)
     assert view == client.get(f"/apiv1/jobs/{name}").json
     claim = queue.claim("w")
     queue.renew(claim, {"stage": "separating", "progress": "0.25"})
-    id_, view = told(next(stream))
+    id_, view = sent(next(stream))
     assert (id_, view["progress"]) == ("running-2", 0.25)
     queue.release(claim)
     player.work()
-    rest = [told(text) for text in stream]
+    rest = [sent(text) for text in stream]
     assert rest[-1][0].startswith("done-")
     assert rest[-1][1]["stems"]
 

@@ -20,17 +20,17 @@ class Transfer:
 
 
 class Callers:
-    """At most `most` transfers per caller. Above that, its slowest one is dropped if it is behind its pace; otherwise
+    """At most `limit` transfers per caller. Above that, its slowest one is dropped if it is behind its pace; otherwise
     the new one is rejected. So stalled transfers lock out neither their caller nor others at the same address."""
 
-    def __init__(self, most: int) -> None:
-        self.most = most
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
         self._transfers: dict[str, dict[Transfer, None]] = {}
         self._next_check: dict[str, float] = {}  # no transfer can be too slow before then
 
     def enter(self, caller: str, transfer: Transfer, now: float) -> bool:
         transfers = self._transfers.setdefault(caller, {})
-        if len(transfers) >= self.most and not self._drop_slowest(caller, transfers, now):
+        if len(transfers) >= self.limit and not self._drop_slowest(caller, transfers, now):
             return False
         transfers[transfer] = None
         return True

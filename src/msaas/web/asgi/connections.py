@@ -20,21 +20,21 @@ class Connection(Protocol):
 
 
 class Connections:
-    """At most `most` connections. Above that, the address with the most connections loses one: its oldest idle one,
+    """At most `limit` connections. Above that, the address with the most connections loses one: its oldest idle one,
     else its oldest. So a client with one connection is never pushed out by one with many.
 
     A proxy is one address, so its connections go by age; so do all if each address has one.
     """
 
-    def __init__(self, most: int, dropped: Callable[[str], None]) -> None:
-        self.most, self._dropped = most, dropped
+    def __init__(self, limit: int, dropped: Callable[[str], None]) -> None:
+        self.limit, self._dropped = limit, dropped
         self._by_address: dict[str, dict[Connection, None]] = {}  # dicts keep the order: oldest first
         self.count = 0
 
     def add(self, connection: Connection) -> None:
         self._by_address.setdefault(address_account(connection.address), {})[connection] = None
         self.count += 1
-        if self.count > self.most:
+        if self.count > self.limit:
             self._drop_one(connection)
 
     def remove(self, connection: Connection) -> None:
@@ -50,7 +50,7 @@ class Connections:
         self._dropped(reason)
 
     def _drop_one(self, newest: Connection) -> None:
-        most = max(self._by_address.values(), key=len)
-        to_drop = next((one for one in most if not one.busy and one is not newest), None) or next(iter(most))
+        largest = max(self._by_address.values(), key=len)
+        to_drop = next((one for one in largest if not one.busy and one is not newest), None) or next(iter(largest))
         self.remove(to_drop)
         to_drop.drop("too_many_connections")

@@ -215,7 +215,7 @@ def test_public_addresses_are_dialled_as_they_were_resolved(attempt, found):
 
 
 @pytest.mark.parametrize(
-    ("url", "dialled"),
+    ("url", "connected"),
     [
         ("http://8.8.8.8/", ("8.8.8.8", 80)),
         ("http://8.8.8.8./", ("8.8.8.8", 80)),

@@ -120,6 +120,12 @@ def world(redis: Any, valkey: Any) -> Iterator[World]:
     raw.close()
 
 
+def overtake(world: World) -> object:
+    """A song of a loaded model comes later, and is claimed first."""
+    world.queue.submit(NEW, {"model": "loaded"}, admission=TERMS)
+    return world.queue.claim("other worker", ("m", "loaded"), loaded=("loaded",), most_overtaking=2)
+
+
 MOVES: dict[str, tuple[tuple[str, ...], Callable[[World], object]]] = {
     # name ▸ the songs it is about, and the move
     "submit new": ((NEW,), lambda w: w.queue.submit(NEW, {"model": "m"}, callback=posting("n"), admission=TERMS)),
@@ -128,6 +134,7 @@ MOVES: dict[str, tuple[tuple[str, ...], Callable[[World], object]]] = {
     "submit without stems": ((DONE,), lambda w: w.queue.submit(DONE, {}, stems_missing=True, admission=TERMS)),
     "submit failed": ((FAILED,), lambda w: w.queue.submit(FAILED, {}, callback=posting("n"), admission=TERMS)),
     "claim": ((QUEUED,), lambda w: w.queue.claim("other worker")),
+    "claim past a song": ((QUEUED, NEW), lambda w: overtake(w)),
     "renew": ((RUNNING,), lambda w: w.queue.renew(w.running, {"stage": "separating", "progress": "0.5"})),
     "finish": ((RUNNING,), lambda w: w.queue.finish(w.running, {"stems": {}}, 3)),
     "fail for good": ((RUNNING,), lambda w: w.queue.fail(w.running, {"code": "x"}, retry=False)),

@@ -1,74 +1,11 @@
-"""A worker with several models: those used last stay loaded within the budget, and their songs come first."""
+"""A worker with several models takes the songs of those that it has loaded together."""
 
 from __future__ import annotations
 
 import uuid
 
-import pytest
-
 from msaas.local.processes.child import wait_until
 from msaas.options import Options
-from msaas.separation.loaded_models import LoadedModels
-
-SIZES = {"small": 10, "middle": 40, "large": 70, "huge": 500}
-
-
-class Shelf:
-    """LoadedModels whose models are their sizes."""
-
-    def __init__(self, budget, expected=True):
-        self.loads, self.peaks, self.changes = [], [], []
-        self.models = LoadedModels(
-            self.load,
-            lambda size: size,
-            budget_bytes=budget,
-            expected_bytes=lambda name: SIZES.get(name, 0) if expected else 0,
-            changed=self.changes.append,
-        )
-
-    def load(self, name):
-        self.loads.append(name)
-        if name == "broken":
-            raise RuntimeError("no weights")
-        self.peaks.append(sum(SIZES[one] for one in self.models.names) + SIZES[name])
-        return SIZES[name]
-
-    def use(self, *names):
-        for name in names:
-            assert self.models.get(name) == SIZES[name]
-        return self.models.names
-
-
-def test_by_default_one_model_is_kept_and_the_last_one_goes_before_the_next_comes():
-    shelf = Shelf(0)
-    assert shelf.use("small", "small", "large", "small") == ("small",)
-    assert shelf.loads == ["small", "large", "small"]
-    assert max(shelf.peaks) == SIZES["large"]
-
-
-def test_models_stay_within_the_budget_and_the_one_used_longest_ago_goes():
-    shelf = Shelf(120)
-    assert shelf.use("small", "middle", "large") == ("small", "middle", "large")
-    assert shelf.use("small") == ("middle", "large", "small")
-    assert shelf.use("small", "large", "middle") == ("small", "large", "middle")
-    assert shelf.loads == ["small", "middle", "large"]
-    assert shelf.use("huge") == ("huge",)
-    assert max(shelf.peaks[:-1]) <= 120
-
-
-@pytest.mark.parametrize("expected", [True, False])
-def test_a_model_of_unknown_size_is_weighed_once_it_is_loaded(expected):
-    shelf = Shelf(80, expected)
-    assert shelf.use("small", "middle", "large") == ("large",)
-    assert (max(shelf.peaks) <= 80) is expected
-
-
-def test_what_is_loaded_is_reported_when_it_changes_also_after_a_failure():
-    shelf = Shelf(0)
-    shelf.use("small", "small")
-    with pytest.raises(RuntimeError):
-        shelf.models.get("broken")
-    assert shelf.changes == [("small",), ()]
 
 
 def song(harness, model):

@@ -123,7 +123,7 @@ def world(redis: Any, valkey: Any) -> Iterator[World]:
 def overtake(world: World) -> object:
     """A song of a loaded model comes later, and is claimed first."""
     world.queue.submit(NEW, {"model": "loaded"}, admission=TERMS)
-    return world.queue.claim("other worker", ("m", "loaded"), loaded=("loaded",), most_overtaking=2)
+    return world.queue.claim("other worker", ("m", "loaded"), loaded=("loaded",), max_overtaking=2)
 
 
 MOVES: dict[str, tuple[tuple[str, ...], Callable[[World], object]]] = {

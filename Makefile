@@ -156,7 +156,7 @@ lock: | .venv/stamp-venv
 	@echo '$(TORCH)' > .venv/torch.txt
 	@cp worker/requirements.txt .venv/before.txt
 	$(COMPILE) --extra rest --output-file rest/requirements.txt pyproject.toml
-	$(COMPILE) --extra worker --output-file worker/requirements.txt pyproject.toml
+	$(COMPILE) --extra worker --extra models --output-file worker/requirements.txt pyproject.toml
 	$(BIN)/python deploy/tools/lock_torch.py .venv/before.txt worker/requirements.txt
 	@sed -n 's/^\([A-Za-z0-9._-]*==[^ ;+]*\).*/\1/p' rest/requirements.txt worker/requirements.txt | grep -v '^torch==' > .venv/shipped.txt
 	@cp requirements-dev.txt .venv/dev.txt

@@ -54,6 +54,17 @@ class TorchEngine:
         return output.to("cpu", torch.float32)
 
 
+class Autocast:
+    """An engine whose matrix products and convolutions run in half precision."""
+
+    def __init__(self, engine: Engine, device: torch.device, dtype: torch.dtype) -> None:
+        self._engine, self._device, self._dtype = engine, device, dtype
+
+    def forward(self, batch: Tensor) -> Tensor:
+        with torch.autocast(self._device.type, dtype=self._dtype):
+            return self._engine.forward(batch)
+
+
 def interrupted(network: nn.Module) -> nn.Module:
     """Returns the network, with a check for cancellation before each of its modules."""
     for module in network.modules():

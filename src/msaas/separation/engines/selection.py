@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from msaas.separation import memory
-from msaas.separation.engines.engine import Engine, TorchEngine
+from msaas.separation.engines.engine import Autocast, Engine, TorchEngine
 from msaas.separation.engines.htdemucs import ChannelsLast, Unsupported
 from msaas.separation.model import Network
 
@@ -57,27 +57,42 @@ def choose_engine(
     clock: seconds; read before and after a forward.
     """
     original = TorchEngine(network.module, device)
-    engines: dict[torch.dtype, Engine] = {}
-    try:
-        for dtype in _candidates(device, precision, bf16):
-            engines[dtype] = TorchEngine(ChannelsLast(network.module, device, dtype), device)
-    except Unsupported as reason:
-        log.info("using the network's own forward reason=%s", reason)
-    checked = _fastest_checked(original, engines, network, clock) if engines else None
+    layout, engines = _engines(network, original, device, list(_candidates(device, precision, bf16)))
+    checked = _fastest_checked(original, engines, network, layout, clock) if engines else None
     memory.trim_heap()  # the check's own forward took more memory than the engine will
     return checked or (original, EngineChoice("module", "fp32", None))
 
 
+def _engines(
+    network: Network, original: Engine, device: torch.device, dtypes: Sequence[torch.dtype]
+) -> tuple[str, dict[torch.dtype, Engine]]:
+    """The engines to choose from, and their layout; none if there is nothing to compare."""
+    if network.chunks is not None:
+        halves = {dtype: Autocast(original, device, dtype) for dtype in dtypes if dtype is not torch.float32}
+        return "module", {torch.float32: original, **halves} if halves else {}
+    try:
+        return "channels_last", {
+            dtype: TorchEngine(ChannelsLast(network.module, device, dtype), device) for dtype in dtypes
+        }
+    except Unsupported as reason:
+        log.info("using the network's own forward reason=%s", reason)
+        return "module", {}
+
+
 def _fastest_checked(
-    original: Engine, engines: Mapping[torch.dtype, Engine], network: Network, clock: Callable[[], float]
+    original: Engine,
+    engines: Mapping[torch.dtype, Engine],
+    network: Network,
+    layout: str,
+    clock: Callable[[], float],
 ) -> tuple[Engine, EngineChoice] | None:
     best: tuple[float, Engine, EngineChoice] | None = None
     with _without_padding(network.module):
-        sound = _sound(network, int(network.segment_samples * CHECKED_FRACTION))
+        sound = _sound(network, _check_samples(network))
         expected = original.forward(sound)
         for dtype, engine in engines.items():
-            actual = engine.forward(sound)
-            choice = EngineChoice("channels_last", _NAMES[dtype], round(_snr_db(actual, expected), 1))
+            actual = expected if engine is original else engine.forward(sound)
+            choice = EngineChoice(layout, _NAMES[dtype], round(_snr_db(actual, expected), 1))
             if not _agrees(actual, expected, dtype):
                 log.warning(
                     "engine not used: it differs from the network's own forward precision=%s snr_db=%g", *choice[1:]
@@ -92,6 +107,9 @@ def _fastest_checked(
 @contextmanager
 def _without_padding(network: Any) -> Iterator[None]:
     """Within this context an HTDemucs does not pad input shorter than its training segment."""
+    if not hasattr(network, "use_train_segment"):
+        yield
+        return
     pads, network.use_train_segment = network.use_train_segment, False
     try:
         yield
@@ -108,6 +126,12 @@ def _candidates(device: torch.device, precision: str, bf16: Callable[[], bool]) 
         yield torch.float16
     if precision == "auto" and device.type == "cpu" and bf16():
         yield torch.bfloat16
+
+
+def _check_samples(network: Network) -> int:
+    """Networks of other families say a length of their own: they take seconds for one of sound."""
+    samples: int | None = getattr(network.module, "check_samples", None)
+    return int(network.segment_samples * CHECKED_FRACTION) if samples is None else samples
 
 
 def _sound(network: Network, samples: int) -> Tensor:

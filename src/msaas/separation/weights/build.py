@@ -31,7 +31,7 @@ NETWORKS = frozenset(
 def build(name: str, found: FoundWeights) -> LoadedModel:
     """Loads the files, as demucs.pretrained.get_model does. Raises ModelUnavailable if they are not a model."""
     if found.family != DEMUCS:
-        raise ModelUnavailable(f"model {name!r} from {found.where} is a {found.family}; only Demucs networks load here")
+        return _build_family(name, found)
     try:
         networks = [_load(path) for path in found.files]
         bag = BagOfModels(networks, found.manifest.weights, found.manifest.segment)
@@ -45,6 +45,14 @@ def build(name: str, found: FoundWeights) -> LoadedModel:
             f"model {name!r} from {found.where} failed to load: {type(error).__name__}: {error}"
         ) from error
     return from_demucs(name, bag)
+
+
+def _build_family(name: str, found: FoundWeights) -> LoadedModel:
+    from msaas.separation.families.load import load_family
+
+    if found.config is None:
+        raise ModelUnavailable(f"model {name!r} from {found.where} has no configuration")
+    return load_family(name, found.family, found.config, found.files[0])
 
 
 def _load(path: Path) -> Model:

@@ -15,7 +15,7 @@ import jsonpickle
 from msaas.errors import MSaaSError, NotFound
 from msaas.fields import Fields, code_of, number_of
 from msaas.formats import FORMAT_NAMES
-from msaas.options import STEM_NAME, Options, complete_options
+from msaas.options import STEM_NAME, Options, complete_options, work_of
 
 # Increase it when the same request gives other bytes: new weights under an old name, another encoder.
 RESULT_VERSION = 4
@@ -168,6 +168,12 @@ class Job:
     def known_options(self) -> dict[str, Any] | None:
         """The requested options with their defaults; None if the record's options are damaged."""
         return complete_options(self.options, self.model) if self.options else None
+
+    @property
+    def work(self) -> float:
+        """The model's work compared with the default options."""
+        known = self.known_options
+        return work_of(known["overlap"], known["shifts"]) if known else 1.0
 
     @property
     def model_ran(self) -> str | None:

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from types import MappingProxyType
 from typing import Any, NoReturn
 
 from msaas.errors import InvalidOption
@@ -14,6 +15,11 @@ from msaas.formats import DEFAULT_BITRATE, DEFAULT_FORMAT, FORMAT_NAMES, WITH_BI
 
 STEM_NAME = re.compile(r"[a-z0-9_]{1,32}")
 MAX_STEMS = 32
+MAX_SHIFTS = 10
+MAX_OVERLAP = 0.9
+USUAL_OVERLAP = 0.25  # Demucs' own
+QUALITIES = ("fast", "balanced", "best")
+ADDED_LATER = {"overlap": None, "shifts": 0}  # options that earlier songhashes do not contain, and their defaults
 
 
 @dataclass(frozen=True)
@@ -34,10 +40,23 @@ class Options:
     two_stems: str | None = None  # this source and `no_<source>`, the mixture without it
     format: str = DEFAULT_FORMAT
     bitrate: int | None = DEFAULT_BITRATE  # kb/s; None if the format has no bit rates
+    overlap: float | None = None  # of neighbouring segments, as a fraction of one; None: the model's own
+    shifts: int = 0  # runs over the song, each shifted by up to half a second, that are averaged; 0: one, not shifted
 
     @classmethod
-    def parse(cls, given: Mapping[str, Any], *, default_model: str, allowed: Iterable[str]) -> Options:
-        """Checks each option and fills in defaults. Raises InvalidOption with the allowed values."""
+    def parse(
+        cls,
+        given: Mapping[str, Any],
+        *,
+        default_model: str,
+        allowed: Iterable[str],
+        qualities: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
+    ) -> Options:
+        """Checks each option and fills in defaults. Raises InvalidOption with the allowed values.
+
+        `qualities`: the options that each value of `quality` stands for. Options that are given themselves come first.
+        """
+        given = _with_quality(given, qualities)
         format_ = format_named(DEFAULT_FORMAT if given.get("format") in (None, "") else given["format"])
         options = cls(
             model=_parse_model(given.get("model"), default_model, tuple(allowed)),
@@ -45,6 +64,8 @@ class Options:
             two_stems=_parse_stem("two_stems", given.get("two_stems")),
             format=format_.name,
             bitrate=_parse_bitrate(given.get("bitrate"), format_),
+            overlap=_parse_overlap(given.get("overlap")),
+            shifts=_parse_shifts(given.get("shifts")),
         )
         if options.stems and options.two_stems:
             raise InvalidOption("stems and two_stems exclude each other: two_stems already names both stems")
@@ -62,7 +83,14 @@ class Options:
         return cls(**{**data, "stems": None if stems is None else tuple(stems)})
 
     def to_json(self) -> str:
-        return canonical_json(asdict(self))
+        """Leaves out defaults of options that were added later, so that earlier songhashes stay the same."""
+        known = asdict(self)
+        return canonical_json({name: known[name] for name in known if known[name] != ADDED_LATER.get(name, ...)})
+
+    @property
+    def work(self) -> float:
+        """The model's work compared with the default options: a song with 2 counts as two songs."""
+        return work_of(self.overlap, self.shifts)
 
     def outputs(self, sources: Sequence[str]) -> tuple[Output, ...]:
         """The stems to make with a model of these sources, in the model's order.
@@ -93,6 +121,7 @@ class Options:
 
 
 OPTION_NAMES = tuple(f.name for f in fields(Options))
+REQUEST_NAMES = (*OPTION_NAMES, "quality")  # what a request may name; `quality` stands for other options
 
 
 def complete_options(recorded: Mapping[str, Any], model: str) -> dict[str, Any] | None:
@@ -105,14 +134,33 @@ def complete_options(recorded: Mapping[str, Any], model: str) -> dict[str, Any] 
 
 
 def _are_options(given: Mapping[str, Any]) -> bool:
-    stems, bitrate = given["stems"], given["bitrate"]
+    stems, bitrate, overlap = given["stems"], given["bitrate"], given["overlap"]
     return (
         isinstance(given["model"], str)
         and given["format"] in FORMAT_NAMES
         and isinstance(given["two_stems"], str | None)
         and (stems is None or (isinstance(stems, list) and all(isinstance(stem, str) for stem in stems)))
         and (bitrate is None or (isinstance(bitrate, int) and not isinstance(bitrate, bool)))
+        and (overlap is None or (isinstance(overlap, int | float) and not isinstance(overlap, bool)))
+        and isinstance(given["shifts"], int)
+        and not isinstance(given["shifts"], bool)
     )
+
+
+def work_of(overlap: float | None, shifts: int) -> float:
+    """Options.work, also for the damaged numbers of a record."""
+    overlap = USUAL_OVERLAP if overlap is None else max(0.0, min(overlap, MAX_OVERLAP))
+    return max(1, min(shifts, MAX_SHIFTS)) * (1 - USUAL_OVERLAP) / (1 - overlap)
+
+
+def _with_quality(given: Mapping[str, Any], qualities: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Any]:
+    quality = given.get("quality")
+    if quality in (None, ""):
+        return given
+    if not isinstance(quality, str) or quality not in qualities:
+        known = ", ".join(qualities) or "none here"
+        raise InvalidOption(f"quality {str(quality)[:20]!r} is unknown; choose one of {known}")
+    return {**qualities[quality], **{name: value for name, value in given.items() if value not in (None, "")}}
 
 
 def _parse_model(value: Any, default: str, allowed: tuple[str, ...]) -> str:
@@ -158,3 +206,27 @@ def _parse_bitrate(value: Any, format_: Format) -> int | None:
         known = ", ".join(map(str, format_.bitrates))
         raise InvalidOption(f"bitrate {str(value)[:20]!r} is unknown; choose one of {known} kb/s")
     return bitrate
+
+
+def _parse_overlap(value: Any) -> float | None:
+    if value in (None, ""):
+        return None
+    try:
+        overlap = -1.0 if isinstance(value, bool) else float(str(value))
+    except ValueError:
+        overlap = -1.0
+    if not 0 <= overlap <= MAX_OVERLAP:  # also refuses nan
+        raise InvalidOption(f"overlap {str(value)[:20]!r} is not a number from 0 to {MAX_OVERLAP:g}")
+    return round(overlap, 4)
+
+
+def _parse_shifts(value: Any) -> int:
+    if value in (None, ""):
+        return 0
+    try:
+        shifts = -1 if isinstance(value, bool) else int(str(value))
+    except ValueError:
+        shifts = -1
+    if not 0 <= shifts <= MAX_SHIFTS:
+        raise InvalidOption(f"shifts {str(value)[:20]!r} is not a whole number from 0 to {MAX_SHIFTS}")
+    return shifts

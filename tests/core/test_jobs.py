@@ -12,8 +12,13 @@ SHA = "ab" * 32
 HASH = "0f8fad5b-d9cb-469f-a165-70867728950e"
 
 
+QUALITIES = {"fast": {"overlap": 0.1}, "balanced": {}, "best": {"model": "htdemucs_ft", "shifts": 5}}
+
+
 def parse(**given_options):
-    return Options.parse(given_options, default_model="htdemucs", allowed=("htdemucs", "htdemucs_ft"))
+    return Options.parse(
+        given_options, default_model="htdemucs", allowed=("htdemucs", "htdemucs_ft"), qualities=QUALITIES
+    )
 
 
 def names(outputs):
@@ -31,7 +36,15 @@ def test_the_order_of_stems_does_not_change_the_songhash():
 
 @pytest.mark.parametrize(
     "other",
-    [{"model": "htdemucs_ft"}, {"format": "flac"}, {"bitrate": 128}, {"two_stems": "vocals"}, {"stems": "bass"}],
+    [
+        {"model": "htdemucs_ft"},
+        {"format": "flac"},
+        {"bitrate": 128},
+        {"two_stems": "vocals"},
+        {"stems": "bass"},
+        {"overlap": 0.5},
+        {"shifts": 1},
+    ],
 )
 def test_each_option_changes_the_songhash(other):
     assert songhash(SHA, parse(**other)) != songhash(SHA, parse())
@@ -51,8 +64,37 @@ def test_a_songhash_stays_the_same_from_release_to_release():
     assert songhash(SHA, parse(model="htdemucs_ft")) == "4bf1fb3e-c37d-5dc1-8b09-9376e0d3c995"
 
 
+def test_a_quality_stands_for_options_and_options_given_themselves_win():
+    best = parse(quality="best")
+    assert (best.model, best.overlap, best.shifts) == ("htdemucs_ft", None, 5)
+    assert parse(quality="best", shifts=2, model="htdemucs").shifts == 2
+    assert songhash(SHA, best) == songhash(SHA, parse(model="htdemucs_ft", shifts=5))
+    assert songhash(SHA, parse(quality="balanced", overlap="")) == songhash(SHA, parse())
+
+
+@pytest.mark.parametrize(("options", "work"), [({}, 1), ({"shifts": 1}, 1), ({"shifts": 4, "overlap": 0.5}, 6)])
+def test_work_counts_the_runs_and_segments_of_the_model(options, work):
+    assert parse(**options).work == pytest.approx(work)
+
+
+@pytest.mark.parametrize(
+    ("options", "work"),
+    [
+        ({"overlap": 1}, 7.5),
+        ({"overlap": -1}, 0.75),
+        ({"shifts": 10**9}, 10),
+        ({"shifts": "2"}, 1),
+        ({"overlap": []}, 1),
+    ],
+)
+def test_damaged_numbers_of_a_record_have_a_bounded_work(options, work):
+    assert Job(HASH, State.QUEUED, model="htdemucs", options={"model": "htdemucs"} | options).work == pytest.approx(
+        work
+    )
+
+
 def test_options_survive_their_record():
-    options = parse(stems=["drums"], format="wav")
+    options = parse(stems=["drums"], format="wav", overlap=0.5, shifts=3)
     assert Options.from_json(options.to_json()) == options
 
 
@@ -66,6 +108,14 @@ def test_options_survive_their_record():
         ({"bitrate": True}, "True"),
         ({"format": "flac", "bitrate": 320}, "flac"),
         ({"stems": "../etc"}, "../etc"),
+        ({"quality": "loud"}, "loud"),
+        ({"quality": ["fast"]}, "fast"),
+        ({"overlap": 0.91}, "0.91"),
+        ({"overlap": "nan"}, "nan"),
+        ({"overlap": True}, "True"),
+        ({"shifts": 11}, "11"),
+        ({"shifts": 1.5}, "1.5"),
+        ({"shifts": False}, "False"),
         ({"stems": 7}, "stems"),
         ({"two_stems": ["vocals"]}, "two_stems"),
         ({"stems": ["vocals"], "two_stems": "vocals"}, "two_stems"),

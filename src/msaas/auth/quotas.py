@@ -112,9 +112,11 @@ class AudioLength:
     max_seconds: int
 
     @classmethod
-    def of(cls, about: Mapping[str, Any], longest_seconds: float) -> AudioLength:
-        """`about`: the probe's result; `longest_seconds`: the limit of decoding."""
-        return cls(declared_seconds(about, longest_seconds), max_seconds(about, longest_seconds))
+    def of(cls, about: Mapping[str, Any], longest_seconds: float, work: float = 1.0) -> AudioLength:
+        """`about`: the probe's result; `longest_seconds`: the limit of decoding; `work`: Options.work. A song that
+        takes five times the usual work is charged as five songs."""
+        seconds = declared_seconds(about, longest_seconds), max_seconds(about, longest_seconds)
+        return cls(*(ceil(one * max(work, 1.0)) for one in seconds))
 
 
 def declared_seconds(about: Mapping[str, Any], longest_seconds: float) -> int:

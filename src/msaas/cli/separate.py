@@ -20,6 +20,7 @@ from msaas.cli.songs.inputs import song_argument, songs_of
 from msaas.cli.stem_files import report
 from msaas.client.names import printable
 from msaas.formats import DEFAULT_BITRATE, DEFAULT_FORMAT, FORMATS, WITH_BITRATES
+from msaas.options import MAX_OVERLAP, MAX_SHIFTS, QUALITIES
 
 SHOWN = 5
 
@@ -70,6 +71,18 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     )
     for option, format_ in (("--mp3", "mp3"), ("--flac", "flac"), ("--float32", "wav")):
         form.add_argument(option, dest="format", action="store_const", const=format_, help=f"--format {format_}")
+    parser.add_argument(
+        "--quality", choices=QUALITIES, help="an overlap and shifts, or another model: the service's settings say which"
+    )
+    parser.add_argument(
+        "--overlap", type=float, metavar="FRACTION", help=f"overlap of segments, 0 to {MAX_OVERLAP:g} (the model's own)"
+    )
+    parser.add_argument(
+        "--shifts",
+        type=int,
+        metavar="N",
+        help=f"average N runs, each shifted by up to half a second: better and N times slower, 0 to {MAX_SHIFTS} (0)",
+    )
     parser.add_argument("--bitrate", "--mp3-bitrate", type=int, metavar="KBPS", help=_bitrates())
 
 

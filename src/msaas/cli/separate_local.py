@@ -18,7 +18,7 @@ from msaas.client.models import Job, JobWarning
 from msaas.errors import MSaaSError, UploadTooLarge
 from msaas.local.model import choose_model
 from msaas.local.stream import framed
-from msaas.options import OPTION_NAMES, Options
+from msaas.options import REQUEST_NAMES, Options
 from msaas.scratch import check_writable
 from msaas.separation import PROCESS_ENVIRONMENT, memory
 from msaas.settings import Settings
@@ -33,13 +33,15 @@ def outcomes(tasks: Sequence[SongTask], args: argparse.Namespace) -> Iterator[So
     """Raises InvalidOption, SettingsError, ModelUnavailable, DeviceUnavailable or SandboxError before the first
     song."""
     environ = dict(os.environ) | _chosen(args)
-    Settings.from_env(environ)
+    qualities = Settings.from_env(environ).qualities
+    if args.model is None and (model := qualities.get(args.quality, {}).get("model")):
+        environ["MSAAS_MODEL"] = model
     choice = choose_model(environ)
     if choice.warning:
         print(framed(choice.warning), file=sys.stderr, flush=True)
     settings = Settings.from_env(environ | dict(choice.environ))
-    given = {name: getattr(args, name) for name in OPTION_NAMES if name != "model"}
-    options = Options.parse(given, default_model=choice.name, allowed=(choice.name,))
+    given = {name: getattr(args, name) for name in REQUEST_NAMES if name != "model"}
+    options = Options.parse(given, default_model=choice.name, allowed=(choice.name,), qualities=qualities)
     check_writable(settings.scratch_dir)
     check_sandbox(settings)
     separator = load(settings)
@@ -105,6 +107,7 @@ class LocalBatch:
             song,
             out,
             self._options,
+            seed=_sha256(song),
             limits=Limits(settings.max_duration_seconds, settings.max_decoded_bytes),
             progress=lambda stage, fraction: progress.show(
                 Job("", "running", stage=stage, progress=overall(stage, fraction))

@@ -17,7 +17,7 @@ from msaas.cli.songs.inputs import SongTask, open_song
 from msaas.cli.stem_files import SongResult
 from msaas.client import Client, Job, Unreachable
 from msaas.errors import MSaaSError
-from msaas.options import OPTION_NAMES
+from msaas.options import REQUEST_NAMES
 
 # Some five minutes: enough for a restarting service or a laptop that changes networks.
 RETRIES = 35
@@ -33,7 +33,7 @@ def outcomes(tasks: Sequence[SongTask], args: argparse.Namespace) -> Iterator[So
     """Raises MSaaSError if the service cannot be reached at the start."""
     with client_of(args, retries=FIRST_RETRIES) as client:
         client.models()  # a call that any key may make
-    options = {name: getattr(args, name) for name in OPTION_NAMES}
+    options = {name: getattr(args, name) for name in REQUEST_NAMES}
     with RemoteBatch(args, options) as batch:
         yield from batch.separate(tasks)
 

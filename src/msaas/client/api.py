@@ -69,6 +69,9 @@ class Client:
         two_stems: str | None = None,
         format: str = DEFAULT_FORMAT,
         bitrate: int | None = None,
+        quality: str | None = None,
+        overlap: float | None = None,
+        shifts: int | None = None,
         callback: Mapping[str, Any] | None = None,
         on_upload: OnUpload | None = None,
     ) -> Job:
@@ -84,6 +87,9 @@ class Client:
             "two_stems": two_stems,
             "format": format,
             "bitrate": bitrate,
+            "quality": quality,
+            "overlap": overlap,
+            "shifts": shifts,
             "callback": json.dumps(callback) if callback else None,
         }
         with self.opened(song) as source:

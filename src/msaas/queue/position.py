@@ -11,7 +11,7 @@ from msaas.queue.keys import PROCESSING, WAITING
 from msaas.redis_client import answers
 
 MAX_EXAMINED = 50  # running songs, and as many ahead; each event stream reads a view twice a second
-FIELDS = ("state", "model", "upload", "progress", "started_ms")
+FIELDS = ("state", "model", "options", "upload", "progress", "started_ms")
 
 
 @dataclass(frozen=True)

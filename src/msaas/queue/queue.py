@@ -201,8 +201,9 @@ class Queue:
         return str(self._run("renew", claim.songhash, claim.fence, self.lease_ms, *_flat(fields or {})))
 
     def finish(self, claim: Claim, result: Mapping[str, Any], audio_seconds: float) -> bool:
-        """Returns False if the job no longer belongs to this claim: nothing has changed."""
-        weight = weight_of(audio_seconds)
+        """Returns False if the job no longer belongs to this claim: nothing has changed. `result["work"]` is
+        Options.work, 1 if it is missing."""
+        weight = weight_of(audio_seconds) * float(result.get("work", 1))
         accepted = bool(self._run("finish", claim.songhash, claim.fence, record_json(result), weight))
         if accepted:
             self._observe(self.observer.finished, result, audio_seconds)

@@ -33,7 +33,7 @@ from msaas.separation.engines.selection import EngineChoice, choose_engine
 from msaas.separation.interrupt import interruptible
 from msaas.separation.mixture import Samples
 from msaas.separation.model import LoadedModel, Network
-from msaas.separation.overlap_add import Span, separate_stream
+from msaas.separation.overlap_add import Span, random_shifts, separate_stream
 from msaas.separation.writers import StemWriters
 
 __all__ = ["SeparationResult", "Separator"]
@@ -94,6 +94,7 @@ class Separator:
         out_dir: Path,
         options: Options,
         *,
+        seed: str = "",
         limits: Limits | None = None,
         progress: Progress = lambda _stage, _fraction: None,
         stop: Stop = lambda: False,
@@ -101,7 +102,8 @@ class Separator:
     ) -> SeparationResult:
         """Writes `<out_dir>/<stem>.<format>` for each stem that `options` ask for.
 
-        progress(stage, fraction): "decoding", "separating", "encoding" in this order, each rising to 1. Until a
+        seed: of the shifts' random lengths. progress(stage, fraction): "decoding", "separating", "encoding" in this
+        order, each rising to 1. Until a
         song is decoded once its length is not known: "decoding" stays at 0, said again each minute of audio.
         stop: asked at each decoded block and between the network's layers. Where the call fails, no stem is left.
         outlines: gets the stems' outlines each time more of them is made; always the same object.
@@ -126,7 +128,7 @@ class Separator:
             for stem, path in paths.items():
                 stems.add(stem, self._open(path, options, stats))
             with closing(_StoppableDecoder(decoder, stop).blocks()) as blocks:
-                for waveforms in self._stream(blocks, stats, outputs, stems, clock, progress, stop):
+                for waveforms in self._stream(blocks, stats, options, seed, stems, clock, progress, stop):
                     on_waveforms(waveforms)
             progress("encoding", 0.0)
             with clock.running("encode"):
@@ -153,13 +155,15 @@ class Separator:
         self,
         blocks: Iterator[Samples],
         stats: TrackStats,
-        outputs: Sequence[Output],
+        options: Options,
+        seed: str,
         stems: StemWriters,
         clock: _Clock,
         progress: Progress,
         stop: Stop,
     ) -> Iterator[Waveforms]:
         """The second pass: writes finished samples to the stems' writers and waveforms."""
+        outputs = options.outputs(self.model.sources)
         waveforms = Waveforms([output.name for output in outputs], stats.total_samples, self.model.sample_rate)
         sources = sorted({output.source for output in outputs})
         progress("separating", 0.0)
@@ -170,6 +174,8 @@ class Separator:
                 self.model,
                 [_TimedEngine(engine, clock, stop) for engine in self._engines],
                 batch=self.batch,
+                overlap=options.overlap,
+                shifts=random_shifts(options.shifts, len(self.model.networks), self.model.sample_rate, seed),
                 sources=sources,
                 progress=lambda fraction: progress("separating", fraction),
                 stop=stop,

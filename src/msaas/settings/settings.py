@@ -13,6 +13,7 @@ from typing import Any
 
 from msaas.catalogue import LicenceRule
 from msaas.errors import SettingsError
+from msaas.options import QUALITIES
 from msaas.settings.api_keys import Key, parse_keys
 from msaas.settings.callback_secrets import Secret, parse_secrets
 from msaas.settings.credentials import is_credential
@@ -33,6 +34,7 @@ from msaas.settings.parsers import (
     server_url,
     text,
 )
+from msaas.settings.qualities import parse_quality
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 PRECISIONS = ("auto", "fp32")
@@ -233,6 +235,19 @@ class Settings:
         "songs",
         "songs of loaded models that may overtake a song of another; 0 keeps the queue's order",
     )
+    quality_fast: Mapping[str, Any] = _setting(
+        "MSAAS_QUALITY_FAST",
+        "overlap=0.1",
+        parse_quality,
+        "options",
+        "what quality=fast stands for: any of model=, overlap= and shifts=, separated by spaces",
+    )
+    quality_balanced: Mapping[str, Any] = _setting(
+        "MSAAS_QUALITY_BALANCED", "", parse_quality, "options", "what quality=balanced stands for; empty: the defaults"
+    )
+    quality_best: Mapping[str, Any] = _setting(
+        "MSAAS_QUALITY_BEST", "overlap=0.5 shifts=5", parse_quality, "options", "what quality=best stands for"
+    )
     device: str = _setting(
         "MSAAS_DEVICE", "auto", choice(DEVICES), "", "auto, cpu, cuda or mps; auto prefers CUDA, then MPS"
     )
@@ -348,6 +363,10 @@ class Settings:
         for name in self.allowed_models:
             if refusal := self.licence_rule.refusal(name):
                 raise SettingsError(refusal)
+        for quality, options in self.qualities.items():
+            model = options.get("model", self.model)
+            if model not in self.allowed_models and not self.all_models:
+                raise SettingsError(f"MSAAS_QUALITY_{quality.upper()} names {model}, which is not in MSAAS_MODELS")
         return self
 
     @property
@@ -363,6 +382,11 @@ class Settings:
     @property
     def licence_rule(self) -> LicenceRule:
         return LicenceRule(self.accept_unlicensed)
+
+    @property
+    def qualities(self) -> dict[str, Mapping[str, Any]]:
+        """The options that each quality stands for."""
+        return dict(zip(QUALITIES, (self.quality_fast, self.quality_balanced, self.quality_best), strict=True))
 
 
 def _read(meta: Mapping[str, Any], environ: Mapping[str, str]) -> Any:

@@ -64,5 +64,5 @@ def _free_in(line: QueueAhead, workers: int, per_job: float, pace: Mapping[str, 
 def _run_seconds(job: Job, pace: Mapping[str, float]) -> float | None:
     duration, per_second = number_of(job.upload.get("duration_seconds")), pace.get("seconds_per_audio_second")
     if duration and per_second:
-        return weight_of(duration) * per_second
+        return weight_of(duration) * job.work * per_second
     return pace.get("seconds_per_job")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from msaas.callbacks.targets import TargetPolicy
 from msaas.catalogue import LicenceRule
@@ -12,11 +14,12 @@ from msaas.catalogue import LicenceRule
 @dataclass(frozen=True)
 class ApiOptions:
     """`model`: of a request that names none; the first of `allowed_models`. `all_models`: a request may choose those of
-    the workers, too. `retention_hours`: 0 keeps jobs for ever.
+    the workers, too. `qualities`: the options that each stands for. `retention_hours`: 0 keeps jobs for ever.
     """
 
     model: str
     allowed_models: tuple[str, ...]
+    qualities: Mapping[str, Mapping[str, Any]]
     max_upload_bytes: int
     max_duration_seconds: float
     scratch_dir: Path

@@ -127,6 +127,7 @@ def build_options(settings: Settings) -> ApiOptions:
     return ApiOptions(
         model=settings.model,
         allowed_models=settings.allowed_models,
+        qualities=settings.qualities,
         max_upload_bytes=settings.max_upload_bytes,
         max_duration_seconds=settings.max_duration_seconds,
         scratch_dir=settings.scratch_dir,

@@ -65,6 +65,7 @@ class ModelCache:
             task.song,
             task.out_dir,
             task.options,
+            seed=task.seed,
             limits=self.limits,
             progress=lambda stage, fraction: send({"progress": {"stage": stage, "fraction": overall(stage, fraction)}}),
             stop=stop,

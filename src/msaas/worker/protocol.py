@@ -27,6 +27,7 @@ class Task:
     song: Path
     out_dir: Path
     options: Options
+    seed: str = ""  # of the shifts
 
     @property
     def waveforms(self) -> Path:
@@ -34,12 +35,17 @@ class Task:
         return self.out_dir.parent / "waveforms.json"
 
     def to_message(self) -> str:
-        body = {"song": str(self.song), "out_dir": str(self.out_dir), "options": asdict(self.options)}
+        body = {
+            "song": str(self.song),
+            "out_dir": str(self.out_dir),
+            "options": asdict(self.options),
+            "seed": self.seed,
+        }
         return line({"separate": body})
 
     @classmethod
     def from_message(cls, body: Mapping[str, Any]) -> Task:
-        return cls(Path(body["song"]), Path(body["out_dir"]), Options.from_fields(body["options"]))
+        return cls(Path(body["song"]), Path(body["out_dir"]), Options.from_fields(body["options"]), body["seed"])
 
 
 def line(message: Mapping[str, Any]) -> str:

@@ -103,14 +103,14 @@ class Run:
         self.heartbeat.progress("fetching", 0)
         sent = _sent(self.claim.job)
         self._retry(lambda: self.storage.fetch_input(self.claim.songhash, song, sent))
-        task = Task(song, stems, options)
+        task = Task(song, stems, options, seed=self.claim.songhash)
         with WaveformUploader(self.storage, self.claim.songhash, task.waveforms):
             done = self._separation(task)
             self.heartbeat.progress("storing", 1)
             for stem, path in done["stems"].items():
                 name = f"{self.claim.songhash}-{stem}.{options.format}"
                 self._retry(partial(self.storage.put_stem, name, Path(path)))
-        return done | {"stems": dict.fromkeys(done["stems"], options.format)}
+        return done | {"stems": dict.fromkeys(done["stems"], options.format), "work": options.work}
 
     def _options(self) -> Options:
         """The record's options; for a songhash pushed by hand the defaults, which are written to its record."""

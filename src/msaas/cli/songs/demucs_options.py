@@ -6,8 +6,6 @@ import argparse
 from collections.abc import Callable, Sequence
 from typing import Any
 
-OVERLAP = 0.25
-
 # option(s) ▸ number of values, and the message
 REPLACEMENTS: dict[tuple[str, ...], tuple[int, str]] = {
     ("-s", "--sig"): (1, "use -n to choose a model"),
@@ -26,8 +24,6 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-d", "--device", choices=("auto", "cpu", "cuda", "mps"), help="with --local (MSAAS_DEVICE)")
     parser.add_argument("--repo", metavar="FOLDER", help="with --local: folder of weights (MSAAS_MODEL_REPO)")
     parser.add_argument("--int24", action="store_true", help="with --flac, which has 24 bits")
-    parser.add_argument("--shifts", action=_Checked, check=_no_shifts, help=argparse.SUPPRESS)
-    parser.add_argument("--overlap", action=_Checked, check=_model_overlap, help=argparse.SUPPRESS)
     parser.add_argument("--other-method", action=_Checked, check=_minus, help=argparse.SUPPRESS)
     for names, (count, text) in REPLACEMENTS.items():
         parser.add_argument(*names, action=_Replaced, nargs=count or 0, text=text, help=argparse.SUPPRESS)
@@ -43,26 +39,9 @@ def check_options(parser: argparse.ArgumentParser, args: argparse.Namespace) -> 
             _refuse(parser, f"--{option}", f"needs --local; a service's workers use {setting}")
 
 
-def _no_shifts(value: str) -> str | None:
-    text = "omit it: each song is separated in one pass, as with --shifts 0"
-    return None if value == "0" else text
-
-
-def _model_overlap(value: str) -> str | None:
-    text = f"omit it: segments overlap by a quarter, as with --overlap {OVERLAP:g}"
-    return None if _float(value) == OVERLAP else text
-
-
 def _minus(value: str) -> str | None:
     text = "omit it: with --two-stems, no_STEM is the mix minus STEM, as with --other-method minus"
     return None if value == "minus" else text
-
-
-def _float(value: str) -> float | None:
-    try:
-        return float(value)
-    except ValueError:
-        return None
 
 
 class _Checked(argparse.Action):

@@ -8,7 +8,7 @@ from msaas.catalogue.records import SPEEDS
 from msaas.error_codes import JOB_CODES, PROBLEM_CODES, WAIT_CODES, WARNING_CODES
 from msaas.formats import DEFAULT_BITRATE, DEFAULT_FORMAT, FORMATS, MP3_BITRATES, WITH_BITRATES
 from msaas.jobs import State
-from msaas.options import MAX_STEMS, STEM_NAME
+from msaas.options import MAX_OVERLAP, MAX_SHIFTS, MAX_STEMS, QUALITIES, STEM_NAME
 from msaas.web.uploads.callback import MAX_URL
 
 Schema = dict[str, Any]
@@ -150,6 +150,8 @@ SCHEMAS: dict[str, Schema] = {
             "two_stems": nullable("string"),
             "format": {"type": "string", "enum": list(FORMATS)},
             "bitrate": nullable("integer", description="kb/s; null for formats without a bit rate"),
+            "overlap": nullable("number", description="null for the model's own"),
+            "shifts": {"type": "integer"},
         },
         description="The options of the job, with defaults filled in.",
     ),
@@ -247,10 +249,24 @@ SCHEMAS: dict[str, Schema] = {
         {
             "default": {"type": "string", "description": "the model used if a request chooses none"},
             "models": {"type": "array", "items": ref("Model")},
+            "qualities": {"type": "object", "additionalProperties": ref("Quality")},
+            "seconds_per_audio_second": nullable(
+                "number",
+                description="seconds that the latest songs took per second of audio and of `work`; null before any",
+            ),
             "formats": NAMES,
             "bitrates": {"type": "array", "items": {"type": "integer"}},
             "limits": an_object({"upload_bytes": {"type": "integer"}, "duration_seconds": {"type": "number"}}),
         }
+    ),
+    "Quality": an_object(
+        {
+            "model": {"type": "string"},
+            "overlap": nullable("number", description="null for the model's own"),
+            "shifts": {"type": "integer"},
+            "work": {"type": "number", "description": "the model's work, compared with the default options"},
+        },
+        description="The options that a quality stands for.",
     ),
     "Model": an_object(
         {
@@ -327,6 +343,24 @@ OPTIONS: dict[str, Schema] = {
     },
     "format": {**FORMAT, "description": ", ".join(one.label for one in FORMATS.values())},
     "bitrate": BITRATE,
+    "quality": {
+        "type": "string",
+        "enum": list(QUALITIES),
+        "description": "stands for other options, listed by GET /apiv1/models; options given themselves win",
+    },
+    "overlap": {
+        "type": "number",
+        "minimum": 0,
+        "maximum": MAX_OVERLAP,
+        "description": "overlap of neighbouring segments, as a fraction of one; default: the model's own",
+    },
+    "shifts": {
+        "type": "integer",
+        "minimum": 0,
+        "maximum": MAX_SHIFTS,
+        "description": "number of runs over the song, each shifted by up to half a second, whose results are averaged; "
+        "0 is one run that is not shifted",
+    },
 }
 STEMS_AS_LIST: Schema = {"type": "array", "items": STEM, "maxItems": MAX_STEMS}
 STEMS_AS_TEXT: Schema = {"type": "string", "examples": ["vocals,drums"]}

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from flask import Blueprint, Response, jsonify
 
 from msaas.formats import FORMATS, MP3_BITRATES
+from msaas.options import Options
 from msaas.web.models import facts_of, offered_models, sources_of
 from msaas.web.openapi.document import Answer, as_json, documented
 from msaas.web.openapi.schemas import QUEUE_UNAVAILABLE
@@ -30,7 +34,19 @@ def get_models() -> Response:
             {"name": name, "sources": sources_of(services, name), "workers": workers.offering(name)} | facts_of(name)
             for name in offered_models(services)
         ],
+        qualities={name: _described(quality, options.model) for name, quality in options.qualities.items()},
+        seconds_per_audio_second=services.queue.pace().get("seconds_per_audio_second"),
         formats=list(FORMATS),
         bitrates=MP3_BITRATES,
         limits={"upload_bytes": options.max_upload_bytes, "duration_seconds": options.max_duration_seconds},
     )
+
+
+def _described(quality: Mapping[str, Any], default_model: str) -> dict[str, Any]:
+    options = Options.parse(quality, default_model=default_model, allowed=(quality.get("model", default_model),))
+    return {
+        "model": options.model,
+        "overlap": options.overlap,
+        "shifts": options.shifts,
+        "work": round(options.work, 2),
+    }

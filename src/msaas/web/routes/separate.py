@@ -12,7 +12,7 @@ from msaas.auth.quotas import AudioLength
 from msaas.callbacks.outbox import CallbackRequest
 from msaas.errors import AudioError, InvalidOption, QueueFull
 from msaas.jobs import Job, State, record_json, songhash
-from msaas.options import OPTION_NAMES, Options
+from msaas.options import REQUEST_NAMES, Options
 from msaas.queue import NO_CALLBACK
 from msaas.web.models import offered_models, sources_of
 from msaas.web.openapi.document import Answer, as_json, documented, query
@@ -89,12 +89,17 @@ def parse_given(given: dict[str, Any], services: Services) -> tuple[Options, Cal
     """Raises InvalidOption for an unknown option."""
     names = {name: value for name, value in given.items() if name != "callback"}
     for name in names:
-        if name not in OPTION_NAMES:
+        if name not in REQUEST_NAMES:
             raise InvalidOption(
-                f"unknown option {str(name)[:40]!r}; the options are {', '.join(OPTION_NAMES)} and callback"
+                f"unknown option {str(name)[:40]!r}; the options are {', '.join(REQUEST_NAMES)} and callback"
             )
     try:
-        options = Options.parse(names, default_model=services.options.model, allowed=offered_models(services))
+        options = Options.parse(
+            names,
+            default_model=services.options.model,
+            allowed=offered_models(services),
+            qualities=services.options.qualities,
+        )
     except RecursionError as error:  # while quoting the value
         raise InvalidOption("an option is nested too deeply") from error
     return options, parse_callback(given.get("callback"), services.options.callback_targets)
@@ -115,7 +120,7 @@ def _accept(services: Services, upload: Upload, options: Options, posting: Callb
         return _answer(name, job.state, new=False)
     about = _described(services, upload)
     fields = _fields(options, tenant) | {"upload": record_json(about)}
-    audio = AudioLength.of(about, services.options.max_duration_seconds)
+    audio = AudioLength.of(about, services.options.max_duration_seconds, options.work)
     if not _is_waiting(services, job):
         _refuse_before_storing(services, audio, job)
         services.storage.put_input(name, upload.song.path)

@@ -47,7 +47,8 @@ local function ran_ms(record)
   return count_of(record[3]) + (latest and math.max(now - latest, 0) or 0)
 end
 
--- The cost of an ended job for its account, in seconds of audio: its length if it was separated, otherwise the audio
+-- The cost of an ended job for its account, in seconds of audio: its length, as often as its options multiply the
+-- model's work, if it was separated; otherwise the audio
 -- that could have been separated in the time of its runs. nil: unknown.
 local function audio_cost(songhash, state, ran)
   if state ~= 'done' then
@@ -55,7 +56,8 @@ local function audio_cost(songhash, state, ran)
     return ran / 1000 / (pace_now and pace_now > 0 and pace_now or 1)
   end
   local ok, result = pcall(cjson.decode, fields_of(job_key(songhash), 'result')[1] or '')
-  return ok and type(result) == 'table' and tonumber(result.duration_seconds) or nil
+  local seconds = ok and type(result) == 'table' and tonumber(result.duration_seconds) or nil
+  return seconds and seconds * math.max(tonumber(result.work) or 1, 1)
 end
 
 local function end_job(songhash, state, fields)

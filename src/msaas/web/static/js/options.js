@@ -2,7 +2,7 @@
 
 import { copyOf, find, show } from "./dom.js";
 import { keep, load } from "./store.js";
-import { licenceName, stemName } from "./words.js";
+import { clock, licenceName, stemName } from "./words.js";
 
 const FALLBACK = { default: "", models: [], formats: ["mp3", "flac", "wav"] };
 const USUAL_STEMS = ["drums", "bass", "other", "vocals"];
@@ -29,21 +29,24 @@ export class Options {
   offer(offer) {
     this.#offer = offer;
     const kept = load("options", {});
-    const { model, format } = this.#form.elements;
+    const { model, format, quality } = this.#form.elements;
     fill(model, offer.models.map(({ name }) => [name, name]), kept.model ?? offer.default);
     show(find("#model-field"), offer.models.length > 1);
     fill(format, FORMATS.filter(([value]) => offer.formats.includes(value.split(" ")[0])), kept.format ?? "mp3 320");
+    fill(quality, qualities(offer), kept.quality ?? "balanced");
+    show(find("#quality-field"), quality.options.length > 1);
     this.#fillStems(kept);
     this.#showFacts();
   }
 
   /** @returns {Record<string, string>} form fields; defaults are left out, so that the server's apply */
   fields() {
-    const { model, which, format } = this.#form.elements;
+    const { model, which, format, quality } = this.#form.elements;
     const [kind, bitrate] = format.value.split(" ");
     const fields = { format: kind };
     if (bitrate) fields.bitrate = bitrate;
     if (model.value && model.value !== this.#offer.default) fields.model = model.value;
+    if (quality.value && quality.value !== "balanced") fields.quality = quality.value;
     if (which.value.startsWith("two ")) fields.two_stems = which.value.slice(4);
     const some = this.#chosenStems();
     if (which.value === "some" && some.length && some.length < this.#stems().length) fields.stems = some.join(",");
@@ -57,8 +60,14 @@ export class Options {
   }
 
   #changed() {
-    const { model, which, format } = this.#form.elements;
-    const kept = { model: model.value, which: which.value, format: format.value, some: this.#chosenStems() };
+    const { model, which, format, quality } = this.#form.elements;
+    const kept = {
+      model: model.value,
+      which: which.value,
+      format: format.value,
+      quality: quality.value,
+      some: this.#chosenStems(),
+    };
     keep("options", kept);
     this.#fillStems(kept);
     this.#showFacts();
@@ -107,6 +116,17 @@ const ORDER = ["vocals", "drums", "bass", "guitar", "piano", "other"];
 export function inOrder(stems) {
   const rank = (stem) => (stem.startsWith("no_") ? 99 : (ORDER.indexOf(stem) + 1 || 50));
   return [...stems].sort((a, b) => rank(a) - rank(b));
+}
+
+const TYPICAL_SONG_SECONDS = 240;
+
+/** The choices of quality: each with its time for a song of four minutes, or in times of the usual one. */
+function qualities(offer) {
+  return Object.entries(offer.qualities ?? {}).map(([name, { work }]) => {
+    const seconds = offer.seconds_per_audio_second * TYPICAL_SONG_SECONDS * work;
+    const cost = seconds > 0 ? `${clock(seconds)} for a 4-minute song` : `${work.toPrecision(2)} × the time`;
+    return [name, `${capital(name)} (${cost})`];
+  });
 }
 
 function fill(select, choices, wanted) {

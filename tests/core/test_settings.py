@@ -121,3 +121,15 @@ def test_the_page_lists_every_setting_as_it_is():
 
 def test_every_setting_is_in_one_group():
     assert sorted(name for names in GROUPS.values() for name in names) == sorted(row["name"] for row in describe())
+
+
+def test_a_quality_is_a_model_an_overlap_and_shifts():
+    settings = Settings.from_env({"MSAAS_MODELS": "htdemucs_ft", "MSAAS_QUALITY_BEST": "model=htdemucs_ft shifts=3"})
+    assert dict(settings.qualities["best"]) == {"model": "htdemucs_ft", "shifts": 3}
+    assert dict(settings.qualities["balanced"]) == {}
+
+
+@pytest.mark.parametrize("wrong", ["shifts=99", "overlap", "loud=1", "model=other_model", "format=mp3", "shifts="])
+def test_a_quality_that_cannot_be_used_is_refused_at_start(wrong):
+    with pytest.raises(SettingsError, match="MSAAS_QUALITY_FAST"):
+        Settings.from_env({"MSAAS_QUALITY_FAST": wrong})

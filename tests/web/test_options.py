@@ -47,8 +47,8 @@ def test_options_in_the_wrong_place_are_refused_not_overlooked(client, song):
     assert "form" in problem(answer, 422, "invalid_option")
 
 
-def test_stems_are_held_to_what_a_worker_said_its_model_separates(client, queue, song):
-    assert client.post(f"{URL}?stems=kazoo", data=song, **RAW).status_code == 202  # nobody has told yet
+def test_stems_are_checked_against_the_catalogue_and_what_a_worker_reported(client, queue, song):
+    assert "vocals" in problem(client.post(f"{URL}?stems=kazoo", data=song, **RAW), 422, "invalid_option")
     queue.publish_model("htdemucs_mini", {"sources": list(STEMS)})
     detail = problem(client.post(f"{URL}?stems=kazoo", data=song, **RAW), 422, "invalid_option")
     assert "kazoo" in detail and "vocals" in detail

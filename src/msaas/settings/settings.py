@@ -6,8 +6,8 @@ injects `REDIS_PORT=tcp://…` for a Service called redis.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from msaas.errors import SettingsError
 from msaas.options import QUALITIES
 from msaas.settings.api_keys import Key, parse_keys
 from msaas.settings.callback_secrets import Secret, parse_secrets
-from msaas.settings.credentials import is_credential
+from msaas.settings.field import read, setting
 from msaas.settings.networks import Network, parse_networks
 from msaas.settings.origins import parse_origins
 from msaas.settings.parsers import (
@@ -42,160 +42,155 @@ ALL_MODELS = "all"
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
 
-def _setting(name: str, default: str, parse: Callable[[str], Any], unit: str, help_: str) -> Any:
-    meta = {"name": name, "default": default, "parse": parse, "unit": unit, "help": help_}
-    return field(default_factory=lambda: parse(default), metadata=meta)
-
-
 @dataclass(frozen=True)
 class Settings:
     """One field per setting; a test compares the metadata with the table in the docs."""
 
-    redis_host: str = _setting(
+    redis_host: str = setting(
         "REDIS_HOST", "localhost:6379", address(6379), "host[:port]", "address of Redis or Valkey"
     )
-    redis_password: str = _setting("MSAAS_REDIS_PASSWORD", "", text, "", "password of Redis; empty if it needs none")
-    minio_host: str = _setting(
+    redis_password: str = setting("MSAAS_REDIS_PASSWORD", "", text, "", "password of Redis; empty if it needs none")
+    minio_host: str = setting(
         "MINIO_HOST", "localhost:9000", address(9000), "host[:port]", "address of MinIO or another S3 server"
     )
-    minio_access_key: str = _setting("MINIO_ACCESS_KEY", "minioadmin", text, "", "S3 access key")
-    minio_secret_key: str = _setting("MINIO_SECRET_KEY", "minioadmin", text, "", "S3 secret key")
-    minio_secure: bool = _setting("MINIO_SECURE", "false", flag, "bool", "use TLS to the S3 server")
+    minio_access_key: str = setting("MINIO_ACCESS_KEY", "minioadmin", text, "", "S3 access key")
+    minio_secret_key: str = setting("MINIO_SECRET_KEY", "minioadmin", text, "", "S3 secret key")
+    minio_secure: bool = setting("MINIO_SECURE", "false", flag, "bool", "use TLS to the S3 server")
 
-    host: str = _setting("MSAAS_HOST", "127.0.0.1", text, "address", "address the API binds to")
-    port: int = _setting("MSAAS_PORT", "5000", number(int, 1, 65535), "port", "port the API binds to")
-    url: str = _setting(
+    host: str = setting("MSAAS_HOST", "127.0.0.1", text, "address", "address the API binds to")
+    port: int = setting("MSAAS_PORT", "5000", number(int, 1, 65535), "port", "port the API binds to")
+    url: str = setting(
         "MSAAS_URL",
         "http://localhost:5000",
         text,
         "URL",
         "where clients (the command line, sample-requests.py) find the API",
     )
-    api_key: str = _setting(
+    api_key: str = setting(
         "MSAAS_API_KEY", "", text, "key", "key that clients send; the API itself reads MSAAS_API_KEYS"
     )
-    threads: int = _setting("MSAAS_THREADS", "32", number(int, 2, 1024), "threads", "request threads of the API")
-    max_connections: int = _setting(
+    threads: int = setting("MSAAS_THREADS", "32", number(int, 2, 1024), "threads", "request threads of the API")
+    max_connections: int = setting(
         "MSAAS_MAX_CONNECTIONS",
         "4000",
         number(int, 16, 100_000),
         "connections",
         "open connections; above this, the client address with the most loses its oldest",
     )
-    max_requests_per_caller: int = _setting(
+    max_requests_per_caller: int = setting(
         "MSAAS_MAX_REQUESTS_PER_CALLER",
         "128",
         number(int, 1, 100_000),
         "requests",
         "concurrent requests per API key (per address without keys), event streams not counted",
     )
-    header_seconds: float = _setting(
+    header_seconds: float = setting(
         "MSAAS_HEADER_SECONDS",
         "10",
         number(float, 0.1, 300),
         "seconds",
         "time limit for receiving a request's headers",
     )
-    slow_client_seconds: float = _setting(
+    slow_client_seconds: float = setting(
         "MSAAS_SLOW_CLIENT_SECONDS",
         "120",
         number(float, 0.1, 300),
         "seconds",
         "idle time after which a connection is dropped; also the window over which the minimum rate is measured",
     )
-    slow_client_bytes_per_second: float = _setting(
+    slow_client_bytes_per_second: float = setting(
         "MSAAS_SLOW_CLIENT_BYTES_PER_SECOND",
         "4000",
         number(float, 1, 10**9),
         "bytes a second",
         "minimum average rate of an upload or download",
     )
-    max_upload_bytes: int = _setting(
+    max_upload_bytes: int = setting(
         "MSAAS_MAX_UPLOAD_BYTES", "200000000", number(int, 1, 10**12), "bytes", "largest song, after base64 decoding"
     )
-    max_duration_seconds: float = _setting(
+    max_duration_seconds: float = setting(
         "MSAAS_MAX_DURATION_SECONDS", "14400", number(float, 0.001, 10**6), "seconds", "longest song"
     )
-    max_decoded_bytes: int = _setting(
+    max_decoded_bytes: int = setting(
         "MSAAS_MAX_DECODED_BYTES", "16000000000", number(int, 1, 10**13), "bytes", "largest song, decoded to PCM"
     )
-    probe_cpu_seconds: int = _setting(
+    probe_cpu_seconds: int = setting(
         "MSAAS_PROBE_CPU_SECONDS", "2", number(int, 1, 3600), "seconds", "CPU time for probing an uploaded song"
     )
-    debug_endpoints: bool = _setting(
+    debug_endpoints: bool = setting(
         "MSAAS_DEBUG_ENDPOINTS", "false", flag, "bool", "enable the calls that empty the buckets"
     )
 
-    api_keys: tuple[Key, ...] = _setting(
+    api_keys: tuple[Key, ...] = setting(
         "MSAAS_API_KEYS",
         "",
         parse_keys,
         "hashed keys",
         "keys as printed by `msaas keys new`, comma- or newline-separated; empty disables authentication",
     )
-    rate_limit_per_minute: int = _setting(
+    rate_limit_per_minute: int = setting(
         "MSAAS_RATE_LIMIT_PER_MINUTE",
         "0",
         number(int, 0, 10**6),
         "posts",
         "uploads a minute per API key (per address without keys), and 60 times as many other calls; 0 for no limit",
     )
-    daily_audio_minutes: float = _setting(
+    daily_audio_minutes: float = setting(
         "MSAAS_DAILY_AUDIO_MINUTES",
         "0",
         number(float, 0, 10**7),
         "minutes",
         "audio separated in 24 hours per API key (per address without keys); 0 for no limit",
     )
-    max_queue: int = _setting(
+    max_queue: int = setting(
         "MSAAS_MAX_QUEUE", "10000", number(int, 0, 10**9), "songs", "longest queue; 0 for no limit"
     )
-    max_songs_per_caller: int = _setting(
+    max_songs_per_caller: int = setting(
         "MSAAS_MAX_SONGS_PER_CALLER",
         "5000",
         number(int, 0, 10**9),
         "songs",
         "queued and running songs per API key (per address without keys); 0 for no limit",
     )
-    trusted_proxies: int = _setting(
+    trusted_proxies: int = setting(
         "MSAAS_TRUSTED_PROXIES",
         "0",
         number(int, 0, 16),
         "proxies",
         "number of proxies in front of the API whose X-Forwarded-For is trusted",
     )
-    cors_origins: frozenset[str] = _setting(
+    cors_origins: frozenset[str] = setting(
         "MSAAS_CORS_ORIGINS", "", parse_origins, "origins", "web origins whose pages may call the API, comma-separated"
     )
 
-    public_url: str = _setting(
+    public_url: str = setting(
         "MSAAS_PUBLIC_URL", "", base_url, "URL", "base URL of the API for links in callbacks; empty for relative links"
     )
-    s3_public_url: str = _setting(
+    s3_public_url: str = setting(
         "MSAAS_S3_PUBLIC_URL",
         "",
         server_url,
         "URL",
         "URL where clients reach the S3 server, for `?redirect=1` of a track; empty disables it",
     )
-    s3_link_seconds: int = _setting(
+    s3_link_seconds: int = setting(
         "MSAAS_S3_LINK_SECONDS", "60", number(int, 1, 604_800), "seconds", "lifetime of a link to the S3 server"
     )
-    callback_secrets: tuple[Secret, ...] = _setting(
+    callback_secrets: tuple[Secret, ...] = setting(
         "MSAAS_CALLBACK_SECRETS",
         "",
         parse_secrets,
         "secrets",
         "signing secrets (whsec_…), comma-separated; each signs every callback; empty sends callbacks unsigned",
     )
-    callback_ports: frozenset[int] = _setting(
+    callback_ports: frozenset[int] = setting(
         "MSAAS_CALLBACK_PORTS",
         "80,443,5000,8080,8443",
         ports,
         "ports",
         "ports that a callback URL may use, comma-separated",
     )
-    callback_allow: tuple[Network, ...] = _setting(
+    callback_allow: tuple[Network, ...] = setting(
         "MSAAS_CALLBACK_ALLOW",
         "",
         parse_networks,
@@ -203,61 +198,61 @@ class Settings:
         "private networks that callbacks may reach, on any port, comma-separated",
     )
 
-    model: str = _setting("MSAAS_MODEL", "htdemucs", one_model, "name", "default model")
-    models: tuple[str, ...] = _setting(
+    model: str = setting("MSAAS_MODEL", "htdemucs", one_model, "name", "default model")
+    models: tuple[str, ...] = setting(
         "MSAAS_MODELS",
         "",
         model_names,
         "names",
         "models that a request may choose, comma-separated; MSAAS_MODEL is always included; all: all that workers have",
     )
-    accept_unlicensed: frozenset[str] = _setting(
+    accept_unlicensed: frozenset[str] = setting(
         "MSAAS_ACCEPT_UNLICENSED",
         "",
         accepted_names,
         "names",
         "models of the catalogue that may be used although their weights have no stated licence, comma-separated",
     )
-    model_repo: Path | None = _setting(
+    model_repo: Path | None = setting(
         "MSAAS_MODEL_REPO", "", path, "folder", "folder of weights, searched before caches and model hubs"
     )
-    model_cache_bytes: int = _setting(
+    model_cache_bytes: int = setting(
         "MSAAS_MODEL_CACHE_BYTES",
         "0",
         number(int, 0, 10**13),
         "bytes",
         "models that a worker keeps loaded; 0 keeps one",
     )
-    loaded_first_songs: int = _setting(
+    loaded_first_songs: int = setting(
         "MSAAS_LOADED_FIRST_SONGS",
         "4",
         number(int, 0, 10**6),
         "songs",
         "songs of loaded models that may overtake a song of another; 0 keeps the queue's order",
     )
-    quality_fast: Mapping[str, Any] = _setting(
+    quality_fast: Mapping[str, Any] = setting(
         "MSAAS_QUALITY_FAST",
         "overlap=0.1",
         parse_quality,
         "options",
         "what quality=fast stands for: any of model=, overlap= and shifts=, separated by spaces",
     )
-    quality_balanced: Mapping[str, Any] = _setting(
+    quality_balanced: Mapping[str, Any] = setting(
         "MSAAS_QUALITY_BALANCED", "", parse_quality, "options", "what quality=balanced stands for; empty: the defaults"
     )
-    quality_best: Mapping[str, Any] = _setting(
+    quality_best: Mapping[str, Any] = setting(
         "MSAAS_QUALITY_BEST", "overlap=0.5 shifts=5", parse_quality, "options", "what quality=best stands for"
     )
-    device: str = _setting(
+    device: str = setting(
         "MSAAS_DEVICE", "auto", choice(DEVICES), "", "auto, cpu, cuda or mps; auto prefers CUDA, then MPS"
     )
-    batch: int = _setting(
+    batch: int = setting(
         "MSAAS_BATCH", "0", number(int, 0, 256), "segments", "segments per forward pass; 0 chooses by device"
     )
-    cpu_threads: int = _setting(
+    cpu_threads: int = setting(
         "MSAAS_CPU_THREADS", "0", number(int, 0, 1024), "threads", "torch threads; 0 leaves the choice to torch"
     )
-    precision: str = _setting(
+    precision: str = setting(
         "MSAAS_PRECISION",
         "auto",
         choice(PRECISIONS),
@@ -265,14 +260,14 @@ class Settings:
         "fp32 matches Demucs within 1e-4; auto is the fastest engine within 40 dB of it, measured at model load",
     )
 
-    decoder_memory_bytes: int = _setting(
+    decoder_memory_bytes: int = setting(
         "MSAAS_DECODER_MEMORY_BYTES",
         "1000000000",
         number(int, 50_000_000, 10**12),
         "bytes",
         "address space of the process that decodes a song",
     )
-    child_memory_bytes: int = _setting(
+    child_memory_bytes: int = setting(
         "MSAAS_CHILD_MEMORY_BYTES",
         "0",
         number(int, 0, 10**13),
@@ -280,69 +275,69 @@ class Settings:
         "memory limit of the separation process; 0 leaves it to the container",
     )
 
-    lease_seconds: float = _setting(
+    lease_seconds: float = setting(
         "MSAAS_LEASE_SECONDS",
         "30",
         number(float, 0.5, 3600),
         "seconds",
         "a job with no heartbeat for this long is requeued",
     )
-    heartbeat_seconds: float = _setting(
+    heartbeat_seconds: float = setting(
         "MSAAS_HEARTBEAT_SECONDS",
         "1",
         number(float, 0.05, 600),
         "seconds",
         "interval at which a worker renews its lease, reports progress and checks for cancellation",
     )
-    max_attempts: int = _setting(
+    max_attempts: int = setting(
         "MSAAS_MAX_ATTEMPTS", "3", number(int, 1, 100), "runs", "attempts before a job is dead-lettered"
     )
-    storage_refusal_seconds: float = _setting(
+    storage_refusal_seconds: float = setting(
         "MSAAS_STORAGE_REFUSAL_SECONDS",
         "600",
         number(float, 0.1, 86400),
         "seconds",
         "a job is dead-lettered after the S3 server has refused its song or stems for this long",
     )
-    scratch_free_bytes: int = _setting(
+    scratch_free_bytes: int = setting(
         "MSAAS_SCRATCH_FREE_BYTES",
         "500000000",
         number(int, 0, 10**13),
         "bytes",
         "a worker with less free scratch space claims no job",
     )
-    stall_seconds: float = _setting(
+    stall_seconds: float = setting(
         "MSAAS_STALL_SECONDS",
         "300",
         number(float, 1, 86400),
         "seconds",
         "a run with no progress for this long is stopped",
     )
-    grace_seconds: float = _setting(
+    grace_seconds: float = setting(
         "MSAAS_GRACE_SECONDS",
         "20",
         number(float, 0, 86400),
         "seconds",
         "time for a worker to finish its job after SIGTERM",
     )
-    retention_hours: float = _setting(
+    retention_hours: float = setting(
         "MSAAS_RETENTION_HOURS",
         "0",
         number(float, 0, 10**6),
         "hours",
         "a finished job is deleted after this long, with its song and stems; set API and workers alike; 0 keeps all",
     )
-    worker_http_port: int = _setting(
+    worker_http_port: int = setting(
         "MSAAS_WORKER_HTTP_PORT",
         "8081",
         number(int, 0, 65535),
         "port",
         "port of the worker's health checks; 0 disables them (in the local stack: any free port)",
     )
-    scratch_dir: Path = _setting(
+    scratch_dir: Path = setting(
         "MSAAS_SCRATCH_DIR", "", folder, "folder", "folder for temporary files; empty for the system default"
     )
-    log_level: str = _setting("MSAAS_LOG_LEVEL", "info", choice(LOG_LEVELS), "", "debug, info, warning or error")
+    log_level: str = setting("MSAAS_LOG_LEVEL", "info", choice(LOG_LEVELS), "", "debug, info, warning or error")
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> Settings:
@@ -351,7 +346,7 @@ class Settings:
         for name in environ:
             if name.startswith("MSAAS_") and name not in known:
                 raise SettingsError(f"{name} is not a setting of MSaaS; `msaas settings` lists them")
-        values = {f.name: _read(f.metadata, environ) for f in known.values() if f.metadata["name"] in environ}
+        values = {f.name: read(f.metadata, environ) for f in known.values() if f.metadata["name"] in environ}
         return cls(**values)._checked()
 
     def _checked(self) -> Settings:
@@ -387,15 +382,6 @@ class Settings:
     def qualities(self) -> dict[str, Mapping[str, Any]]:
         """The options that each quality stands for."""
         return dict(zip(QUALITIES, (self.quality_fast, self.quality_balanced, self.quality_best), strict=True))
-
-
-def _read(meta: Mapping[str, Any], environ: Mapping[str, str]) -> Any:
-    value = environ[meta["name"]]
-    try:
-        return meta["parse"](value)
-    except ValueError as error:
-        shown = "(hidden)" if is_credential(meta["name"]) else repr(value)
-        raise SettingsError(f"{meta['name']}={shown} is not usable: {error}") from error
 
 
 def describe() -> list[dict[str, str]]:

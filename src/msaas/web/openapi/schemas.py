@@ -6,9 +6,9 @@ from typing import Any
 
 from msaas.catalogue.records import SPEEDS
 from msaas.error_codes import JOB_CODES, PROBLEM_CODES, WAIT_CODES, WARNING_CODES
-from msaas.formats import DEFAULT_BITRATE, DEFAULT_FORMAT, FORMATS, MP3_BITRATES, WITH_BITRATES
+from msaas.formats import DEFAULT_FORMAT, FORMATS
 from msaas.jobs import State
-from msaas.options import MAX_OVERLAP, MAX_SHIFTS, MAX_STEMS, QUALITIES, STEM_NAME
+from msaas.options import STEM_NAME
 from msaas.web.uploads.callback import MAX_URL
 
 Schema = dict[str, Any]
@@ -44,12 +44,6 @@ STEM: Schema = {"type": "string", "pattern": f"^{STEM_NAME.pattern}$", "examples
 STATE: Schema = {"type": "string", "enum": [state.value for state in State]}
 TIMESTAMP: Schema = nullable("string", format="date-time", description="ISO 8601, UTC")
 FORMAT: Schema = {"type": "string", "enum": list(FORMATS), "default": DEFAULT_FORMAT}
-BITRATE: Schema = {
-    "type": "integer",
-    "enum": list(MP3_BITRATES),
-    "default": DEFAULT_BITRATE,
-    "description": f"kb/s; for {WITH_BITRATES} only",
-}
 INTERVALS: Schema = {"type": "string", "contentEncoding": "base64"}
 NAMES: Schema = {"type": "array", "items": {"type": "string"}}
 SONGHASHES: Schema = {"type": "array", "items": ref("Songhash")}
@@ -331,71 +325,3 @@ SCHEMAS["Called"] = an_object(
     | {name: JOB["properties"][name] for name in _SENT},
     description="The body of a callback, signed according to Standard Webhooks.",
 )
-
-# --- the body of POST /apiv1/separate
-
-OPTIONS: dict[str, Schema] = {
-    "model": {"type": "string", "description": "one of MSAAS_MODELS; default: MSAAS_MODEL"},
-    "stems": {"description": "stems to return; default: all stems of the model"},
-    "two_stems": {
-        **STEM,
-        "description": "returns this stem and no_<stem>, the mixture without it; not together with stems",
-    },
-    "format": {**FORMAT, "description": ", ".join(one.label for one in FORMATS.values())},
-    "bitrate": BITRATE,
-    "quality": {
-        "type": "string",
-        "enum": list(QUALITIES),
-        "description": "stands for other options, listed by GET /apiv1/models; options given themselves win",
-    },
-    "overlap": {
-        "type": "number",
-        "minimum": 0,
-        "maximum": MAX_OVERLAP,
-        "description": "overlap of neighbouring segments, as a fraction of one; default: the model's own",
-    },
-    "shifts": {
-        "type": "integer",
-        "minimum": 0,
-        "maximum": MAX_SHIFTS,
-        "description": "number of runs over the song, each shifted by up to half a second, whose results are averaged; "
-        "0 is one run that is not shifted",
-    },
-}
-STEMS_AS_LIST: Schema = {"type": "array", "items": STEM, "maxItems": MAX_STEMS}
-STEMS_AS_TEXT: Schema = {"type": "string", "examples": ["vocals,drums"]}
-CALLBACK_AS_TEXT: Schema = {
-    "type": "string",
-    "contentMediaType": "application/json",
-    "contentSchema": ref("Callback"),
-    "description": "a Callback as JSON",
-}
-SONG: Schema = {"type": "string", "contentMediaType": "application/octet-stream"}
-
-
-def options_with(stems: Schema, callback: Schema) -> dict[str, Schema]:
-    return OPTIONS | {"stems": OPTIONS["stems"] | stems, "callback": callback}
-
-
-OPTIONS_IN_JSON = options_with(STEMS_AS_LIST, ref("Callback"))
-OPTIONS_IN_TEXT = options_with(STEMS_AS_TEXT, CALLBACK_AS_TEXT)
-
-SONG_BODY: Schema = {
-    "required": True,
-    "description": "A song in any format that FFmpeg reads: as raw bytes, in a form, or in JSON as base64.",
-    "content": {
-        "audio/*": {"schema": SONG},
-        "video/*": {"schema": SONG},
-        "application/octet-stream": {"schema": SONG},
-        "multipart/form-data": {
-            "schema": an_object({"file": SONG} | OPTIONS_IN_TEXT, *OPTIONS_IN_TEXT, additionalProperties=False)
-        },
-        "application/json": {
-            "schema": an_object(
-                {"mp3": {"type": "string", "contentEncoding": "base64"}} | OPTIONS_IN_JSON,
-                *OPTIONS_IN_JSON,
-                additionalProperties=False,
-            )
-        },
-    },
-}

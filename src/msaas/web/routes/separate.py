@@ -16,7 +16,8 @@ from msaas.options import REQUEST_NAMES, Options
 from msaas.queue import NO_CALLBACK
 from msaas.web.models import offered_models, sources_of
 from msaas.web.openapi.document import Answer, as_json, documented, query
-from msaas.web.openapi.schemas import AUDIO_CODES, BODY_CODES, OPTIONS_IN_TEXT, SONG_BODY, STORES_UNAVAILABLE, ref
+from msaas.web.openapi.request_schemas import OPTIONS_IN_TEXT, SONG_BODY
+from msaas.web.openapi.schemas import AUDIO_CODES, BODY_CODES, STORES_UNAVAILABLE, ref
 from msaas.web.retention_locks import hold_for_posting
 from msaas.web.services import Services, current_services
 from msaas.web.uploads.bodies import Upload, expected, received

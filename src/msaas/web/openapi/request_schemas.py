@@ -1,0 +1,80 @@
+"""Schemas of the body of POST /apiv1/separate. Opens nothing."""
+
+from __future__ import annotations
+
+from msaas.formats import DEFAULT_BITRATE, FORMATS, MP3_BITRATES, WITH_BITRATES
+from msaas.options import MAX_OVERLAP, MAX_SHIFTS, MAX_STEMS, QUALITIES
+from msaas.web.openapi.schemas import FORMAT, STEM, Schema, an_object, ref
+
+BITRATE: Schema = {
+    "type": "integer",
+    "enum": list(MP3_BITRATES),
+    "default": DEFAULT_BITRATE,
+    "description": f"kb/s; for {WITH_BITRATES} only",
+}
+
+OPTIONS: dict[str, Schema] = {
+    "model": {"type": "string", "description": "one of MSAAS_MODELS; default: MSAAS_MODEL"},
+    "stems": {"description": "stems to return; default: all stems of the model"},
+    "two_stems": {
+        **STEM,
+        "description": "returns this stem and no_<stem>, the mixture without it; not together with stems",
+    },
+    "format": {**FORMAT, "description": ", ".join(one.label for one in FORMATS.values())},
+    "bitrate": BITRATE,
+    "quality": {
+        "type": "string",
+        "enum": list(QUALITIES),
+        "description": "stands for other options, listed by GET /apiv1/models; options given themselves win",
+    },
+    "overlap": {
+        "type": "number",
+        "minimum": 0,
+        "maximum": MAX_OVERLAP,
+        "description": "overlap of neighbouring segments, as a fraction of one; default: the model's own",
+    },
+    "shifts": {
+        "type": "integer",
+        "minimum": 0,
+        "maximum": MAX_SHIFTS,
+        "description": "number of runs over the song, each shifted by up to half a second, whose results are averaged; "
+        "0 is one run that is not shifted",
+    },
+}
+STEMS_AS_LIST: Schema = {"type": "array", "items": STEM, "maxItems": MAX_STEMS}
+STEMS_AS_TEXT: Schema = {"type": "string", "examples": ["vocals,drums"]}
+CALLBACK_AS_TEXT: Schema = {
+    "type": "string",
+    "contentMediaType": "application/json",
+    "contentSchema": ref("Callback"),
+    "description": "a Callback as JSON",
+}
+SONG: Schema = {"type": "string", "contentMediaType": "application/octet-stream"}
+
+
+def options_with(stems: Schema, callback: Schema) -> dict[str, Schema]:
+    return OPTIONS | {"stems": OPTIONS["stems"] | stems, "callback": callback}
+
+
+OPTIONS_IN_JSON = options_with(STEMS_AS_LIST, ref("Callback"))
+OPTIONS_IN_TEXT = options_with(STEMS_AS_TEXT, CALLBACK_AS_TEXT)
+
+SONG_BODY: Schema = {
+    "required": True,
+    "description": "A song in any format that FFmpeg reads: as raw bytes, in a form, or in JSON as base64.",
+    "content": {
+        "audio/*": {"schema": SONG},
+        "video/*": {"schema": SONG},
+        "application/octet-stream": {"schema": SONG},
+        "multipart/form-data": {
+            "schema": an_object({"file": SONG} | OPTIONS_IN_TEXT, *OPTIONS_IN_TEXT, additionalProperties=False)
+        },
+        "application/json": {
+            "schema": an_object(
+                {"mp3": {"type": "string", "contentEncoding": "base64"}} | OPTIONS_IN_JSON,
+                *OPTIONS_IN_JSON,
+                additionalProperties=False,
+            )
+        },
+    },
+}

@@ -44,7 +44,7 @@ class Network:
     weights: tuple[float, ...]  # one per source of the model
     chunks: Chunks | None = None  # None: Demucs' overlap-add, normalised
     outputs: tuple[SourceOutput, ...] | None = None  # one per source of the model; None: the module's, in order
-    most_segments: int | None = None  # per forward; None: as many as the device takes
+    max_segments: int | None = None  # per forward; None: as many as the device takes
 
     def output_of(self, source: int) -> SourceOutput:
         """Where the model's source of this index comes from; without meaning if its weight is 0."""

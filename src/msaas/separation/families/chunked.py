@@ -56,7 +56,7 @@ class ChunkedPass:
         self._border = border if self._total > 2 * border else 0
         self._level = _level_of(stats, chunks)
         self._weights = np.array([network.weights[source] for source in selected], np.float32)
-        self._most_segments = network.most_segments or math.inf
+        self._max_segments = network.max_segments or math.inf
         self._outputs = [network.output_of(source) for source in selected]
         self._tail: Samples = np.zeros((0, 0, 0), np.float32)  # weighted sums that the next chunk adds to
         self._tail_weight: Samples = np.zeros(0, np.float32)
@@ -78,7 +78,7 @@ class ChunkedPass:
         return max(0, min(self.index * self._step - self._border, mirrored) - self._zeros)
 
     def advance(self, window: Window, batch: int) -> None:
-        first, last = self.index, int(min(self.index + min(batch, self._most_segments), self.segments))
+        first, last = self.index, int(min(self.index + min(batch, self._max_segments), self.segments))
         stack = np.stack([self._input(window, index) for index in range(first, last)])  # [B, C, chunk]
         outputs = self._engine.forward(torch.from_numpy(stack)).numpy()  # [B, outputs, C, chunk]
         for output in outputs:

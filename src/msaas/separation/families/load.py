@@ -28,7 +28,7 @@ def from_family(name: str, config: FamilyConfig, module: FamilyNetwork) -> Loade
         weights=(1.0,) * len(outputs),
         chunks=Chunks(config.overlaps, config.normalize),
         outputs=tuple(outputs),
-        most_segments=module.most_segments,
+        max_segments=module.max_segments,
     )
     return LoadedModel(
         name=name,

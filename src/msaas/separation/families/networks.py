@@ -28,16 +28,16 @@ class FamilyNetwork(nn.Module):
     """A network of any family: [B, C, n] ▸ [B, outputs, C, n], float32, with the attributes that Demucs' have."""
 
     def __init__(
-        self, network: nn.Module, sample_rate: int, channels: int, check_samples: int, most_segments: int | None
+        self, network: nn.Module, sample_rate: int, channels: int, check_samples: int, max_segments: int | None
     ) -> None:
         """check_samples: a length that the network takes, long enough to compare types of numbers with.
-        most_segments: as in `Network`."""
+        max_segments: as in `Network`."""
         super().__init__()
         self.network = network
         self.samplerate = sample_rate
         self.audio_channels = channels
         self.check_samples = check_samples
-        self.most_segments = most_segments
+        self.max_segments = max_segments
 
     def forward(self, batch: Tensor) -> Tensor:
         output: Tensor = self.network(batch).float()
@@ -71,8 +71,8 @@ def build_network(config: FamilyConfig) -> FamilyNetwork:
         )
     keep_float32(network)
     check_samples = _check_samples(config, network)
-    most_segments = None if config.family == "scnet" else 1
-    return FamilyNetwork(network, config.sample_rate, channels, check_samples, most_segments).eval()
+    max_segments = None if config.family == "scnet" else 1
+    return FamilyNetwork(network, config.sample_rate, channels, check_samples, max_segments).eval()
 
 
 def _check_samples(config: FamilyConfig, network: Any) -> int:

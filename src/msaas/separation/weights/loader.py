@@ -21,6 +21,7 @@ import yaml
 from msaas.catalogue import LicenceRule, catalogue
 from msaas.command import typed
 from msaas.errors import ModelUnavailable
+from msaas.separation.weights.ensemble import ENSEMBLE, Member, read_members
 from msaas.separation.weights.sources import (
     FoundWeights,
     WeightsDamaged,
@@ -50,12 +51,10 @@ def load_model(
 
     Raises ModelUnavailable with what was tried and how to fix it, and for weights whose licence `licences` refuses.
     """
-    from msaas.separation.weights.build import build
-
     refuse_unlicensed(name, licences)
     found = _find(name, repo, sources)
     log.info("found model=%s where=%s", name, found.where)
-    return build(name, found)
+    return _build(name, found, repo, sources, licences)
 
 
 def fetch(
@@ -71,14 +70,14 @@ def fetch(
     into: a folder to use as MSAAS_MODEL_REPO (the model goes to `into/<name>/`); None leaves the model in the local
     caches. Raises ModelUnavailable.
     """
-    from msaas.separation.weights.build import build
-
     refuse_unlicensed(name, licences)
     found = _find(name, repo, sources)
     if into is not None:
+        for member in _members(found):
+            fetch(member.model, into, repo=repo, sources=sources, licences=licences)
         _copy(name, found, into)
-        found = in_folder(name, into)
-    build(name, found)
+        found, repo = in_folder(name, into), into
+    _build(name, found, repo, sources, licences)
     return found
 
 
@@ -113,6 +112,15 @@ class WeightLocation:
 
 def locate(name: str, *, repo: Path | None, sources: Sequence[WeightSource] | None = None) -> WeightLocation:
     """Takes seconds; loads neither the model nor torch."""
+    return _locate(name, repo, sources, lambda found: _location(found, repo, sources))
+
+
+def _locate(
+    name: str,
+    repo: Path | None,
+    sources: Sequence[WeightSource] | None,
+    location_of: Callable[[FoundWeights], WeightLocation],
+) -> WeightLocation:
     reasons: list[str] = []
     for attempt in _attempts(name, repo, sources, download=False):
         try:
@@ -122,8 +130,17 @@ def locate(name: str, *, repo: Path | None, sources: Sequence[WeightSource] | No
         except (WeightsDamaged, ModelUnavailable) as reason:
             return WeightLocation(reasons=(*reasons, str(reason)))
         else:
-            return WeightLocation(found.where if found else "")
+            return location_of(found) if found else WeightLocation()
     return WeightLocation(reasons=tuple(reasons))
+
+
+def _location(found: FoundWeights, repo: Path | None, sources: Sequence[WeightSource] | None) -> WeightLocation:
+    """Where `found` is; for an ensemble, the reasons of the first member that is not available."""
+    for member in _members(found):
+        location = _locate(member.model, repo, sources, lambda part: WeightLocation(part.where))
+        if not location.obtainable:
+            return WeightLocation(reasons=tuple(f"its member {member.model}: {why}" for why in location.reasons))
+    return WeightLocation(found.where)
 
 
 def verify(
@@ -137,14 +154,12 @@ def verify(
 
     Raises ModelUnavailable with what is wrong. A damaged file in a cache is deleted, one in the operator's folder not.
     """
-    from msaas.separation.weights.build import build
-
     refuse_unlicensed(name, licences)
     if not held(name, repo=repo, sources=sources):
         raise ModelUnavailable(f"the weights of {name!r} are not on this machine; {typed(f'models fetch {name}')}")
     found = _find(name, repo, sources)
     _compare_with_catalogue(name, found)
-    build(name, found)
+    _build(name, found, repo, sources, licences)
     return found
 
 
@@ -164,11 +179,18 @@ def held(name: str, *, repo: Path | None, sources: Sequence[WeightSource] | None
         return ""
     if repo is not None:
         with suppress(WeightsNotFound, ModelUnavailable, OSError):
-            return in_folder(name, repo, verify=False).where
+            found = in_folder(name, repo, verify=False)
+            return found.where if all(_held_member(member, repo, sources) for member in _members(found)) else ""
     for source in _default_sources(name) if sources is None else sources:
         with suppress(WeightsNotFound, OSError):
             return source.held(name)
     return ""
+
+
+def _held_member(member: Member, repo: Path, sources: Sequence[WeightSource] | None) -> bool:
+    with suppress(WeightsNotFound, ModelUnavailable, OSError):
+        return in_folder(member.model, repo, verify=False).family != ENSEMBLE
+    return bool(held(member.model, repo=None, sources=sources))
 
 
 def all_held(repo: Path | None, licences: LicenceRule = NOTHING_ACCEPTED) -> tuple[str, ...]:
@@ -186,6 +208,29 @@ def names_in(folder: Path) -> tuple[str, ...]:
     flat = (path.stem for path in children if path.suffix == ".yaml")
     nested = (path.name for path in children if path.is_dir() and any(path.glob(f"{path.name}[-.]*")))
     return tuple(name for name in dict.fromkeys((*flat, *nested)) if valid_name(name))
+
+
+def _members(found: FoundWeights) -> tuple[Member, ...]:
+    """Of an ensemble; none of another model."""
+    return read_members(found.config) if found.family == ENSEMBLE and found.config else ()
+
+
+def _build(
+    name: str, found: FoundWeights, repo: Path | None, sources: Sequence[WeightSource] | None, licences: LicenceRule
+) -> LoadedModel:
+    from msaas.separation.families.ensemble import blend
+    from msaas.separation.weights.build import build
+
+    if found.config is None or found.family != ENSEMBLE:
+        return build(name, found)
+    parts = []
+    for member in _members(found):
+        refuse_unlicensed(member.model, licences)
+        weights = _find(member.model, repo, sources)
+        if weights.family == ENSEMBLE:
+            raise ModelUnavailable(f"{found.config}: {member.model} is an ensemble itself; name its members instead")
+        parts.append((member, build(member.model, weights)))
+    return blend(name, parts, found.config)
 
 
 def _find(name: str, repo: Path | None, sources: Sequence[WeightSource] | None) -> FoundWeights:

@@ -13,6 +13,7 @@ from typing import Any, Protocol, TypeVar
 import yaml
 
 from msaas.separation.weights.config import DEMUCS, family_of, is_config, read_yaml
+from msaas.separation.weights.ensemble import ENSEMBLE, is_ensemble
 
 Result = TypeVar("Result")
 
@@ -125,6 +126,8 @@ def _in_root(name: str, root: Path, verify: bool) -> FoundWeights:
     else:
         _refuse_missing_config(name, root)
         content = {"models": [name]}
+    if is_ensemble(content):
+        return FoundWeights(ModelManifest(()), (), where, ENSEMBLE, listing)
     if is_config(content):
         family = family_of(content, listing)
         files = (_network(name, root, FAMILY_SUFFIXES, verify),)

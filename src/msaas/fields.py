@@ -1,6 +1,6 @@
-"""Reads the text fields of a Redis hash as numbers, times and JSON. Never raises: what cannot be read is named.
+"""Reads the text fields of a Redis hash as numbers, times and JSON. Never raises; it lists the broken fields.
 
-`canonical_json` is the one way in which values are written that are hashed.
+Values that are hashed are written by `canonical_json` only.
 
 Anybody with redis-cli can write to a record, and a version that is gone may have. One such field must not take the
 job's other fields with it, let alone a list of jobs, a worker or a sweep.
@@ -93,7 +93,7 @@ class Fields:
 
 
 def json_object(text: str) -> dict[str, Any]:
-    """A JSON object that can be written as JSON again: no NaN, no infinity, no half of a surrogate pair, DEEPEST
+    """A JSON object that can be written as JSON again: no NaN, no infinity, no half of a surrogate pair, MAX_DEPTH
     levels at most.
 
     Raises ValueError.

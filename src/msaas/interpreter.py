@@ -24,7 +24,7 @@ def environment(given: Mapping[str, str]) -> dict[str, str]:
     """`given` for a process that `command` starts, and for those that it starts in turn.
 
     Of PYTHONPATH the entries that mean the working folder (empty, or `.`) are left out, and the others are made
-    absolute. A folder in which this process found msaas is added where the other one would not look into it.
+    absolute. A folder in which this process found msaas is added if the other process would not search it.
     """
     path = [str(Path(entry).absolute()) for entry in given.get("PYTHONPATH", "").split(os.pathsep) if _is_named(entry)]
     if os.path.realpath(SOURCE) not in map(os.path.realpath, (*path, *_installed_in())):

@@ -47,7 +47,7 @@ class State(StrEnum):
 def songhash(audio_sha256: str, options: Options, tenant: str = "") -> str:
     """The job's name: the same audio bytes with the same options are the same job.
 
-    `audio_sha256` is the hex digest of the uploaded bytes as they came. Each tenant has a namespace of its own, so that
+    `audio_sha256` is the hex digest of the uploaded bytes. Each tenant has a namespace of its own, so that
     a songhash does not reveal what other tenants have sent; without keys there is no tenant.
     """
     namespace = uuid.uuid5(NAMESPACE, f"tenant {tenant}") if tenant else NAMESPACE
@@ -68,7 +68,7 @@ def _no_job(text: str) -> str:
 
 @dataclass(frozen=True)
 class Track:
-    """A stem's name as callers write it, `<songhash>-<stem>[.<extension>]`, taken apart."""
+    """A stem's name as callers write it, `<songhash>-<stem>[.<extension>]`, parsed."""
 
     songhash: str
     stem: str

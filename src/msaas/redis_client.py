@@ -42,7 +42,7 @@ def connect(address: str, password: str = "", *, timeout_seconds: float = 10, he
 def redis_errors() -> Iterator[None]:
     """Translates Redis' errors: away, loading, out of memory and read-only are all temporary.
 
-    Keep other work out of the block: the client's exceptions for malformed answers look like bugs of ours.
+    Keep other work out of the block: the client's exceptions for malformed answers look like bugs in MSaaS.
     """
     try:
         yield

@@ -28,7 +28,7 @@ class QueueObserver:
         """A job is done. `result`: as in its record."""
 
     def failed(self, *, final: bool) -> None:
-        """A run failed; `final`: and so did the job."""
+        """A run failed; `final`: the job failed with it."""
 
     def released(self) -> None:
         """A worker gave a job back."""

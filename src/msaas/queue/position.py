@@ -1,4 +1,4 @@
-"""The songs before a waiting song: a bounded look at running and waiting jobs. Changes nothing."""
+"""The songs before a waiting song: a bounded number of running and waiting jobs is examined. Changes nothing."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ Loaded = TypeVar("Loaded")
 
 
 class LoadedModels(Generic[Loaded]):
-    """Always has the model asked for last, however large. A budget of 0 keeps no other.
+    """Always keeps the model used last, whatever its size. A budget of 0 keeps no other.
 
     `size_of`: bytes of a loaded model. `expected_bytes`: of one that was never loaded, 0 if unknown. `changed` is
     called with the names, the one used last at the end, whenever they change.

@@ -102,13 +102,13 @@ class Separator:
     ) -> SeparationResult:
         """Writes `<out_dir>/<stem>.<format>` for each stem that `options` ask for.
 
-        seed: of the shifts' random lengths. progress(stage, fraction): "decoding", "separating", "encoding" in this
-        order, each rising to 1. Until a
-        song is decoded once its length is not known: "decoding" stays at 0, said again each minute of audio.
-        stop: asked at each decoded block and between the network's layers. Where the call fails, no stem is left.
-        outlines: gets the stems' outlines each time more of them is made; always the same object.
-        Raises InvalidOption for a stem or format there is not, AudioError where the song is at fault,
-        Cancelled where stop() is true, ScratchFull where the disk is.
+        seed: of the shifts' random lengths.
+        progress(stage, fraction): "decoding", "separating", "encoding" in this order, each rising to 1. The length
+        is unknown until the song was decoded once: "decoding" stays at 0, reported again for each minute of audio.
+        stop: called for each decoded block and between the network's layers. If the call fails, no stem remains.
+        on_waveforms: called with the stems' waveforms whenever they have grown; always with the same object.
+        Raises InvalidOption for a stem or format that does not exist, AudioError if the song is the cause, Cancelled
+        if stop() returns True, ScratchFull if the disk is full.
         """
         outputs, kind = options.outputs(self.model.sources), format_named(options.format)
         clock = _Clock()

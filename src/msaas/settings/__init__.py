@@ -1,5 +1,5 @@
-"""Settings, and the types of their values. Imports only the errors; `Settings` itself is read by msaas.wiring, the
-mains, cli/ and local/ alone."""
+"""Settings, and the types of their values. Imports only the errors; only msaas.wiring, the
+mains, cli/ and local/ read `Settings` itself."""
 
 from msaas.settings.credentials import without_credentials
 from msaas.settings.parsers import expanded

@@ -1,4 +1,4 @@
-"""API keys as the setting spells them: a name, scopes and a SHA-256 each. Knows hashes, never a key. No I/O."""
+"""Parses API keys from the setting: a name, scopes and a SHA-256 each. Contains hashes, never a key. No I/O."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ class Key:
 
     @property
     def line(self) -> str:
-        """As the setting spells it."""
+        """The key in the form that the setting takes."""
         return f"{self.name}:{'+'.join(sorted(self.scopes))}:sha256={self.digest}"
 
 
 def parse_keys(text: str) -> tuple[Key, ...]:
-    """Keys parted by commas, spaces or line ends. Raises ValueError, quoting names and positions, never a digest."""
+    """Keys separated by commas, spaces or line ends. Raises ValueError, quoting names and positions, never a digest."""
     parts = re.split(r"[\s,]+", text.strip(" \t\r\n,"))
     keys = tuple(_parse(part, place) for place, part in enumerate(parts, 1) if part)
     if text and not keys:  # a Secret with an empty line in it must not open the API

@@ -1,4 +1,4 @@
-"""The secrets that sign callbacks, as the setting spells them. No I/O."""
+"""Parses the secrets that sign callbacks from the setting. No I/O."""
 
 from __future__ import annotations
 
@@ -22,12 +22,14 @@ class Secret:
         try:
             key = base64.b64decode(text.strip().removeprefix(PREFIX), validate=True)
         except binascii.Error as error:
-            raise ValueError(f"a secret reads {PREFIX}<base64>") from error
+            raise ValueError(f"a secret has the form {PREFIX}<base64>") from error
         if len(key) not in SECRET_BYTES:
-            raise ValueError(f"a secret of {len(key)} bytes; it takes {SECRET_BYTES.start} to {SECRET_BYTES.stop - 1}")
+            raise ValueError(
+                f"a secret of {len(key)} bytes; it must have {SECRET_BYTES.start} to {SECRET_BYTES.stop - 1}"
+            )
         return cls(key)
 
 
 def parse_secrets(text: str) -> tuple[Secret, ...]:
-    """Secrets parted by commas; a receiver may hold any one of them. Raises ValueError."""
+    """Secrets separated by commas; a receiver may hold any one of them. Raises ValueError."""
     return tuple(Secret.parse(part) for part in text.split(",") if part.strip())

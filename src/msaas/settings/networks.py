@@ -1,4 +1,4 @@
-"""Networks as a setting names them. No I/O."""
+"""Parses networks from a setting. No I/O."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ Network = IPv4Network | IPv6Network
 
 
 def parse_networks(text: str) -> tuple[Network, ...]:
-    """`127.0.0.0/8, fd00::/8` ▸ networks. Raises ValueError; host bits are refused, since they hint at a slip."""
+    """`127.0.0.0/8, fd00::/8` ▸ networks. Raises ValueError; host bits are refused as a likely typing error."""
     return tuple(ip_network(part.strip()) for part in text.split(",") if part.strip())

@@ -1,4 +1,4 @@
-"""From the text of a variable to the value of a setting. Each raises ValueError, which says what is wanted."""
+"""Converts the text of a variable to the value of a setting. Each function raises ValueError with the expected form."""
 
 from __future__ import annotations
 

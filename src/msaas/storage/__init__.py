@@ -1,4 +1,4 @@
-"""Songs, stems and outlines in an S3 server. Knows no jobs and no HTTP of ours."""
+"""Songs, stems and waveforms in an S3 server. Independent of jobs and of the API."""
 
 from msaas.storage.connection import REGION, connect
 from msaas.storage.storage import (

@@ -20,7 +20,7 @@ def connect(
 ) -> Minio:
     """`address`: host:port. `timeout_seconds`: from one byte of an answer to the next. `connections`: kept open.
 
-    Retries are the callers' business: the API answers 503 at once, the worker waits and tries again.
+    Retries are left to the callers: the API answers 503 at once, the worker waits and tries again.
     """
     pool = urllib3.PoolManager(
         timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=timeout_seconds),

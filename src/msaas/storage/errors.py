@@ -32,7 +32,7 @@ def storage_errors(name: str = "") -> Iterator[None]:
     """Raises NotFound for a missing object, StorageFull and StorageRefused for error answers, StorageUnavailable for
     the rest.
 
-    Keep other work out of the block: the client's exceptions for malformed answers look like bugs of ours.
+    Keep other work out of the block: the client's exceptions for malformed answers look like bugs in MSaaS.
     """
     try:
         yield
@@ -40,7 +40,7 @@ def storage_errors(name: str = "") -> Iterator[None]:
         raise _from_answer(error, name) from error
     except ServerError as error:
         if error.status_code == _INSUFFICIENT_STORAGE:
-            raise StorageFull(f"the object store has no room left: {error}") from error
+            raise StorageFull(f"the object store has no space left: {error}") from error
         raise StorageRefused(f"the object store refuses: {error}", f"HTTP {error.status_code}") from error
     except (*UNAVAILABLE, *UNEXPECTED_ANSWER) as error:
         kind = type(error).__name__
@@ -54,5 +54,5 @@ def _from_answer(error: S3Error, name: str) -> NotFound | StorageUnavailable:
     if code in _MISSING:
         return NotFound(f"{name} is not in storage", code="object_missing")
     if code in _FULL:
-        return StorageFull(f"the object store has no room left: {code} {error.message}")
+        return StorageFull(f"the object store has no space left: {code} {error.message}")
     return StorageRefused(f"the object store refuses: {code} {error.message}", code)

@@ -1,4 +1,4 @@
-"""What each process runs beside its own work: housekeeping, and the delivery of callbacks."""
+"""Background work of each process: housekeeping, and the delivery of callbacks."""
 
 from __future__ import annotations
 

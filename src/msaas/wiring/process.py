@@ -1,4 +1,4 @@
-"""How the API and a worker start: settings, the scratch folder, logs. Then each does its own work."""
+"""How the API and a worker start: settings, the scratch folder, logs. Their own work follows."""
 
 from __future__ import annotations
 

@@ -74,8 +74,8 @@ class ClaimChecks:
             self._block(ScratchFull.code, f"the worker's scratch folder cannot be used ({error.strerror})")
             return False
         if left < self.min_bytes:
-            least = f"{self.min_bytes / 1e6:.0f} MB are the least (MSAAS_SCRATCH_FREE_BYTES)"
-            self._block(ScratchFull.code, f"the worker's scratch disk is full ({least})")
+            required = f"{self.min_bytes / 1e6:.0f} MB must be free (MSAAS_SCRATCH_FREE_BYTES)"
+            self._block(ScratchFull.code, f"the worker's scratch disk is full ({required})")
             return False
         self._unblock(ScratchFull.code)
         return True

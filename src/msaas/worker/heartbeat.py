@@ -21,7 +21,7 @@ class Heartbeat:
 
     def __init__(self, queue: Queue, claim: Claim, *, every_seconds: float) -> None:
         self.queue, self.claim, self.every_seconds = queue, claim, every_seconds
-        self.lost: str | None = None  # the job's state once it is no longer ours
+        self.lost: str | None = None  # the job's state once this worker has lost it
         self._notes: dict[str, str] = {}
         self._lock = threading.Lock()
         self._stopped = threading.Event()

@@ -1,7 +1,7 @@
 """Runs one claimed job: download, separate, upload, close its record.
 
-Two things may end a run early: the job is no longer ours (cancelled, or taken back), or the worker has to stop. The
-first ends the run and changes nothing; the second gives the job back uncharged.
+Two things may end a run early: the job no longer belongs to this worker (cancelled, or requeued), or the worker has to
+stop. The first ends the run and changes nothing; the second gives the job back uncharged.
 """
 
 from __future__ import annotations
@@ -143,14 +143,14 @@ class Run:
         return self.heartbeat.lost is not None or self.loop.out_of_grace()
 
     def check(self) -> None:
-        """Raises Cancelled once the job is no longer ours, Stopping after the grace period."""
+        """Raises Cancelled once the job no longer belongs to this worker, Stopping after the grace period."""
         if self.heartbeat.lost is not None:
             raise Cancelled(f"the job is {self.heartbeat.lost} now")
         if self.loop.out_of_grace():
             raise Stopping("the worker has to stop")
 
     def _retry(self, step: Callable[[], None]) -> None:
-        """Retries a step while the object store is away, as long as the job is ours.
+        """Retries a step while the object store is away, as long as the job belongs to this worker.
 
         Raises StorageFull and ObjectDamaged, which do not recover by waiting, and StorageRefused after a time limit: a
         clear reason is better than a job that never ends.

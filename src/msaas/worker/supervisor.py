@@ -52,7 +52,7 @@ class Supervisor:
         self.loop.stop(self.options.grace_seconds)
 
     def alive(self) -> tuple[bool, dict[str, Any]]:
-        """Returns False if the loop hangs; each message of the process during a run counts as a turn."""
+        """Returns False if the loop hangs; each message of the process during a run counts as progress."""
         quiet = self.loop.quiet_seconds
         return quiet < LOOP_STALE_SECONDS + self.options.stall_seconds, {"quiet_seconds": round(quiet, 1)}
 
@@ -106,7 +106,7 @@ class Supervisor:
         try:
             self.queue.withdraw(self.name)
         except QueueUnavailable as error:
-            log.warning("what this worker offers is left to run out reason=%s", error)
+            log.warning("worker not withdrawn, its registration expires by itself reason=%s", error)
 
     def _note_prepared(self, prepared: bool) -> None:
         """Announces a change at once, since songs wait for it."""
@@ -162,7 +162,7 @@ class Supervisor:
 
     def _wait_for_songs(self) -> None:
         """Songs of other models stay where they are, for the workers that run them. The queue's wait ends at once
-        while they are there, so the worker pauses between two looks."""
+        while they are there, so the worker pauses between two checks."""
         if self._for_others:
             self._store_pauses.wait()
         self._for_others = self.queue.wait(WAIT_SECONDS)
@@ -192,4 +192,4 @@ class Supervisor:
         try:
             self._release_lost_claims()
         except QueueUnavailable as error:
-            log.warning("a claim in doubt is left to its lease reason=%s", error)
+            log.warning("an unconfirmed claim is left to expire reason=%s", error)

@@ -124,7 +124,7 @@ def _from_mirrors(file: ModelFile, target: Path) -> None:
 
 
 def _drop_useless(part: Path, file: ModelFile) -> None:
-    """Keeps the begin of a download only where a checksum will show whether another mirror's end fits."""
+    """Keeps a partial download only if a checksum can show whether another mirror continues it correctly."""
     if part.exists() and not (file.sha256 and part.stat().st_size):
         part.unlink()
 
@@ -151,7 +151,7 @@ def _download(address: str, file: ModelFile, part: Path) -> None:
 
 
 def _is_configuration(path: Path) -> bool:
-    """A page of a network's login, say, must not stay in the cache."""
+    """For example, the login page of a network must not stay in the cache."""
     try:
         return is_config(read_yaml(path))
     except (UnicodeDecodeError, yaml.YAMLError):

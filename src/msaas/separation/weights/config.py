@@ -25,12 +25,12 @@ _KEYS = {
     "mel_band_roformer": {"num_bands"},
     "scnet": {"band_SR", "band_stride", "band_kernel"},
 }
-# These make another network of the same keys.
+# With these keys it is a different network.
 _OTHER_NETWORKS = {"time_conformer_depth", "freq_conformer_depth", "time_mamba_depth", "freq_mamba_depth"}
 
 
 class _Loader(yaml.SafeLoader):
-    """yaml.SafeLoader with `!!python/tuple` and numbers like 1e-05, which YAML 1.1 takes for text."""
+    """yaml.SafeLoader with `!!python/tuple` and numbers like 1e-05, which YAML 1.1 reads as text."""
 
 
 def _tuple(loader: _Loader, node: yaml.Node) -> tuple[Any, ...]:

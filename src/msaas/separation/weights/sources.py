@@ -47,7 +47,7 @@ class ModelManifest:
 
     @classmethod
     def of(cls, bag: Any, path: Path) -> ModelManifest:
-        """The same of the content of `path`."""
+        """The same for the content of `path`."""
         try:
             return cls(tuple(str(item) for item in bag["models"]), bag.get("weights"), bag.get("segment"))
         except (KeyError, TypeError, AttributeError) as error:

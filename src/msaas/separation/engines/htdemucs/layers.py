@@ -152,7 +152,7 @@ class Decoder:
     def __init__(self, layer: Any, weights: Weights) -> None:
         require(type(layer) is HDecLayer and not layer.empty, f"decoder {type(layer).__name__}")
         require(isinstance(layer.rewrite, nn.Conv1d | nn.Conv2d), "decoder without rewrite")
-        require(layer.kernel_size % layer.stride == 0, "transposed convolution of uneven overlap")
+        require(layer.kernel_size % layer.stride == 0, "transposed convolution with uneven overlap")
         self.along_time = not layer.freq
         self.stride, self.crop, self.last = layer.stride, layer.pad, layer.last
         self.rewrite = weights.kernel(layer.rewrite.weight[:, :, None] if self.along_time else layer.rewrite.weight)
@@ -182,7 +182,7 @@ class Decoder:
         return z if self.last else torch.ops.aten.gelu_(z)
 
     def _rewritten(self, x: Tensor) -> Tensor:
-        """Convolution, gate and residual branches, some bands at a time: the ungated tensor never exists as a whole."""
+        """Convolution, gate and residual branches, some bands at a time: the ungated tensor is never in memory whole."""
         padding = self.rewrite.shape[2] // 2, self.rewrite.shape[3] // 2
         result = torch.empty_like(x)
         bands = x.shape[1]

@@ -29,7 +29,7 @@ class ChannelsLast:
         require(type(module) is HTDemucs, f"network {type(module).__name__}")
         assert isinstance(module, HTDemucs)  # noqa: S101
         require(len(module.tencoder) == len(module.encoder), "branches of different depth")
-        require(module.cac or module.wiener_iters < 0, "Wiener filtering, which looks at all sources at once")
+        require(module.cac or module.wiener_iters < 0, "Wiener filtering, which needs all sources at once")
         self._module = module.to(device).eval()
         self._dtype = dtype
         weights = Weights(device, dtype)

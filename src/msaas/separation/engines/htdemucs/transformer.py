@@ -28,7 +28,7 @@ class Transformer:
     cross-attention."""
 
     def __init__(self, module: CrossTransformerEncoder, weights: Weights) -> None:
-        require(module.emb != "sin" or module.sin_random_shift == 0, "positions that are drawn at random")
+        require(module.emb != "sin" or module.sin_random_shift == 0, "random positional embeddings")
         self._module, self._device = module, weights.device
         self._norms = _TokenNorm(module.norm_in, weights), _TokenNorm(module.norm_in_t, weights)
         self._layers = [
@@ -76,7 +76,7 @@ class _Layer:
         self.crosses = isinstance(layer, CrossTransformerEncoderLayer)
         require(self.crosses or isinstance(layer, MyTransformerEncoderLayer), f"layer {type(layer).__name__}")
         self.dtype = weights.dtype
-        require(bool(layer.norm_first), "a transformer that norms last")
+        require(bool(layer.norm_first), "a transformer that normalises last")
         require(not layer.sparse, "sparse attention")
         attention = layer.cross_attn if self.crosses else layer.self_attn
         require(isinstance(attention, nn.MultiheadAttention), f"attention {type(attention).__name__}")
@@ -105,7 +105,7 @@ class _Attention:
     """nn.MultiheadAttention with torch's fused kernel, which never holds the whole attention matrix."""
 
     def __init__(self, module: nn.MultiheadAttention, weights: Weights) -> None:
-        require(module.in_proj_weight is not None and module.bias_k is None, "attention of an unusual make")
+        require(module.in_proj_weight is not None and module.bias_k is None, "an unusual kind of attention")
         self.heads, self.channels = module.num_heads, module.embed_dim
         self.weight, self.bias = weights(module.in_proj_weight), weights(module.in_proj_bias)
         self.out = [weights(one) for one in (module.out_proj.weight, module.out_proj.bias)]

@@ -10,7 +10,7 @@ MSaaSError
 │   ├── CallbackRefused     422  a callback to a URL that is not allowed
 │   ├── NotFound            404  unknown job, track or stem
 │   ├── Conflict            409  the job's state does not allow it
-│   │   └── NoLinks                  this service gives no links to its object store
+│   │   └── NoLinks                  this service provides no links to its object store
 │   ├── KeyRefused          401  no key, or an unknown one
 │   ├── Forbidden           403  a disabled call, or a request from another site
 │   │   └── ScopeMissing         the key's scopes do not cover the call

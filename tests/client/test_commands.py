@@ -440,7 +440,7 @@ def test_jobs_and_progress_say_what_a_song_waits_for(
 
 
 def test_jobs_tells_what_was_amiss_with_a_song() -> None:
-    warning = {"code": "cut_short", "detail": "The file holds 2.00 seconds less sound than it says."}
+    warning = {"code": "cut_short", "detail": "The file has 2.00 seconds less audio than its header declares."}
     job = Job.from_view({"songhash": "a", "state": "done", "warnings": [warning]})
     assert list(job_lines(job))[-1] == f"warning   {warning['detail']} (cut_short)"
 

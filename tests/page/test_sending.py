@@ -109,7 +109,7 @@ def test_the_choice_of_a_model_says_for_whom_it_is_its_stems_and_its_licence(pag
     page.reload()
     facts, choice = page.locator("#model-facts"), page.locator("#options select[name=model]")
     expect(facts).to_contain_text("For most songs: the default")
-    expect(facts).to_contain_text("Licence of its weights: for research only, not for commerce.")
+    expect(facts).to_contain_text("Licence of its weights: for research only, no commercial use.")
     choice.select_option("scnet_large")
     expect(facts).to_contain_text("Stems: vocals, drums, bass, other. Licence of its weights: MIT.")
     choice.select_option("mel_band_roformer_karaoke")
@@ -129,7 +129,7 @@ def test_what_was_amiss_with_a_song_stands_above_its_lanes(page, service):
     whole = flac(tune(6, seed=731))
     pick(page, ("Torn.flac", whole[: len(whole) // 2]))
     expect(page.locator("#play")).to_be_visible()
-    expect(page.locator("#notice")).to_contain_text("seconds less sound than it says")
+    expect(page.locator("#notice")).to_contain_text("seconds less audio than its header declares")
     codes = [warning["code"] for warning in service.job(songhash_of(page))["warnings"]]
     assert codes == ["packets_skipped", "cut_short"]
 

@@ -112,7 +112,7 @@ def test_an_eta_is_never_negative(state, progress, started, ahead, in_work, now,
 
 
 def test_the_warnings_of_a_job_that_is_done_are_told():
-    warning = {"code": "cut_short", "detail": "The file holds 2.00 seconds less sound than it says."}
+    warning = {"code": "cut_short", "detail": "The file has 2.00 seconds less audio than its header declares."}
     result = {"stems": {"vocals": "wav"}, "warnings": [warning | {"more": "of a later version"}]}
     assert job_view(job(State.DONE, result=result))["warnings"] == [warning]
     assert job_view(job(State.QUEUED, result=result))["warnings"] == []  # posted again: of the run before

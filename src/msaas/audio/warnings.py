@@ -30,10 +30,10 @@ def _missing(report: DecodeReport) -> Iterator[SongWarning]:
         detail = f"{packets} did not decode: {_seconds(report.skipped_seconds)} of the song are missing."
         yield SongWarning(code="packets_skipped", detail=detail)
     if report.missing_seconds:
-        detail = f"The file holds {_seconds(report.missing_seconds)} less sound than it says."
+        detail = f"The file has {_seconds(report.missing_seconds)} less audio than its header declares."
         yield SongWarning(code="cut_short", detail=detail)
     elif report.truncated:
-        detail = "The file ends in the middle of its sound; it does not say how much is missing."
+        detail = "The file ends in the middle of its audio; how much is missing is unknown."
         yield SongWarning(code="cut_short", detail=detail)
     if report.unread_bytes:
         detail = f"{report.unread_bytes:,} bytes were not read: they are damaged, or belong to another file."
@@ -44,21 +44,21 @@ def _dropped(report: DecodeReport) -> Iterator[SongWarning]:
     if report.hole_seconds > MIN_SECONDS:
         places = _count(report.holes, "place", "places")
         seconds = _seconds(report.hole_seconds)
-        detail = f"The file has no sound in {places}, {seconds} in all; the stems go on without a pause there."
+        detail = f"The file has no audio in {places}, {seconds} in all; the stems continue without a pause there."
         yield SongWarning(code="gaps", detail=detail)
     if report.leading_seconds > MIN_SECONDS:
         seconds = _seconds(report.leading_seconds)
-        detail = f"The sound begins {seconds} after the file does; the stems begin with the sound."
+        detail = f"The audio starts {seconds} after the file; the stems start with the audio."
         yield SongWarning(code="late_start", detail=detail)
     if report.ignored_seconds > MIN_SECONDS or (report.ignored_bytes and not report.ignored_seconds):
         lost = f", about {_seconds(report.ignored_seconds)} at its bit rate" if report.ignored_seconds else ""
-        detail = f"{report.ignored_bytes:,} bytes in front of the sound, or within it, are no sound{lost}."
+        detail = f"{report.ignored_bytes:,} bytes before the audio, or within it, are not audio{lost}."
         yield SongWarning(code="ignored_bytes", detail=detail)
 
 
 def _changed(report: DecodeReport, gain: float) -> Iterator[SongWarning]:
     if report.non_finite_samples:
-        samples = _count(report.non_finite_samples, "sample was no number", "samples were no numbers")
+        samples = _count(report.non_finite_samples, "sample was not a number", "samples were not numbers")
         yield SongWarning(code="not_numbers", detail=f"{samples} (NaN or infinite); silence is in their place.")
     if report.max_channels > 2:
         lower = f", {_db(report.gain)} lower, so that nothing clips" if report.gain < 1 else ""

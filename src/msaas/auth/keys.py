@@ -1,4 +1,4 @@
-"""API keys: how a caller's key is found among those of the setting, and how one is made. Keeps no key. No I/O."""
+"""Finds a caller's key among those of the setting, and makes new keys. Stores no key. No I/O."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MIN_DISTINCT_CHARACTERS = 12  # different ones: `aaaa…` is long, but not secre
 _PREFIXED = re.compile(PREFIX + r"[A-Za-z0-9_-]{8}", re.IGNORECASE)
 _MARK = re.compile(r"[^A-Za-z0-9]")
 DECODINGS = 4
-MAX_MARKS, MAX_MARKS_IN_KEY = 200, 16  # as many as a log line shows of a path (access_control.LONGEST_SHOWN)
+MAX_MARKS, MAX_MARKS_IN_KEY = 200, 16  # as many as a log line shows of a path (access_control.MAX_SHOWN)
 _PRINTABLE = re.compile(r"[\x21-\x7e]+")
 
 
@@ -37,13 +37,13 @@ def find_key(keys: Sequence[Key], presented: str) -> Key | None:
 
 
 def new_key(name: str, scopes: Iterable[str]) -> tuple[str, Key]:
-    """A fresh key, and what the setting is to hold of it. Raises ValueError."""
+    """A new key, and its entry for the setting. Raises ValueError."""
     text = PREFIX + secrets.token_urlsafe(KEY_BYTES)
     return text, hashed(name, scopes, text)
 
 
 def hashed(name: str, scopes: Iterable[str], text: str) -> Key:
-    """Of a key that is there already. Raises ValueError for a name, a scope or a key that will not do."""
+    """The setting's entry for an existing key. Raises ValueError for an invalid name, scope or key."""
     if not NAME.fullmatch(name):
         raise ValueError("a name has up to 64 letters, digits, _ . and -")
     if len(text) < MIN_KEY_LENGTH or len(set(text)) < MIN_DISTINCT_CHARACTERS:

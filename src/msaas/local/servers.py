@@ -292,7 +292,7 @@ class Weed:
 
 
 def _minimal_environment(home: Path) -> dict[str, str]:
-    """A minimal environment: no settings of ours, no AWS_* variables (weed would use them for administrators), no files
+    """A minimal environment: no settings of MSaaS, no AWS_* variables (weed would use them for administrators), nothing
     in ~."""
     return {"PATH": os.defpath, "HOME": str(home), "LC_ALL": "C"}
 

@@ -18,8 +18,8 @@ FORM = "name:scope+scope:sha256=<64 hex digits>"
 class Key:
     """`name` is the tenant: several keys of one name see the same jobs. The digest is not shown where one is logged.
 
-    Plain SHA-256, neither salted nor slow: a key is 256 random bits, which nobody finds by trying, whatever a try
-    costs. Slow hashes protect passwords, which people choose; here they would only slow down each request.
+    Plain SHA-256, neither salted nor slow: a key is 256 random bits, which nobody can guess, however fast a guess
+    is. Slow hashes protect passwords, which people choose; here they would only slow down each request.
     """
 
     name: str

@@ -59,10 +59,10 @@ class Metrics(QueueObserver):
         self.ended = counter("msaas_jobs_ended_total", "Jobs that ended: done, failed, cancelled", ["result"])
         self.runs = counter("msaas_runs_ended_total", "Runs that ended: done, failed, given_back, lost", ["outcome"])
         self.aged_out = counter(
-            "msaas_jobs_aged_out_total", "Jobs forgotten after MSAAS_RETENTION_HOURS, songs and stems"
+            "msaas_jobs_aged_out_total", "Expired jobs, deleted after MSAAS_RETENTION_HOURS with songs and stems"
         )
         self.audio_seconds = counter("msaas_audio_seconds_total", "Seconds of audio separated", ["model"])
-        self.run_seconds = counter("msaas_separation_seconds_total", "Seconds that separating it took", ["model"])
+        self.run_seconds = counter("msaas_separation_seconds_total", "Seconds that its separation took", ["model"])
         self.real_time_factor = histogram(
             "msaas_real_time_factor", "Seconds a second of audio took, by job", ["model"], buckets=REAL_TIME_FACTORS
         )
@@ -71,10 +71,10 @@ class Metrics(QueueObserver):
         )
         self.callbacks = counter(
             "msaas_callback_attempts_total",
-            "Attempts at callbacks: delivered, failed (tried again), given_up, refused",
+            "Attempts at callbacks: delivered, failed (retried), given_up, refused",
             ["outcome"],
         )
-        self.refused = counter("msaas_requests_refused_total", "Requests refused: their key, or their quota", ["code"])
+        self.refused = counter("msaas_requests_refused_total", "Requests refused because of key or quota", ["code"])
         self.requests = histogram(
             "msaas_http_request_seconds",
             "Requests the API answered",
@@ -82,7 +82,7 @@ class Metrics(QueueObserver):
             buckets=REQUEST_SECONDS,
         )
         self.dropped = counter(
-            "msaas_connections_dropped_total", "Connections the API closed by itself, and why", ["reason"]
+            "msaas_connections_dropped_total", "Connections closed by the API, by reason", ["reason"]
         )
         self._create_at_zero()
 
@@ -191,4 +191,4 @@ class QueueLengths:
         yield GaugeMetricFamily("msaas_redis_up", "1 while Redis answers", value=1)
         yield GaugeMetricFamily("msaas_queue_waiting", "Songs waiting in toWorkers", value=counts.waiting)
         yield GaugeMetricFamily("msaas_queue_in_work", "Songs being separated", value=counts.in_work)
-        yield GaugeMetricFamily("msaas_queue_dead", "Songs that were given up", value=counts.dead)
+        yield GaugeMetricFamily("msaas_queue_dead", "Dead-lettered songs", value=counts.dead)

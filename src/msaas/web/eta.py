@@ -17,7 +17,7 @@ TRUSTED_PROGRESS = 0.05
 def eta_seconds(
     job: Job, *, line: QueueAhead = NOTHING_AHEAD, workers: int = 0, pace: Mapping[str, float], now: float
 ) -> float | None:
-    """Seconds until the stems are there: 0 when done, None where there is nothing to go by.
+    """Seconds until the stems are ready: 0 when done, None without a basis for an estimate.
 
     `line` is what is in work and ahead of a queued job, `workers` how many may run it, `pace` is Queue.pace(), `now`
     is seconds since 1970.
@@ -52,7 +52,7 @@ def _of_queued(job: Job, line: QueueAhead, workers: int, pace: Mapping[str, floa
 
 
 def _free_in(line: QueueAhead, workers: int, per_job: float, pace: Mapping[str, float], now: float) -> list[float]:
-    """Seconds until each worker has done what it is at, as a heap; at least one. Beyond the look a run is half done."""
+    """Seconds until each worker finishes its run, as a heap; at least one. Unexamined ones count as half done."""
     left = [_of_running(one, pace, now) for one in line.in_work]
     busy = [per_job if seconds is None else seconds for seconds in left] + [per_job / 2] * line.more_in_work
     idle: Sequence[float] = [0.0] * max(workers - len(busy), 0 if busy else 1)

@@ -1,4 +1,4 @@
-"""What the routes know of the settings. Built by msaas.wiring."""
+"""The settings that the routes need. Built by msaas.wiring."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from msaas.catalogue import LicenceRule
 
 @dataclass(frozen=True)
 class ApiOptions:
-    """`model`: of a request that names none; the first of `allowed_models`. `all_models`: a request may choose those of
+    """`model`: the default; the first of `allowed_models`. `all_models`: a request may choose those of
     the workers, too. `qualities`: the options that each stands for. `retention_hours`: 0 keeps jobs for ever.
     """
 

@@ -24,7 +24,7 @@ def hold_seconds(options: ApiOptions) -> float:
 
 
 def hold_for_posting(services: Services, songhash: str) -> None:
-    """Call before looking the song up, so that what is found stays. Raises Busy while it is being deleted."""
+    """Call before reading the song's record, so that it stays valid. Raises Busy while it is being deleted."""
     give_up_at = time.monotonic() + WAIT_LIMIT_SECONDS
     while not services.queue.hold(songhash, hold_seconds(services.options)):
         if time.monotonic() > give_up_at:
@@ -35,7 +35,7 @@ def hold_for_posting(services: Services, songhash: str) -> None:
 def hold_for_reading(services: Services, songhash: str, seconds: float = 0) -> None:
     """Does nothing if jobs are kept for ever. Raises NotFound if the song is being deleted.
 
-    `seconds` is for readers that do not come back here, as with a link into the store.
+    `seconds` is for readers that do not return here, as with a link into the store.
     """
     if not services.options.retention_hours:
         return

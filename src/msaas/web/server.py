@@ -21,8 +21,8 @@ from msaas.web.asgi.protocol import HttpProtocol
 # The local stack ends within 30 s; requests in flight get most of it.
 GRACEFUL_SECONDS = 20
 BACKLOG = 2048  # the kernel also limits it, net.core.somaxconn
-# The event loop gives the interpreter up at each send and wants it back at once; with the default of 5 ms, threads at
-# work make it wait that long for each of a thousand clients.
+# The event loop releases the interpreter at each send and needs it again at once; with the default of 5 ms, busy
+# threads would delay it that long for each of a thousand clients.
 SWITCH_SECONDS = 0.0005
 FILES_BESIDES = 256  # Redis, the store, logs, libraries
 
@@ -62,7 +62,7 @@ class Server:
 
 
 class _Uvicorn(uvicorn.Server):
-    """uvicorn, configured in code, with our protocol for its connections. The same signal twice means what it means
+    """uvicorn, configured in code, with our protocol for its connections. The same signal twice counts
     once: make's process group and make itself pass it on."""
 
     def __init__(self, app: AsgiServer, stopping: threading.Event) -> None:

@@ -13,9 +13,9 @@ BAD_SECONDS = 3.0
 
 
 class StoreCheck:
-    """Calling it raises StorageUnavailable where the last answer was one. One caller asks, others get what it learnt.
+    """Calling it raises StorageUnavailable if the last check did. One caller checks, the others get its result.
 
-    `check` is Storage.check: a store may answer, list and read, and take nothing.
+    `check` is Storage.check: a store may answer, list and read, but accept no writes.
     """
 
     def __init__(self, check: Callable[[], object], *, clock: Callable[[], float] = time.monotonic) -> None:

@@ -13,7 +13,7 @@ from msaas.storage import OUTPUTS, connect
 
 
 class StoreLinks:
-    """The signature covers the host that the client asks, so it is made for that one (AWS Signature Version 4)."""
+    """The signature covers the host that the client uses, so it is made for that one (AWS Signature Version 4)."""
 
     def __init__(self, public_url: str, access_key: str, secret_key: str, *, seconds: int) -> None:
         """`public_url`: the store's address for clients; empty if they have no access."""
@@ -24,8 +24,8 @@ class StoreLinks:
         """Raises NoLinks if no public address of the store is set."""
         if self._client is None:
             raise NoLinks(
-                "this service gives no links to its object store (MSAAS_S3_PUBLIC_URL is empty);"
-                " without `redirect` the stem comes from here"
+                "this service provides no links to its object store (MSAAS_S3_PUBLIC_URL is empty);"
+                " omit `redirect` to get the stem from the API"
             )
         headers: dict[str, str | list[str] | tuple[str]] = {
             "response-content-disposition": f'attachment; filename="{name}"',

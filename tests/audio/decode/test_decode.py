@@ -244,7 +244,7 @@ def test_song_fails_where_nothing_decodes(tmp_path, music, write_song, decoded):
     end = data.index(b"moov") - 4
     data[start:end] = b"\xff" * (end - start)
     path.write_bytes(data)
-    with pytest.raises(NotAudio, match=r"nothing in the file decodes to sound: \d+ packets tried"):
+    with pytest.raises(NotAudio, match=r"nothing in the file decodes to audio: \d+ packets tried"):
         decoded(path)
 
 

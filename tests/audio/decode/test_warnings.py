@@ -60,7 +60,9 @@ def test_the_missing_seconds_are_those_that_the_header_promises(tmp_path):
     samples, report = read(tmp_path / "a", whole[: len(whole) // 2])
     missing = (LONG - samples.shape[1]) / 44_100
     assert report.missing_seconds == pytest.approx(missing, abs=0.001)
-    assert warnings_in(report)["cut_short"] == f"The file holds {missing:.2f} seconds less sound than it says."
+    assert (
+        warnings_in(report)["cut_short"] == f"The file has {missing:.2f} seconds less audio than its header declares."
+    )
 
 
 @pytest.mark.parametrize("size", [0, 0xFFFFFFFF, 0x7FFFFFFF])
@@ -127,7 +129,7 @@ def test_sound_that_begins_after_the_picture_is_told(tmp_path, music):
     samples, report = read(path)
     assert samples.shape[1] == 2 * 44_100
     assert report.leading_seconds == pytest.approx(1.5, abs=0.01)
-    assert warnings_in(report)["late_start"].startswith("The sound begins 1.50 seconds after")
+    assert warnings_in(report)["late_start"].startswith("The audio starts 1.50 seconds after")
 
 
 def test_sound_that_begins_with_the_picture_is_not_late(tmp_path, music):
@@ -141,7 +143,7 @@ def test_holes_in_a_recording_are_closed_and_told(tmp_path, music, container):
     assert samples.shape[1] == 3 * 22_050
     assert report.holes == 2
     assert report.hole_seconds == pytest.approx(1.5, abs=0.02)
-    assert warnings_in(report)["gaps"].startswith("The file has no sound in 2 places, 1.5")
+    assert warnings_in(report)["gaps"].startswith("The file has no audio in 2 places, 1.5")
 
 
 # Samples
@@ -164,7 +166,7 @@ def test_a_song_with_one_number_is_a_song(tmp_path):
     samples = np.full((2, 30_000), np.nan, np.float32)
     samples[1, 17] = 0.5
     _, report = read(wav(tmp_path / "a", samples))
-    assert warnings_in(report)["not_numbers"].startswith("59,999 samples were no numbers")
+    assert warnings_in(report)["not_numbers"].startswith("59,999 samples were not numbers")
 
 
 def test_a_downmix_is_told_with_its_gain(tmp_path, music):

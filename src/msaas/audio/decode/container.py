@@ -97,7 +97,7 @@ class OpenSong:
 
 @contextmanager
 def open_song(path: Path) -> Iterator[OpenSong]:
-    """Ready to decode. Raises NotAudio; OSError where the file cannot be read."""
+    """Ready to decode. Raises NotAudio; OSError if the file cannot be read."""
     with path.open("rb", buffering=0) as file:
         song = OpenSong(file)
         try:
@@ -109,7 +109,7 @@ def open_song(path: Path) -> Iterator[OpenSong]:
 def frames(song: OpenSong, findings: Findings) -> Iterator[AudioFrame]:
     """Yields every frame that decodes, in order; `findings` counts what does not decode and what is missing.
 
-    FFmpeg removes encoder delay and padding where it knows them: both in MP3, Ogg and WebM, the delay alone in MP4.
+    FFmpeg removes encoder delay and padding if it knows them: both in MP3, Ogg and WebM, the delay alone in MP4.
     """
     account = PacketAccount(song.part, findings, first=True)
     while True:
@@ -124,7 +124,7 @@ def frames(song: OpenSong, findings: Findings) -> Iterator[AudioFrame]:
 
 def nothing_decodes(song: OpenSong) -> NotAudio:
     if song.packets_read:
-        return NotAudio(f"nothing in the file decodes to sound: {song.packets_read} packets tried")
+        return NotAudio(f"nothing in the file decodes to audio: {song.packets_read} packets tried")
     return NotAudio("the file has no samples")
 
 

@@ -29,7 +29,7 @@ _NOT_OF_DECODING = ("__main__", "datasets")  # modules of PyAV that are not need
 
 
 def serve() -> None:
-    """The process's whole life: forks a child for each socket it is sent, until the caller's end closes."""
+    """Runs until the caller's end closes: forks a child for each socket that it receives."""
     import_all_of_pyav()
     restrictions.code_folders()  # its lookups are cached, too
     restrictions.lower(resource.RLIMIT_NOFILE, _MAX_DESCRIPTORS)
@@ -61,7 +61,7 @@ def import_all_of_pyav() -> None:
 
     for module in pkgutil.walk_packages(av.__path__, "av."):
         if module.name.rpartition(".")[2] not in _NOT_OF_DECODING:
-            with contextlib.suppress(ImportError):  # a module that is needed fails where it is used
+            with contextlib.suppress(ImportError):  # a module that is needed fails when it is used
                 importlib.import_module(module.name)
 
 

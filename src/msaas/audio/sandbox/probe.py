@@ -22,7 +22,7 @@ def probe_isolated(path: Path, limits: Limits, timeout_seconds: float = 10, cpu_
     try:
         return _checked(Probe(**client.ask(path, limits, timeout_seconds, cpu_seconds)))
     except client.INVALID_ANSWER as error:
-        raise Busy("the process that looked at the song returned an invalid answer; retry") from error
+        raise Busy("the process that probed the song returned an invalid answer; retry") from error
 
 
 def _checked(probe: Probe) -> Probe:

@@ -1,4 +1,4 @@
-"""What an isolated process is asked and what it answers: messages through a socket. Decodes no audio."""
+"""The requests to an isolated process and its answers: messages through a socket. Decodes no audio."""
 
 from __future__ import annotations
 

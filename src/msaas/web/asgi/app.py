@@ -1,7 +1,7 @@
 """An ASGI app that runs the Flask app in threads and sends its responses at each client's own pace.
 
-Threads run the Flask app and write uploads to disk, nothing else. Bodies are waited for, answers sent and refused
-clients lingered with on the event loop, where a client that is slow costs a connection and no thread.
+Threads run the Flask app and write uploads to disk, nothing else. The event loop waits for bodies, sends answers and
+lingers with rejected clients, so a slow client occupies a connection but no thread.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ T = TypeVar("T")
 HEALTH_PATHS = ("/healthz", "/readyz", "/metrics")
 HEALTH_THREADS, HEALTH_THREADS_PER_CALLER = 4, 3
 DISK_THREADS = 4
-# All event streams together look at their jobs this often; many of them look less often each.
+# All event streams together poll their jobs this often; the more there are, the less often each one polls.
 POLLS_PER_SECOND = 100
 
 
@@ -60,7 +60,7 @@ class ServerContext:
         self._disk = FairPool(DISK_THREADS, DISK_THREADS, "disk")
 
     def load(self) -> None:
-        """Learns the one answer that is always the same, before the first request."""
+        """Stores the one answer that is always the same, before the first request."""
         scope = {
             "method": "GET",
             "raw_path": b"/healthz",
@@ -102,7 +102,7 @@ class ServerContext:
         return max(pause_seconds, len(self.streams) / POLLS_PER_SECOND)
 
     def caller_of(self, environ: Environ) -> str:
-        """Whose share a request takes: the key's, where it is known here, else the address's."""
+        """Who is charged for a request: the key if it is known here, else the address."""
         scheme, _, text = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
         if self.keys and scheme.lower() == "bearer":
             key = find_key(self.keys, text.strip())

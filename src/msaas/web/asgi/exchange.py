@@ -154,4 +154,4 @@ def _raise(error: Exception) -> Any:
 
 
 def _ignore(_: bytes) -> None:
-    """WSGI's write(), which nothing calls."""
+    """WSGI's write(), which is never called."""

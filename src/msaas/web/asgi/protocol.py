@@ -227,8 +227,8 @@ class HttpProtocol(HttpToolsProtocol):
         self._refuse(HeadRefused(408, "headers_too_late", f"the headers took more than {seconds:g} seconds"))
 
     async def drained(self, pace: Pace) -> None:
-        """Returns once the kernel has all that was written. Raises TooSlow if the client does not read it,
-        ConnectionResetError if it has gone."""
+        """Returns once the kernel has accepted all written data. Raises TooSlow if the client does not read it,
+        ConnectionResetError if it has disconnected."""
         if self.flow.write_paused and not self.closed:
             await self._drain(pace)
         if self.closed:

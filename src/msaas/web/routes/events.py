@@ -97,7 +97,7 @@ def _polled_events(
     """Texts to send, and an empty text after each poll, where the server pauses.
 
     Ends after a final state, if the record is deleted, if the server stops, and if `revoked` is set because another
-    caller needs the place.
+    caller needs the slot.
     """
     yield f"retry: {RETRY_MS}\n\n"
     songhash = job.songhash if job else ""

@@ -1,4 +1,4 @@
-"""The queue and the buckets, listed, and the debug calls that empty the buckets. Lists are bounded, and say so."""
+"""Lists the queue and the buckets, and has the debug calls that empty the buckets. Lists are bounded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page at `/` and its files. Serves what lies in static/ and nothing else, under a strict content policy."""
+"""The page at `/` and its files. Serves the files of static/ and nothing else, under a strict content policy."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ HEADERS = {
 
 @calls.get("/")
 def page() -> Response:
-    """The page for browsers; programs, which do not ask for HTML by name, get the index of calls."""
+    """The page for browsers; programs, which do not request HTML explicitly, get the index of calls."""
     response = _file("index.html") if "text/html" in request.accept_mimetypes.values() else health.index()
     response.vary.add("Accept")
     return response
@@ -49,7 +49,7 @@ def static_file(name: str) -> Response:
 
 
 def _file(name: str) -> Response:
-    """Kept by browsers, but asked about each time: file names carry no version."""
+    """Cached by browsers but revalidated each time, since file names contain no version."""
     response = send_from_directory(STATIC, name, conditional=True, etag=True)
     response.headers.update(HEADERS)
     response.headers["Cache-Control"] = "no-cache"

@@ -1,4 +1,4 @@
-"""POST /apiv1/separate: a song is received, looked at, stored and queued, in this order. Separates nothing itself."""
+"""POST /apiv1/separate: a song is received, probed, stored and queued, in this order. Separates nothing itself."""
 
 from __future__ import annotations
 

@@ -182,7 +182,7 @@ class Decoder:
         return z if self.last else torch.ops.aten.gelu_(z)
 
     def _rewritten(self, x: Tensor) -> Tensor:
-        """Convolution, gate and residual branches, some bands at a time: the ungated tensor is never in memory whole."""
+        """Convolution, gate and residual branches, some bands at a time, so that the ungated tensor is never whole."""
         padding = self.rewrite.shape[2] // 2, self.rewrite.shape[3] // 2
         result = torch.empty_like(x)
         bands = x.shape[1]

@@ -93,7 +93,7 @@ export class Player {
 
   reset() {
     for (const { name } of this.#mixer.stems) this.#mixer.setLevel(name, neutral());
-    say("All lanes at 0 decibels, centred");
+    say("All tracks at 0 decibels, centred");
   }
 
   // --- lanes by number, for the keyboard
@@ -122,7 +122,7 @@ export class Player {
 
   allOn() {
     for (const { name } of this.#mixer.stems) this.#mixer.setLevel(name, { muted: false, soloed: false });
-    say("All lanes on");
+    say("All tracks on");
   }
 
   turn(decibelStep) {

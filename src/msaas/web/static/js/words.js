@@ -57,7 +57,7 @@ export function plainly({ code = "", detail = "" }) {
 const WAITS = {
   no_worker: "Waiting for a worker to start",
   model_not_offered: "Waiting for a worker that has this model",
-  storage_refused: "Waiting: the storage accepts nothing at the moment",
+  storage_refused: "Waiting: the storage accepts no uploads at the moment",
   scratch_full: "Waiting: the service's disk is full",
 };
 
@@ -103,7 +103,7 @@ function waitingWords(position) {
 export function licenceName({ id, commercial }) {
   if (commercial === null) return "not stated by its author";
   const name = id === "LicenseRef-research-only" ? "for research only" : id;
-  return commercial ? name : `${name}, not for commerce`;
+  return commercial ? name : `${name}, no commercial use`;
 }
 
 /** A stem's display name. @param {string} stem */

@@ -105,7 +105,7 @@ def new_songs(queue, seconds, limit, count=50, first=0, maximum=0):
             terms = Admission(
                 account=ACCOUNT, audio_seconds=seconds, audio_max_seconds=maximum, audio_limit_seconds=limit
             )
-            return queue.submit(f"00000000-0000-4000-8000-{first + n:012}", {}, admission=terms)
+            return queue.submit(f"00000000-0000-4000-8000-{first + n:012}", {"model": "m"}, admission=terms)
         except QuotaExceeded as error:
             return error
 
@@ -183,10 +183,19 @@ def test_a_song_that_is_cancelled_before_it_runs_costs_nothing(queue, redis):
     assert not redis.keys("quota:*:open")
 
 
+@pytest.mark.parametrize(
+    "pace",
+    [
+        {"seconds_per_audio_second": "0.5"},
+        {"seconds_per_audio_second": "40", "seconds_per_audio_second:m": "0.5"},
+        {"seconds_per_audio_second": "0.5", "seconds_per_audio_second:m": "nan"},
+    ],
+    ids=["of all models", "of its model", "of its model, damaged"],
+)
 @pytest.mark.parametrize("end", ["cancelled", "failed", "failed twice", "lost"])
-def test_a_run_that_comes_to_nothing_costs_what_could_have_been_separated_meanwhile(queue, redis, end):
+def test_a_run_that_comes_to_nothing_costs_what_could_have_been_separated_meanwhile(queue, redis, end, pace):
     """Never more than was charged."""
-    redis.hset("toWorkers:pace", "seconds_per_audio_second", "0.5")
+    redis.hset("toWorkers:pace", mapping=pace)
 
     def run(seconds):
         claim = queue.claim("w")

@@ -18,9 +18,9 @@ from msaas.queue.position import MAX_EXAMINED, NOTHING_AHEAD
 from msaas.web.eta import eta_seconds
 
 
-def submit(queue: Queue, seconds: float) -> str:
+def submit(queue: Queue, seconds: float, model: str = "m") -> str:
     songhash = str(uuid.uuid4())
-    queue.submit(songhash, {"model": "m", "upload": json.dumps({"duration_seconds": seconds})})
+    queue.submit(songhash, {"model": model, "upload": json.dumps({"duration_seconds": seconds})})
     return songhash
 
 
@@ -30,9 +30,9 @@ def claimed(queue: Queue) -> Claim:
     return claim
 
 
-def ran(queue: Queue, redis: Any, audio_seconds: float, run_seconds: float) -> None:
+def ran(queue: Queue, redis: Any, audio_seconds: float, run_seconds: float, model: str = "m") -> None:
     """A job that took so long, as the record and Redis' clock have it."""
-    submit(queue, audio_seconds)
+    submit(queue, audio_seconds, model)
     claim = claimed(queue)
     seconds, microseconds = redis.time()
     redis.hset(f"job:{claim.songhash}", "started_ms", int((seconds + microseconds / 1e6 - run_seconds) * 1000))
@@ -68,6 +68,26 @@ def test_the_pace_follows_a_change_of_machine_within_a_few_songs(queue, redis):
     for run_seconds in [6000] * 3 + [600] * 8:
         ran(queue, redis, 240, run_seconds)
     assert eta(queue, submit(queue, 240)) == pytest.approx(1084, rel=0.1)
+
+
+def test_each_model_has_its_own_pace(queue, redis):
+    for model, run_seconds in (("fine", 8000), ("small", 400), ("fine", 8000), ("small", 400)):
+        ran(queue, redis, 80, run_seconds, model)
+    assert eta(queue, submit(queue, 160, "fine")) == pytest.approx(16000, rel=0.1)
+    assert eta(queue, submit(queue, 160, "small")) == pytest.approx(16000 + 800, rel=0.1)  # behind the other
+    queue.cancel(queue.waiting()[0])
+    assert eta(queue, queue.waiting()[0]) == pytest.approx(800, rel=0.1)
+
+
+def test_a_model_without_a_run_has_the_pace_of_all(queue, redis):
+    ran(queue, redis, 80, 400, "small")
+    assert eta(queue, submit(queue, 160, "new")) == pytest.approx(800, rel=0.1)
+
+
+def test_a_song_without_a_model_counts_for_all_of_them_only(queue, redis):
+    redis.rpush("toWorkers", str(uuid.uuid4()))
+    assert queue.finish(claimed(queue), {"stems": {}}, 8)
+    assert not [name for name in queue.pace() if ":" in name]
 
 
 def test_behind_a_song_of_eight_minutes_its_minutes_are_told(queue, redis):

@@ -158,7 +158,8 @@ class Queue:
     def pace(self) -> dict[str, float]:
         """Moving averages: `seconds_per_job`, and `seconds_per_audio_second`, weighted by length.
 
-        Empty before the first job is done. `run_seconds` and `audio_seconds` are the sums behind the latter.
+        Empty before the first job is done. `run_seconds` and `audio_seconds` are the sums behind the latter. Each is
+        there for all runs, and as `<name>:<model>` for those of each model.
         """
         found = unless_damaged(lambda: self.redis.hgetall(PACE), {})
         pace = {name: Fields(found).amount(name) for name in found}

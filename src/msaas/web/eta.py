@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from msaas.fields import number_of
 from msaas.jobs import Job, State
-from msaas.queue.pace import weight_of
+from msaas.queue.pace import of_model, weight_of
 from msaas.queue.position import NOTHING_AHEAD, QueueAhead
 
 # Below this progress, the average of earlier runs is a better estimate than the run's own speed.
@@ -62,7 +62,8 @@ def _free_in(line: QueueAhead, workers: int, per_job: float, pace: Mapping[str, 
 
 
 def _run_seconds(job: Job, pace: Mapping[str, float]) -> float | None:
-    duration, per_second = number_of(job.upload.get("duration_seconds")), pace.get("seconds_per_audio_second")
+    duration = number_of(job.upload.get("duration_seconds"))
+    per_second = of_model(pace, "seconds_per_audio_second", job.model)
     if duration and per_second:
         return weight_of(duration) * job.work * per_second
-    return pace.get("seconds_per_job")
+    return of_model(pace, "seconds_per_job", job.model)

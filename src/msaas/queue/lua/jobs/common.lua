@@ -5,7 +5,7 @@
 -- KEYS[3] toWorkers:leases      zset  songhash > lease expiry, ms
 -- KEYS[4] toWorkers:dead        list  dead jobs, and entries that are not UUIDs
 -- KEYS[5] toWorkers:fence       counter, one for all jobs
--- KEYS[6] toWorkers:pace        hash  moving averages for ETAs
+-- KEYS[6] toWorkers:pace        hash  moving averages for ETAs, of all runs and, with :<model> after the field, by model
 -- job:<songhash>                hash  the record. The key is built from the songhash: Redis Cluster is not supported.
 local waiting, processing, leases, dead, fence_counter, pace = unpack(KEYS)
 expect('list', waiting)
@@ -47,13 +47,32 @@ local function ran_ms(record)
   return count_of(record[3]) + (latest and math.max(now - latest, 0) or 0)
 end
 
+-- The model that was asked for; nil for a song pushed by hand, or a name that no model has (damaged).
+local LONGEST_MODEL_NAME = 200
+local function model_of(songhash)
+  local model = fields_of(job_key(songhash), 'model')[1] or ''
+  return model ~= '' and #model <= LONGEST_MODEL_NAME and model or nil
+end
+
+-- Seconds of work per second of audio, of the song's model if one of its runs has ended; nil before the first run.
+local function pace_of(songhash)
+  local field = 'seconds_per_audio_second'
+  local own = model_of(songhash)
+  for _, text in ipairs({own and fields_of(pace, field .. ':' .. own)[1] or '', fields_of(pace, field)[1] or ''}) do
+    local found = tonumber(text)
+    if found and found > 0 then
+      return found
+    end
+  end
+  return nil
+end
+
 -- The cost of an ended job for its account, in seconds of audio: its length, as often as its options multiply the
 -- model's work, if it was separated; otherwise the audio
 -- that could have been separated in the time of its runs. nil: unknown.
 local function audio_cost(songhash, state, ran)
   if state ~= 'done' then
-    local pace_now = tonumber(fields_of(pace, 'seconds_per_audio_second')[1] or '')
-    return ran / 1000 / (pace_now and pace_now > 0 and pace_now or 1)
+    return ran / 1000 / (pace_of(songhash) or 1)
   end
   local ok, result = pcall(cjson.decode, fields_of(job_key(songhash), 'result')[1] or '')
   local seconds = ok and type(result) == 'table' and tonumber(result.duration_seconds) or nil

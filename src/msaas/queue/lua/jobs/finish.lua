@@ -15,13 +15,10 @@ end
 
 -- Moving averages, a fifth from each new job: ETAs adapt to another machine within a few songs.
 local function average(field, value)
-  if usable(value) then
-    local before = tonumber(fields_of(pace, field)[1] or value)
-    before = usable(before) and before or value
-    write_fields(pace, field, string.format('%.4f', before + (value - before) / 5))
-  end
+  local before = tonumber(fields_of(pace, field)[1] or value)
+  before = usable(before) and before or value
+  write_fields(pace, field, string.format('%.4f', before + (value - before) / 5))
 end
-average('seconds_per_job', seconds)
 
 -- Seconds of work over seconds of audio, both as fading sums, so that songs weigh by their length: an average of ratios
 -- would let a clip, which is all overhead, count as much as an album.
@@ -31,9 +28,21 @@ local function faded_sum(field, value)
   write_fields(pace, field, string.format('%.4f', sum))
   return sum
 end
-if usable(seconds) and usable(audio_seconds) and audio_seconds > 0 then
-  local rate = faded_sum('run_seconds', seconds) / faded_sum('audio_seconds', audio_seconds)
-  write_fields(pace, 'seconds_per_audio_second', string.format('%.6f', rate))
+
+local function note_run(suffix)
+  if not usable(seconds) then
+    return
+  end
+  average('seconds_per_job' .. suffix, seconds)
+  if usable(audio_seconds) and audio_seconds > 0 then
+    local rate = faded_sum('run_seconds' .. suffix, seconds) / faded_sum('audio_seconds' .. suffix, audio_seconds)
+    write_fields(pace, 'seconds_per_audio_second' .. suffix, string.format('%.6f', rate))
+  end
+end
+note_run('')
+local model = model_of(songhash)
+if model then
+  note_run(':' .. model)
 end
 
 redis.call('HDEL', job_key(songhash), 'error')

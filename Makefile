@@ -117,7 +117,7 @@ bench-neighbours: .venv/stamp-dev
 	$(BIN)/python -m bench.api.neighbours
 
 soak: .venv/stamp-dev
-	$(BIN)/python -m bench.soak --minutes $(MINUTES)
+	$(BIN)/python -m bench.soak --minutes $(MINUTES) $(SOAK)
 
 hostile: .venv/stamp-dev
 	$(BIN)/python -m bench.api.hostile

@@ -1,6 +1,6 @@
 """A soak: the whole service under a mixed load of short songs, for an hour, with kills; what it takes and the account.
 
-    python -m bench.soak [--minutes 60] [--songs-a-minute 30] [--kill-every 180] [--seed 1]
+    python -m bench.soak [--minutes 60] [--songs-per-minute 30] [--kill-every 180] [--seed 1]
 
 A real Valkey, a real S3 server, the API and three workers with the small model, in a temporary folder. Four tenants
 post songs of 0.5 to 6 seconds in each form, follow them by polling or events, and fetch, resume, cancel, remove and
@@ -23,8 +23,9 @@ from functools import partial
 
 from bench.soak.account import Account, Deliveries, faults, lines
 from bench.soak.clients import Crowd, Visit
+from bench.soak.pools import fill_pools
 from bench.soak.receiver import Received, receiver
-from bench.soak.samples import Sampling, growing, table
+from bench.soak.samples import Sampling, crowded, growing, table
 from bench.soak.songs import Songs
 from bench.soak.stack import KILLED, LOG, ORPHANED, Service, service
 from msaas.settings.callback_secrets import Secret
@@ -34,7 +35,6 @@ from tests.chaos.lab.ledger import read_ledger
 CLIENTS = 12
 SAMPLE_SECONDS = 5.0
 REPORT_SECONDS = 60.0
-SAMPLE_SECONDS = 5.0
 TICK_SECONDS = 0.1
 RETENTION_SHARE = 1 / 12  # of the minutes; a minute at least
 DRAIN_SECONDS = 420.0
@@ -48,6 +48,8 @@ def main() -> int:
     with service(retention_minutes) as stack:
         received = Received(Secret.parse(stack.secret), options.seed)
         with receiver(received) as hook:
+            pids = dict(stack.kinds())
+            fill_pools(stack.settings.port, stack.keys, pids)
             soak = Soak(stack, received, hook, options)
             soak.run()
             soak.settle()
@@ -58,7 +60,7 @@ def main() -> int:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--minutes", type=float, default=60, help="of load; what follows takes a sixth more")
-    parser.add_argument("--songs-a-minute", type=float, default=30, help="visits, of which most post a song or two")
+    parser.add_argument("--songs-per-minute", type=float, default=30, help="visits, of which most post a song or two")
     parser.add_argument("--kill-every", type=float, default=180, help="seconds between two kills")
     parser.add_argument("--seed", type=int, default=1)
     return parser.parse_args()
@@ -167,6 +169,7 @@ class Soak:
             *(f"ended by itself: {name}" for name in self.stack.unasked),
             *(f"logged a traceback: {line}" for line in self.stack.tracebacks),
             *growing(self.sampling.series),
+            *crowded(self.sampling.series),
         ]
         rows += ["", *(f"WRONG: {one}" for one in wrong)] if wrong else ["", "nothing is wrong"]
         print("\n".join(rows), flush=True)

@@ -15,10 +15,10 @@ import numpy as np
 import psutil
 
 MIB = 2**20
-WARM_UP = 0.25  # of the time: caches fill, retention reaches its level
+WARM_UP = 0.5  # of the time: caches and freed memory that the allocator keeps reach their level, retention too
 BLOCKS = 16  # means of so many stretches are fitted: neighbouring samples are not independent
 T_95 = 2.145  # Student's t for 14 degrees of freedom, two-sided
-SHORTEST_JUDGED_SECONDS = 1200.0  # a slope by the hour says nothing about a few minutes
+SHORTEST_JUDGED_SECONDS = 1200.0  # a slope per hour says nothing about a few minutes
 EDGE = 6  # samples whose median is the start, and the end
 
 MEASURES = ("rss", "pss", "descriptors", "threads")
@@ -148,10 +148,21 @@ GROWTH = {"rss": (6.0, 0.04), "pss": (6.0, 0.04), "descriptors": (2.0, 0.0), "th
 # Valkey keeps each callback's record for 30 days, the store its index and Go's garbage.
 GROWTH_OF = {"valkey": {"rss": (12.0, 0.0), "pss": (12.0, 0.0)}, "store": {"rss": (40.0, 0.0), "pss": (40.0, 0.0)}}
 
+# No more descriptors than this. The API: a connection to Redis and one to the store for each thread that handles
+# requests (32 and 4) or works in the background (6), three for each client of the soak (12), and 40 files.
+MAX_DESCRIPTORS = {"API": 2 * (32 + 4 + 6) + 3 * 12 + 40}
+
 
 def limit(name: str, series: Series, measure: str) -> float:
     fixed, part = GROWTH_OF.get(name, {}).get(measure, GROWTH[measure])
     return max(fixed, part * series.start(measure))
+
+
+def crowded(all_series: dict[str, Series]) -> Iterator[str]:
+    """Which processes had more descriptors than their pools and clients explain."""
+    for name, most in MAX_DESCRIPTORS.items():
+        if name in all_series and (peak := all_series[name].peak("descriptors")) > most:
+            yield f"{name}: {peak:.0f} descriptors, the limit is {most}"
 
 
 def growing(all_series: dict[str, Series]) -> Iterator[str]:

@@ -176,15 +176,15 @@ def _named(processes: list[psutil.Process], names: Mapping[str, str]) -> Iterato
 
 
 def _below(pid: int, name: str) -> Iterator[tuple[str, int]]:
-    """What a part started, by what its command line says; a fork of a helper has its command line."""
+    """What a part started, by what its command line says; a fork has the command line of its parent."""
     with suppress(psutil.Error):
         for child in psutil.Process(pid).children():
             command = " ".join(child.cmdline())
             if "msaas.worker.child" in command:
                 yield f"{name}: separation", child.pid
                 yield from _below(child.pid, name)
-            elif "helper" in command:
-                yield f"{name}: helper", child.pid
+            elif "msaas.audio.sandbox.fork_server" in command:
+                yield f"{name}: fork server", child.pid
                 yield from ((f"{name}: decoders", fork.pid) for fork in child.children())
 
 

@@ -12,6 +12,7 @@ from msaas.scratch import check_writable
 from msaas.settings import Settings
 from msaas.telemetry import logs
 from msaas.telemetry.log_shipping import ship_logs
+from msaas.wiring.allocator import limit_arenas
 from msaas.wiring.stores import build_redis
 
 WRONG_STATUS = 2  # the process cannot run here: another start would end the same way
@@ -23,6 +24,7 @@ def run_process(role: str, work: Callable[[Settings], int]) -> int:
 
     `role`: the name of the process in shipped log lines.
     """
+    limit_arenas(os.environ)
     try:
         settings = Settings.from_env(os.environ)
         check_writable(settings.scratch_dir)

@@ -13,10 +13,12 @@ import safetensors.torch
 import torch
 import yaml
 
+from msaas.catalogue import catalogue
 from msaas.errors import Cancelled, ModelUnavailable
 from msaas.separation.engines.engine import ParallelSegments, TorchEngine
 from msaas.separation.engines.selection import MIN_SNR_DB, choose_engine
 from msaas.separation.families.load import from_family
+from msaas.separation.families.networks import build_network
 from msaas.separation.interrupt import interruptible
 from msaas.separation.weights.loader import fetch, load_model
 from tests.support.models.families import REAL, SMALL, seeded_network, write_config, write_model
@@ -52,6 +54,23 @@ def test_each_family_gives_what_the_definition_gives(family, small_models, kit, 
         defined = ~np.isnan(want)
         assert np.abs(want[defined]).max() > 1e-3
         assert np.abs(got - want)[defined].max() <= FULL_SCALE_ERROR
+
+
+@pytest.mark.parametrize(
+    ("family", "published"),
+    [
+        ("scnet", "scnet_small"),
+        ("bs_roformer", "bs_roformer_viperx"),
+        ("mel_band_roformer", "mel_band_roformer_kim"),
+        ("mdx23c", "mdx23c_4stem"),
+    ],
+)
+def test_a_network_has_the_size_of_its_published_checkpoint(family, published, tmp_path) -> None:
+    config = write_config(REAL[family], tmp_path / "model.yaml")
+    with torch.device("meta"):
+        state = build_network(config).network.state_dict()
+    (weights,) = catalogue().get(published).weights
+    assert sum(4 * tensor.numel() for tensor in state.values()) == pytest.approx(weights.bytes, rel=0.01)
 
 
 @pytest.mark.parametrize("family", SMALL)

@@ -106,7 +106,10 @@ def _bs_roformer(config: FamilyConfig) -> tuple[nn.Module, int, int]:
 def _mel_band_roformer(config: FamilyConfig) -> tuple[nn.Module, int, int]:
     from pymss_core.modules.bs_roformer import MelBandRoformer
 
-    network = MelBandRoformer(**_arguments(config))
+    arguments = _arguments(config)
+    # MSST's Mel-Band RoFormer has one hidden layer more than its BS-RoFormer of the same depth.
+    arguments.setdefault("mlp_hidden_layers", arguments.get("mask_estimator_depth", 1))
+    network = MelBandRoformer(**arguments)
     return network, int(network.num_stems), int(network.audio_channels)
 
 

@@ -122,10 +122,10 @@ def running_service(environ: dict[str, str]) -> Iterator[Service]:
 
 
 @contextmanager
-def shared_service(folder: Path) -> Iterator[Service]:
+def shared_service(folder: Path, **environ: str) -> Iterator[Service]:
     """API and worker on servers of their own, which no test empties; each test sends songs of its own."""
     with running(lambda: Valkey(folder / "valkey")) as valkey, running(lambda: Weed(folder / "s3", Keys.new())) as s3:
         s3.storage().ensure_buckets()
-        with running_service(service_environ(valkey, s3, folder)) as service:
+        with running_service({**service_environ(valkey, s3, folder), **environ}) as service:
             service.start("api", "worker")
             yield service

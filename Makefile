@@ -36,7 +36,7 @@ PIP_COMPILE := CUSTOM_COMPILE_COMMAND='make lock' $(BIN)/python -P -m piptools c
 COMPILE := $(PIP_COMPILE) --allow-unsafe --generate-hashes
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test test-all test-avx2 check lint types format bench bench-lengths bench-memory bench-load bench-growth bench-neighbours bench-abuse soak chaos chaos-mutants \
+.PHONY: help demo serve test test-all test-avx2 check lint types format bench bench-lengths bench-memory bench-models bench-load bench-growth bench-neighbours bench-abuse soak chaos chaos-mutants \
 	images manifests container-smoke cluster-smoke lock audit sbom fuzz hostile bench-uploads \
 	mini-train mini-eval clean
 
@@ -49,6 +49,7 @@ help:
 	@echo 'make lint | types | format                make lock     pin all requirements anew'
 	@echo 'make bench         the full model: ours, Demucs, ONNX Runtime, OpenVINO    make bench-lengths  time against length'
 	@echo 'make bench-memory  peak memory of a short song and of a long one'
+	@echo 'make bench-models  each family of networks: speed at real configurations, peak memory of small ones'
 	@echo 'make bench-load    posts, status and downloads a second      make bench-growth  with 100,000 jobs'
 	@echo 'make bench-neighbours  what one greedy caller does to another'
 	@echo 'make bench-abuse   twelve attacks by slow and greedy clients, and what others notice (AGAINST=older/src beside it)'
@@ -102,6 +103,9 @@ bench-lengths: .venv/stamp-bench
 
 bench-memory: .venv/stamp-dev
 	$(BIN)/python -m bench.separation.memory
+
+bench-models: .venv/stamp-dev
+	$(BIN)/python -m bench.separation.models --memory 3 60
 
 bench-abuse: .venv/stamp-dev
 	$(BIN)/python -m bench.api.abuse $(if $(AGAINST),--against $(AGAINST))

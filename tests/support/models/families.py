@@ -94,9 +94,9 @@ REAL: dict[str, dict[str, Any]] = {
 }
 
 
-def seeded_network(config: FamilyConfig, seed: int = 0) -> FamilyNetwork:
+def seeded_network(config: FamilyConfig, seed: int = 0, **more: Any) -> FamilyNetwork:
     torch.manual_seed(seed)
-    return build_network(config)
+    return build_network(config, **more)
 
 
 def write_config(content: dict[str, Any], path: Path) -> FamilyConfig:

@@ -47,8 +47,11 @@ class FamilyNetwork(nn.Module):
         return functional.pad(output, (0, batch.shape[-1] - output.shape[-1]))
 
 
-def build_network(config: FamilyConfig) -> FamilyNetwork:
-    """The network of a configuration, with random weights. Raises ModelUnavailable if it cannot be built."""
+def build_network(config: FamilyConfig, *, prepare: Callable[[nn.Module], None] = keep_float32) -> FamilyNetwork:
+    """The network of a configuration, with random weights. Raises ModelUnavailable if it cannot be built.
+
+    prepare: changes pymss-core's module before its first use.
+    """
     try:
         import_module("pymss_core")
     except ImportError as error:
@@ -69,7 +72,7 @@ def build_network(config: FamilyConfig) -> FamilyNetwork:
             f"{config.path}: the network has {outputs} outputs, but training.instruments and target_instrument name "
             f"{', '.join(config.instruments)}"
         )
-    keep_float32(network)
+    prepare(network)
     check_samples = _check_samples(config, network)
     max_segments = None if config.family == "scnet" else 1
     return FamilyNetwork(network, config.sample_rate, channels, check_samples, max_segments).eval()

@@ -8,6 +8,7 @@ import threading
 from dataclasses import replace
 
 import pytest
+import torch
 
 from msaas.catalogue import NOT_STATED, Entry, Licence, ModelFile
 from msaas.catalogue.records import Training
@@ -15,6 +16,7 @@ from msaas.errors import ModelUnavailable
 from msaas.separation.weights.catalogue import CatalogueMirrors, cache_folder
 from msaas.separation.weights.loader import fetch, load_model, locate, refuse_unlicensed
 from msaas.separation.weights.sources import WeightsNotFound
+from tests.support.models.families import SMALL, write_model
 
 CONFIG = b"audio: {sample_rate: 44100}\nmodel: {band_SR: [1], band_stride: [1], band_kernel: [3]}\n"
 WEIGHTS = os.urandom(200_000)
@@ -178,3 +180,19 @@ def test_the_catalogues_other_families_have_their_mirrors_as_sources(monkeypatch
     monkeypatch.setattr(CatalogueMirrors, "probe", lambda self, name: None)
     assert locate("scnet_large", repo=None).obtainable
     assert cache_folder() == tmp_path / "msaas" / "models"
+
+
+@pytest.mark.parametrize("family", SMALL)
+def test_a_model_of_each_family_is_fetched_into_a_folder_and_separates_from_there(family, entry, server, tmp_path):
+    config = write_model(tmp_path / "trained", "tiny", SMALL[family])
+    for kind in ("yaml", "ckpt"):
+        server.files[f"/a/w.{kind}"] = (tmp_path / "trained" / "tiny" / f"tiny.{kind}").read_bytes()
+    weights = replace(entry.weights[0], bytes=None, sha256="", urls=(f"{server.url}/a/w.ckpt",))
+    changed = replace(entry, family=family, weights=(weights,))
+    mirrors = CatalogueMirrors(tmp_path / "cache", find={"tiny": changed}.get)
+    fetch("tiny", tmp_path / "models", sources=[mirrors])
+    model = load_model("tiny", repo=tmp_path / "models", sources=[])
+    assert (model.sources, model.segment_samples) == (config.sources, config.chunk_samples)
+    with torch.inference_mode():
+        output = model.networks[0].module(torch.randn(1, 2, config.chunk_samples))
+    assert output.abs().max() > 0

@@ -1,6 +1,7 @@
 """`python -m tests.chaos.mutants`: takes one guard away at a time and names the row that goes red. None may survive.
 
 A mutant is edited into a copy of src/ that comes first on PYTHONPATH; the rows it should fail run in their short form.
+What no row can see, such as the order in which songs are served, is checked by a test file, named instead of a row.
 """
 
 from __future__ import annotations
@@ -24,11 +25,13 @@ QUEUE = "queue/queue.py"
 CONNECTION = "redis_client.py"
 SUPERVISOR = "worker/supervisor.py"
 RUN = "worker/run.py"
+TURNS = "tests/queue/test_turns.py"
 
 
 @dataclass(frozen=True)
 class Mutant:
-    """`edits` are (file below src/msaas, old text, new text); `rows` should catch it, tried in this order."""
+    """`edits` are (file below src/msaas, old text, new text); `rows`, or files of tests, should catch it, tried in this
+    order."""
 
     name: str
     edits: Sequence[tuple[str, str, str]]
@@ -239,6 +242,16 @@ MUTANTS = (
         [("queue/lua/types.lua", "local count = tonumber(text or 0) or 0", "local count = tonumber(text or 0)")],
         "19",
     ),
+    Mutant(
+        "tenants do not take turns",
+        [(f"{LUA}/turns.lua", "local turn = next_turn(tenant_of(songhash))", "local turn = next_turn('')")],
+        TURNS,
+    ),
+    Mutant(
+        "a tenant without songs saves up turns",
+        [(f"{LUA}/turns.lua", "math.max(count_of(seen[1]), count_of(seen[2])) + 1", "count_of(seen[2]) + 1")],
+        TURNS,
+    ),
 )
 
 
@@ -255,7 +268,8 @@ def try_mutant(mutant: Mutant, place: Path) -> Verdict:
     for file, old, new in mutant.edits:
         apply(source / "msaas" / file, old, new)
     for row in mutant.rows.split(","):
-        if reasons := _run_row(row, place, source):
+        run = _run_tests if row.endswith(".py") else _run_row
+        if reasons := run(row, place, source):
             return Verdict(mutant, row, reasons[0])
     return Verdict(mutant)
 
@@ -276,6 +290,16 @@ def _run_row(row: str, place: Path, source: Path) -> list[str]:
     if not found.exists():
         raise RuntimeError(f"the row did not run:\n{run.stderr[-2000:]}")
     return list(json.loads(found.read_text())["wrong"])
+
+
+def _run_tests(file: str, _place: Path, source: Path) -> list[str]:
+    """Raises RuntimeError where the tests did not run."""
+    command = [sys.executable, "-P", "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", file]
+    environ = os.environ | {"PYTHONPATH": str(source)}
+    run = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, check=False)
+    if run.returncode not in (0, 1):
+        raise RuntimeError(f"the tests did not run:\n{run.stdout[-2000:]}{run.stderr[-2000:]}")
+    return [line for line in run.stdout.splitlines() if line.startswith("FAILED ")]
 
 
 def main() -> int:

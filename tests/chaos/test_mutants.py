@@ -15,7 +15,7 @@ from tests.chaos.rows.catalogue import ROWS
 def test_each_mutant_still_applies(mutant):
     for file, old, _new in mutant.edits:
         assert (ROOT / "src" / "msaas" / file).read_text().count(old) == 1
-    assert set(mutant.rows.split(",")) <= set(ROWS)
+    assert all(row in ROWS or (ROOT / row).is_file() for row in mutant.rows.split(","))
 
 
 @pytest.mark.slow

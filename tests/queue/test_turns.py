@@ -182,3 +182,20 @@ def test_whatever_is_posted_claimed_cancelled_and_failed_each_song_is_claimed_on
         claimed[short] += 1
     assert set(claimed) == set(songs.names) - cancelled
     assert set(claimed.values()) <= {1}
+
+
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(moves=st.lists(st.sampled_from("aaaabbcdf!!"), max_size=60))
+def test_the_first_song_of_a_tenant_waits_for_two_of_each_other_at_most(queue, redis, moves):
+    """One of the turn that the list has reached, one of the next. `!` claims a song."""
+    redis.flushall()
+    songs = Songs(queue)
+    for number, move in enumerate(moves):
+        if move == "!":
+            songs.claim()
+            continue
+        first = not any(short.startswith(move) for short in songs.waiting)
+        songs.post(f"{move}{number}")
+        if first:
+            ahead = Counter(short[0] for short in songs.waiting[: songs.waiting.index(f"{move}{number}")])
+            assert max(ahead.values(), default=0) <= 2

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from msaas.errors import StorageUnavailable
-from msaas.local.processes.child import ProcessGuard
+from msaas.local.processes.child import Child, ProcessGuard
 from msaas.local.servers import Keys, Weed, free_ports, start
 from tests.support.worker_harness import WorkerHarness
 
@@ -30,7 +30,7 @@ class Store:
 
     def __init__(self, folder: Path, guard: ProcessGuard) -> None:
         self.weed, self._guard = WeedOnDisk(folder, Keys("access", "secret-of-a-test"), free_ports(4)), guard
-        self._child = None
+        self._child: Child | None = None
 
     def run(self, *, full: bool) -> None:
         self.stop()

@@ -19,7 +19,7 @@ LAYERS = {
     "pure": ("errors", "error_codes", "options", "formats", "jobs", "fields", "failpoints"),
     "settings": ("settings", "catalogue", "interpreter", "command", "scratch"),
     "stores": ("redis_client", "queue", "storage"),
-    "features": ("audio", "auth", "callbacks", "client", "maintenance", "separation", "telemetry"),
+    "features": ("audio", "auth", "callbacks", "client", "evaluation", "maintenance", "separation", "telemetry"),
     "processes": ("web", "worker"),
     "wiring": ("wiring",),
     "programs": ("web.__main__", "worker.__main__", "cli", "local"),
@@ -42,7 +42,12 @@ NEIGHBOURS = {
     },
     "settings": {("command", "interpreter"), ("settings", "catalogue")},
     "stores": {("queue", "redis_client")},
-    "features": {("callbacks", "maintenance"), ("separation", "audio")},
+    "features": {
+        ("callbacks", "maintenance"),
+        ("separation", "audio"),
+        ("evaluation", "audio"),
+        ("evaluation", "separation"),
+    },
     "processes": set(),
     "wiring": set(),
     "programs": {("cli", "local"), ("local", "cli"), ("cli", "web.__main__"), ("cli", "worker.__main__")},
@@ -51,7 +56,7 @@ NEIGHBOURS = {
 # Library ▸ who imports it. torch is loaded in the separation process and by the commands that separate, nowhere else.
 LIBRARIES = {
     "av": {"audio"},
-    "numpy": {"audio", "separation"},
+    "numpy": {"audio", "separation", "evaluation"},
     "torch": {"separation", "worker.child"},
     "demucs": {"separation"},
     "flask": {"auth", "web", "wiring"},

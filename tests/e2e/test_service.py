@@ -52,6 +52,23 @@ def test_a_real_song_comes_out_as_four_whole_stems(service, seconds, tmp_path):
     assert np.sqrt(np.mean((total - mixture) ** 2)) < 0.5 * np.sqrt(np.mean(mixture**2))
 
 
+def test_a_quality_runs_with_its_overlap_and_shifts_and_the_same_options_are_the_same_job(service):
+    offer = requests.get(f"{service.url}/apiv1/models", timeout=60).json()
+    best = {name: offer["qualities"]["best"][name] for name in ("overlap", "shifts")}
+    song = flac(tune(4, seed=11))
+    songhash = service.submit(song, quality="best", format="wav")
+    job = service.until(songhash, "done")
+    assert best == {name: job["options"][name] for name in best} != {"overlap": None, "shifts": 0}
+    assert service.submit(song, **{name: str(value) for name, value in best.items()}, format="wav") == songhash
+    usual = service.submit(song, format="wav")
+    service.until(usual, "done")
+    stems = [decode_with_av(service.stem(one, "drums")) for one in (songhash, usual)]
+    assert stems[0].shape == stems[1].shape
+    assert lag(*stems) == 0
+    assert not np.array_equal(*stems)
+    assert requests.get(f"{service.url}/apiv1/models", timeout=60).json()["seconds_per_audio_second"] > 0
+
+
 @pytest.mark.parametrize("format_", ["flac", "wav"])
 def test_each_format_is_exact_in_two_decoders(service, format_):
     song = tune(5)

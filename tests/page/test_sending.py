@@ -158,13 +158,15 @@ def test_a_bad_file_is_refused_in_plain_words(page, name, data, words):
 
 
 def test_options_are_sent_and_remembered(page, service):
+    expect(page.locator("[name=quality] option:checked")).to_have_text(re.compile(r"Balanced \("))
+    page.select_option("[name=quality]", "fast")
     page.select_option("[name=which]", "two vocals")
     page.select_option("[name=format]", "flac")
     pick(page, ("Duo.flac", flac(tune(3, seed=707))))
     expect(page.locator(".lane-name")).to_have_text(["vocals", "All but vocals"])
     expect(page.locator("#play")).to_be_visible()
     options = service.job(songhash_of(page))["options"]
-    assert (options["two_stems"], options["format"]) == ("vocals", "flac")
+    assert (options["two_stems"], options["format"], options["overlap"]) == ("vocals", "flac", 0.1)
     page.goto("/")
     page.reload()
     expect(page.locator("[name=format]")).to_have_value("flac")

@@ -47,6 +47,7 @@ STEM_BYTES = 1_000_000
 START_SECONDS = 60
 RATE = 44_100
 ALONE_SONGS = 200
+ADDRESSES = 8
 
 
 def main() -> int:
@@ -194,10 +195,11 @@ def a_done_job(stack: Stack, song: bytes) -> str:
 
 
 class Client:
-    """One connection, kept open."""
+    """One connection, kept open. Client `number` is one of ADDRESSES callers: each has a share of the service."""
 
-    def __init__(self, settings: Settings) -> None:
-        self.connection = http.client.HTTPConnection(LOOPBACK, settings.port, timeout=60)
+    def __init__(self, settings: Settings, number: int = 0) -> None:
+        own = (f"127.0.0.{1 + number % ADDRESSES}", 0)
+        self.connection = http.client.HTTPConnection(LOOPBACK, settings.port, timeout=60, source_address=own)
 
     def ask(self, method: str, path: str, body: bytes | None = None) -> tuple[int, bytes]:
         headers = {"Content-Type": "audio/mpeg"} if body else {}
@@ -233,7 +235,7 @@ def _http_rows(stack: Stack, clients: int, seconds: float) -> Iterator[Row]:
         p50, p99 = np.percentile(times, [50, 99]) * 1000
         each_ms = {name: seconds / len(times) * 1000 for name, seconds in spent.items()}
         yield Row(what, clients, len(times) / took, p50, p99, failed, stack.peak_mib(), each_ms)
-    stack.queue.redis.delete("toWorkers")
+    stack.queue.redis.flushall()  # a song whose record remains would be queued again
 
 
 def _hammer(settings: Settings, ask: Callable[[Client], int], clients: int, seconds: float) -> tuple[Any, int, float]:
@@ -242,19 +244,19 @@ def _hammer(settings: Settings, ask: Callable[[Client], int], clients: int, seco
     failed: list[object] = []
     began = time.monotonic()
 
-    def work() -> None:
-        client = Client(settings)
+    def work(number: int) -> None:
+        client = Client(settings, number)
         while time.monotonic() < began + seconds:
             start = time.monotonic()
             try:
                 status = ask(client)
             except (OSError, http.client.HTTPException) as error:
                 failed.append(error)
-                client = Client(settings)
+                client = Client(settings, number)
                 continue
             (times if 200 <= status < 300 else failed).append(time.monotonic() - start)  # type: ignore[attr-defined]
 
-    threads = [threading.Thread(target=work) for _ in range(clients)]
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(clients)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -278,7 +280,6 @@ def _print_table(rows: list[Row]) -> None:
 
 def _print_queue(queue: Queue, waiting: int) -> None:
     """One client, one move after the other: each is a script and an fsync."""
-    queue.redis.delete("toWorkers")
     moves = 1000
     fill = _rate(lambda: queue.submit(str(uuid.uuid4()), {"model": MODEL, "options": "{}"}), waiting)
     submit = _rate(lambda: queue.submit(str(uuid.uuid4()), {"model": MODEL, "options": "{}"}), moves)
@@ -293,7 +294,7 @@ def _print_queue(queue: Queue, waiting: int) -> None:
         assert claim is not None and queue.finish(claim, {"stems": {}}, 5)
 
     print(f"queue: {_rate(whole, moves):.0f} claim-and-finish/s, as one idle worker would make them")
-    queue.redis.delete("toWorkers")  # or the API would find it full
+    queue.redis.flushall()  # or the API would find the queue full
 
 
 def _rate(step: Callable[[], object], times: int) -> float:

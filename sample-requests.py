@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""The main calls of the MSaaS API, in the order in which one meets them. Needs requests and tqdm, nothing else.
+"""Makes the main calls of the MSaaS API, in the usual order. Needs only requests and tqdm.
 
     python3 sample-requests.py [song] [-o folder]
 
 The API's address is MSAAS_URL, by default http://localhost:5000; MSAAS_API_KEY is sent if it is set.
-Stems end up in the folder (sample-stems/).
+Stems are written to the folder (default: sample-stems/).
 """
 
 import argparse
@@ -27,14 +27,14 @@ LOST = (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedE
 
 
 class GaveUp(Exception):
-    """A call failed; the text says why."""
+    """A call failed; the text has the reason."""
 
 
 class Api:
-    """The calls. `kubectl port-forward` and the like drop connections: each call is simply made again.
+    """The calls, each repeated if its connection breaks, as `kubectl port-forward` connections do.
 
-    That is harmless here, POST included: a song's name, its songhash, is computed from its bytes and the options.
-    Posted twice it is the same job.
+    Repeating is harmless, even for POST: the songhash is computed from the song's bytes and the options, so the same
+    song is the same job.
     """
 
     def __init__(self, url, key=""):
@@ -42,7 +42,7 @@ class Api:
         self.key = key
 
     def _show_key(self, request):
-        """In a header, never in the address: addresses end up in logs."""
+        """In a header, never in the URL: URLs are logged."""
         if self.key:
             request.headers["Authorization"] = f"Bearer {self.key}"
         return request
@@ -56,11 +56,11 @@ class Api:
             except LOST as error:
                 if pause is None:
                     raise GaveUp(f"{self.url} does not answer: {error}") from error
-                say(f"   (connection lost, once more in {pause} s)")
+                show_line(f"   (connection lost, retrying in {pause} s)")
                 time.sleep(pause)
                 continue
             wait = int(answer.headers.get("Retry-After", 5))
-            # 503: busy, or Redis or S3 is away for the moment. 429: too many calls, this minute or today
+            # 503: busy, or Redis or S3 is unavailable. 429: too many calls in a minute, or a quota is used up
             if answer.status_code not in (429, 503) or wait > LONGEST_WAIT_SECONDS or pause is None:
                 return answer
             answer.close()
@@ -76,46 +76,46 @@ class Api:
                 return body
             raise GaveUp(f"{method} {path}: {answer.status_code} {body['code']}: {body['detail']}")
         except (ValueError, KeyError, TypeError):
-            raise GaveUp(f"{self.url} answers {answer.status_code}, but not as MSaaS does") from None
+            raise GaveUp(f"{self.url} answers {answer.status_code}, but is not MSaaS") from None
 
 
-def say(text):
+def show_line(text):
     tqdm.write(text)
 
 
 def name_of(song):
-    """A file's name need not be UTF-8; what is sent and printed must be."""
+    """File names may be invalid UTF-8; what is sent and printed must be valid."""
     return os.fsencode(song.name).decode("utf-8", "replace")
 
 
 def step(text):
-    say(f"\n── {text}")
+    show_line(f"\n── {text}")
 
 
-# --- the walk
+# --- the calls, in order
 
 
-def walk(api, song, folder, keep, empty_buckets):
+def run(api, song, folder, keep, empty_buckets):
     step("GET /healthz, /readyz: does the service respond?")
-    say(f"   {api.ask('GET', '/healthz')}  {api.ask('GET', '/readyz')}")
+    show_line(f"   {api.ask('GET', '/healthz')}  {api.ask('GET', '/readyz')}")
 
     songhash = post_as_json(api, song)
     post_again(api, song, songhash)
-    look_around(api)
+    list_all(api)
     job = follow(api, songhash)
     if job["state"] != "done":
         raise GaveUp(f"the job ended as {job['state']}: {job['error']}")
 
-    step(f"GET /apiv1/jobs/{songhash}: how it went")
+    step(f"GET /apiv1/jobs/{songhash}: the result")
     job = api.ask("GET", f"/apiv1/jobs/{songhash}")
-    say(f"   model {job['model']}, {job['duration_seconds']} s of music, timings {job['timings']}")
+    show_line(f"   model {job['model']}, {job['duration_seconds']} s of music, timings {job['timings']}")
     for warning in job.get("warnings", []):
-        say(f"   {warning['detail']}")
+        show_line(f"   {warning['detail']}")
 
     fetch_stems(api, job, folder)
     show_an_error(api)
     cancel_one(api, song)
-    tidy_up(api, job, keep, empty_buckets)
+    clean_up(api, job, keep, empty_buckets)
 
 
 def post_as_json(api, song):
@@ -125,37 +125,37 @@ def post_as_json(api, song):
         "callback": {"url": "http://localhost:5000", "data": {"mp3": name_of(song), "data": "to be returned"}},
     }
     answer = api.ask("POST", "/apiv1/separate", json=body)
-    say(f"   {answer['message']}")
-    say(f"   songhash {answer['songhash']}, {answer['state']}")
+    show_line(f"   {answer['message']}")
+    show_line(f"   songhash {answer['songhash']}, {answer['state']}")
     return answer["songhash"]
 
 
 def post_again(api, song, songhash):
-    step("POST /apiv1/separate: the same song as a form, then as it is. One song, one job")
+    step("POST /apiv1/separate: the same song as a form, then as raw bytes: the same job")
     with song.open("rb") as file:
         form = api.ask("POST", "/apiv1/separate", files={"file": (name_of(song), file.read())})
     raw = api.ask("POST", "/apiv1/separate", data=song.read_bytes(), headers={"Content-Type": "audio/mpeg"})
-    say(f"   {form['songhash']}\n   {raw['songhash']}")
+    show_line(f"   {form['songhash']}\n   {raw['songhash']}")
     if {form["songhash"], raw["songhash"]} != {songhash}:
         raise GaveUp("the same song got another songhash")
 
 
-def look_around(api):
-    step("GET /apiv1/queue: what waits, what is in work")
+def list_all(api):
+    step("GET /apiv1/queue: waiting and running songs")
     answer = api.call("GET", "/apiv1/queue")
     if answer.status_code == 403:  # these two show everybody's songs
-        say(f"   {answer.json()['detail']}")
+        show_line(f"   {answer.json()['detail']}")
         return
     queue = answer.json()
-    say(f"   waiting {queue['queue'][:5]}, in work {queue['in_work'][:5]}")
+    show_line(f"   waiting {queue['queue'][:5]}, running {queue['in_work'][:5]}")
 
-    step("GET /apiv1/bucket: what is stored")
+    step("GET /apiv1/bucket: stored objects")
     for bucket, names in api.ask("GET", "/apiv1/bucket").items():
-        say(f"   {bucket}: {len(names)} objects, such as {names[:2]}")
+        show_line(f"   {bucket}: {len(names)} objects, such as {names[:2]}")
 
 
 def follow(api, songhash):
-    """A broken stream of events is opened again: the first event of each tells how things stand."""
+    """A broken event stream is opened again: its first event has the current state."""
     step(f"GET /apiv1/jobs/{songhash}/events: progress, as server-sent events")
     with tqdm(total=100, unit="%", bar_format="   {l_bar}{bar}| {elapsed} {desc}") as bar:
         while True:
@@ -177,7 +177,7 @@ def events(api, songhash):
                 if "state" in job:
                     yield job
     except LOST:
-        say("   (connection lost, opening the stream again)")
+        show_line("   (connection lost, opening the stream again)")
     finally:
         answer.close()
 
@@ -194,19 +194,19 @@ def fetch_stems(api, job, folder):
     extension = (job["options"] or {}).get("format", "mp3")
     for part in (extension, *job["stems"]):
         if not re.fullmatch(r"[A-Za-z0-9_]{1,64}", part):  # it becomes part of a path
-            raise GaveUp(f"the service names a stem or a format {part!r}")
+            raise GaveUp(f"the service returned an invalid name of a stem or format: {part!r}")
     for stem, link in job["stems"].items():
         step(f"GET {link}")
         size = download(api, link, folder / f"{stem}.{extension}")
-        say(f"   {folder / f'{stem}.{extension}'}: {size} bytes")
+        show_line(f"   {folder / f'{stem}.{extension}'}: {size} bytes")
 
     step(f"GET /apiv1/jobs/{job['songhash']}/stems.zip: all of them at once")
     size = download(api, f"/apiv1/jobs/{job['songhash']}/stems.zip", folder / "stems.zip")
-    say(f"   {folder / 'stems.zip'}: {size} bytes")
+    show_line(f"   {folder / 'stems.zip'}: {size} bytes")
 
 
 def download(api, path, target):
-    """Resumes a broken download with Range; If-Range starts again where the file has changed meanwhile."""
+    """Resumes a broken download with Range; If-Range restarts if the file has changed meanwhile."""
     part, etag = target.with_name(target.name + ".part"), None
     part.unlink(missing_ok=True)
     for pause in (*PAUSES_SECONDS, None):
@@ -219,13 +219,13 @@ def download(api, path, target):
         if save(answer, part, append=answer.status_code == 206):
             return part.replace(target).stat().st_size
         if pause is not None:
-            say("   (connection lost, going on where it stopped)")
+            show_line("   (connection lost, resuming)")
             time.sleep(pause)
-    raise GaveUp(f"GET {path} breaks off every time")
+    raise GaveUp(f"GET {path} failed each time")
 
 
 def save(answer, part, *, append):
-    """False where the connection broke before the end."""
+    """Returns False if the connection broke before the end."""
     try:
         with part.open("ab" if append else "wb") as file:
             for chunk in answer.iter_content(256 * 1024):
@@ -240,7 +240,7 @@ def save(answer, part, *, append):
 def show_an_error(api):
     step("POST /apiv1/separate: a file that is not a song is refused, with a reason")
     problem = api.call("POST", "/apiv1/separate", data=b"la la la", headers={"Content-Type": "audio/mpeg"}).json()
-    say(f"   {problem['status']} {problem['code']}: {problem['detail']}")
+    show_line(f"   {problem['status']} {problem['code']}: {problem['detail']}")
 
 
 def cancel_one(api, song):
@@ -248,28 +248,30 @@ def cancel_one(api, song):
     options = {"two_stems": "vocals", "format": "wav"}
     headers = {"Content-Type": "audio/mpeg"}
     other = api.ask("POST", "/apiv1/separate", params=options, data=song.read_bytes(), headers=headers)
-    answer = api.call("DELETE", f"/apiv1/jobs/{other['songhash']}")  # 409 where it is done already
-    say(f"   {answer.json().get('state') or answer.json()['detail']}")
+    answer = api.call("DELETE", f"/apiv1/jobs/{other['songhash']}")  # 409 if it is done already
+    show_line(f"   {answer.json().get('state') or answer.json()['detail']}")
 
 
-def tidy_up(api, job, keep, empty_buckets):
+def clean_up(api, job, keep, empty_buckets):
     if not keep:
         stem = list(job["stems"])[-1]
-        step(f"DELETE /apiv1/remove/{job['songhash']}-{stem}: the song, posted again, would be separated again")
+        step(
+            f"DELETE /apiv1/remove/{job['songhash']}-{stem}: removes one stem; posting the song again would restore it"
+        )
         answer = api.call("DELETE", f"/apiv1/remove/{job['songhash']}-{stem}").json()
-        say(f"   {answer.get('message') or answer['detail']}")
+        show_line(f"   {answer.get('message') or answer['detail']}")
     if empty_buckets:
         step("DELETE /apiv1/contents: empties both buckets (a debug call, off in production)")
         answer = api.call("DELETE", "/apiv1/contents").json()
-        say(f"   {answer.get('message') or answer['detail']}")
+        show_line(f"   {answer.get('message') or answer['detail']}")
 
 
 # --- the command
 
 
 def arguments():
-    parser = argparse.ArgumentParser(description="Walks through the main calls of the MSaaS API.")
-    parser.add_argument("song", nargs="?", type=Path, help="default: the first MP3 of data/")
+    parser = argparse.ArgumentParser(description="Makes the main calls of the MSaaS API.")
+    parser.add_argument("song", nargs="?", type=Path, help="default: the first MP3 in data/")
     parser.add_argument("-o", "--out", type=Path, default=Path("sample-stems"), help="folder for the stems")
     parser.add_argument("--url", default=os.environ.get("MSAAS_URL") or "http://localhost:5000")
     parser.add_argument("--keep", action="store_true", help="remove no stem at the end")
@@ -291,7 +293,7 @@ def main():
         sys.stderr.write(f"no folder for the stems: {chosen.out}: {error.strerror}\n")
         return 2
     try:
-        walk(
+        run(
             Api(chosen.url, os.environ.get("MSAAS_API_KEY", "").strip()),
             song,
             chosen.out,
@@ -303,7 +305,7 @@ def main():
         return 1
     except KeyboardInterrupt:
         return 130
-    say(f"\nDone: listen to {chosen.out}/")
+    show_line(f"\nDone: listen to {chosen.out}/")
     return 0
 
 

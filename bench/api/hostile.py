@@ -6,6 +6,7 @@ then what decoding made of it, its seconds, and the memory of the process that d
 
 from __future__ import annotations
 
+import argparse
 import sys
 import time
 from collections.abc import Callable
@@ -76,4 +77,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description="What each hostile song of tests/hostile costs the API.").parse_args()
     sys.exit(main())

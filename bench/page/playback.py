@@ -7,9 +7,9 @@ Sends a generated song where it is not there yet, opens it in Chromium and print
 
 from __future__ import annotations
 
+import argparse
 import io
 import shutil
-import sys
 import time
 
 import numpy as np
@@ -67,8 +67,13 @@ def until(condition: str, page: Page, marks: list[float]) -> float:
     return time.monotonic() - began
 
 
-def main(url: str = "http://localhost:5000", minutes: str = "8") -> None:
-    songhash = separated(url, float(minutes))
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Memory of the page and time to first sound.")
+    parser.add_argument("url", nargs="?", default="http://localhost:5000", help="of a running `make serve`")
+    parser.add_argument("minutes", nargs="?", type=float, default=8, help="length of the song")
+    options = parser.parse_args()
+    url, minutes = options.url, options.minutes
+    songhash = separated(url, minutes)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         page = browser.new_page()
@@ -82,7 +87,7 @@ def main(url: str = "http://localhost:5000", minutes: str = "8") -> None:
         first = shown + until("position > 0", page, marks)
         whole = first + until("whole", page, marks)
         page.wait_for_timeout(3000)
-        print(f"song {float(minutes):g} minutes; stems {len(page.locator('.lane').all())}")
+        print(f"song {minutes:g} minutes; stems {len(page.locator('.lane').all())}")
         print(f"Play pressed after {shown:.2f} s, first sound after {first:.2f} s, all after {whole:.1f} s")
         print(f"memory: empty page {empty:.0f} MB, at most {max(marks):.0f} MB, playing {megabytes():.0f} MB")
         with page.expect_download(timeout=300_000):
@@ -93,4 +98,4 @@ def main(url: str = "http://localhost:5000", minutes: str = "8") -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main()

@@ -1,4 +1,4 @@
-"""Pictures of the page, made by a command: `python -m bench.page.screenshots [URL]`, of a running `make serve`.
+"""Takes pictures of the page of a running `make serve`: `python -m bench.page.screenshots [URL]`.
 
 Leaves docs/img/page-{empty,separating,mixing}-{desktop,phone}-{light,dark}.png. The half-done song is posed: the
 finished song's own waveforms, cut in the middle, so that the picture does not depend on the machine.
@@ -6,10 +6,10 @@ finished song's own waveforms, cut in the middle, so that the picture does not d
 
 from __future__ import annotations
 
+import argparse
 import base64
 import json
 import shutil
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,10 @@ POSE = """async () => {
 }"""
 
 
-def main(url: str = "http://localhost:5000") -> None:
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Takes the pictures of the page in docs/img.")
+    parser.add_argument("url", nargs="?", default="http://localhost:5000", help="of a running `make serve`")
+    url = parser.parse_args().url
     IMAGES.mkdir(parents=True, exist_ok=True)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
@@ -104,4 +107,4 @@ def take(page: Page, name: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main()

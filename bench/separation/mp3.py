@@ -1,11 +1,11 @@
-"""What LAME's qualities cost and leave of sound at 320 kb/s: `python -m bench.separation.mp3 SONG …`.
+"""Time and coding noise of LAME's qualities at 320 kb/s: `python -m bench.separation.mp3 SONG …`.
 
 Signal over coding noise is of the waveform, in dB; seconds are of processor time, for a second of sound.
 """
 
 from __future__ import annotations
 
-import sys
+import argparse
 import tempfile
 import time
 from pathlib import Path
@@ -23,12 +23,15 @@ def samples_of(path: Path) -> np.ndarray:
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description="Time and coding noise of LAME's qualities at 320 kb/s.")
+    parser.add_argument("songs", nargs="+", type=Path, metavar="SONG")
+    options = parser.parse_args()
     print("| song | LAME's own: seconds | dB | quality 7: seconds | dB |\n|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
-        for name in sys.argv[1:]:
-            sound, coded, cells = samples_of(Path(name)), Path(folder) / "coded.mp3", [Path(name).name]
-            for options in ({}, {"compression_level": "7"}):
-                mp3.FAST = options
+        for song in options.songs:
+            sound, coded, cells = samples_of(song), Path(folder) / "coded.mp3", [song.name]
+            for quality in ({}, {"compression_level": "7"}):
+                mp3.FAST = quality
                 began = time.process_time()
                 how = {"sample_rate": RATE, "channels": 2, "total_samples": sound.shape[1], "bitrate_kbps": 320}
                 with mp3.Mp3Writer(coded, **how) as writer:

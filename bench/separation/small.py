@@ -5,6 +5,7 @@ Seconds of audio a second, by Demucs' own forward and by ours, each on a segment
 
 from __future__ import annotations
 
+import argparse
 import statistics
 import time
 from collections.abc import Callable
@@ -47,4 +48,5 @@ def _rate(forward: Callable[[torch.Tensor], torch.Tensor], seconds: float) -> fl
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description="Compares the speed of the small and the full model.").parse_args()
     main()

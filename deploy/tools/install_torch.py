@@ -1,10 +1,10 @@
-"""Installs torch into the Python that runs this: the build without CUDA where there is no NVIDIA driver.
+"""Installs torch into the Python that runs this: the build without CUDA if there is no NVIDIA driver.
 
     .venv/bin/python deploy/tools/install_torch.py torch==2.13.0 [--cpu-index URL]
 
 On Linux the package index gives a build with CUDA's libraries: 2.7 GB to download and 5.1 GB in .venv, where the build
-for CPUs takes 0.2 GB and 1.7 GB. torch's makers keep that build on an index of their own. It is asked first, with a
-short time-out; where it cannot be reached, pip's own index is used. One line says what is installed, and why.
+for CPUs takes 0.2 GB and 1.7 GB. torch's makers keep that build on an index of their own. It is used first, with a
+short time-out; if it cannot be reached, pip's own index is used. One line says what is installed, and why.
 """
 
 from __future__ import annotations
@@ -64,23 +64,25 @@ def has_driver(root: Path, which: Callable[[str], str | None]) -> bool:
 
 
 def plan(requirement: str, machine: Machine, page_of: Callable[[], str | None], cpu_index: str = CPU_INDEX) -> Plan:
-    """page_of: the CPU index's page of torch, None where it cannot be reached; asked only where it matters."""
+    """page_of: the CPU index's page of torch, None if it cannot be reached; called only if it matters."""
     if machine.system != "Linux":
         return Plan((requirement,), f"{requirement} from pip's index: there is one build for {machine.system}")
     if machine.has_driver:
-        return Plan((requirement,), f"{requirement} with CUDA, as there is an NVIDIA driver: {CUDA_SIZE} to download")
+        return Plan(
+            (requirement,), f"{requirement} with CUDA, since an NVIDIA driver is installed: {CUDA_SIZE} to download"
+        )
     page = page_of()
-    either = f"{CPU_SIZE} to download, or {CUDA_SIZE} where that index has CUDA's build alone"
+    either = f"{CPU_SIZE} to download, or {CUDA_SIZE} if that index has only the build with CUDA"
     if page is None:
-        why = f"{cpu_index}, which has it without CUDA, cannot be reached"
-        return Plan((requirement,), f"{requirement} from pip's index, as {why}: {either}")
+        why = f"{cpu_index}, which has the build without CUDA, cannot be reached"
+        return Plan((requirement,), f"{requirement} from pip's index, since {why}: {either}")
     named = _cpu_build(requirement, machine, page)
     if named is None:
-        why = f"{cpu_index} has none for {machine.python} on {machine.architecture}"
-        return Plan((requirement,), f"{requirement} from pip's index, as {why}: {either}")
+        why = f"{cpu_index} has no build without CUDA for {machine.python} on {machine.architecture}"
+        return Plan((requirement,), f"{requirement} from pip's index, since {why}: {either}")
     return Plan(
         (named, "--index-url", cpu_index),
-        f"{named} without CUDA, as there is no NVIDIA driver, from {cpu_index}: {CPU_SIZE} to download",
+        f"{named} without CUDA, since there is no NVIDIA driver: {CPU_SIZE} to download from {cpu_index}",
     )
 
 
@@ -122,11 +124,11 @@ def is_installed(requirement: str) -> bool:
 
 def install(chosen: Plan, requirement: str, pip: Run, report: Callable[[str], None]) -> int:
     """pip's exit status. What torch depends on comes from pip's own index, whichever torch comes from."""
-    report(f"torch: {chosen.says}; TORCH= names another")
+    report(f"installing torch: {chosen.says} (TORCH=… selects another build)")
     if "--index-url" not in chosen.arguments:
         return pip(chosen.arguments)
     if pip(("--no-deps", *chosen.arguments)) != 0:
-        report(f"torch: that failed; {requirement} from pip's index instead, up to {CUDA_SIZE} to download")
+        report(f"torch: that failed; installing {requirement} from pip's index instead, up to {CUDA_SIZE} to download")
     return pip((requirement,))
 
 

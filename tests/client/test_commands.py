@@ -323,7 +323,7 @@ def test_songs_are_separated_with_no_service_at_all(
     assert f"{songs[0]}: {out / 'song 1'}/ has bass.wav, vocals.wav, made by htdemucs_mini" in said.out
     assert "song 1.wav: separating" in said.err
     assert "(not_audio)" in said.err
-    assert "missing.mp3: No such file or directory (file)" in said.err
+    assert "missing.mp3: No such file or directory\n" in said.err
     assert separate("--local", songs[0], "-o", out, "--two-stems", "kazoo") == 2
     assert "htdemucs_mini has no stem 'kazoo'" in capsys.readouterr().err
 

@@ -56,7 +56,7 @@ def test_the_walk_survives_answers_that_never_come(url, worker, tmp_path):
     with dropping(url, drops=5, after_bytes=0) as flaky:
         done = run(flaky, tmp_path, "--keep", "--empty-buckets")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "connection lost, once more" in done.stdout
+    assert "connection lost, retrying" in done.stdout
     assert "deleted" in done.stdout
 
 

@@ -234,6 +234,14 @@ def test_folder_that_cannot_be_written_is_refused_in_one_line(tmp_path: Path, pa
         pass
 
 
+def test_a_folder_that_takes_no_files_is_said_to_be_one() -> None:
+    with (
+        pytest.raises(UnusablePath, match=r"/proc: no folder or file can be created in it$"),
+        output_folder(Path("/proc/x")),
+    ):
+        pass
+
+
 # --- pipes
 
 

@@ -33,6 +33,21 @@ def test_every_setting_is_listed_with_its_default(capsys: pytest.CaptureFixture[
     assert all(name in said for name in NAMES)
 
 
+def test_units_of_settings_are_in_parentheses(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["settings"]) == 0
+    said = capsys.readouterr().out
+    assert "default: 30 (seconds)\n" in said
+    assert "default: false\n" in said
+
+
+def test_a_redis_that_does_not_answer_comes_with_how_to_name_another(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("REDIS_HOST", "127.0.0.1:1")
+    assert cli.main(["dead"]) == 1
+    assert "set REDIS_HOST to the address of Redis" in capsys.readouterr().err
+
+
 def test_markdown_table_has_a_row_for_each_setting(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["settings", "--markdown"]) == 0
     rows = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| `")]

@@ -13,7 +13,7 @@ from pathlib import Path
 from msaas.cli import callbacks, cancel, dead, evaluate, jobs, keys, models, separate, settings
 from msaas.cli.paths import path_argument
 from msaas.client.names import printable, printable_lines
-from msaas.errors import MSaaSError, SettingsError
+from msaas.errors import MSaaSError, QueueUnavailable, SettingsError
 
 USAGE_STATUS = 2
 USAGE_ERRORS = frozenset(
@@ -28,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return int(args.run(args))
     except MSaaSError as error:
-        print(f"msaas: {printable_lines(str(error))}", file=sys.stderr)
+        print(f"msaas: {printable_lines(str(error))}{_hint(error)}", file=sys.stderr)
         return USAGE_STATUS if isinstance(error, SettingsError) or error.code in USAGE_ERRORS else 1
     except BrokenPipeError:  # `msaas models list | head -n 1`
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
@@ -39,6 +39,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
+
+
+def _hint(error: MSaaSError) -> str:
+    """The commands for operators connect to Redis themselves; a local stack chooses its port."""
+    if not isinstance(error, QueueUnavailable):
+        return ""
+    return "\nset REDIS_HOST to the address of Redis; `make serve` prints the one that it uses (redis=HOST:PORT)"
 
 
 def _escape_unprintable() -> None:

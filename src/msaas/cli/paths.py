@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import tempfile
 from collections.abc import Iterator
@@ -48,6 +49,8 @@ def output_folder(folder: Path) -> Iterator[Path]:
 def unusable(folder: Path, error: OSError) -> UnusablePath:
     standing = next((one for one in (folder, *folder.parents) if os.path.lexists(one)), folder)
     reason = "a file, not a folder" if standing.is_file() else error.strerror or str(error)
+    if error.errno == errno.ENOENT and standing.is_dir():  # as in /proc
+        reason = "no folder or file can be created in it"
     return UnusablePath(f"cannot write to {printable(folder)}: {printable(standing)}: {reason}")
 
 

@@ -88,8 +88,8 @@ class _Lines:
         if current == self._last and now - self._last_at < LINE_SECONDS:
             return
         self._last, self._last_at = current, now
-        percent = f" {job.progress:.0%}" if job.progress and not job.ended else ""
-        self._out.write(f"{self._title}: {activity(job)}{percent}\n")
+        percent = f"{job.progress:.0%}, " if job.progress and not job.ended else ""
+        self._out.write(f"{self._title}: {percent}{activity(job)}\n")
         self._out.flush()
 
     def close(self) -> None:

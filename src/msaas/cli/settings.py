@@ -59,8 +59,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _as_text(row: Row) -> str:
-    default = f"{row['default'] or '(empty)'} {row['unit']}".rstrip()
-    return f"{row['name']:<28} {row['help']}\n{'':<28} default: {default}"
+    unit = f" ({row['unit']})" if row["unit"] not in ("", "bool") else ""
+    return f"{row['name']:<28} {row['help']}\n{'':<28} default: {row['default'] or 'empty'}{unit}"
 
 
 def markdown_tables(rows: Sequence[Row]) -> str:

@@ -72,8 +72,8 @@ def test_on_other_systems_there_is_one_build() -> None:
     ("page", "machine", "reason"),
     [
         (None, LINUX, "cannot be reached"),
-        ("<html>Sign in to this network</html>", LINUX, "has none for cp312"),
-        (PAGE, Machine("Linux", "x86_64", "cp313", has_driver=False), "has none for cp313"),
+        ("<html>Sign in to this network</html>", LINUX, "has no build without CUDA for cp312"),
+        (PAGE, Machine("Linux", "x86_64", "cp313", has_driver=False), "has no build without CUDA for cp313"),
         (PAGE, Machine("Linux", "riscv64", "cp312", has_driver=False), "on riscv64"),
     ],
 )

@@ -2,12 +2,13 @@
 
     python -m bench.separation.models [--families scnet mdx23c ...] [--seconds 2] [--rounds 3] [--memory 3 60]
 
-Seconds a second of audio on this CPU, of one forward without overlap (times `num_overlap` for a song): the library's
-own module, ours in float32, and ours in bfloat16 where the CPU has it, with its signal-to-difference ratio. Each runs
-in a process of its own, whose largest resident memory is beside it. --seconds: of audio in a forward, instead of the
-configuration's chunk. --rounds: the three take turns so often, and the fastest of each counts. --memory: in addition,
-the peak memory of a job with a small network of each family on songs of so many minutes; refuses (exit 1) growth over
-10 %.
+Processor seconds (of all cores together) a second of audio, of one forward without overlap: the library's own module,
+ours in float32, and ours in bfloat16 where the CPU has it, with its signal-to-difference ratio. A song takes
+`num_overlap` times as much, divided among the cores. Wall time would depend on what else the machine does. Each run is
+a process of its own; beside them stands the largest resident memory of ours in float32. --seconds: of audio in a
+forward, instead of the configuration's chunk. --rounds: the three take turns so often, and the fastest of each counts.
+--memory: in addition, the peak memory of a job with a small network of each family on songs of so many minutes; refuses
+(exit 1) growth over 10 %.
 """
 
 from __future__ import annotations
@@ -92,9 +93,9 @@ def _run(family: str, run: str, seconds: float | None) -> dict[str, Any]:
         return {"rate": 0}
     engine = Autocast(plain, device, torch.bfloat16) if run == "bf16" else plain
     engine.forward(sound[..., : module.check_samples])
-    began = time.monotonic()
+    began = time.process_time()
     output = engine.forward(sound)
-    rate = (time.monotonic() - began) * config.sample_rate / samples
+    rate = (time.process_time() - began) * config.sample_rate / samples
     measured = {"rate": rate, "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10}
     if run == "bf16":
         short = sound[..., : module.check_samples]

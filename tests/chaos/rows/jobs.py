@@ -135,7 +135,9 @@ def cancel_at_every_moment(lab: Lab, scale: Scale) -> RowResult:
         lab.queue.cancel(song)
     worker = lab.worker(",".join([*(f"{step}=cancel" for step in plan), "-"]))
     result.claim(lab.until_ended(songs, scale(60, 120)), "songs are left that never ended")
-    for step, song in zip(plan, songs, strict=True):
+    # in the order in which they were claimed: one whose model is loaded may overtake another
+    claimed = sorted(songs, key=lambda song: lab.job(song).fence)
+    for step, song in zip(plan, claimed, strict=True):
         wanted = "done" if step == "after-finish" else "cancelled"
         result.claim(lab.job(song).state == wanted, f"{step}: the job is {lab.job(song).state}")
     at_random = _cancel_at_random(lab, scale)

@@ -125,6 +125,9 @@ def _refuse(lab: Lab, proxy: Proxy, result: RowResult, status: str, code: str) -
         result.claim(lab.until_ended([song], 60), f"{code}: the job insists for ever")
     error = lab.job(song).error or {}
     result.claim(error.get("code") == "storage_full", f"{code} is stated as {error}")
+    # the worker claims again only once it has seen that the store accepts objects: before that it would not meet the
+    # next refusal
+    result.claim(lab.until_ended(lab.songs(1), 60), f"after {code}: the worker does not go on")
     return song
 
 

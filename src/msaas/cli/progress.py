@@ -88,17 +88,17 @@ class _Lines:
         if current == self._last and now - self._last_at < LINE_SECONDS:
             return
         self._last, self._last_at = current, now
-        percent = f"{job.progress:.0%}, " if job.progress and not job.ended else ""
-        self._out.write(f"{self._title}: {percent}{activity(job)}\n")
+        percent = f" {job.progress:.0%}" if job.progress and not job.ended else ""
+        self._out.write(f"{self._title}: {activity(job, percent)}\n")
         self._out.flush()
 
     def close(self) -> None:
         pass
 
 
-def activity(job: Job) -> str:
-    """`queued, 2 songs ahead`; `queued, waiting for a worker`; `separating, about 40 s left`."""
-    what = job.stage if job.state == "running" and job.stage else job.state
+def activity(job: Job, percent: str = "") -> str:
+    """`queued, 2 songs ahead`; `queued, waiting for a worker`; `separating 53%, about 40 s left`."""
+    what = (job.stage if job.state == "running" and job.stage else job.state) + percent
     if job.queue_position:
         what += f", {job.queue_position} song{'s' if job.queue_position > 1 else ''} ahead"
     if job.waiting_for:

@@ -105,7 +105,7 @@ def test_a_service_that_names_a_stem_otherwise_writes_nothing(tmp_path):
         api.answers[job] = [Answer(body=view)]
         done = run(api.url, tmp_path)
     assert done.returncode == 1
-    assert "the service returned an invalid name '../vocals'" in done.stderr
+    assert "the service returned an invalid name of a stem or format: '../vocals'" in done.stderr
     assert not list((tmp_path / "stems").iterdir())
 
 

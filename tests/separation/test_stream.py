@@ -93,7 +93,7 @@ def with_draws(monkeypatch):
     return call
 
 
-@pytest.mark.parametrize("name", ["two sources", "free length", "hybrid", "waveform", "bag"])
+@pytest.mark.parametrize("name", ["two sources", "waveform", "bag"])
 def test_shifts_give_what_apply_model_gives_with_the_same_offsets(name, networks, kit, stream, with_draws) -> None:
     wav = kit.noise(int(2.4 * kit.RATE))
     shifts = random_shifts(2, len(from_demucs("test", networks[name]).networks), kit.RATE, "a song")
@@ -102,11 +102,11 @@ def test_shifts_give_what_apply_model_gives_with_the_same_offsets(name, networks
     assert np.abs(got - want).max() <= FULL_SCALE_ERROR
 
 
-@pytest.mark.parametrize("samples", [1, 1000, STRIDE - 7, STRIDE, SEGMENT + 1, 2 * STRIDE])
+@pytest.mark.parametrize("samples", [1, STRIDE - 7, SEGMENT + 1])
 def test_shifts_of_every_length_give_what_apply_model_gives(samples, networks, kit, stream, with_draws) -> None:
     network, wav = networks["two sources"], kit.noise(samples)
-    want = with_draws("a song", lambda: kit.demucs_says(network, wav, shifts=3))
-    got = stream(network, wav, shifts=random_shifts(3, 1, kit.RATE, "a song"), batch=2)
+    want = with_draws("a song", lambda: kit.demucs_says(network, wav, shifts=2))
+    got = stream(network, wav, shifts=random_shifts(2, 1, kit.RATE, "a song"), batch=2)
     assert np.abs(got - want).max() <= FULL_SCALE_ERROR
 
 

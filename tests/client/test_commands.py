@@ -342,9 +342,7 @@ def test_what_was_amiss_with_a_song_is_told_here_too(
     songs[0].write_bytes(whole[: len(whole) // 2])
     asked = ("--local", songs[0], "-o", tmp_path / "out", "--stems", "bass")
     assert separate(*asked) == 0
-    assert (
-        "  The file ends in the middle of its sound; it does not say how much is missing.\n" in capsys.readouterr().out
-    )
+    assert "  The file ends in the middle of its audio; how much is missing is unknown.\n" in capsys.readouterr().out
     assert separate(*asked, "--json") == 0
     assert [one["code"] for one in json.loads(capsys.readouterr().out)["warnings"]] == ["cut_short"]
 

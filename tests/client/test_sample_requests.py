@@ -47,7 +47,7 @@ def test_the_walk_survives_connections_that_drop(url, worker, tmp_path):
     with dropping(url, drops=12, after_bytes=100_000) as flaky:
         done = run(flaky, tmp_path, "--keep")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "going on where it stopped" in done.stdout
+    assert "connection lost, resuming" in done.stdout
     assert stems_are_whole(tmp_path / "stems")
 
 

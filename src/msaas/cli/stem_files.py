@@ -14,7 +14,6 @@ from msaas.client.names import printable
 from msaas.errors import MSaaSError
 
 DONE, FAILED, WRONG_USAGE = 0, 1, 2
-FILE = "file"  # the code of a song that cannot be read, or of stems that cannot be written
 USAGE_CODES = frozenset({"invalid_option", "file"})
 
 
@@ -42,7 +41,7 @@ class SongResult:
     @classmethod
     def failed(cls, task: SongTask, error: Exception, songhash: str | None = None) -> SongResult:
         if isinstance(error, OSError):
-            return cls(task, songhash, code=FILE, detail=_of_file(task, error))
+            return cls(task, songhash, code="file", detail=_of_file(task, error))
         code = error.code if isinstance(error, MSaaSError) else type(error).__name__
         return cls(task, songhash, code=code, detail=error.detail if isinstance(error, MSaaSError) else str(error))
 
@@ -117,5 +116,5 @@ def _print_summary(failed: Sequence[SongResult], count: int) -> None:
 
 
 def _reason(outcome: SongResult) -> str:
-    code = "" if outcome.code == FILE else f" ({outcome.code})"  # the system's own message needs no code
+    code = "" if outcome.code == "file" else f" ({outcome.code})"  # the system's own message needs no code
     return printable(f"{outcome.task.song}: {outcome.detail}{code}")

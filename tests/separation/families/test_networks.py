@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import pickle
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +38,20 @@ class Counting:
     def forward(self, batch):
         self.sizes.append(len(batch))
         return self.engine.forward(batch)
+
+
+class FailsUnderAutocast(torch.nn.Module):
+    """As oneDNN fails for a bfloat16 LSTM on a processor that has no more than AVX2."""
+
+    def __init__(self, network: torch.nn.Module) -> None:
+        super().__init__()
+        self.network, self.samplerate = network, network.samplerate
+        self.audio_channels, self.check_samples = network.audio_channels, network.check_samples
+
+    def forward(self, batch):
+        if torch.is_autocast_enabled("cpu"):
+            raise RuntimeError("could not create a primitive descriptor for the LSTM forward propagation primitive")
+        return self.network(batch)
 
 
 def outputs_of(model, stems: np.ndarray) -> np.ndarray:
@@ -309,3 +324,11 @@ def test_the_length_of_the_check_is_one_that_the_network_takes(small_models) -> 
         output = TorchEngine(module, CPU).forward(torch.zeros(1, 2, module.check_samples))
         assert output.shape[-1] == module.check_samples
         assert math.isfinite(float(output.sum()))
+
+
+def test_a_type_that_the_processor_cannot_compute_is_not_used(small_models) -> None:
+    network = small_models["mdx23c"].networks[0]
+    float32_only = FailsUnderAutocast(network.module)
+    engine, choice = choose_engine(replace(network, module=float32_only), CPU, bf16=lambda: True)
+    assert choice.precision == "fp32"
+    assert engine.forward(torch.zeros(1, 2, network.segment_samples)).isfinite().all()

@@ -49,7 +49,7 @@ WITH_BITRATES = ", ".join(one.name for one in _ALL if one.bitrates)
 
 
 def format_named(name: object) -> Format:
-    """Raises InvalidOption if there is no format of that name."""
+    """The format with this name. Raises InvalidOption for an unknown name."""
     found = FORMATS.get(name) if isinstance(name, str) else None
     if found is None:
         raise InvalidOption(f"format {name!r} is unknown; choose one of {', '.join(FORMATS)}")

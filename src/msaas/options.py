@@ -17,7 +17,7 @@ STEM_NAME = re.compile(r"[a-z0-9_]{1,32}")
 MAX_STEMS = 32
 MAX_SHIFTS = 10
 MAX_OVERLAP = 0.9
-USUAL_OVERLAP = 0.25  # Demucs' own
+DEMUCS_OVERLAP = 0.25  # apply_model's default
 QUALITIES = ("fast", "balanced", "best")
 ADDED_LATER = {"overlap": None, "shifts": 0}  # options that earlier songhashes do not contain, and their defaults
 
@@ -89,7 +89,10 @@ class Options:
 
     @property
     def work(self) -> float:
-        """The model's work compared with the default options: a song with 2 counts as two songs."""
+        """The model's work compared with the default options: a song with 2 counts as two songs.
+
+        An overlap is compared with Demucs' own; other families have their own, so that for them it is an estimate.
+        """
         return work_of(self.overlap, self.shifts)
 
     def outputs(self, sources: Sequence[str]) -> tuple[Output, ...]:
@@ -149,8 +152,8 @@ def _are_options(given: Mapping[str, Any]) -> bool:
 
 def work_of(overlap: float | None, shifts: int) -> float:
     """Options.work, also for the damaged numbers of a record."""
-    overlap = USUAL_OVERLAP if overlap is None else max(0.0, min(overlap, MAX_OVERLAP))
-    return max(1, min(shifts, MAX_SHIFTS)) * (1 - USUAL_OVERLAP) / (1 - overlap)
+    overlap = DEMUCS_OVERLAP if overlap is None else max(0.0, min(overlap, MAX_OVERLAP))
+    return max(1, min(shifts, MAX_SHIFTS)) * (1 - DEMUCS_OVERLAP) / (1 - overlap)
 
 
 def _with_quality(given: Mapping[str, Any], qualities: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Any]:

@@ -18,7 +18,7 @@ from msaas import interpreter
 from msaas.cli.paths import UnusablePath, output_folder, path_argument
 from msaas.cli.songs.folders import MANIFEST, StemFolders, scratch
 from msaas.cli.songs.inputs import STANDARD_INPUT, SongTask, song_argument, songs_of, stem_folder
-from msaas.cli.stem_files import SongResult
+from msaas.cli.songs.stem_files import SongResult
 from msaas.client import Client, Job, NotTheService, SongTooLarge, UnsafeName
 from msaas.client.names import folder_name, path_part, printable
 from tests.support.models.standin import Answer, Api

@@ -13,14 +13,13 @@ from typing import TYPE_CHECKING
 from msaas.cli.paths import path_argument
 from msaas.client.names import printable
 from msaas.errors import AudioError
+from msaas.evaluation import METRICS
 from msaas.local.model import choose_model
 from msaas.options import MAX_OVERLAP, MAX_SHIFTS, QUALITIES, Options
 from msaas.settings import Settings
 
 if TYPE_CHECKING:
     from msaas.evaluation.evaluate import SongScore
-
-GLOBAL, FRAMES = "global", "museval"
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -35,7 +34,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser.add_argument("folder", type=path_argument, metavar="FOLDER", help="songs with their stems")
     parser.add_argument(
         "--metric",
-        choices=(GLOBAL, FRAMES, "both"),
+        choices=(*METRICS, "both"),
         default="both",
         help="global: one ratio over the song (MDX, MVSEP); museval: BSS Eval v4, median of frames of a second "
         "(SiSEC); (%(default)s)",
@@ -49,14 +48,14 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from msaas.cli.separate_local import check_sandbox, load
-    from msaas.evaluation.evaluate import METRICS, Evaluation
+    from msaas.cli.songs.local import check_sandbox, load
+    from msaas.evaluation.evaluate import Evaluation
     from msaas.evaluation.references import reference_songs
 
     songs = reference_songs(args.folder)[: args.limit]
     environ = dict(os.environ) | {"MSAAS_MODEL": args.model}
     settings = Settings.from_env(environ | dict(choose_model(environ).environ))
-    given = {"format": "wav", "quality": args.quality, "overlap": args.overlap, "shifts": args.shifts}
+    given = {name: getattr(args, name) for name in ("model", "quality", "overlap", "shifts")} | {"format": "wav"}
     options = Options.parse(given, default_model=args.model, allowed=(args.model,), qualities=settings.qualities)
     check_sandbox(settings)
     metrics = METRICS if args.metric == "both" else (args.metric,)

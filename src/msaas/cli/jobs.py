@@ -6,8 +6,8 @@ import argparse
 import json
 from collections.abc import Iterator, Sequence
 
-from msaas.cli.progress import activity
 from msaas.cli.service import add_service, client_of
+from msaas.cli.songs.progress import activity
 from msaas.client import Job, Queue
 from msaas.client.names import printable
 

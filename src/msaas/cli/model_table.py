@@ -23,6 +23,7 @@ class ModelRow:
     entry: Entry | None
     weights: str
     default: bool = False
+    is_here: bool = False  # on this machine, and its licence is stated or accepted
 
 
 def text_table(rows: Sequence[ModelRow]) -> str:

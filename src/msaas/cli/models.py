@@ -144,7 +144,7 @@ def _row(name: str, settings: Settings, verbose: bool) -> ModelRow:
     if settings.licence_rule.refusal(name):
         state = REFUSED
     elif where := loader.held(name, repo=repo):
-        state = f"here: {where}"
+        return ModelRow(name, entry, f"here: {where}", default=name == settings.model, is_here=True)
     elif name in settings.allowed_models or verbose:
         found = loader.locate(name, repo=repo)
         _print_reasons(found, verbose)
@@ -164,7 +164,7 @@ def _state(found: WeightLocation, entry: Entry | None) -> str:
 
 def _as_json(row: ModelRow, settings: Settings) -> dict[str, Any]:
     facts = row.entry.facts() if row.entry else {}
-    offered = row.name in settings.allowed_models
+    offered = row.name in settings.allowed_models or (settings.all_models and row.is_here)
     return {"name": row.name, "default": row.default, "offered": offered, "weights": row.weights} | facts
 
 

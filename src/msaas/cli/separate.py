@@ -17,7 +17,7 @@ from msaas.cli.paths import output_folder, path_argument
 from msaas.cli.service import add_key_file
 from msaas.cli.songs import demucs_options
 from msaas.cli.songs.inputs import song_argument, songs_of
-from msaas.cli.stem_files import report
+from msaas.cli.songs.stem_files import report
 from msaas.client.names import printable
 from msaas.formats import DEFAULT_BITRATE, DEFAULT_FORMAT, FORMATS, WITH_BITRATES
 from msaas.options import MAX_OVERLAP, MAX_SHIFTS, QUALITIES
@@ -101,9 +101,9 @@ def run(parser: argparse.ArgumentParser, args: argparse.Namespace) -> int:
     if inputs.skipped:
         sys.stderr.write(f"skipped, not audio by their names: {_listed(inputs.skipped)}\n")
     if args.local:
-        from msaas.cli.separate_local import outcomes
+        from msaas.cli.songs.local import outcomes
     else:
-        from msaas.cli.separate_remote import outcomes
+        from msaas.cli.songs.remote import outcomes
     with ended_by_signals(), output_folder(args.out):
         return report(outcomes(inputs.tasks, args), as_json=args.json)
 

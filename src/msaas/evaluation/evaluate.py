@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from msaas.evaluation.metrics import frame_sdr, global_sdr, median
-from msaas.evaluation.references import ReferenceSong, Samples, decoded, fitted
+from msaas.evaluation import GLOBAL
+from msaas.evaluation.metrics import Samples, frame_sdr, global_sdr, median
+from msaas.evaluation.references import ReferenceSong, decoded, fitted, known_stem
 from msaas.options import Options
 
 if TYPE_CHECKING:
     from msaas.separation.pipeline import Separator
-
-GLOBAL, FRAMES = "global", "museval"
-METRICS = (GLOBAL, FRAMES)
 
 
 @dataclass(frozen=True)
@@ -36,19 +34,17 @@ class Evaluation:
         self.separator, self.options, self.metrics = separator, options, tuple(metrics)
         self.scratch_dir = scratch_dir
 
-    def scores(self, songs: Sequence[ReferenceSong]) -> Iterator[SongScore]:
-        """Raises what Separator.separate_song raises, AudioError for a known stem that cannot be read."""
-        return map(self.score, songs)
-
     def score(self, song: ReferenceSong) -> SongScore:
+        """Raises what Separator.separate_song raises, AudioError for a known stem that cannot be read."""
         model = self.separator.model
+        shape = {"sample_rate": model.sample_rate, "channels": model.channels}
         with tempfile.TemporaryDirectory(dir=self.scratch_dir) as folder:
             result = self.separator.separate_song(song.mixture, Path(folder), self.options, seed=song.name)
             pairs: dict[str, tuple[Samples, Samples]] = {}
             for stem, path in result.stems.items():
-                known = song.reference(stem, model.sources, sample_rate=model.sample_rate, channels=model.channels)
+                known = known_stem(song, stem, model.sources, **shape)
                 if known is not None:
-                    estimate = decoded(path, sample_rate=model.sample_rate, channels=model.channels)
+                    estimate = decoded(path, **shape)
                     pairs[stem] = known, fitted(estimate, known.shape[1])
         return SongScore(song.name, result.duration_seconds, {one: self._by_stem(one, pairs) for one in self.metrics})
 

@@ -7,17 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from msaas.audio.limits import Limits
 from msaas.audio.sandbox.decoder import IsolatedDecoder
 from msaas.errors import MSaaSError
+from msaas.evaluation.metrics import Samples
 
 MIXTURE = "mixture"
 SUFFIXES = (".wav", ".flac")
 COMPLEMENTS = frozenset({"other", "instrumental", "accompaniment"})
-
-Samples = npt.NDArray[np.float32]
 
 
 class NotAReference(MSaaSError):
@@ -33,22 +31,6 @@ class ReferenceSong:
     name: str
     mixture: Path
     stems: Mapping[str, Path]
-
-    def reference(self, stem: str, sources: Sequence[str], *, sample_rate: int, channels: int) -> Samples | None:
-        """The known stem as [channels, samples]; None if the folder does not have it.
-
-        For a model that separates one stem from everything else, "everything else" is the mixture without that stem:
-        in MUSDB18 `other` is what is neither vocals, drums nor bass.
-        """
-
-        def read(path: Path) -> Samples:
-            return decoded(path, sample_rate=sample_rate, channels=channels)
-
-        others = [name for name in sources if name != stem]
-        if len(sources) == 2 and stem in COMPLEMENTS and others[0] in self.stems:
-            mixture, known = read(self.mixture), read(self.stems[others[0]])
-            return mixture - fitted(known, mixture.shape[1])
-        return read(self.stems[stem]) if stem in self.stems else None
 
 
 def reference_songs(folder: Path) -> list[ReferenceSong]:
@@ -67,6 +49,23 @@ def _song(mixture: Path, folder: Path) -> ReferenceSong:
         path.stem: path for path in sorted(mixture.parent.iterdir()) if path.suffix in SUFFIXES and path.stem != MIXTURE
     }
     return ReferenceSong(str(mixture.parent.relative_to(folder)), mixture, stems)
+
+
+def known_stem(
+    song: ReferenceSong, stem: str, sources: Sequence[str], *, sample_rate: int, channels: int
+) -> Samples | None:
+    """The known stem as [channels, samples]; None if the folder does not have it. Raises AudioError.
+
+    For a model that separates one stem from everything else, "everything else" is the mixture without that stem: in
+    MUSDB18 `other` is what is neither vocals, drums nor bass. `sources` are the model's.
+    """
+    others = [name for name in sources if name != stem]
+    if len(sources) == 2 and stem in COMPLEMENTS and others[0] in song.stems:
+        mixture = decoded(song.mixture, sample_rate=sample_rate, channels=channels)
+        other = decoded(song.stems[others[0]], sample_rate=sample_rate, channels=channels)
+        return mixture - fitted(other, mixture.shape[1])
+    path = song.stems.get(stem)
+    return None if path is None else decoded(path, sample_rate=sample_rate, channels=channels)
 
 
 def decoded(path: Path, *, sample_rate: int, channels: int) -> Samples:

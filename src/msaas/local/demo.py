@@ -16,9 +16,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from msaas.cli.paths import output_folder
-from msaas.cli.progress import Progress
 from msaas.cli.songs.folders import stems_in
 from msaas.cli.songs.inputs import STANDARD_INPUT, open_song, song_argument
+from msaas.cli.songs.progress import Progress
 from msaas.client import Client, Job
 from msaas.client.names import printable
 from msaas.errors import MSaaSError

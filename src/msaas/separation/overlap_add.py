@@ -21,12 +21,12 @@ import numpy as np
 import torch
 
 from msaas.errors import Cancelled
+from msaas.options import DEMUCS_OVERLAP
 from msaas.separation.engines.engine import Engine
 from msaas.separation.families.chunked import ChunkedPass
 from msaas.separation.mixture import FinishedBlocks, Level, Samples, Stats, Window
 from msaas.separation.model import LoadedModel, Network
 
-DEFAULT_OVERLAP = 0.25
 MAX_SHIFT_SECONDS = 0.5  # apply_model's
 
 
@@ -64,7 +64,7 @@ def separate_stream(
 
     blocks: [C, n] float32 at the model's rate and channels, `stats.total_samples` in total.
     engines: one per network in `model.networks`.
-    batch: segments per forward. overlap: fraction of a segment, 0 ≤ overlap < 1; by default DEFAULT_OVERLAP for
+    batch: segments per forward. overlap: fraction of a segment, 0 ≤ overlap < 1; by default DEMUCS_OVERLAP for
     Demucs, and what its configuration says for another network.
     shifts: the zeros in front of the song, in samples, one number per run of a network (random_shifts); the same count
     for each network, in the networks' order. By default one run without zeros.
@@ -132,7 +132,7 @@ def _pass_of(
 ) -> Pass:
     if network.chunks is not None:
         return ChunkedPass(network, network.chunks, engine, stats, overlap, selected, zeros)
-    overlap = DEFAULT_OVERLAP if overlap is None else overlap
+    overlap = DEMUCS_OVERLAP if overlap is None else overlap
     return NetworkPass(network, engine, Level.of(stats), stats.total_samples, overlap, selected, zeros)
 
 

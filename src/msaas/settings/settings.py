@@ -241,7 +241,7 @@ class Settings:
         "MSAAS_QUALITY_BALANCED", "", parse_quality, "options", "what quality=balanced stands for; empty: the defaults"
     )
     quality_best: Mapping[str, Any] = setting(
-        "MSAAS_QUALITY_BEST", "overlap=0.5 shifts=5", parse_quality, "options", "what quality=best stands for"
+        "MSAAS_QUALITY_BEST", "shifts=5", parse_quality, "options", "what quality=best stands for"
     )
     device: str = setting(
         "MSAAS_DEVICE", "auto", choice(DEVICES), "", "auto, cpu, cuda or mps; auto prefers CUDA, then MPS"

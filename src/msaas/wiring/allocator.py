@@ -13,9 +13,8 @@ def limit_arenas(environ: Mapping[str, str]) -> bool:
     """Must be called before the first thread starts. Returns whether the limit was set: only by glibc, and not if the
     environment has one.
 
-    By default glibc makes eight arenas per core, and each keeps as much freed memory as its busiest moment needed. The
-    threads of the API then keep 36 MiB instead of 7, and approach that for hours. Threads that share Python's lock
-    rarely wait for an arena.
+    By default glibc makes eight arenas per core, and each keeps as much freed memory as its busiest moment needed: the
+    API's memory then rises for hours, as a leak would. Threads that share Python's lock rarely wait for an arena.
     """
     if "MALLOC_ARENA_MAX" in environ or "arena_max" in environ.get("GLIBC_TUNABLES", ""):
         return False

@@ -24,7 +24,8 @@ log = logging.getLogger(__name__)
 
 MIN_SNR_DB = 40.0
 FP32_TOLERANCE = 1e-4  # of full scale
-# Of a segment, for the check: a whole one takes longer, with the same verdict (`bench/separation/speed.py --halves`).
+# Of a segment, for the check. A whole one takes longer and gives the same verdict:
+# `python -m bench.separation.speed --halves`
 CHECKED_FRACTION = 1 / 3
 _NAMES = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}
 

@@ -92,7 +92,7 @@ class CatalogueMirrors:
 
 
 def cache_folder() -> Path:
-    """Raises WeightsNotFound if there is no home folder."""
+    """Raises WeightsNotFound if the user has no home folder."""
     cache = os.environ.get("XDG_CACHE_HOME", "~/.cache")
     return user_folder(cache, "XDG_CACHE_HOME") / "msaas" / "models"
 

@@ -13,10 +13,11 @@ from typing import Any
 
 import yaml
 
+from msaas.catalogue.records import FAMILIES
 from msaas.errors import ModelUnavailable
 
 DEMUCS = "demucs"
-FAMILIES = ("bs_roformer", "mdx23c", "mel_band_roformer", "scnet")  # besides Demucs
+OTHER_FAMILIES = tuple(sorted(family for family in FAMILIES if family != DEMUCS))
 
 # The keys of the `model` section that only this family has.
 _KEYS = {
@@ -65,8 +66,10 @@ def family_of(content: Mapping[str, Any], path: Path) -> str:
     if not named and isinstance(training, Mapping):
         named = training.get("model_type")
     if named:
-        if named not in FAMILIES:
-            raise ModelUnavailable(f"{path}: the family {named!r} is not supported; use one of {', '.join(FAMILIES)}")
+        if named not in OTHER_FAMILIES:
+            raise ModelUnavailable(
+                f"{path}: the family {named!r} is not supported; use one of {', '.join(OTHER_FAMILIES)}"
+            )
         return str(named)
     model = content.get("model")
     keys = model.keys() if isinstance(model, Mapping) else set()
@@ -74,6 +77,6 @@ def family_of(content: Mapping[str, Any], path: Path) -> str:
     if len(found) != 1:
         raise ModelUnavailable(
             f"{path}: the keys of its section `model` do not tell the family; add a line `family: NAME` with one of "
-            f"{', '.join(FAMILIES)}"
+            f"{', '.join(OTHER_FAMILIES)}"
         )
     return found[0]

@@ -10,10 +10,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from msaas.cli.progress import Progress
 from msaas.cli.songs.folders import StemFolders, scratch
 from msaas.cli.songs.inputs import STANDARD_INPUT, SongTask, is_stream, open_song
-from msaas.cli.stem_files import SongResult
+from msaas.cli.songs.progress import Progress
+from msaas.cli.songs.stem_files import SongResult
 from msaas.client.models import Job, JobWarning
 from msaas.errors import MSaaSError, UploadTooLarge
 from msaas.local.model import choose_model

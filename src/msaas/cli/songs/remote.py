@@ -10,11 +10,11 @@ from concurrent import futures
 from pathlib import Path
 from typing import Any
 
-from msaas.cli.progress import Progress
 from msaas.cli.service import client_of
 from msaas.cli.songs.folders import StemFolders, scratch
 from msaas.cli.songs.inputs import SongTask, open_song
-from msaas.cli.stem_files import SongResult
+from msaas.cli.songs.progress import Progress
+from msaas.cli.songs.stem_files import SongResult
 from msaas.client import Client, Job, Unreachable
 from msaas.errors import MSaaSError
 from msaas.options import REQUEST_NAMES

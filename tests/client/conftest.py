@@ -86,3 +86,11 @@ def extension_of(queue: Queue, songhash: str) -> str:
     job = queue.get(songhash)
     assert job is not None
     return str((job.options or {}).get("format", "mp3"))
+
+
+@pytest.fixture
+def songs(tmp_path: Path) -> list[Path]:
+    paths = [tmp_path / f"song {number}.wav" for number in (1, 2, 3)]
+    for path, hertz in zip(paths, (220, 440, 880), strict=True):
+        path.write_bytes(song_bytes(1.0, hertz))
+    return paths

@@ -21,17 +21,9 @@ from msaas.cli.songs import local as separate_local
 from msaas.cli.songs import remote as separate_remote
 from msaas.client import Client
 from msaas.queue import Queue
-from tests.support.api import STEMS, song_bytes
+from tests.support.api import STEMS
 from tests.support.models.standin import DONE, FAILED, HASH, Answer, Api
 from tests.support.sample_requests import dropping
-
-
-@pytest.fixture
-def songs(tmp_path: Path) -> list[Path]:
-    paths = [tmp_path / f"song {number}.wav" for number in (1, 2, 3)]
-    for path, hertz in zip(paths, (220, 440, 880), strict=True):
-        path.write_bytes(song_bytes(1.0, hertz))
-    return paths
 
 
 def separate(*arguments: object) -> int:

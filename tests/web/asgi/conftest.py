@@ -93,7 +93,8 @@ def _serve(environ: dict[str, str], folder: Path) -> Iterator[Live]:
         assert process.wait(timeout=60) == 0, (folder / "log").read_text()
 
 
-@pytest.fixture(scope="session")
+# Not for the session: an API sends callbacks and deletes old jobs, also those of later tests.
+@pytest.fixture(scope="package")
 def patient(valkey, s3, tmp_path_factory) -> Iterator[Live]:
     """Deadlines that no test reaches, and few threads."""
     folder = tmp_path_factory.mktemp("patient")
@@ -101,7 +102,7 @@ def patient(valkey, s3, tmp_path_factory) -> Iterator[Live]:
     yield from _serve(service_environ(valkey, s3, folder) | more, folder)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def strict(valkey, s3, tmp_path_factory) -> Iterator[Live]:
     """Deadlines that pass at once, and small limits."""
     folder = tmp_path_factory.mktemp("strict")
@@ -113,7 +114,7 @@ def strict(valkey, s3, tmp_path_factory) -> Iterator[Live]:
     yield from _serve(service_environ(valkey, s3, folder) | more, folder)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def narrow(valkey, s3, tmp_path_factory) -> Iterator[Live]:
     """Few connections, and fewer requests of a caller."""
     folder = tmp_path_factory.mktemp("narrow")

@@ -14,6 +14,7 @@ import pytest
 
 from msaas.local.servers import Keys, Valkey, Weed, running
 from msaas.queue import Queue, connect
+from msaas.separation import PROCESS_ENVIRONMENT
 from msaas.settings import Settings
 from msaas.storage import Storage
 from tests.support.environment import LEASE_SECONDS, LEFT_OUT, service_environ
@@ -25,6 +26,10 @@ hypothesis.settings.load_profile("msaas")
 # A run that was started in the background ignores Ctrl-C, and so would every process that a test starts and interrupts.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# torch reads it while loading, which is later. OpenMP's threads would otherwise spin while they wait for each other:
+# beside other processes, the tests then take twice the time and more than twice the processor time.
+os.environ.setdefault("OMP_WAIT_POLICY", PROCESS_ENVIRONMENT["OMP_WAIT_POLICY"])
 
 TESTS = Path(__file__).resolve().parent
 

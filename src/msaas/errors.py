@@ -10,7 +10,9 @@ MSaaSError
 │   ├── CallbackRefused     422  a callback to a URL that is not allowed
 │   ├── NotFound            404  unknown job, track or stem
 │   ├── Conflict            409  the job's state does not allow it
-│   │   └── NoLinks                  this service provides no links to its object store
+│   │   ├── NoLinks                  this service provides no links to its object store
+│   │   └── RequestInProgress        the first request with the same Idempotency-Key is not answered yet
+│   ├── IdempotencyKeyReused 422  an Idempotency-Key that belongs to another request
 │   ├── KeyRefused          401  no key, or an unknown one
 │   ├── Forbidden           403  a disabled call, or a request from another site
 │   │   └── ScopeMissing         the key's scopes do not cover the call
@@ -117,6 +119,19 @@ class Conflict(RequestError):
 
 class NoLinks(Conflict):
     code = "redirect_unavailable"
+
+
+class RequestInProgress(Conflict):
+    code = "request_in_progress"
+
+    def __init__(self, retry_after_seconds: int) -> None:
+        super().__init__("the first request with this Idempotency-Key is not answered yet; retry later")
+        self.retry_after_seconds = retry_after_seconds
+
+
+class IdempotencyKeyReused(RequestError):
+    code = "idempotency_key_reused"
+    status = 422
 
 
 class KeyRefused(RequestError):

@@ -391,3 +391,30 @@ def test_cancel_remove_and_queue_are_one_call_each(api: Api, client: Client) -> 
         ("DELETE", {}),
         ("GET", {"offset": "3", "limit": "1"}),
     ]
+
+
+# --- idempotency keys
+
+
+def test_the_attempts_of_one_submit_share_a_key_and_each_submit_has_its_own(api: Api, client: Client) -> None:
+    in_progress = Answer(409, {"code": "request_in_progress", "detail": "later"}, {"Retry-After": "1"})
+    api.put_first(SEPARATE, DROP, in_progress)
+    client.submit(b"song")
+    client.submit(b"song")
+    client.submit(b"song", idempotency_key='mine \\ "quoted"')
+    keys = [asked.headers["idempotency-key"] for asked in api.asked if asked.method == "POST"]
+    assert keys[0] == keys[1] == keys[2] != keys[3]
+    assert keys[4] == r'"mine \\ \"quoted\""'
+
+
+def test_a_key_that_cannot_be_sent_is_refused_before_anything_is(api: Api, client: Client) -> None:
+    for key in ("", "schlüssel", "two\nlines"):
+        with pytest.raises(ValueError, match="printable ASCII"):
+            client.submit(b"song", idempotency_key=key)
+    assert not api.asked
+
+
+def test_a_submitted_job_says_whether_it_was_known(api: Api, client: Client) -> None:
+    assert client.submit(b"song").known is None, "an older service does not say"
+    api.answers[SEPARATE] = [Answer(200, {"songhash": HASH, "state": "running", "known": True})]
+    assert client.submit(b"song").known is True

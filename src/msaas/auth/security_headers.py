@@ -19,10 +19,16 @@ HEADERS = {
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
 METHODS = "GET, HEAD, POST, DELETE"
-ASKED_WITH = "Authorization, Content-Type, Range, If-Range, If-None-Match, If-Modified-Since, Last-Event-ID"
+ASKED_WITH = ", ".join(
+    (
+        "Authorization, Content-Type, Idempotency-Key",
+        "Range, If-Range, If-None-Match, If-Modified-Since, Last-Event-ID",
+    )
+)
 EXPOSED = ", ".join(
     (
-        "Location, Retry-After, WWW-Authenticate, ETag, Content-Disposition, Content-Range, Accept-Ranges",
+        "Location, Retry-After, Idempotency-Replayed, WWW-Authenticate",
+        "ETag, Content-Disposition, Content-Range, Accept-Ranges",
         "RateLimit, RateLimit-Policy, X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset",
     )
 )

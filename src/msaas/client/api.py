@@ -8,8 +8,10 @@ from __future__ import annotations
 import json
 import os
 import time
+import uuid
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -73,13 +75,17 @@ class Client:
         overlap: float | None = None,
         shifts: int | None = None,
         callback: Mapping[str, Any] | None = None,
+        idempotency_key: str | None = None,
         on_upload: OnUpload | None = None,
     ) -> Job:
         """Uploads a song: a path, bytes, or a binary file (from its current position). The same song is the same job.
 
         A pipe is read to its end first, even if it has a path. on_upload(sent, size) in bytes; starts again after a
-        broken connection. callback: {"url": …, "data": …}. Raises ServiceError if the song or an option is rejected,
-        OSError if the file cannot be read, SongTooLarge if a pipe exceeds the service's limit.
+        broken connection. callback: {"url": …, "data": …}. idempotency_key: by default a new one for each call; the
+        attempts of one call share it. Job.known says whether the service had the job already.
+
+        Raises ServiceError if the song or an option is rejected, OSError if the file cannot be read, SongTooLarge if a
+        pipe exceeds the service's limit.
         """
         options = {
             "model": model,
@@ -97,10 +103,10 @@ class Client:
                 "POST",
                 "/apiv1/separate",
                 params={name: printable(str(value)) for name, value in options.items() if value is not None},
-                headers={"Content-Type": source.content_type},
+                headers={"Content-Type": source.content_type, "Idempotency-Key": _quoted_string(idempotency_key)},
                 body=lambda: source.body(on_upload),
             )
-        return self.job(str(accepted.get("songhash")))
+        return replace(self.job(str(accepted.get("songhash"))), known=accepted.get("known"))
 
     def opened(self, song: Source, name: str = "") -> AbstractContextManager[Song]:
         """Opens the song as `submit` does, to get its size or hash first."""
@@ -243,6 +249,14 @@ class Client:
 def _name(songhash: str | Job) -> str:
     """Quoted for a URL path, whatever was typed."""
     return _quoted(songhash.songhash if isinstance(songhash, Job) else songhash)
+
+
+def _quoted_string(key: str | None) -> str:
+    """A string of RFC 9651; a new one for None. Raises ValueError."""
+    text = str(uuid.uuid4()) if key is None else key
+    if not (text.isascii() and text.isprintable() and text):
+        raise ValueError("an idempotency key must consist of printable ASCII characters")
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def _quoted(text: str) -> str:

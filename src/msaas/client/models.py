@@ -59,6 +59,7 @@ class Job:
     created_at: datetime | None = None
     started_at: datetime | None = None
     finished_at: datetime | None = None
+    known: bool | None = None  # from `submit`: whether the service had the job already
     view: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)  # the unparsed answer
 
     @property

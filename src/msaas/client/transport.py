@@ -1,6 +1,7 @@
 """Sends one call to the API, with retries until there is an answer. Independent of jobs.
 
-Repeating a call is harmless, even a POST: a song's bytes and options determine its job.
+Repeating a call is harmless, even a POST: a song's bytes and options determine its job, and its Idempotency-Key the
+answer.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ TIMEOUT_SECONDS = (5, 120)  # to connect; between two bytes of the answer
 FIRST_PAUSE_SECONDS = 0.25
 MAX_PAUSE_SECONDS = 10.0
 MAX_RETRY_AFTER_SECONDS = 120.0
+CONFLICT = 409
 # too many requests; a proxy whose server restarts; busy, or Redis or S3 unavailable
 TOO_MANY_REQUESTS = 429
 TEMPORARY = frozenset({TOO_MANY_REQUESTS, 502, 503, 504})
@@ -80,7 +82,7 @@ class Transport:
                     raise self.unreachable(error) from error
                 self.sleep(pause)
                 continue
-            if response.status_code not in TEMPORARY or pause is None or _is_quota_exhausted(response):
+            if not _is_temporary(response) or pause is None:
                 return response
             response.close()
             self.sleep(min(_retry_after(response) or pause, MAX_RETRY_AFTER_SECONDS))
@@ -135,6 +137,13 @@ def _retry_after(response: requests.Response) -> float | None:
     """Seconds; the API never sends the date form."""
     text = response.headers.get("Retry-After", "")
     return float(text) if text.isascii() and text.isdigit() else None
+
+
+def _is_temporary(response: requests.Response) -> bool:
+    """A conflict that passes has Retry-After: the first attempt with the same Idempotency-Key is not answered yet."""
+    if response.status_code == CONFLICT:
+        return "Retry-After" in response.headers
+    return response.status_code in TEMPORARY and not _is_quota_exhausted(response)
 
 
 def _is_quota_exhausted(response: requests.Response) -> bool:

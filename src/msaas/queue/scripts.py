@@ -13,6 +13,7 @@ FRAGMENTS = {
     "callbacks": ("types", "clock", "callbacks/outbox", "callbacks/ending"),
     "quotas": ("types", "clock", "quotas/window"),
     "workers": ("types", "clock"),
+    "idempotency": ("types", "clock"),
 }
 
 

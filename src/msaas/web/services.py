@@ -10,6 +10,7 @@ from typing import Any
 
 from flask import Flask, current_app
 
+from msaas.auth.idempotency import Answers
 from msaas.callbacks.outbox import Outbox
 from msaas.queue import Queue
 from msaas.storage import Storage
@@ -32,6 +33,7 @@ class Services:
     probe: Callable[[Path], Any]
     metrics: Metrics
     callbacks: Outbox
+    answers: Answers
     store_links: StoreLinks
     store_check: StoreCheck
     base64_gate: ConcurrencyLimit

@@ -15,6 +15,7 @@ from msaas.audio.limits import Limits as SongLimits
 from msaas.audio.sandbox.probe import probe_isolated
 from msaas.audio.sandbox.self_check import check_probe
 from msaas.auth.access_control import AccessControl
+from msaas.auth.idempotency import Answers
 from msaas.auth.quotas import Quotas
 from msaas.callbacks.outbox import Outbox
 from msaas.queue import Queue
@@ -148,6 +149,7 @@ def build_services(settings: Settings, queue: Queue, storage: Storage, probe: Pr
         probe=probe,
         metrics=metrics,
         callbacks=Outbox(queue.redis),
+        answers=Answers(queue.redis),
         store_links=StoreLinks(
             settings.s3_public_url,
             settings.minio_access_key,

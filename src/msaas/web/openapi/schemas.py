@@ -167,6 +167,7 @@ SCHEMAS: dict[str, Schema] = {
             "songhash": ref("Songhash"),
             "message": {"type": "string"},
             "state": ref("State"),
+            "known": {"type": "boolean", "description": "the job exists already: nothing new was queued"},
             "links": an_object({name: {"type": "string"} for name in ("job", "events", "stems_zip")}),
         }
     ),

@@ -14,8 +14,9 @@ from msaas.errors import AudioError, InvalidOption, QueueFull
 from msaas.jobs import Job, State, record_json, songhash
 from msaas.options import REQUEST_NAMES, Options
 from msaas.queue import NO_CALLBACK
+from msaas.web.http.idempotency import HEADER, REPLAYED, answered_once, fingerprint, requested_key
 from msaas.web.models import offered_models, sources_of
-from msaas.web.openapi.document import Answer, as_json, documented, query
+from msaas.web.openapi.document import Answer, as_json, documented, header, query
 from msaas.web.openapi.request_schemas import OPTIONS_IN_TEXT, SONG_BODY
 from msaas.web.openapi.schemas import AUDIO_CODES, BODY_CODES, STORES_UNAVAILABLE, ref
 from msaas.web.retention_locks import hold_for_posting
@@ -31,7 +32,7 @@ calls = Blueprint("separate", __name__)
 # clients of the first version compare this text
 MESSAGE = "File uploaded to MinIO and task queued for processing"
 
-LOCATION = {"Location": "the job"}
+LOCATION = {"Location": "the job", REPLAYED: "`true` if the Idempotency-Key was sent before; else missing"}
 CALLED: dict[str, Any] = {
     "ended": {
         "{$request.body#/callback/url}": {
@@ -53,20 +54,23 @@ SONGS = ("get_job", "get_events", "get_links", "get_stems", "get_waveforms", "ca
     "songs",
     description="Options are members of the JSON, fields of the form, or, for raw bytes, in the query string. "
     "For JSON and forms, the query string must be empty.",
-    parameters=[query(name, schema) for name, schema in OPTIONS_IN_TEXT.items()],
+    parameters=[
+        *(query(name, schema) for name, schema in OPTIONS_IN_TEXT.items()),
+        header(HEADER, "a string of the caller's choice: a request that is repeated with it gets the same answer"),
+    ],
     body=SONG_BODY,
     answers={
         202: Answer("Queued: a new job, or one that runs again", as_json("Accepted"), LOCATION, SONGS),
         200: Answer("Already known: queued, running, or done with all stems", as_json("Accepted"), LOCATION, SONGS),
     },
     problems={
-        400: ["bad_request", *BODY_CODES, "upload_cut_short"],
+        400: ["bad_request", *BODY_CODES, "upload_cut_short", "bad_idempotency_key"],
         408: ["client_too_slow"],
-        409: ["conflict"],
+        409: ["conflict", "request_in_progress"],
         413: ["upload_too_large"],
         415: ["unsupported_body"],
         429: ["audio_quota_exceeded", "too_many_songs", "too_many_callbacks"],
-        422: ["invalid_option", "callback_refused", *AUDIO_CODES],
+        422: ["invalid_option", "callback_refused", "idempotency_key_reused", *AUDIO_CODES],
         503: [*STORES_UNAVAILABLE, "storage_full", "scratch_full", "busy", "queue_full"],
     },
     callbacks=CALLED,
@@ -75,10 +79,12 @@ def separate() -> Response:
     services = current_services()
     with received(request, services) as upload:
         options, callback = parse_given(upload.given, services)
-        return _accept(services, upload, options, callback)
+        mark = fingerprint(upload.song.sha256, options.to_json(), callback.digest if callback else "")
+        return answered_once(services.answers, mark, lambda: _accept(services, upload, options, callback))
 
 
 def _expect_song() -> Body:
+    requested_key()  # raises for an invalid one before the song is received
     return expected(request, current_services())
 
 
@@ -193,7 +199,7 @@ def _probe_result(services: Services, upload: Upload) -> Any:
 
 def _answer(name: str, state: State, *, new: bool) -> Response:
     links = job_links(name)
-    response = jsonify(songhash=name, message=MESSAGE, state=state, links=links)
+    response = jsonify(songhash=name, message=MESSAGE, state=state, known=not new, links=links)
     response.status_code = 202 if new else 200
     response.headers["Location"] = links["job"]
     return response

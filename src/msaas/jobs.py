@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
+from urllib.parse import quote
 
 import jsonpickle
 
@@ -16,6 +17,7 @@ from msaas.errors import MSaaSError, NotFound
 from msaas.fields import Fields, code_of, number_of
 from msaas.formats import FORMAT_NAMES
 from msaas.options import STEM_NAME, Options, complete_options, work_of
+from msaas.song_names import clean_tags, song_name
 
 # Increase it when the same request gives other bytes: new weights under an old name, another encoder.
 RESULT_VERSION = 4
@@ -152,6 +154,17 @@ class Job:
         return [{"code": code, "detail": detail} for code, detail in pairs if code]
 
     @property
+    def tags(self) -> dict[str, str]:
+        """The song's own tags: title, artist, album, track, date; those that it has."""
+        return clean_tags(self.upload.get("tags"))
+
+    @property
+    def name(self) -> str:
+        """What the song's files are called where a link gives no name; empty if nothing is known."""
+        file = self.upload.get("filename")
+        return song_name(self.tags, file if isinstance(file, str) else "")
+
+    @property
     def last_error(self) -> dict[str, str] | None:
         """Code and detail of the latest failed run, even if the job is retried."""
         if not self.error:
@@ -222,16 +235,25 @@ def job_link(songhash: str, base_url: str = "") -> str:
     return f"{base_url}/apiv1/jobs/{songhash}"
 
 
-def stem_links(job: Job, base_url: str = "") -> dict[str, str]:
-    return {stem: f"{base_url}/apiv1/track/{job.songhash}-{stem}" for stem in job.stem_extensions}
+def with_name(link: str, name: str) -> str:
+    """The link under which files are saved with this name; the link itself for an empty one."""
+    return f"{link}?name={quote(name, safe='')}" if name else link
 
 
-def public_fields(job: Job, base_url: str = "") -> dict[str, Any]:
-    """`base_url` makes the links absolute; without one they are paths below the API's own address."""
+def stem_links(job: Job, base_url: str = "", name: str = "") -> dict[str, str]:
+    links = {stem: f"{base_url}/apiv1/track/{job.songhash}-{stem}" for stem in job.stem_extensions}
+    return {stem: with_name(link, name) for stem, link in links.items()}
+
+
+def public_fields(job: Job, base_url: str = "", name: str = "") -> dict[str, Any]:
+    """`base_url` makes the links absolute; without one they are paths below the API's own address. `name`: what the
+    song is called instead of the record's name."""
     return {
         "songhash": job.songhash,
         "state": job.state.value,
-        "stems": stem_links(job, base_url),
+        "name": name or job.name or None,
+        "tags": job.tags,
+        "stems": stem_links(job, base_url, name),
         "error": job.reason,
         "warnings": job.warnings,
         "model": job.model_ran,

@@ -37,7 +37,8 @@ def test_a_song_goes_in_as_its_bytes_with_its_options_in_the_query(api: Api, cli
     assert posted.body == song.read_bytes()
     assert posted.headers["content-type"] == "audio/mpeg"
     assert posted.headers["content-length"] == str(song.stat().st_size)
-    assert posted.query == {"stems": "vocals,drums", "format": "flac", "callback": '{"url": "https://example.org"}'}
+    options = {"stems": "vocals,drums", "format": "flac", "callback": '{"url": "https://example.org"}'}
+    assert posted.query == options | {"filename": song.name}
 
 
 def pipe_of(data: bytes) -> IO[bytes]:

@@ -43,9 +43,10 @@ def test_three_songs_of_which_one_is_broken_give_the_stems_of_two_and_the_reason
 ) -> None:
     songs[1].write_text("Dear Sir or Madam, " * 1000)
     assert separate(*songs, "-o", tmp_path / "out", "--url", url) == 1
-    stems = sorted(f"{stem}.mp3" for stem in STEMS)
-    assert written(tmp_path / "out") == {"song 1": stems, "song 3": stems}
-    assert (tmp_path / "out" / "song 3" / "bass.mp3").read_bytes() == b"bass" * 60_000
+    assert written(tmp_path / "out") == {
+        song: sorted(f"{song} ({stem.capitalize()}).mp3" for stem in STEMS) for song in ("song 1", "song 3")
+    }
+    assert (tmp_path / "out" / "song 3" / "song 3 (Bass).mp3").read_bytes() == b"bass" * 60_000
     said = capsys.readouterr()
     assert [line.partition(":")[0] for line in said.out.splitlines()] == [str(songs[0]), str(songs[2])]
     assert said.err.splitlines()[-2] == "2 of 3 songs are done; these failed:"
@@ -61,7 +62,7 @@ def test_all_done_is_status_0_and_json_is_a_line_a_song(
     assert separate(*songs[:2], *options) == 0
     found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [one["song"] for one in found] == [str(song) for song in songs[:2]]
-    assert found[0]["stems"]["vocals"] == str(out / "song 1" / "vocals.flac")
+    assert found[0]["stems"]["vocals"] == str(out / "song 1" / "song 1 (Vocals).flac")
     assert found[0]["error"] is None
     with Client(url) as client:
         recorded = client.job(found[0]["songhash"]).options
@@ -88,7 +89,24 @@ def test_the_songs_are_in_the_queue_together_before_the_first_is_done(
 def test_connections_that_drop_are_no_failure(url: str, worker: None, songs: list[Path], tmp_path: Path) -> None:
     with dropping(url, drops=8, after_bytes=100_000) as flaky:
         assert separate(songs[0], "-o", tmp_path / "out", "--url", flaky) == 0
-    assert (tmp_path / "out" / "song 1" / "vocals.mp3").read_bytes() == b"vocals" * 60_000
+    assert (tmp_path / "out" / "song 1" / "song 1 (Vocals).mp3").read_bytes() == b"vocals" * 60_000
+
+
+def test_files_are_named_by_their_stems_alone_on_request(
+    url: str, worker: None, songs: list[Path], tmp_path: Path
+) -> None:
+    assert separate(songs[0], "-o", tmp_path / "out", "--url", url, "--names", "stem") == 0
+    assert written(tmp_path / "out") == {"song 1": sorted(f"{stem}.mp3" for stem in STEMS)}
+
+
+def test_the_same_bytes_under_two_names_get_files_of_each_name(
+    url: str, worker: None, songs: list[Path], tmp_path: Path
+) -> None:
+    other = shutil.copy(songs[0], tmp_path / "for ben.wav")
+    assert separate(songs[0], other, "-o", tmp_path / "out", "--url", url, "--stems", "vocals") == 0
+    assert {path.name for path in (tmp_path / "out").glob("*/[!.]*Vocals*")} == {
+        "song 1 (Vocals).mp3", "for ben (Vocals).mp3"
+    }  # fmt: skip
 
 
 def test_a_service_that_is_not_there_is_one_line_and_status_1(
@@ -185,8 +203,9 @@ def test_another_song_of_a_name_gets_a_folder_of_its_own_and_that_is_said(
     assert separate(songs[0], "-o", out, "--url", url) == 0
     assert separate(other / songs[0].name, "--format", "wav", "-o", out, "--url", url) == 0
     assert separate(songs[0], "--format", "flac", "-o", out, "--url", url + "/apiv1/") == 0
-    first = sorted(f"{stem}.{extension}" for stem in STEMS for extension in ("mp3", "flac"))
-    assert written(out) == {"song 1": first, "song 1 (2)": sorted(f"{stem}.wav" for stem in STEMS)}
+    names = {stem: f"song 1 ({stem.capitalize()})" for stem in STEMS}
+    first = sorted(f"{names[stem]}.{extension}" for stem in STEMS for extension in ("mp3", "flac"))
+    assert written(out) == {"song 1": first, "song 1 (2)": sorted(f"{names[stem]}.wav" for stem in STEMS)}
     assert f"  {out / 'song 1'}/ contains something else, such as another song's stems" in capsys.readouterr().out
 
 
@@ -245,7 +264,8 @@ def test_options_of_demucs_with_a_meaning_here_are_taken(
 ) -> None:
     api.answers["/apiv1/models"] = [Answer(body={"default": "htdemucs_mini"})]
     assert separate(*given, songs[0], "-o", tmp_path / "out", "--url", api.url) == 0
-    assert next(one.query for one in api.asked if one.path == "/apiv1/separate") == asked
+    sent = next(one.query for one in api.asked if one.path == "/apiv1/separate")
+    assert sent == asked | {"filename": songs[0].name}
 
 
 @pytest.mark.parametrize(
@@ -305,9 +325,11 @@ def test_songs_are_separated_with_no_service_at_all(
     songs[1].write_text("Dear Sir or Madam, " * 1000)
     out = tmp_path / "out"
     assert separate("--local", *songs[:2], "missing.mp3", "-o", out, "--stems", "vocals,bass", "--format", "wav") == 1
-    assert written(out) == {"song 1": ["bass.wav", "vocals.wav"]}
+    assert written(out) == {"song 1": ["song 1 (Bass).wav", "song 1 (Vocals).wav"]}
     said = capsys.readouterr()
-    assert f"{songs[0]}: {out / 'song 1'}/ has bass.wav, vocals.wav, made by htdemucs_mini" in said.out
+    assert (
+        f"{songs[0]}: {out / 'song 1'}/ has song 1 (Bass).wav, song 1 (Vocals).wav, made by htdemucs_mini" in said.out
+    )
     assert "song 1.wav: separating" in said.err
     assert "(not_audio)" in said.err
     assert "missing.mp3: No such file or directory\n" in said.err

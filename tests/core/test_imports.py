@@ -16,7 +16,7 @@ FOLDERS = ("tests", "bench", "deploy", "models", "data")  # beside src
 
 # From the bottom up; a module imports its own layer and those below. Entry points of packages are the top's.
 LAYERS = {
-    "pure": ("errors", "error_codes", "options", "formats", "jobs", "fields", "failpoints"),
+    "pure": ("errors", "error_codes", "options", "formats", "jobs", "fields", "failpoints", "song_names"),
     "settings": ("settings", "catalogue", "interpreter", "command", "scratch"),
     "stores": ("redis_client", "queue", "storage"),
     "features": ("audio", "auth", "callbacks", "client", "evaluation", "maintenance", "separation", "telemetry"),
@@ -39,6 +39,7 @@ NEIGHBOURS = {
         ("jobs", "fields"),
         ("jobs", "formats"),
         ("jobs", "options"),
+        ("jobs", "song_names"),
     },
     "settings": {("command", "interpreter"), ("settings", "catalogue")},
     "stores": {("queue", "redis_client")},
@@ -223,8 +224,15 @@ def test_the_sandbox_and_what_decodes_know_no_jobs():
     assert not [one for one, names in GRAPH.items() if is_of(one, "audio.decode") and "audio.sandbox" in str(names)]
 
 
-def test_client_needs_requests_and_our_errors_and_formats_and_nothing_else():
-    allowed = ("requests", "msaas.errors", "msaas.formats", "msaas.client", *sys.stdlib_module_names)
+def test_client_needs_requests_and_our_errors_formats_and_names_and_nothing_else():
+    allowed = (
+        "requests",
+        "msaas.errors",
+        "msaas.formats",
+        "msaas.song_names",
+        "msaas.client",
+        *sys.stdlib_module_names,
+    )
     strange = [
         f"{path.name} imports {name}"
         for path in (SRC / "client").glob("*.py")

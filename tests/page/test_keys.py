@@ -49,10 +49,11 @@ def test_a_song_goes_its_whole_way_with_a_key(page):
     assert all(ink(page, stem) > 5000 for stem in STEMS)
     with page.expect_download() as stem:
         stem_row(page, "bass").locator(".save").click()
-    assert stem.value.suggested_filename == f"{songhash_of(page)}-bass.mp3"
+    assert stem.value.suggested_filename == "Keyed (Bass).mp3"
     assert stem.value.path().stat().st_size > 10_000
     with page.expect_download() as everything:
         page.click("#save-all")
+    assert everything.value.suggested_filename == "Keyed.zip"
     assert everything.value.path().read_bytes()[:2] == b"PK"
     page.click("#delete")
     page.click("#confirm button[value=delete]")

@@ -16,6 +16,7 @@ from typing import NoReturn
 from msaas.cli.paths import output_folder, path_argument
 from msaas.cli.service import add_key_file
 from msaas.cli.songs import demucs_options
+from msaas.cli.songs.folders import NAMED_SONG, NAMED_STEM
 from msaas.cli.songs.inputs import song_argument, songs_of
 from msaas.cli.songs.stem_files import report
 from msaas.client.names import printable
@@ -29,7 +30,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser(
         "separate",
         help="separate songs into stems",
-        description="Writes <out>/<song name>/<stem>.<format> for each song. Run again, it resumes: "
+        description="Writes <out>/<song name>/<Artist - Title> (<Stem>).<format> for each song. Run again, it resumes: "
         "the same song with the same options is the same job. Stems of two songs never share a folder: another song of "
         "the same name gets `<song name> (2)`.",
         epilog="Exit status: 0 all are done, 1 some failed (each is listed with its reason), 2 wrong usage.",
@@ -44,6 +45,13 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser.add_argument("-r", "--recursive", action="store_true", help="include subfolders")
     parser.add_argument(
         "-o", "--out", type=path_argument, default=Path("stems"), help="folder for the stems (%(default)s)"
+    )
+    parser.add_argument(
+        "--names",
+        choices=(NAMED_SONG, NAMED_STEM),
+        default=NAMED_SONG,
+        help="names of the files: `Artist - Title (Vocals).mp3`, by the song's tags, else by its own file's name; or "
+        "`vocals.mp3` (%(default)s)",
     )
     _add_service(parser)
     _add_options(parser)

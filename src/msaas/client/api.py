@@ -28,6 +28,7 @@ from msaas.client.upload import OnUpload, Song, Source, opened
 from msaas.formats import DEFAULT_FORMAT
 
 DEFAULT_URL = "http://localhost:5000"
+MAX_FILENAME_CHARS = 200  # of the end of a file's name, which has its extension: the rest would lengthen the URL
 RETRIES = 8  # some 40 seconds, or as long as the API says: enough for a restart
 FIRST_POLL_SECONDS = 0.2  # short songs are done within a second or two
 POLL_SECONDS = 1.0
@@ -99,14 +100,16 @@ class Client:
             "callback": json.dumps(callback) if callback else None,
         }
         with self.opened(song) as source:
+            given = options | {"filename": source.name[-MAX_FILENAME_CHARS:] or None}
             accepted = self._transport.request_json(
                 "POST",
                 "/apiv1/separate",
-                params={name: printable(str(value)) for name, value in options.items() if value is not None},
+                params={name: printable(str(value)) for name, value in given.items() if value is not None},
                 headers={"Content-Type": source.content_type, "Idempotency-Key": _quoted_string(idempotency_key)},
                 body=lambda: source.body(on_upload),
             )
-        return replace(self.job(str(accepted.get("songhash"))), known=accepted.get("known"))
+        job = self.job(str(accepted.get("songhash")))
+        return replace(job, known=accepted.get("known"), name=str(accepted.get("name") or job.name))
 
     def opened(self, song: Source, name: str = "") -> AbstractContextManager[Song]:
         """Opens the song as `submit` does, to get its size or hash first."""
@@ -117,16 +120,17 @@ class Client:
         return int(limit) if limit else None
 
     def wait(self, songhash: str | Job, *, on_progress: OnJob | None = None, timeout: float | None = None) -> Job:
-        """Polls until the job has ended, and returns it in any end state. on_progress gets each answer, including the
-        last.
+        """Polls until the job has ended, and returns it in any end state, with the name of the given Job. on_progress
+        gets each answer, including the last.
 
         timeout in seconds; after it, WaitTimeout is raised and the job continues.
         """
-        name = _name(songhash)
+        name, called = _name(songhash), songhash.name if isinstance(songhash, Job) else ""
         deadline = None if timeout is None else time.monotonic() + timeout
         pause = FIRST_POLL_SECONDS
         while True:
             job = self.job(name)
+            job = replace(job, name=called or job.name)
             if on_progress:
                 on_progress(job)
             if job.ended:
@@ -142,9 +146,11 @@ class Client:
         folder: str | PathLike[str],
         stems: Iterable[str] | None = None,
         *,
+        named: bool = False,
         on_progress: OnDownload | None = None,
     ) -> dict[str, Path]:
-        """Writes `<folder>/<stem>.<format>` for each stem of a finished job, or for the given stems.
+        """Writes `<folder>/<stem>.<format>` for each stem of a finished job, or for the given stems; with `named`
+        `<folder>/<name> (<Stem>).<format>`, if the job has a name.
 
         All are downloaded before the first one replaces an older file.
         on_progress(have, total) in bytes, per stem; total is None if the API does not send it.
@@ -153,7 +159,8 @@ class Client:
         if not job.done:
             raise JobFailed(job)
         folder = Path(folder)
-        paths = {stem: stem_path(folder, stem, job.format) for stem in (job.stems if stems is None else stems)}
+        name = job.name if named else ""
+        paths = {stem: stem_path(folder, stem, job.format, name) for stem in (job.stems if stems is None else stems)}
         folder.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(prefix=".part-", dir=folder) as part:
             fetched = {stem: Path(part) / path.name for stem, path in paths.items()}

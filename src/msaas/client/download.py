@@ -12,6 +12,7 @@ import requests
 
 from msaas.client.errors import NotTheService, UnsafeName
 from msaas.client.transport import CONNECTION_ERRORS, Transport, refuse_problem
+from msaas.song_names import safe_name, stem_file_name
 
 CHUNK_BYTES = 64 * 1024  # lost at most when a connection breaks
 NAME = re.compile(r"[A-Za-z0-9_]{1,64}")
@@ -20,12 +21,14 @@ PARTIAL, RANGE_NOT_SATISFIABLE = 206, 416
 OnDownload = Callable[[int, int | None], None]
 
 
-def stem_path(folder: Path, stem: str, extension: str) -> Path:
-    """Raises UnsafeName for a name from the network that would leave the folder."""
+def stem_path(folder: Path, stem: str, extension: str, song: str = "") -> Path:
+    """`song`: what the song is called, as the service says; it is made safe. Raises UnsafeName for a stem's name from
+    the network that would leave the folder."""
     for part in (stem, extension):
         if not isinstance(part, str) or not NAME.fullmatch(part):
             raise UnsafeName(f"{str(part)[:80]!r} is not a valid stem name")
-    return folder / f"{stem}.{extension}"
+    name = safe_name(song)
+    return folder / (stem_file_name(name, stem, extension) if name else f"{stem}.{extension}")
 
 
 def fetch(transport: Transport, path: str, target: Path, on_progress: OnDownload | None = None) -> int:

@@ -42,6 +42,8 @@ class Job:
 
     songhash: str
     state: str  # queued ▸ running ▸ done | failed | cancelled
+    name: str = ""  # what saved files are called; empty if the service knows nothing
+    tags: Mapping[str, str] = field(default_factory=dict)  # title, artist, album, track, date of the song's file
     stage: str = ""
     progress: float = 0.0  # 0 to 1
     queue_position: int | None = None  # songs ahead; None once it runs
@@ -82,6 +84,8 @@ class Job:
         return cls(
             songhash=str(view["songhash"]),
             state=str(view["state"]),
+            name=str(view.get("name") or ""),
+            tags=_mapping(view, "tags"),
             stage=str(view.get("stage") or ""),
             progress=float(view.get("progress") or 0),
             queue_position=None if view.get("queue_position") is None else int(view["queue_position"]),

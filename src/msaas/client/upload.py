@@ -25,11 +25,11 @@ LONG_BYTES = 32 << 20  # of a pipe: beyond this size, check that it has an end
 
 
 class Song:
-    """A seekable file of `size` bytes from its current position. `content_type` is a guess: the API checks the
-    bytes."""
+    """A seekable file of `size` bytes from its current position. `name`: its file's, empty if unknown. `content_type`
+    is a guess: the API checks the bytes."""
 
     def __init__(self, file: IO[bytes], name: str = "") -> None:
-        self.file = file
+        self.file, self.name = file, name
         self.content_type = content_type(name)
         self._start = file.tell()
         self.size = file.seek(0, io.SEEK_END) - self._start
@@ -86,12 +86,18 @@ def opened(source: Source, name: str = "", *, limit_bytes: Callable[[], int | No
         with Path(source).open("rb") as file, opened(file, Path(source).name, limit_bytes=limit_bytes) as song:
             yield song
     elif _is_rewindable(source):
-        yield Song(source, name or str(getattr(source, "name", "")))
+        yield Song(source, name or _name_of(source))
     else:
         with tempfile.SpooledTemporaryFile(SPOOL_BYTES) as spool:  # a retry starts from the beginning
             _copy(source, spool, limit_bytes)
             spool.seek(0)
             yield Song(spool, name)
+
+
+def _name_of(file: IO[bytes]) -> str:
+    """Empty for a file without a path."""
+    path = getattr(file, "name", "")
+    return Path(path).name if isinstance(path, str) else ""
 
 
 def _is_rewindable(file: IO[bytes]) -> bool:

@@ -20,15 +20,16 @@ class StoreLinks:
         self.seconds = seconds
         self._client = _client(public_url, access_key, secret_key) if public_url else None
 
-    def to(self, name: str, *, method: str = "GET") -> str:
-        """Raises NoLinks if no public address of the store is set."""
+    def to(self, name: str, disposition: str, *, method: str = "GET") -> str:
+        """`disposition`: the Content-Disposition of the store's answer. Raises NoLinks if no public address of the
+        store is set."""
         if self._client is None:
             raise NoLinks(
                 "this service provides no links to its object store (MSAAS_S3_PUBLIC_URL is empty);"
                 " omit `redirect` to get the stem from the API"
             )
         headers: dict[str, str | list[str] | tuple[str]] = {
-            "response-content-disposition": f'attachment; filename="{name}"',
+            "response-content-disposition": disposition,
             "response-content-type": media_type_of(name),
         }
         return self._client.get_presigned_url(

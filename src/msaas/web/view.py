@@ -22,9 +22,11 @@ def job_view(
     eta: float | None = None,
     waiting_for: Mapping[str, str] | None = None,
     callbacks: Iterable[Callback] = (),
+    name: str = "",
 ) -> dict[str, Any]:
-    """The documented fields; `callbacks` and `message` are present only if there are any."""
-    view = public_fields(job) | {
+    """The documented fields; `callbacks` and `message` are present only if there are any. `name`: what the caller's
+    link calls the song."""
+    view = public_fields(job, name=name) | {
         "stage": job.stage,
         "progress": job.progress,
         "queue_position": position if job.state is State.QUEUED else None,

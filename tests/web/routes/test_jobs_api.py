@@ -18,8 +18,9 @@ from msaas.web.http.archive import Member, zip_chunks, zip_size
 from tests.support.api import NOBODY, STEMS, Player, post, problem
 
 FIELDS = {
-    "songhash", "state", "stage", "progress", "queue_position", "eta_seconds", "waiting_for", "attempts", "error",
-    "warnings", "model", "options", "duration_seconds", "stems", "timings", "created_at", "started_at", "finished_at",
+    "songhash", "state", "name", "tags", "stage", "progress", "queue_position", "eta_seconds", "waiting_for",
+    "attempts", "error", "warnings", "model", "options", "duration_seconds", "stems", "timings", "created_at",
+    "started_at", "finished_at",
 }  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from msaas.audio.decode.container import OpenSong, frames, nothing_decodes, open
 from msaas.audio.limits import Limits
 from msaas.audio.source.account import GUESSED_DURATIONS, declared_seconds
 from msaas.audio.source.findings import Findings
+from msaas.audio.source.metadata import tags_of
 from msaas.errors import AudioTooLong
 
 MAX_SKIPPED_PACKETS = 5_000  # two minutes of undecodable MP3; more than that before the first frame is not a song
@@ -20,7 +22,8 @@ MAX_SKIPPED_PACKETS = 5_000  # two minutes of undecodable MP3; more than that be
 class Probe:
     """Container and duration from the header, rate and channels from the first frame. None: the header has no duration.
 
-    `cpu_seconds`: processor time that the probe took; 0 if not measured.
+    `cpu_seconds`: processor time that the probe took; 0 if not measured. `tags`: those of song_names.TAG_NAMES that the
+    file has, cleaned.
     """
 
     container: str
@@ -29,6 +32,7 @@ class Probe:
     channels: int
     duration_seconds: float | None
     cpu_seconds: float = field(default=0.0, compare=False)
+    tags: Mapping[str, str] = field(default_factory=dict)
 
 
 def probe(path: Path, limits: Limits) -> Probe:
@@ -45,6 +49,7 @@ def probe(path: Path, limits: Limits) -> Probe:
             sample_rate=frame.sample_rate,
             channels=frame.layout.nb_channels,
             duration_seconds=duration,
+            tags=tags_of(part, path),
         )
 
 

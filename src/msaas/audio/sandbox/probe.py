@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from msaas.audio.decode.probe import Probe
 from msaas.audio.limits import Limits
 from msaas.audio.sandbox import client
 from msaas.errors import Busy
+from msaas.song_names import clean_tags
 
 _MAX_BYTES = 10**24  # upper bound for numbers in a probe's answer: headers can be wrong, but not infinite
 
@@ -20,9 +22,10 @@ def probe_isolated(path: Path, limits: Limits, timeout_seconds: float = 10, cpu_
     """
     path.stat()  # a missing file is the caller's error, not the song's
     try:
-        return _checked(Probe(**client.ask(path, limits, timeout_seconds, cpu_seconds)))
+        found = _checked(Probe(**client.ask(path, limits, timeout_seconds, cpu_seconds)))
     except client.INVALID_ANSWER as error:
         raise Busy("the process that probed the song returned an invalid answer; retry") from error
+    return replace(found, tags=clean_tags(found.tags))
 
 
 def _checked(probe: Probe) -> Probe:

@@ -52,7 +52,7 @@ def open_part(song: Window) -> OpenStream:
     for demuxer, start in _attempts(song, tags):
         window = song.after(start)
         try:
-            container, window = _without_trailing_tags(_open_as(demuxer, window), window)
+            container, window = _without_trailing_tags(open_as(demuxer, window), window)
         except (av.FFmpegError, EOFError) as error:
             refusal = error
             continue
@@ -71,7 +71,7 @@ def _without_trailing_tags(container: InputContainer, window: Window) -> tuple[I
         return container, window
     container.close()
     window = window.between(0, window.size - tail_bytes)
-    return _open_as("mp3", window), window
+    return open_as("mp3", window), window
 
 
 def _attempts(song: Window, tags: int) -> Iterator[tuple[str | None, int]]:
@@ -95,7 +95,8 @@ def _attempts(song: Window, tags: int) -> Iterator[tuple[str | None, int]]:
         yield "mp3", tags or ID3V2_HEADER_BYTES
 
 
-def _open_as(demuxer: str | None, window: Window) -> InputContainer:
+def open_as(demuxer: str | None, window: Window) -> InputContainer:
+    """`demuxer`: FFmpeg's name of one; None: by the content. Raises av.FFmpegError, EOFError."""
     options = {
         "format_whitelist": DEMUXERS,
         "protocol_whitelist": "file",

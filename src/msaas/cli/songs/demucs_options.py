@@ -12,7 +12,7 @@ REPLACEMENTS: dict[tuple[str, ...], tuple[int, str]] = {
     ("-j", "--jobs"): (1, "omit it: a service runs one job per worker, --local uses every core for each song"),
     ("--segment",): (1, "omit it: segments have the model's own length, and memory does not grow with the song"),
     ("--no-split",): (0, "omit it: songs are always separated in segments, and memory does not grow with them"),
-    ("--filename",): (1, "stems are always <out>/<song>/<stem>.<format>; -o chooses <out>"),
+    ("--filename",): (1, "use --names stem for <out>/<song>/<stem>.<format>; -o chooses <out>"),
     ("--clip-mode",): (1, "omit it: no stem is rescaled or clamped separately; FLAC gets one gain for all stems"),
     ("--mp3-preset",): (1, "omit it; --bitrate sets the quality of mp3"),
     ("-v", "--verbose"): (0, "omit it; `msaas jobs SONGHASH` shows a job, --json its timings"),

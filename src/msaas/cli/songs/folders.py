@@ -18,6 +18,7 @@ from msaas.client.names import printable
 from msaas.formats import FORMATS
 
 MANIFEST = ".msaas.json"
+NAMED_SONG, NAMED_STEM = "song", "stem"  # how files are named: `<Artist - Title> (Vocals).mp3`, or `vocals.mp3`
 STEM_SUFFIXES = frozenset(one.suffix for one in FORMATS.values())
 
 

@@ -10,11 +10,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from msaas.cli.songs.folders import StemFolders, scratch
+from msaas.cli.songs.folders import NAMED_SONG, StemFolders, scratch
 from msaas.cli.songs.inputs import STANDARD_INPUT, SongTask, is_stream, open_song
 from msaas.cli.songs.progress import Progress
 from msaas.cli.songs.stem_files import SongResult
 from msaas.client.models import Job, JobWarning
+from msaas.client.names import printable
 from msaas.errors import MSaaSError, UploadTooLarge
 from msaas.local.model import choose_model
 from msaas.local.stream import framed
@@ -22,6 +23,7 @@ from msaas.options import REQUEST_NAMES, Options
 from msaas.scratch import check_writable
 from msaas.separation import PROCESS_ENVIRONMENT, memory
 from msaas.settings import Settings
+from msaas.song_names import song_name, stem_file_name
 
 if TYPE_CHECKING:
     from msaas.separation.pipeline import SeparationResult, Separator
@@ -46,7 +48,7 @@ def outcomes(tasks: Sequence[SongTask], args: argparse.Namespace) -> Iterator[So
     check_sandbox(settings)
     separator = load(settings)
     options.outputs(separator.model.sources)
-    work = LocalBatch(separator, options, settings, args.out)
+    work = LocalBatch(separator, options, settings, args.out, named=args.names == NAMED_SONG)
     for task in tasks:
         yield work.separate(task)
 
@@ -81,8 +83,8 @@ def check_sandbox(settings: Settings) -> None:
 class LocalBatch:
     """Separates one song after the other; moves the stems to their folder once all are complete."""
 
-    def __init__(self, separator: Separator, options: Options, settings: Settings, out: Path) -> None:
-        self._separator, self._options, self._settings = separator, options, settings
+    def __init__(self, separator: Separator, options: Options, settings: Settings, out: Path, *, named: bool) -> None:
+        self._separator, self._options, self._settings, self._named = separator, options, settings, named
         self._out, self._folders = out, StemFolders()
 
     def separate(self, task: SongTask) -> SongResult:
@@ -91,12 +93,26 @@ class LocalBatch:
                 song = _on_disk(task.song, part, self._settings.max_upload_bytes)
                 with Progress(task.song.name) as progress:
                     result = self._separate(song, part / "stems", progress)
-                stems = self._folders.put(result.stems, task.folder, song=task.song.name, sha256=_sha256(song))
+                stems = self._renamed(result.stems, song, task.song.name)
+                stems = self._folders.put(stems, task.folder, song=task.song.name, sha256=_sha256(song))
         except (MSaaSError, OSError, RuntimeError) as error:  # torch raises RuntimeError when out of memory
             return SongResult.failed(task, error)
         took = {"duration_seconds": result.duration_seconds, "timings": rounded(result.timings)}
         warnings = [JobWarning(one.code, one.detail) for one in result.warnings]
         return SongResult(task, model=self._options.model, stems=stems, warnings=warnings, **took)  # type: ignore[arg-type]
+
+    def _renamed(self, stems: Mapping[str, Path], song: Path, file: str) -> Mapping[str, Path]:
+        """As a service names saved files: by the song's tags, else by its file."""
+        from msaas.audio.limits import Limits
+        from msaas.audio.sandbox.probe import probe_isolated
+
+        if not self._named:
+            return stems
+        name = song_name(probe_isolated(song, Limits(self._settings.max_duration_seconds)).tags, printable(file))
+        return {
+            stem: path.rename(path.with_name(stem_file_name(name or "song", stem, path.suffix[1:])))
+            for stem, path in stems.items()
+        }
 
     def _separate(self, song: Path, out: Path, progress: Progress) -> SeparationResult:
         from msaas.audio.limits import Limits

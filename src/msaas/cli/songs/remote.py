@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from msaas.cli.service import client_of
-from msaas.cli.songs.folders import StemFolders, scratch
+from msaas.cli.songs.folders import NAMED_SONG, StemFolders, scratch
 from msaas.cli.songs.inputs import SongTask, open_song
 from msaas.cli.songs.progress import Progress
 from msaas.cli.songs.stem_files import SongResult
@@ -43,6 +43,7 @@ class RemoteBatch:
 
     def __init__(self, args: argparse.Namespace, options: dict[str, Any]) -> None:
         self._options, self._out, self._folders = options, args.out, StemFolders()
+        self._named = args.names == NAMED_SONG
         self._stopping = threading.Event()
         self._sender = client_of(args, retries=RETRIES, sleep=self._sleep)
         self._client = client_of(args, retries=RETRIES, sleep=self._sleep)
@@ -77,8 +78,9 @@ class RemoteBatch:
         songhash = None
         try:
             with Progress(task.song.name) as progress:
-                songhash = submission.wait(progress).songhash
-                job = self._client.wait(songhash, on_progress=progress.show)
+                sent = submission.wait(progress)
+                songhash = sent.songhash
+                job = self._client.wait(sent, on_progress=progress.show)
             return SongResult.done(task, job, self._download(task, job, submission.sha256))
         except Unreachable as error:
             self._unreachable = error  # the following songs need not retry
@@ -89,7 +91,7 @@ class RemoteBatch:
     def _download(self, task: SongTask, job: Job, sha256: str) -> dict[str, Path]:
         """All stems or none: after a broken connection an earlier run's stems stay complete."""
         with scratch(self._out) as part:
-            stems = self._client.download(job, part)
+            stems = self._client.download(job, part, named=self._named)
             return self._folders.put(stems, task.folder, song=task.song.name, sha256=sha256)
 
     def _sleep(self, seconds: float) -> None:

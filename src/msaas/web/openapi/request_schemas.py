@@ -52,8 +52,16 @@ CALLBACK_AS_TEXT: Schema = {
 SONG: Schema = {"type": "string", "contentMediaType": "application/octet-stream"}
 
 
+FILENAME: Schema = {
+    "type": "string",
+    "description": "name of the song's file, for the names of saved files; a form's file has its own. Any text is "
+    "accepted: directories, control characters and what no file system takes are removed",
+    "examples": ["Harbour Lights.flac"],
+}
+
+
 def options_with(stems: Schema, callback: Schema) -> dict[str, Schema]:
-    return OPTIONS | {"stems": OPTIONS["stems"] | stems, "callback": callback}
+    return OPTIONS | {"stems": OPTIONS["stems"] | stems, "filename": FILENAME, "callback": callback}
 
 
 OPTIONS_IN_JSON = options_with(STEMS_AS_LIST, ref("Callback"))

@@ -9,6 +9,7 @@ from msaas.error_codes import JOB_CODES, PROBLEM_CODES, WAIT_CODES, WARNING_CODE
 from msaas.formats import DEFAULT_FORMAT, FORMATS
 from msaas.jobs import State
 from msaas.options import STEM_NAME
+from msaas.song_names import MAX_TAG_CHARS, TAG_NAMES
 from msaas.web.uploads.callback import MAX_URL
 
 Schema = dict[str, Any]
@@ -68,10 +69,24 @@ PROBLEM = an_object(
     description="RFC 9457. Some codes have additional members.",
 )
 
+SONG_NAME: Schema = nullable(
+    "string",
+    description="what saved files are called: `Artist - Title` by the song's tags, else the name of its file; null if "
+    "nothing is known",
+    examples=["Artist - Title"],
+)
+TAGS: Schema = {
+    "type": "object",
+    "properties": {name: {"type": "string", "maxLength": MAX_TAG_CHARS} for name in TAG_NAMES},
+    "additionalProperties": False,
+    "description": "the tags that the song's file has, each as one line",
+}
 JOB = an_object(
     {
         "songhash": ref("Songhash"),
         "state": ref("State"),
+        "name": SONG_NAME,
+        "tags": TAGS,
         "stage": {"type": "string", "description": "current step of the run", "examples": ["separating"]},
         "progress": {"type": "number", "minimum": 0, "maximum": 1},
         "queue_position": nullable("integer", minimum=0, description="number of songs ahead; null unless queued"),
@@ -168,7 +183,11 @@ SCHEMAS: dict[str, Schema] = {
             "message": {"type": "string"},
             "state": ref("State"),
             "known": {"type": "boolean", "description": "the job exists already: nothing new was queued"},
-            "links": an_object({name: {"type": "string"} for name in ("job", "events", "stems_zip")}),
+            "name": SONG_NAME,
+            "links": an_object(
+                {name: {"type": "string"} for name in ("job", "events", "stems_zip")}
+                | {"named": {"type": "string", "description": "the job, with `name` of this post in all its links"}}
+            ),
         }
     ),
     "Links": an_object(
@@ -313,8 +332,8 @@ SCHEMAS: dict[str, Schema] = {
 
 # body of a callback: the job's final state, without the members of an unfinished job
 _SENT = (
-    *("songhash", "state", "stems", "error", "warnings", "model", "options", "duration_seconds", "attempts", "timings"),
-    *("created_at", "started_at", "finished_at"),
+    *("songhash", "state", "name", "tags", "stems", "error", "warnings", "model", "options", "duration_seconds"),
+    *("attempts", "timings", "created_at", "started_at", "finished_at"),
 )
 SCHEMAS["Called"] = an_object(
     {

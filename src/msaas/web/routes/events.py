@@ -13,9 +13,11 @@ from flask import Blueprint, Response, request
 from msaas.auth.access_control import caller
 from msaas.errors import QueueUnavailable
 from msaas.jobs import Job
+from msaas.web.http.disposition import requested_name
 from msaas.web.openapi.document import Answer, documented, header
 from msaas.web.openapi.schemas import QUEUE_UNAVAILABLE
 from msaas.web.routes.jobs import current_view, known_job
+from msaas.web.routes.tracks import NAME_PARAMETER
 from msaas.web.services import Services, current_services
 
 calls = Blueprint("events", __name__)
@@ -37,7 +39,7 @@ _ESTIMATES = frozenset({"eta_seconds"})
     description="Server-sent events. The data of `event: job` is the job: first its current state, then each change, "
     "until it ends. `event: gone` means that its record was deleted. Reconnecting to a broken stream misses nothing. "
     "At the limit of streams, the caller with the most streams loses one to a caller with fewer.",
-    parameters=[header("Last-Event-ID", "ID of the last event received; browsers send it")],
+    parameters=[NAME_PARAMETER, header("Last-Event-ID", "ID of the last event received; browsers send it")],
     answers={
         200: Answer("The events", {"text/event-stream": {"description": "server-sent events (HTML Standard)"}}),
         204: Answer("The last event received was the final one: do not reconnect"),
@@ -50,7 +52,8 @@ def get_events(songhash: str) -> Response:
     if job.state.ended and request.headers.get("Last-Event-ID", "").startswith(f"{job.state}-"):
         return Response(status=204)  # browsers reconnect forever unless they get a 204
     place = services.events_gate.enter(caller().account)
-    response = EventStream(_polled_events(services, job, revoked=place.revoked), services.stopping)
+    events = _polled_events(services, job, revoked=place.revoked, name=requested_name())
+    response = EventStream(events, services.stopping)
     response.call_on_close(lambda: services.events_gate.leave(place))  # called even if the generator never starts
     return response
 
@@ -93,6 +96,7 @@ def _polled_events(
     *,
     keep_alive_seconds: float = KEEP_ALIVE_SECONDS,
     revoked: threading.Event | None = None,
+    name: str = "",
 ) -> Iterator[str]:
     """Texts to send, and an empty text after each poll, where the server pauses.
 
@@ -104,7 +108,7 @@ def _polled_events(
     sent: dict[str, Any] = {}
     count, last_sent_at = 0, time.monotonic()
     while job is not None:
-        view = _view(services, job)
+        view = _view(services, job, name)
         text = ""
         if view and _without_estimates(view) != sent:
             sent, count = _without_estimates(view), count + 1
@@ -131,9 +135,9 @@ def _again(services: Services, songhash: str, job: Job) -> Job | None:
         return job
 
 
-def _view(services: Services, job: Job) -> dict[str, Any] | None:
+def _view(services: Services, job: Job, name: str) -> dict[str, Any] | None:
     try:
-        return current_view(services, job)
+        return current_view(services, job, name)
     except QueueUnavailable:
         return None
 

@@ -5,20 +5,30 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from flask import Blueprint, Response, jsonify
 
 from msaas.errors import Conflict, NotFound, StorageUnavailable
 from msaas.jobs import Job, State, Track, parse_songhash
+from msaas.song_names import stem_file_name
 from msaas.storage import StoredObject
 from msaas.web.eta import eta_seconds
 from msaas.web.http.archive import Member, part_of, zip_chunks, zip_size
+from msaas.web.http.disposition import requested_name
 from msaas.web.openapi.document import Answer, as_json, documented
 from msaas.web.openapi.schemas import QUEUE_UNAVAILABLE, STORES_UNAVAILABLE
 from msaas.web.retention_locks import held
-from msaas.web.routes.tracks import CONTENT_RANGE, RANGE_PARAMETERS, TRACK_HEADERS, answer, find, refuse_unless_done
+from msaas.web.routes.tracks import (
+    CONTENT_RANGE,
+    NAME_PARAMETER,
+    RANGE_PARAMETERS,
+    TRACK_HEADERS,
+    answer,
+    find,
+    refuse_unless_done,
+)
 from msaas.web.services import Services, current_services
 from msaas.web.view import job_view
 
@@ -37,10 +47,10 @@ def known_job(services: Services, songhash: str) -> Job:
     return job
 
 
-def current_view(services: Services, job: Job) -> dict[str, Any]:
-    """The job's view with its queue position, ETA and reason for waiting."""
+def current_view(services: Services, job: Job, name: str = "") -> dict[str, Any]:
+    """The job's view with its queue position, ETA and reason for waiting. `name`: what the caller's link calls it."""
     around = _queued(services, job) if job.state is State.QUEUED else {"eta": _eta(services, job)}
-    return job_view(job, callbacks=services.callbacks.of(job.songhash), **around)
+    return job_view(job, callbacks=services.callbacks.of(job.songhash), name=name, **around)
 
 
 def _queued(services: Services, job: Job) -> dict[str, Any]:
@@ -60,12 +70,13 @@ def _eta(services: Services, job: Job, **known: Any) -> float | None:
 @documented(
     "State of a job",
     "jobs",
+    parameters=[NAME_PARAMETER],
     answers={200: Answer("The job", as_json("Job"))},
     problems={404: ["job_unknown"], 503: QUEUE_UNAVAILABLE},
 )
 def get_job(songhash: str) -> Response:
     services = current_services()
-    return jsonify(current_view(services, known_job(services, songhash)))
+    return jsonify(current_view(services, known_job(services, songhash), requested_name()))
 
 
 @calls.delete("/apiv1/jobs/<songhash>")
@@ -99,8 +110,9 @@ def cancel_job(songhash: str) -> Response:
 @documented(
     "All stems as a zip",
     "songs",
-    description="Created while it is sent. The same stems give the same bytes, so a download can be resumed.",
-    parameters=RANGE_PARAMETERS,
+    description="Created while it is sent. The same stems under the same name give the same bytes: a download can be "
+    "resumed.",
+    parameters=[NAME_PARAMETER, *RANGE_PARAMETERS],
     answers={
         200: Answer("The stems", ZIP, TRACK_HEADERS),
         206: Answer("The requested range of the archive", ZIP, TRACK_HEADERS | CONTENT_RANGE),
@@ -117,35 +129,37 @@ def get_stems(songhash: str) -> Response:
     services = current_services()
     job = known_job(services, songhash)
     refuse_unless_done(job)
-    stems = [find(services, Track(job.songhash, stem, None)) for stem in job.stem_extensions]
+    name = requested_name() or job.name
+    stems = {
+        _name_in_zip(name, stem, extension): find(services, Track(job.songhash, stem, None))
+        for stem, extension in job.stem_extensions.items()
+    }
     archive = _archive(job, stems)
 
     def read(start: int, stop: int) -> Iterator[bytes]:
-        chunks = zip_chunks(_members(services, job, stems))
+        chunks = zip_chunks(_members(services, stems))
         return held(services, job.songhash, part_of(chunks, start, stop))
 
-    response = answer(archive, read, what="archive")
+    response = answer(archive, read, save_as=f"{name}.zip" if name else archive.name, what="archive")
     response.content_type = "application/zip"
     return response
 
 
-def _archive(job: Job, stems: list[StoredObject]) -> StoredObject:
-    """The zip described as a stored object: its size, and an ETag that changes if a stem changes."""
-    names = [(_name_in_zip(job, stored), stored.size) for stored in stems]
-    etag = hashlib.sha256(repr([(stored.name, stored.size, stored.etag) for stored in stems]).encode()).hexdigest()
-    modified = max((stored.modified for stored in stems if stored.modified), default=None)
-    return StoredObject(f"{job.songhash}.zip", zip_size(names), etag, modified)
+def _archive(job: Job, stems: Mapping[str, StoredObject]) -> StoredObject:
+    """The zip described as a stored object: its size, and an ETag that changes if a stem or a name changes."""
+    facts = [(inside, stored.name, stored.size, stored.etag) for inside, stored in stems.items()]
+    etag = hashlib.sha256(repr(facts).encode()).hexdigest()
+    modified = max((stored.modified for stored in stems.values() if stored.modified), default=None)
+    size = zip_size((inside, stored.size) for inside, stored in stems.items())
+    return StoredObject(f"{job.songhash}.zip", size, etag, modified)
 
 
-def _members(services: Services, job: Job, stems: list[StoredObject]) -> Iterator[Member]:
-    for stored in stems:
-        yield Member(
-            _name_in_zip(job, stored),
-            stored.size,
-            stored.modified,
-            services.storage.read_stem(stored.name, 0, stored.size),
-        )
+def _members(services: Services, stems: Mapping[str, StoredObject]) -> Iterator[Member]:
+    for inside, stored in stems.items():
+        chunks = services.storage.read_stem(stored.name, 0, stored.size)
+        yield Member(inside, stored.size, stored.modified, chunks)
 
 
-def _name_in_zip(job: Job, stored: StoredObject) -> str:
-    return stored.name.removeprefix(f"{job.songhash}-")
+def _name_in_zip(name: str, stem: str, extension: str) -> str:
+    """In a folder of the song's name, so that two songs can be unpacked in one place."""
+    return f"{name}/{stem_file_name(name, stem, extension)}" if name else f"{stem}.{extension}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
@@ -11,9 +12,10 @@ from msaas.auth.access_control import caller, gate, record_limit
 from msaas.auth.quotas import AudioLength
 from msaas.callbacks.outbox import CallbackRequest
 from msaas.errors import AudioError, InvalidOption, QueueFull
-from msaas.jobs import Job, State, record_json, songhash
+from msaas.jobs import Job, State, record_json, songhash, with_name
 from msaas.options import REQUEST_NAMES, Options
 from msaas.queue import NO_CALLBACK
+from msaas.song_names import file_name, song_name
 from msaas.web.http.idempotency import HEADER, REPLAYED, answered_once, fingerprint, requested_key
 from msaas.web.models import offered_models, sources_of
 from msaas.web.openapi.document import Answer, as_json, documented, header, query
@@ -21,7 +23,7 @@ from msaas.web.openapi.request_schemas import OPTIONS_IN_TEXT, SONG_BODY
 from msaas.web.openapi.schemas import AUDIO_CODES, BODY_CODES, STORES_UNAVAILABLE, ref
 from msaas.web.retention_locks import hold_for_posting
 from msaas.web.services import Services, current_services
-from msaas.web.uploads.bodies import Upload, expected, received
+from msaas.web.uploads.bodies import FILENAME, Upload, expected, received
 from msaas.web.uploads.body import Body
 from msaas.web.uploads.callback import parse_callback
 from msaas.web.view import job_links
@@ -44,6 +46,7 @@ CALLED: dict[str, Any] = {
         }
     }
 }
+BESIDE_OPTIONS = (FILENAME, "callback")  # what a request may have besides options
 # calls that take the songhash
 SONGS = ("get_job", "get_events", "get_links", "get_stems", "get_waveforms", "cancel_job")
 
@@ -79,8 +82,9 @@ def separate() -> Response:
     services = current_services()
     with received(request, services) as upload:
         options, callback = parse_given(upload.given, services)
+        filename = parse_filename(upload.given)
         mark = fingerprint(upload.song.sha256, options.to_json(), callback.digest if callback else "")
-        return answered_once(services.answers, mark, lambda: _accept(services, upload, options, callback))
+        return answered_once(services.answers, mark, lambda: _accept(services, upload, options, callback, filename))
 
 
 def _expect_song() -> Body:
@@ -94,12 +98,11 @@ RECEIVERS = {"separate.separate": _expect_song}
 
 def parse_given(given: dict[str, Any], services: Services) -> tuple[Options, CallbackRequest | None]:
     """Raises InvalidOption for an unknown option."""
-    names = {name: value for name, value in given.items() if name != "callback"}
+    names = {name: value for name, value in given.items() if name not in BESIDE_OPTIONS}
     for name in names:
         if name not in REQUEST_NAMES:
-            raise InvalidOption(
-                f"unknown option {str(name)[:40]!r}; the options are {', '.join(REQUEST_NAMES)} and callback"
-            )
+            known = ", ".join((*REQUEST_NAMES, *BESIDE_OPTIONS))
+            raise InvalidOption(f"unknown option {str(name)[:40]!r}; the options are {known}")
     try:
         options = Options.parse(
             names,
@@ -112,7 +115,17 @@ def parse_given(given: dict[str, Any], services: Services) -> tuple[Options, Cal
     return options, parse_callback(given.get("callback"), services.options.callback_targets)
 
 
-def _accept(services: Services, upload: Upload, options: Options, posting: CallbackRequest | None) -> Response:
+def parse_filename(given: dict[str, Any]) -> str:
+    """The name of the song's file, for people; empty without one. Any text is valid. Raises InvalidOption."""
+    filename = given.get(FILENAME) or ""
+    if not isinstance(filename, str):
+        raise InvalidOption(f"filename {str(filename)[:40]!r} is not a text")
+    return file_name(filename)
+
+
+def _accept(
+    services: Services, upload: Upload, options: Options, posting: CallbackRequest | None, filename: str
+) -> Response:
     if sources := sources_of(services, options.model):
         options.outputs(sources)  # raises for a stem that the model does not have
     tenant = caller().tenant
@@ -124,8 +137,8 @@ def _accept(services: Services, upload: Upload, options: Options, posting: Callb
         if posting:  # called at once; the fields are needed if the record is deleted at this moment
             terms = gate().quotas.admission(caller().account)
             services.queue.submit(name, _fields(options, tenant), callback=callback, admission=terms)
-        return _answer(name, job.state, new=False)
-    about = _described(services, upload)
+        return _answer(name, job.state, job.tags, filename, new=False)
+    about = _described(services, upload, filename)
     fields = _fields(options, tenant) | {"upload": record_json(about)}
     audio = AudioLength.of(about, services.options.max_duration_seconds, options.work)
     if not _is_waiting(services, job):
@@ -139,7 +152,7 @@ def _accept(services: Services, upload: Upload, options: Options, posting: Callb
         "submitted job=%s new=%s bytes=%d model=%s tenant=%s",
         *(name, submitted.new, upload.song.size, options.model, tenant or "-"),
     )
-    return _answer(name, submitted.state, new=submitted.new)
+    return _answer(name, submitted.state, about["tags"], filename, new=submitted.new)
 
 
 def _refuse_before_storing(services: Services, audio: AudioLength, job: Job | None) -> None:
@@ -170,7 +183,7 @@ def _fields(options: Options, tenant: str) -> dict[str, str]:
     return {"model": options.model, "options": options.to_json(), "tenant": tenant}
 
 
-def _described(services: Services, upload: Upload) -> dict[str, Any]:
+def _described(services: Services, upload: Upload, filename: str) -> dict[str, Any]:
     """The song, for its record. Raises AudioError if the file is not audio, so call it before storing the song."""
     found = _probe_result(services, upload)
     return {
@@ -181,6 +194,8 @@ def _described(services: Services, upload: Upload) -> dict[str, Any]:
         "sample_rate": found.sample_rate,
         "channels": found.channels,
         "duration_seconds": found.duration_seconds,
+        "filename": filename,  # of the post that made the record
+        "tags": found.tags,
     }
 
 
@@ -197,9 +212,13 @@ def _probe_result(services: Services, upload: Upload) -> Any:
     return found
 
 
-def _answer(name: str, state: State, *, new: bool) -> Response:
-    links = job_links(name)
-    response = jsonify(songhash=name, message=MESSAGE, state=state, known=not new, links=links)
+def _answer(songhash_: str, state: State, tags: Mapping[str, str], filename: str, *, new: bool) -> Response:
+    """`links.named` carries this post's name: another post of the same bytes may have another."""
+    links, called = job_links(songhash_), song_name(tags, filename)
+    of_the_post = called if called != song_name(tags) else ""
+    links["named"] = with_name(links["job"], of_the_post)
+    about = {"state": state, "known": not new, "name": called or None}
+    response = jsonify(songhash=songhash_, message=MESSAGE, **about, links=links)
     response.status_code = 202 if new else 200
     response.headers["Location"] = links["job"]
     return response

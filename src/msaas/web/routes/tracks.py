@@ -12,7 +12,9 @@ from flask import Blueprint, Response, jsonify, redirect, request
 from msaas.errors import InvalidOption, NotFound
 from msaas.formats import FORMATS, media_type_of
 from msaas.jobs import Job, State, Track
+from msaas.song_names import stem_file_name
 from msaas.storage import StoredObject
+from msaas.web.http.disposition import NAME, attachment, requested_name
 from msaas.web.http.ranges import is_unchanged, wanted_range
 from msaas.web.openapi.document import Answer, as_json, documented, header, query
 from msaas.web.openapi.schemas import STORAGE_UNAVAILABLE, STORES_UNAVAILABLE
@@ -35,6 +37,12 @@ RANGE_PARAMETERS = [
     header("If-None-Match", "an ETag; 304 if it is unchanged"),
     header("If-Modified-Since", "a date; 304 if unchanged since"),
 ]
+NAME_PARAMETER = query(
+    NAME,
+    {"type": "string", "examples": ["Artist - Title"]},
+    "what the song is called in the names of saved files (`links.named` of a post's answer has it); default: the "
+    "job's `name`",
+)
 SOUND = {one.media_type: {"type": "string", "contentMediaType": one.media_type} for one in FORMATS.values()}
 
 
@@ -46,6 +54,7 @@ SOUND = {one.media_type: {"type": "string", "contentMediaType": one.media_type} 
     "needs no key and expires soon: request a new one each time.",
     parameters=[
         query("redirect", {"enum": ["0", "1"]}, "1: redirect to the object store; a HEAD request gets a link for HEAD"),
+        NAME_PARAMETER,
         *RANGE_PARAMETERS,
     ],
     answers={
@@ -66,27 +75,41 @@ SOUND = {one.media_type: {"type": "string", "contentMediaType": one.media_type} 
 def get_track(name: str) -> Response:
     services = current_services()
     track = Track.parse(name)
-    stored = find(services, track)
+    job, stored = find_with_job(services, track)
+    save_as = _save_as(job, track, stored)
     if wants_redirect():
         hold_for_reading(services, track.songhash, services.store_links.seconds)
-        return redirect(services.store_links.to(stored.name, method=request.method), 307, Response)  # type: ignore[return-value]
-    response = answer(stored, lambda start, stop: _held_bytes(services, track.songhash, stored, start, stop))
+        link = services.store_links.to(stored.name, attachment(save_as), method=request.method)
+        return redirect(link, 307, Response)  # type: ignore[return-value]
+
+    def read(start: int, stop: int) -> Iterator[bytes]:
+        return _held_bytes(services, track.songhash, stored, start, stop)
+
+    response = answer(stored, read, save_as=save_as)
     response.content_type = media_type_of(stored.name)
     return response
+
+
+def _save_as(job: Job | None, track: Track, stored: StoredObject) -> str:
+    """The file's name for people; the object's own if the song has none."""
+    name = requested_name() or (job.name if job else "")
+    return stem_file_name(name, track.stem, stored.name.rpartition(".")[2]) if name else stored.name
 
 
 def _held_bytes(services: Services, songhash: str, stored: StoredObject, start: int, stop: int) -> Iterator[bytes]:
     return held(services, songhash, services.storage.read_stem(stored.name, start, stop - start))
 
 
-def answer(stored: StoredObject, read: Callable[[int, int], Iterator[bytes]], *, what: str = "track") -> Response:
+def answer(
+    stored: StoredObject, read: Callable[[int, int], Iterator[bytes]], *, save_as: str, what: str = "track"
+) -> Response:
     """The whole object, a range, or 304, as the request's headers ask. `read(start, stop)` yields the bytes.
     Raises RequestedRangeNotSatisfiable."""
     if is_unchanged(request, stored):
-        return described(Response(status=304), stored)
+        return described(Response(status=304), stored, save_as)
     piece = wanted_range(request, stored, what)
     start, stop = piece or (0, stored.size)
-    response = described(Response(status=206 if piece else 200), stored)
+    response = described(Response(status=206 if piece else 200), stored, save_as)
     response.headers["Content-Length"] = str(stop - start)
     if piece:
         response.headers["Content-Range"] = f"bytes {start}-{stop - 1}/{stored.size}"
@@ -124,11 +147,11 @@ def stream(response: Response, chunks: Iterator[bytes]) -> None:
         response.call_on_close(chunks.close)  # returns the connection if the client disconnects
 
 
-def described(response: Response, stored: StoredObject) -> Response:
-    """Adds the object's headers."""
+def described(response: Response, stored: StoredObject, save_as: str) -> Response:
+    """Adds the object's headers. `save_as`: the name of the file that a browser makes of it."""
     response.headers["Accept-Ranges"] = "bytes"
     response.headers["Cache-Control"] = "private, no-cache"  # cached but revalidated: a track can be removed
-    response.headers["Content-Disposition"] = f'attachment; filename="{stored.name}"'
+    response.headers["Content-Disposition"] = attachment(save_as)
     if stored.etag:
         response.set_etag(stored.etag)
     response.last_modified = stored.modified
@@ -147,12 +170,17 @@ def wants_redirect() -> bool:
 
 def find(services: Services, track: Track) -> StoredObject:
     """Raises NotFound: job_unknown, job_not_done, stem_unknown or track_removed."""
+    return find_with_job(services, track)[1]
+
+
+def find_with_job(services: Services, track: Track) -> tuple[Job | None, StoredObject]:
+    """The job is None if no record is left of it. Raises as `find`."""
     hold_for_reading(services, track.songhash)
     job = services.queue.get(track.songhash)
     if job is None:
-        return next(_present(services, track), None) or _refuse_without_record(services, track)
+        return None, next(_present(services, track), None) or _refuse_without_record(services, track)
     extension = extension_of(job, track)
-    return services.storage.stat_stem(track.object_name(extension)) or _refuse_removed(track)
+    return job, services.storage.stat_stem(track.object_name(extension)) or _refuse_removed(track)
 
 
 def extension_of(job: Job, track: Track) -> str:

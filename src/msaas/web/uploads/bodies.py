@@ -36,6 +36,7 @@ HINT = (
 )
 
 
+FILENAME = "filename"  # the member of a request that is the name of the song's file
 RECEIVED = "msaas.received"  # environ key of a body that the server has already received
 
 
@@ -49,7 +50,7 @@ class Kind(Enum):
 
 @dataclass(frozen=True)
 class Upload:
-    """A song on disk with its options and `callback`, unchecked."""
+    """A song on disk with its options, `callback` and `filename`, unchecked."""
 
     song: Spool
     given: dict[str, Any]
@@ -154,7 +155,7 @@ def _song_of_form(request: Request, services: Services, body: Body, files: ExitS
     if not songs:
         _refuse_fileless(form.fields)
     body.close()
-    return songs[0], _with_callback(_flat(form.fields))
+    return songs[0], {FILENAME: form.filename} | _with_callback(_flat(form.fields))
 
 
 def _read_form(request: Request, body: Body, new_song: Callable[[], Spool]) -> Form[Spool]:

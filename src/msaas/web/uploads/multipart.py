@@ -1,7 +1,7 @@
 """Reads a multipart form in pieces: files go to the caller's writers, fields stay in memory up to a limit.
 
 werkzeug's own parser rejects a form whose file name is not UTF-8, as curl sends for names in another encoding. Here
-undecodable bytes in a part's headers are replaced, since the file's name does not matter.
+undecodable bytes in a part's headers are replaced: they are part of a file's name, which is for people only.
 """
 
 from __future__ import annotations
@@ -32,11 +32,12 @@ class _Decoder(MultipartDecoder):
 
 
 class Form(Generic[F]):
-    """`fields` contain text; `files` the results of `new_file`, by field name."""
+    """`fields` contain text; `files` the results of `new_file`, by field name; `filename` is the last file's."""
 
     def __init__(self, new_file: Callable[[], F], field_bytes: int) -> None:
         self.fields: MultiDict[str, str] = MultiDict()
         self.files: MultiDict[str, F] = MultiDict()
+        self.filename = ""
         self._new_file, self._field_bytes = new_file, field_bytes
         self._part: File | Field | None = None
         self._file: F | None = None
@@ -70,6 +71,12 @@ class Form(Generic[F]):
         else:
             self._file.seek(0)
             self.files.add(name, self._file)
+            self.filename = _unescaped(self._part.filename if isinstance(self._part, File) else "")
+
+
+def _unescaped(filename: str) -> str:
+    """Browsers and curl escape three characters in a form's file names (HTML Standard, multipart/form-data)."""
+    return filename.replace("%22", '"').replace("%0D", "\r").replace("%0A", "\n")
 
 
 def read_form(

@@ -60,10 +60,14 @@ const jobPath = (songhash) => `/apiv1/jobs/${encodeURIComponent(songhash)}`;
 export const getModels = () => call("GET", "/apiv1/models");
 export const getJob = (songhash) => call("GET", jobPath(songhash));
 export const cancelJob = (songhash) => call("DELETE", jobPath(songhash));
-export const getLinks = (songhash) => call("GET", `${jobPath(songhash)}/links`);
+/** @param {string} search the query of the link that was clicked, which may give the song a name */
+export const getLinks = (songhash, search = "") => call("GET", `${jobPath(songhash)}/links${search}`);
 export const getWaveforms = (songhash) => call("GET", `${jobPath(songhash)}/waveforms`);
 export const eventsPath = (songhash) => `${jobPath(songhash)}/events`;
 export const zipPath = (songhash) => `${jobPath(songhash)}/stems.zip`;
+
+/** The link under which a file is saved with the song's name. @param {string} path @param {string | null | undefined} name */
+export const named = (path, name) => (name ? `${path}?${new URLSearchParams({ name })}` : path);
 
 /** Deletes a job's stems; a missing one is not an error. */
 export async function removeStems(job) {

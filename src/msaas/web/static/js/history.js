@@ -4,15 +4,17 @@ import { keep, load } from "./store.js";
 
 const MOST = 200;
 
-/** @typedef {{songhash: string, name: string, at: number, state: string}} Sent */
+/** `savedAs`: the name in the links of this post, which names saved files.
+ * @typedef {{songhash: string, name: string, savedAs?: string | null, at: number, state: string}} Sent */
 
 /** @returns {Sent[]} */
 export function sent() {
   return load("songs", []);
 }
 
-export function nameOf(songhash) {
-  return sent().find((song) => song.songhash === songhash)?.name ?? null;
+/** @returns {Sent | undefined} */
+export function sentAs(songhash) {
+  return sent().find((song) => song.songhash === songhash);
 }
 
 /** A song sent again moves to the top. @param {Sent} song */

@@ -135,8 +135,8 @@ function showSending(card, fraction) {
 async function attempt(file, chosen, alone, onProgress) {
   sending = { stop: new AbortController(), alone };
   try {
-    const { songhash, state } = await upload(file, chosen, { onProgress, signal: sending.stop.signal });
-    remember({ songhash, name: titleOf(file.name), at: Date.now(), state });
+    const { songhash, state, name } = await upload(file, chosen, { onProgress, signal: sending.stop.signal });
+    remember({ songhash, name: name?.replaceAll("_", " ") ?? titleOf(file.name), savedAs: name, at: Date.now(), state });
     keepOriginal(songhash, file);
     return songhash;
   } catch (error) {

@@ -1,9 +1,9 @@
 /** The view of one song, from upload to mix: follows the job, fills the lanes, opens the player. */
 
-import { Problem, cancelJob, getWaveforms, zipPath } from "./api.js";
+import { Problem, cancelJob, getWaveforms, named, zipPath } from "./api.js";
 import { askDelete } from "./deleting.js";
 import { find, say, show, write } from "./dom.js";
-import { nameOf, note } from "./history.js";
+import { note, sentAs } from "./history.js";
 import { mixdown, save } from "./mixdown.js";
 import { Mixer, ORIGINAL } from "./mixer.js";
 import { inOrder } from "./options.js";
@@ -50,7 +50,8 @@ export class Song {
 
   /** @param {string} songhash */
   open(songhash) {
-    const visit = this.#enter({ songhash, name: nameOf(songhash) ?? `Song ${songhash.slice(0, 8)}` });
+    const known = sentAs(songhash);
+    const visit = this.#enter({ songhash, known, name: known?.name ?? `Song ${songhash.slice(0, 8)}` });
     visit.cancel = () => this.#cancel(visit);
     visit.watch = new Watch(songhash, {
       job: (job) => this.#heard(visit, job),
@@ -74,10 +75,15 @@ export class Song {
     this.#progress.hide();
     this.#lanes.clear();
     this.#lanes.enable(false);
-    write(find("#song-title"), visit.name);
+    this.#call(visit, visit.name);
     write(find("#song-facts"), "");
-    document.title = `${visit.name} · MSaaS`;
     return visit;
+  }
+
+  #call(visit, name) {
+    visit.name = name;
+    write(find("#song-title"), name);
+    document.title = `${name} · MSaaS`;
   }
 
   #isHere(visit) {
@@ -89,6 +95,7 @@ export class Song {
   #heard(visit, job) {
     if (!this.#isHere(visit)) return;
     visit.job = job;
+    if (!visit.known && job.name) this.#call(visit, job.name);
     note(visit.songhash, job.state);
     write(find("#song-facts"), facts(job));
     this.#notice(job);
@@ -163,11 +170,11 @@ export class Song {
     visit.outlines = whole ? outlinesOf(drawn) : {};
     this.#progress.hide();
     this.#lanes.build(names);
-    for (const name of names) this.#lanes.setDownload(name, job.stems[name]);
+    for (const name of names) this.#lanes.setDownload(name, named(job.stems[name], visit.known?.savedAs));
     this.#player.open(visit.mixer, frames / rate);
     this.#lanes.enable(true);
     this.#draw(visit);
-    find("#save-all").href = zipPath(visit.songhash);
+    find("#save-all").href = named(zipPath(visit.songhash), visit.known?.savedAs);
     for (const id of ["transport", "downloads", "delete"]) show(find(`#${id}`), true);
     say("The stems are ready");
     original(visit.songhash).then((file) => this.#isHere(visit) && show(find("#sides"), file !== null));

@@ -13,14 +13,14 @@ export function listen() {
     const songhash = link && link.origin === location.origin && SONGHASH.exec(link.pathname)?.[1];
     if (!songhash || !key()) return;
     event.preventDefault();
-    open(songhash, link.pathname).catch((error) => say(plainly(error)));
+    open(songhash, link).catch((error) => say(plainly(error)));
   });
 }
 
-async function open(songhash, path) {
-  const { stems, stems_zip } = await getLinks(songhash);
+async function open(songhash, { pathname, search }) {
+  const { stems, stems_zip } = await getLinks(songhash, search);
   const link = document.createElement("a");
-  link.href = [...Object.values(stems), stems_zip].find((one) => one.split("?")[0] === path) ?? path;
+  link.href = [...Object.values(stems), stems_zip].find((one) => one.split("?")[0] === pathname) ?? pathname;
   link.download = "";
   link.click();
 }

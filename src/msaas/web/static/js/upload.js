@@ -7,7 +7,7 @@ import { Problem, refusal } from "./api.js";
  * @param {File} file
  * @param {Record<string, string>} options form fields beside the file
  * @param {{onProgress: (fraction: number) => void, signal: AbortSignal}} how
- * @returns {Promise<{songhash: string, state: string}>} rejects with a Problem, or an AbortError
+ * @returns {Promise<{songhash: string, state: string, name: string | null}>} rejects with a Problem, or an AbortError
  */
 export function upload(file, options, { onProgress, signal }) {
   return new Promise((resolve, reject) => {

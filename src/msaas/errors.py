@@ -281,6 +281,7 @@ class SeparationError(MSaaSError):
 
 class ModelUnavailable(SeparationError):
     code = "model_unavailable"
+    model = ""  # set where a song is separated by several
 
 
 class DeviceUnavailable(SeparationError):

@@ -16,7 +16,7 @@ import jsonpickle
 from msaas.errors import MSaaSError, NotFound
 from msaas.fields import Fields, code_of, number_of
 from msaas.formats import FORMAT_NAMES
-from msaas.options import STEM_NAME, Options, complete_options, work_of
+from msaas.options import PUBLISHED_STEM, Options, complete_options, work_of
 from msaas.song_names import clean_tags, song_name
 
 # Increase it when the same request gives other bytes: new weights under an old name, another encoder.
@@ -30,7 +30,7 @@ RECORD_BROKEN = {
 
 _TRACK = re.compile(
     r"(?P<hash>[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})"
-    rf"-(?P<stem>{STEM_NAME.pattern})(?:\.(?P<extension>{'|'.join(FORMAT_NAMES)}))?"
+    rf"-(?P<stem>{PUBLISHED_STEM.pattern})(?:\.(?P<extension>{'|'.join(FORMAT_NAMES)}))?"
 )
 
 
@@ -143,7 +143,7 @@ class Job:
         stems = self.result.get("stems")
         if self.state is not State.DONE or not isinstance(stems, Mapping):
             return {}
-        return {stem: end for stem, end in stems.items() if STEM_NAME.fullmatch(stem) and end in FORMAT_NAMES}
+        return {stem: end for stem, end in stems.items() if PUBLISHED_STEM.fullmatch(stem) and end in FORMAT_NAMES}
 
     @property
     def warnings(self) -> list[dict[str, str]]:
@@ -186,7 +186,14 @@ class Job:
     def work(self) -> float:
         """The model's work compared with the default options."""
         known = self.known_options
-        return work_of(known["overlap"], known["shifts"]) if known else 1.0
+        return work_of(known["overlap"], known["shifts"], len(known["refine"])) if known else 1.0
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The models that a worker must offer to run the job; none if it runs any worker's default."""
+        known = self.known_options
+        refining = known["refine"].values() if known else ()
+        return tuple(dict.fromkeys((self.model, *refining))) if self.model else ()
 
     @property
     def model_ran(self) -> str | None:

@@ -19,15 +19,20 @@ MAX_SHIFTS = 10
 MAX_OVERLAP = 0.9
 DEMUCS_OVERLAP = 0.25  # apply_model's default
 QUALITIES = ("fast", "balanced", "best")
-ADDED_LATER = {"overlap": None, "shifts": 0}  # options that earlier songhashes do not contain, and their defaults
+# options that earlier songhashes do not contain, and their defaults
+ADDED_LATER: Mapping[str, Any] = {"overlap": None, "shifts": 0, "refine": {}}
+RESIDUAL = "residual"  # of a refined stem: what its other parts do not contain
+
+# A stem as it is published: a stem's name, or that of a part, `drums.kick`. An extension is not a part.
+PUBLISHED_STEM = re.compile(rf"{STEM_NAME.pattern}(?:\.(?!(?:{'|'.join(FORMAT_NAMES)})(?:\.|$)){STEM_NAME.pattern})?")
 
 
 @dataclass(frozen=True)
 class Output:
-    """One stem to make: a source of the model, or (`rest`) the mixture without it."""
+    """One stem to make: the sum of these sources of the model, or (`rest`) the mixture without them."""
 
     name: str
-    source: int  # index into the model's sources
+    sources: tuple[int, ...]  # indices into the model's sources
     rest: bool = False
 
 
@@ -42,6 +47,7 @@ class Options:
     bitrate: int | None = DEFAULT_BITRATE  # kb/s; None if the format has no bit rates
     overlap: float | None = None  # of neighbouring segments, as a fraction of one; None: the model's own
     shifts: int = 0  # runs over the song, each shifted by up to half a second, that are averaged; 0: one, not shifted
+    refine: tuple[tuple[str, str], ...] = ()  # (stem, model): the stem is separated further by this model
 
     @classmethod
     def parse(
@@ -58,14 +64,16 @@ class Options:
         """
         given = _with_quality(given, qualities)
         format_ = format_named(DEFAULT_FORMAT if given.get("format") in (None, "") else given["format"])
+        allowed = tuple(allowed)
         options = cls(
-            model=_parse_model(given.get("model"), default_model, tuple(allowed)),
+            model=_parse_model(given.get("model"), default_model, allowed),
             stems=_parse_stems(given.get("stems")),
             two_stems=_parse_stem("two_stems", given.get("two_stems")),
             format=format_.name,
             bitrate=_parse_bitrate(given.get("bitrate"), format_),
             overlap=_parse_overlap(given.get("overlap")),
             shifts=_parse_shifts(given.get("shifts")),
+            refine=_parse_refine(given.get("refine"), allowed),
         )
         if options.stems and options.two_stems:
             raise InvalidOption("stems and two_stems exclude each other: two_stems already names both stems")
@@ -78,29 +86,48 @@ class Options:
 
     @classmethod
     def from_fields(cls, data: Mapping[str, Any]) -> Options:
-        """Reads the fields as JSON stores them: a list instead of a tuple."""
-        stems = data["stems"]
-        return cls(**{**data, "stems": None if stems is None else tuple(stems)})
+        """Reads the fields as JSON stores them."""
+        stems, refine = data["stems"], data.get("refine", {})
+        return cls(
+            **{**data, "stems": None if stems is None else tuple(stems), "refine": tuple(sorted(refine.items()))}
+        )
+
+    def to_fields(self) -> dict[str, Any]:
+        """The fields as `from_fields` reads them."""
+        return asdict(self) | {"refine": dict(self.refine)}
 
     def to_json(self) -> str:
         """Leaves out defaults of options that were added later, so that earlier songhashes stay the same."""
-        known = asdict(self)
+        known = self.to_fields()
         return canonical_json({name: known[name] for name in known if known[name] != ADDED_LATER.get(name, ...)})
 
     @property
     def work(self) -> float:
         """The model's work compared with the default options: a song with 2 counts as two songs.
 
-        An overlap is compared with Demucs' own; other families have their own, so that for them it is an estimate.
+        An overlap is compared with Demucs' own; other families have their own, so that for them it is an estimate. So
+        it is for a model that refines a stem: it counts like the model that made the stem.
         """
-        return work_of(self.overlap, self.shifts)
+        return work_of(self.overlap, self.shifts, len(self.refine))
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """All models that the request needs, each once."""
+        return tuple(dict.fromkeys((self.model, *(model for _, model in self.refine))))
 
     def outputs(self, sources: Sequence[str]) -> tuple[Output, ...]:
         """The stems to make with a model of these sources, in the model's order.
 
-        Raises InvalidOption naming the stem that the model does not have.
+        Raises InvalidOption naming the stem that the model does not have, or that is refined without being made.
         """
-        possible = self._possible(tuple(sources))
+        chosen = self._chosen(self._possible(tuple(sources)))
+        names = [output.name for output in chosen]
+        for stem, _ in self.refine:
+            if stem not in names:
+                raise InvalidOption(f"refine names the stem {stem!r}; this request makes {', '.join(names)}")
+        return chosen
+
+    def _chosen(self, possible: tuple[Output, ...]) -> tuple[Output, ...]:
         if self.stems is None:
             return possible
         names = [output.name for output in possible]
@@ -113,14 +140,24 @@ class Options:
 
     def _possible(self, sources: tuple[str, ...]) -> tuple[Output, ...]:
         if self.two_stems is None:
-            return tuple(Output(name, index) for index, name in enumerate(sources))
+            return tuple(Output(name, (index,)) for index, name in enumerate(sources))
         if self.two_stems not in sources:
             raise self._unknown(self.two_stems, sources)
-        index = sources.index(self.two_stems)
+        index = (sources.index(self.two_stems),)
         return Output(self.two_stems, index), Output(f"no_{self.two_stems}", index, rest=True)
 
     def _unknown(self, stem: str, known: Sequence[str]) -> InvalidOption:
         return InvalidOption(f"{self.model} has no stem {stem!r}; it separates {', '.join(known)}")
+
+
+def parts_of(stem: str, sources: Sequence[str], *, complete: bool) -> tuple[Output, ...]:
+    """The parts of a refined stem: the sources of the model that refines it, and a residual unless they are complete.
+
+    complete: whether they add up to the stem. With the residual they always do.
+    """
+    parts = tuple(Output(f"{stem}.{source}", (index,)) for index, source in enumerate(sources))
+    residual = Output(f"{stem}.{RESIDUAL}", tuple(range(len(sources))), rest=True)
+    return parts if complete else (*parts, residual)
 
 
 OPTION_NAMES = tuple(f.name for f in fields(Options))
@@ -132,12 +169,12 @@ def complete_options(recorded: Mapping[str, Any], model: str) -> dict[str, Any] 
 
     Only types are checked: the models, formats and bit rates on offer change.
     """
-    shown = asdict(Options(model)) | dict(recorded)
+    shown = Options(model).to_fields() | dict(recorded)
     return {name: shown[name] for name in OPTION_NAMES} if _are_options(shown) else None
 
 
 def _are_options(given: Mapping[str, Any]) -> bool:
-    stems, bitrate, overlap = given["stems"], given["bitrate"], given["overlap"]
+    stems, bitrate, overlap, refine = given["stems"], given["bitrate"], given["overlap"], given["refine"]
     return (
         isinstance(given["model"], str)
         and given["format"] in FORMAT_NAMES
@@ -147,13 +184,16 @@ def _are_options(given: Mapping[str, Any]) -> bool:
         and (overlap is None or (isinstance(overlap, int | float) and not isinstance(overlap, bool)))
         and isinstance(given["shifts"], int)
         and not isinstance(given["shifts"], bool)
+        and isinstance(refine, dict)
+        and all(isinstance(model, str) for model in refine.values())
     )
 
 
-def work_of(overlap: float | None, shifts: int) -> float:
-    """Options.work, also for the damaged numbers of a record."""
+def work_of(overlap: float | None, shifts: int, refined: int = 0) -> float:
+    """Options.work, also for the damaged numbers of a record. `refined`: the number of refined stems."""
     overlap = DEMUCS_OVERLAP if overlap is None else max(0.0, min(overlap, MAX_OVERLAP))
-    return max(1, min(shifts, MAX_SHIFTS)) * (1 - DEMUCS_OVERLAP) / (1 - overlap)
+    passes = 1 + min(refined, MAX_STEMS)
+    return passes * max(1, min(shifts, MAX_SHIFTS)) * (1 - DEMUCS_OVERLAP) / (1 - overlap)
 
 
 def _with_quality(given: Mapping[str, Any], qualities: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Any]:
@@ -192,8 +232,8 @@ def _parse_stems(value: Any) -> tuple[str, ...] | None:
     return tuple(sorted(names)) or None  # sorted: the order asked for does not change the result
 
 
-def _refuse_empty_stem() -> NoReturn:
-    raise InvalidOption("stems holds an empty name")
+def _refuse_empty_stem(option: str = "stems") -> NoReturn:
+    raise InvalidOption(f"{option} holds an empty name")
 
 
 def _parse_bitrate(value: Any, format_: Format) -> int | None:
@@ -233,3 +273,22 @@ def _parse_shifts(value: Any) -> int:
     if not 0 <= shifts <= MAX_SHIFTS:
         raise InvalidOption(f"shifts {str(value)[:20]!r} is not a whole number from 0 to {MAX_SHIFTS}")
     return shifts
+
+
+def _parse_refine(value: Any, allowed: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    """A mapping of stems to models, or as text `drums=mdx23c_drumsep,vocals=…`."""
+    if value in (None, "", {}):
+        return ()
+    if isinstance(value, str):
+        value = dict(_parse_pair(pair) for pair in value.split(",") if pair.strip())
+    if not isinstance(value, Mapping) or len(value) > MAX_STEMS:
+        raise InvalidOption("refine takes stems and models: drums=mdx23c_drumsep, or in JSON an object")
+    pairs = {_parse_stem("refine", stem) or _refuse_empty_stem("refine"): model for stem, model in value.items()}
+    return tuple(sorted((stem, _parse_model(model, "", allowed)) for stem, model in pairs.items()))
+
+
+def _parse_pair(text: str) -> tuple[str, str]:
+    stem, equals, model = text.partition("=")
+    if not equals:
+        raise InvalidOption(f"refine {text[:40]!r} is not a stem and a model: drums=mdx23c_drumsep")
+    return stem.strip(), model.strip()

@@ -92,10 +92,10 @@ def song_name(tags: Mapping[str, str], file: str = "") -> str:
 
 
 def stem_label(stem: str) -> str:
-    """A stem's name for people: `Vocals`; what is left without the vocals is `Instrumental`."""
+    """A stem's name for people: `Vocals`; what is left without the vocals is `Instrumental`; a part: `Drums, kick`."""
     if stem == "no_vocals":
         return "Instrumental"
-    words = stem.replace("_", " ")
+    words = stem.replace("_", " ").replace(".", ", ")
     return words[:1].upper() + words[1:]
 
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from msaas.errors import InvalidOption, NotFound
 from msaas.jobs import Job, State, Track, parse_songhash, songhash
-from msaas.options import Options
+from msaas.options import Options, parts_of
 
 SHA = "ab" * 32
 HASH = "0f8fad5b-d9cb-469f-a165-70867728950e"
@@ -44,6 +44,7 @@ def test_the_order_of_stems_does_not_change_the_songhash():
         {"stems": "bass"},
         {"overlap": 0.5},
         {"shifts": 1},
+        {"refine": {"drums": "htdemucs"}},
     ],
 )
 def test_each_option_changes_the_songhash(other):
@@ -72,7 +73,15 @@ def test_a_quality_stands_for_options_and_options_given_themselves_win():
     assert songhash(SHA, parse(quality="balanced", overlap="")) == songhash(SHA, parse())
 
 
-@pytest.mark.parametrize(("options", "work"), [({}, 1), ({"shifts": 1}, 1), ({"shifts": 4, "overlap": 0.5}, 6)])
+@pytest.mark.parametrize(
+    ("options", "work"),
+    [
+        ({}, 1),
+        ({"shifts": 1}, 1),
+        ({"shifts": 4, "overlap": 0.5}, 6),
+        ({"shifts": 2, "refine": {"drums": "htdemucs", "vocals": "htdemucs"}}, 6),
+    ],
+)
 def test_work_counts_the_runs_and_segments_of_the_model(options, work):
     assert parse(**options).work == pytest.approx(work)
 
@@ -85,6 +94,9 @@ def test_work_counts_the_runs_and_segments_of_the_model(options, work):
         ({"shifts": 10**9}, 10),
         ({"shifts": "2"}, 1),
         ({"overlap": []}, 1),
+        ({"refine": ["drums"]}, 1),
+        ({"refine": {"drums": 7}}, 1),
+        ({"refine": {str(number): "htdemucs" for number in range(1000)}}, 33),
     ],
 )
 def test_damaged_numbers_of_a_record_have_a_bounded_work(options, work):
@@ -94,8 +106,31 @@ def test_damaged_numbers_of_a_record_have_a_bounded_work(options, work):
 
 
 def test_options_survive_their_record():
-    options = parse(stems=["drums"], format="wav", overlap=0.5, shifts=3)
-    assert Options.from_json(options.to_json()) == options
+    options = parse(stems=["drums"], format="wav", overlap=0.5, shifts=3, refine={"drums": "htdemucs_ft"})
+    assert Options.from_json(options.to_json()) == options == Options.from_fields(options.to_fields())
+
+
+def test_refine_is_given_as_an_object_or_as_text():
+    given = {"vocals": "htdemucs_ft", "drums": "htdemucs"}
+    options = parse(refine=given)
+    assert options.refine == (("drums", "htdemucs"), ("vocals", "htdemucs_ft"))
+    assert parse(refine=" vocals = htdemucs_ft,drums=htdemucs") == options
+    assert options.models == ("htdemucs", "htdemucs_ft")
+    assert parse(refine={}) == parse(refine="") == parse()
+
+
+def test_a_stem_that_is_not_made_cannot_be_refined():
+    assert names(parse(two_stems="vocals", refine="no_vocals=htdemucs").outputs(("drums", "vocals")))
+    for chosen in ({}, {"stems": "vocals"}, {"two_stems": "vocals"}):
+        with pytest.raises(InvalidOption, match=r"refine names the stem 'bass'.*vocals"):
+            parse(refine="bass=htdemucs", **chosen).outputs(("drums", "vocals"))
+
+
+@pytest.mark.parametrize("complete", [True, False])
+def test_parts_are_named_after_their_stem_and_add_up_to_it(complete):
+    parts = parts_of("drums", ("kick", "snare"), complete=complete)
+    assert names(parts) == ("drums.kick", "drums.snare", "drums.residual")[: 2 if complete else 3]
+    assert complete or (parts[2].sources, parts[2].rest) == ((0, 1), True)
 
 
 @pytest.mark.parametrize(
@@ -119,6 +154,13 @@ def test_options_survive_their_record():
         ({"stems": 7}, "stems"),
         ({"two_stems": ["vocals"]}, "two_stems"),
         ({"stems": ["vocals"], "two_stems": "vocals"}, "two_stems"),
+        ({"refine": "drums"}, "refine"),
+        ({"refine": ["drums"]}, "refine"),
+        ({"refine": {"drums": "spleeter"}}, "spleeter"),
+        ({"refine": {"drums": 7}}, "7"),
+        ({"refine": {"../etc": "htdemucs"}}, "../etc"),
+        ({"refine": "=htdemucs"}, "refine"),
+        ({"refine": {"drums": ""}}, "model"),
     ],
 )
 def test_a_wrong_option_is_refused_by_name(given_options, names):
@@ -146,7 +188,16 @@ def test_a_track_is_taken_apart_and_put_together(extension):
     assert track.object_name("mp3") == f"{HASH}-no_vocals.mp3"
 
 
-@pytest.mark.parametrize("text", ["", HASH, f"{HASH}-", f"{HASH}-../x", f"{HASH}-a.exe", f"x{HASH}-a", f"{HASH}-a\n"])
+@pytest.mark.parametrize("extension", [None, "mp3", "flac", "wav"])
+def test_a_track_of_a_part_is_not_taken_for_one_with_an_extension(extension):
+    track = Track.parse(f"{HASH}-drums.kick" + (f".{extension}" if extension else ""))
+    assert (track.stem, track.extension) == ("drums.kick", extension)
+    assert Track.parse(f"{HASH}-drums.mp3").stem == "drums"
+
+
+@pytest.mark.parametrize(
+    "text", ["", HASH, f"{HASH}-", f"{HASH}-../x", f"{HASH}-a.b.exe", f"{HASH}-a..mp3", f"x{HASH}-a", f"{HASH}-a\n"]
+)
 def test_what_is_no_track_never_becomes_one(text):
     with pytest.raises(NotFound):
         Track.parse(text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import requests
 
 from tests.support.audio.sounds import RATE, decode_with_av, flac, tune
 from tests.support.models.families import SMALL, write_model
@@ -66,3 +67,30 @@ def lag(a: np.ndarray, b: np.ndarray) -> int:
     size = 1 << (2 * a.shape[1] - 1).bit_length()
     peak = int(np.argmax(np.fft.irfft(np.fft.rfft(b[0], size) * np.conj(np.fft.rfft(a[0], size)), size)))
     return peak if peak < size // 2 else peak - size
+
+
+@pytest.mark.parametrize(("format_", "error"), [("wav", 1e-3), ("flac", 1e-3), ("mp3", 0.1)])
+def test_parts_of_refined_stems_add_up_to_them_in_each_format(service, format_, error):
+    song = tune(4, seed=11)
+    refine = {"drums": "mdx23c_tiny", "vocals": "mel_band_roformer_tiny"}
+    given = ",".join(f"{stem}={model}" for stem, model in refine.items())
+    stems = stems_of(service, song, model="scnet_tiny", format=format_, refine=given)
+    four = ["drums", "bass", "other", "vocals"]
+    parts = {"drums": [*four, "residual"], "vocals": ["vocals", "other"]}
+    assert set(stems) == {*four, *(f"{stem}.{part}" for stem in parts for part in parts[stem])}
+    middle = slice(RATE // 2, song.shape[1] - RATE // 2)
+    for stem, names in parts.items():
+        whole = stems[stem][:, : song.shape[1]]
+        total = sum(stems[f"{stem}.{name}"][:, : song.shape[1]] for name in names)
+        level = np.sqrt(np.mean(whole[:, middle] ** 2))
+        assert np.sqrt(np.mean((total - whole)[:, middle] ** 2)) <= error * level
+        assert lag(whole, total) == 0
+
+
+def test_a_job_with_refined_stems_has_one_set_of_waveforms_and_says_which_models_ran(service):
+    song = tune(3, seed=12)
+    songhash = service.submit(flac(song), model="scnet_tiny", refine="drums=mdx23c_tiny")
+    job = service.until(songhash, "done", seconds=300)
+    assert job["options"]["refine"] == {"drums": "mdx23c_tiny"} and job["progress"] == 1
+    drawn = requests.get(f"{service.url}/apiv1/jobs/{songhash}/waveforms", timeout=60).json()
+    assert set(drawn["stems"]) == set(job["stems"]) and drawn["done_samples"] == drawn["total_samples"]

@@ -7,6 +7,7 @@ from playwright.sync_api import Page, expect
 
 from msaas.audio.waveform import Waveforms
 from msaas.catalogue import catalogue
+from msaas.local.processes.child import wait_until
 from tests.page.conftest import STEMS, drop, ink, pick, songhash_of, stem_row, violations
 from tests.support.audio.sounds import RATE, flac, tune
 
@@ -117,6 +118,32 @@ def test_the_choice_of_a_model_says_for_whom_it_is_its_stems_and_its_licence(pag
     assert violations(page) == []
     choice.select_option("mine")
     expect(facts).to_be_hidden()
+
+
+def test_a_stem_can_be_separated_further_by_a_model_that_is_made_for_it(page):
+    entries = catalogue().entries
+    names = ("htdemucs", "mdx23c_drumsep", "mel_band_roformer_karaoke")
+    models = [{"name": name, "sources": list(entries[name].sources), **entries[name].facts()} for name in names]
+    offer = {"default": "htdemucs", "models": models, "formats": ["mp3"], "limits": {"upload_bytes": 10**9}}
+    page.route("**/apiv1/models", lambda route: route.fulfill(json=offer))
+    page.reload()
+    choice = page.locator("#refine select[data-stem=drums]")
+    expect(page.locator("#refine select")).to_have_count(2)
+    choice.select_option(label="kick, snare, toms, hh, ride, crash")
+    assert violations(page) == []
+    page.reload()
+    expect(choice).to_have_value("mdx23c_drumsep")  # remembered
+    page.locator("#options select[name=which]").select_option("two vocals")
+    expect(page.locator("#refine select")).to_have_count(1)  # no drums are made
+    page.locator("#options select[name=which]").select_option("all")
+    choice.select_option("mdx23c_drumsep")
+    sent = []
+    refusal = {"status": 400, "json": {"code": "not_audio", "detail": "no"}}
+    page.route("**/apiv1/separate", lambda route: (sent.append(route.request.post_data), route.fulfill(**refusal)))
+    pick(page, ("Song.flac", flac(tune(1, seed=732))))
+    page.wait_for_function("document.querySelector('#sending').hidden")
+    assert wait_until(lambda: bool(sent), 20)
+    assert 'name="refine"' in sent[0] and "drums=mdx23c_drumsep" in sent[0]
 
 
 def test_with_one_model_there_is_nothing_to_choose_and_no_line_about_it(page):

@@ -1,5 +1,6 @@
 """A worker claims the songs of the models that it runs and leaves the others where they are, in their order."""
 
+import json
 import uuid
 
 import pytest
@@ -27,6 +28,26 @@ def test_songs_of_other_models_are_passed_by_and_keep_their_places(queue):
     assert queue.waiting() == big
     assert [queue.get(name).attempts for name in big] == [0, 0, 0]
     assert [claim(queue, "big", "small") for _ in range(4)] == [*big, None]
+
+
+def test_a_song_whose_stems_are_refined_needs_all_its_models(queue):
+    (plain,) = submit(queue, "big")
+    refined = str(uuid.uuid4())
+    options = {"model": "big", "refine": {"drums": "small", "vocals": "other"}}
+    queue.submit(refined, {"model": "big", "options": json.dumps(options)})
+    assert claim(queue, "big", "small") == plain
+    assert claim(queue, "big", "small") is None
+    assert claim(queue, "small", "other") is None
+    assert claim(queue, "other", "big", "small") == refined
+
+
+@pytest.mark.parametrize(
+    "options", ['{"refine": ', '{"refine": 7}', '"refine"', '{"refine": {"drums": null}}', "[" * 9999]
+)
+def test_a_song_with_damaged_options_is_claimed_so_that_its_run_can_say_so(queue, options):
+    name = str(uuid.uuid4())
+    queue.submit(name, {"model": "big", "options": options})
+    assert claim(queue, "big") == name
 
 
 def test_a_worker_that_names_no_model_takes_all(queue):

@@ -29,8 +29,10 @@ from demucs.htdemucs import HTDemucs
 
 from msaas.audio.decode.decoder import measure
 from msaas.separation.engines.engine import cpu_threads
+from msaas.separation.families.load import from_family
 from msaas.separation.model import LoadedModel, from_demucs
 from msaas.separation.pipeline import Separator
+from tests.support.models.families import SMALL, seeded_network, write_config
 from tests.support.models.full_model import htdemucs
 
 # As on two cores, whatever OMP_NUM_THREADS says: with 64 threads, or eight on two busy cores, these take minutes.
@@ -143,6 +145,14 @@ def model(four_sources: torch.nn.Module) -> LoadedModel:
 def separator(model: LoadedModel) -> Separator:
     """In float32, which each machine has, and which equals Demucs."""
     return Separator(model, CPU, precision="fp32")
+
+
+@pytest.fixture(scope="session")
+def small_models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, LoadedModel]:
+    """A seeded network of each family."""
+    folder = tmp_path_factory.mktemp("families")
+    configs = {family: write_config(SMALL[family], folder / f"{family}.yaml") for family in SMALL}
+    return {family: from_family(family, config, seeded_network(config)) for family, config in configs.items()}
 
 
 @pytest.fixture

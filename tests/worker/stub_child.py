@@ -60,7 +60,7 @@ def separate(task, wish):
     total = wish.get("seconds", 0.1)
     while (left := until - time.monotonic()) > 0:
         if stopped.is_set():
-            send(failed={"code": "cancelled", "detail": "stopped", "retry": True})
+            send(failed={"code": "cancelled", "detail": "stopped", "retry": True, "model": ""})
             return
         send(progress={"stage": "separating", "fraction": 1 - left / total})
         time.sleep(0.02)
@@ -72,9 +72,14 @@ def separate(task, wish):
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise
-        send(failed={"code": "scratch_full", "detail": str(error), "retry": True})
+        send(failed={"code": "scratch_full", "detail": str(error), "retry": True, "model": ""})
         return
-    done = {"stems": {stem: str(path) for stem, path in stems.items()}, "duration_seconds": 2.0, "model": MODEL}
+    done = {
+        "stems": {stem: str(path) for stem, path in stems.items()},
+        "duration_seconds": 2.0,
+        "model": MODEL,
+        "refining": [],
+    }
     send(done=done | {"timings": {}})
 
 
@@ -88,13 +93,13 @@ def obey(task):
             die()
         case "fail once" if not Path(wish["marker"]).exists():
             Path(wish["marker"]).touch()
-            send(failed={"code": "once", "detail": "as the song wished", "retry": True})
+            send(failed={"code": "once", "detail": "as the song wished", "retry": True, "model": ""})
         case "starve":
             starve()
         case "hang":
             time.sleep(3600)
         case "fail":
-            send(failed={"code": wish["code"], "detail": "as the song wished", "retry": wish["retry"]})
+            send(failed={"code": wish["code"], "detail": "as the song wished", "retry": wish["retry"], "model": ""})
         case _:
             separate(task, wish)
 
@@ -103,7 +108,7 @@ def main():
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     threading.Thread(target=listen, daemon=True).start()
     if os.environ.get("STUB_NOT_READY"):
-        send(failed={"code": "model_unavailable", "detail": "no weights here", "retry": True})
+        send(failed={"code": "model_unavailable", "detail": "no weights here", "retry": True, "model": ""})
         return
     loaded = MODEL["name"]
     send(loaded=[loaded])

@@ -50,11 +50,16 @@ class Waveform:
 
 
 class Waveforms:
-    """The waveforms of all stems of a song, as far as computed."""
+    """The waveforms of the stems of a song, as far as computed."""
 
     def __init__(self, stems: Iterable[str], total_samples: int, sample_rate: int) -> None:
         self.total_samples, self.sample_rate = total_samples, sample_rate
-        self.stems = {stem: Waveform(total_samples) for stem in stems}
+        self.stems: dict[str, Waveform] = {}
+        self.begin(stems)
+
+    def begin(self, stems: Iterable[str]) -> None:
+        """Begins further stems: the parts of a refined stem are computed after the others."""
+        self.stems |= {stem: Waveform(self.total_samples) for stem in stems}
 
     def add(self, stem: str, block: NDArray[np.float32]) -> None:
         self.stems[stem].add(block)

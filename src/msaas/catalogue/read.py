@@ -142,7 +142,8 @@ def _entry(name: str, table: _Table) -> Entry:
         name=name,
         family=table.one_of("family", FAMILIES),
         summary=_sentence(table),
-        sources=_stems(table),
+        sources=_stems(table, "sources", least=2),
+        refines=_stems(table, "refines", least=0),
         sample_rate=int(table.take("sample_rate", int, required=True)),
         source=table.texts("source"),
         weights=tuple(_file(one) for one in table.tables("weights")),
@@ -167,10 +168,10 @@ def _sentence(table: _Table) -> str:
     return text
 
 
-def _stems(table: _Table) -> tuple[str, ...]:
-    stems = table.texts("sources", least=2)
+def _stems(table: _Table, key: str, *, least: int) -> tuple[str, ...]:
+    stems = table.texts(key, least=least)
     if not all(_STEM.fullmatch(stem) for stem in stems):
-        raise table.wrong("sources", f"has a name that does not match {_STEM.pattern}")
+        raise table.wrong(key, f"has a name that does not match {_STEM.pattern}")
     return stems
 
 

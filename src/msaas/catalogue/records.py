@@ -113,6 +113,7 @@ class Entry:
     config: ModelFile | None = None
     sdr: tuple[Score, ...] = ()
     speed: Speed = field(default_factory=lambda: Speed(()))
+    refines: tuple[str, ...] = ()  # the stems that it is made to separate further
     note: str = ""
 
     @property
@@ -137,6 +138,7 @@ class Entry:
             "family": self.family,
             "summary": self.summary,
             "sources": list(self.sources),
+            "refines": list(self.refines),
             "sample_rate": self.sample_rate,
             "bytes": self.bytes,
             "licence": {

@@ -48,7 +48,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from msaas.cli.songs.local import check_sandbox, load
+    from msaas.cli.songs.local import check_sandbox, loader
     from msaas.evaluation.evaluate import Evaluation
     from msaas.evaluation.references import reference_songs
 
@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
     options = Options.parse(given, default_model=args.model, allowed=(args.model,), qualities=settings.qualities)
     check_sandbox(settings)
     metrics = METRICS if args.metric == "both" else (args.metric,)
-    evaluation = Evaluation(load(settings), options, metrics, settings.scratch_dir)
+    evaluation = Evaluation(loader(settings)(settings.model), options, metrics, settings.scratch_dir)
     scores, failed = [], 0
     for song in songs:
         try:

@@ -73,6 +73,14 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--stems", type=_names, metavar="A,B", help="only these stems")
     which.add_argument("--two-stems", metavar="STEM", help="this stem, and everything else as no_STEM")
+    parser.add_argument(
+        "--refine",
+        type=_stem_and_model,
+        action="append",
+        default=[],
+        metavar="STEM=MODEL",
+        help="separate this stem further by another model, into parts named STEM.PART; may be repeated",
+    )
     form = parser.add_mutually_exclusive_group()
     form.add_argument(
         "--format", choices=tuple(FORMATS), default=DEFAULT_FORMAT, help="format of the stems (%(default)s)"
@@ -99,12 +107,20 @@ def _bitrates() -> str:
     return f"bit rate of {WITH_BITRATES} in kb/s, {names} ({DEFAULT_BITRATE})"
 
 
+def _stem_and_model(text: str) -> tuple[str, str]:
+    stem, equals, model = text.partition("=")
+    if not (stem and equals and model):
+        raise argparse.ArgumentTypeError(f"{printable(text)} is not STEM=MODEL")
+    return stem, model
+
+
 def _names(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
 def run(parser: argparse.ArgumentParser, args: argparse.Namespace) -> int:
     demucs_options.check_options(parser, args)
+    args.refine = dict(args.refine)
     inputs = songs_of(args.songs, args.out, recursive=args.recursive)
     if inputs.skipped:
         sys.stderr.write(f"skipped, not audio by their names: {_listed(inputs.skipped)}\n")

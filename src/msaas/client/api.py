@@ -75,6 +75,7 @@ class Client:
         quality: str | None = None,
         overlap: float | None = None,
         shifts: int | None = None,
+        refine: Mapping[str, str] | None = None,
         callback: Mapping[str, Any] | None = None,
         idempotency_key: str | None = None,
         on_upload: OnUpload | None = None,
@@ -82,8 +83,9 @@ class Client:
         """Uploads a song: a path, bytes, or a binary file (from its current position). The same song is the same job.
 
         A pipe is read to its end first, even if it has a path. on_upload(sent, size) in bytes; starts again after a
-        broken connection. callback: {"url": …, "data": …}. idempotency_key: by default a new one for each call; the
-        attempts of one call share it. Job.known says whether the service had the job already.
+        broken connection. refine: stems, and the models that separate them further. callback: {"url": …, "data": …}.
+        idempotency_key: by default a new one for each call; the attempts of one call share it. Job.known says whether
+        the service had the job already.
 
         Raises ServiceError if the song or an option is rejected, OSError if the file cannot be read, SongTooLarge if a
         pipe exceeds the service's limit.
@@ -97,6 +99,7 @@ class Client:
             "quality": quality,
             "overlap": overlap,
             "shifts": shifts,
+            "refine": ",".join(f"{stem}={name}" for stem, name in refine.items()) if refine else None,
             "callback": json.dumps(callback) if callback else None,
         }
         with self.opened(song) as source:

@@ -46,9 +46,10 @@ class Workers:
     def ready(self) -> int:
         return sum(worker.ready for worker in self.live)
 
-    def offering(self, model: str) -> int:
-        """The number of workers that run the model; a job without a model is run by any, with its default."""
-        return sum(model in worker.models for worker in self.live) if model else self.ready
+    def offering(self, *models: str) -> int:
+        """The number of workers that run all these models; a job without a model is run by any, with its default."""
+        needed = set(filter(None, models))
+        return sum(needed <= set(worker.models) for worker in self.live) if needed else self.ready
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -61,18 +62,18 @@ class Workers:
 
     def runnable(self, line: QueueAhead) -> QueueAhead:
         """Leaves out songs that no live worker can run, since others overtake them."""
-        return replace(line, ahead=tuple(job for job in line.ahead if self.offering(job.model)))
+        return replace(line, ahead=tuple(job for job in line.ahead if self.offering(*job.models)))
 
-    def why_waiting(self, model: str) -> dict[str, str] | None:
-        """Code and detail if no live worker can run the model; None if one can."""
-        if self.offering(model):
+    def why_waiting(self, *models: str) -> dict[str, str] | None:
+        """Code and detail if no live worker can run all the models; None if one can."""
+        if self.offering(*models):
             return None
         if not self.ready and (blocked := [worker for worker in self.live if worker.code]):
             return {"code": blocked[0].code, "detail": f"songs cannot start: {blocked[0].reason}"}
         if not self.ready:
             return {"code": "no_worker", "detail": "no worker is ready yet; the song waits for one"}
         offered = ", ".join(self.models)
-        detail = f"no live worker offers {model} (available: {offered}); the song waits for one"
+        detail = f"no live worker offers {' and '.join(models)} (available: {offered}); the song waits for one"
         return {"code": "model_not_offered", "detail": detail}
 
 

@@ -68,6 +68,12 @@ class LoadedModel:
     networks: tuple[Network, ...]
 
     @property
+    def complete(self) -> bool:
+        """Whether its sources add up to the mixture: one of them is the mixture without the others."""
+        outputs = self.networks[0].outputs or ()
+        return len(self.networks) == 1 and any(output.rest for output in outputs)
+
+    @property
     def parameters(self) -> int:
         return sum(tensor.numel() for network in self.networks for tensor in network.module.parameters())
 

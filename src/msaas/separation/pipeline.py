@@ -1,7 +1,8 @@
 """Separates one song, from a file to stem files. Independent of jobs and the network.
 
 Two passes over the song: the first measures its length and level, the second decodes, separates and encodes as it
-streams. The song is never held as a whole, so three hours take the memory of three minutes.
+streams. A stem that another model refines is kept on disk, and that model passes over it. Nothing is held in memory as
+a whole, so three hours take the memory of three minutes.
 """
 
 from __future__ import annotations
@@ -9,34 +10,35 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 
-from msaas.audio.decode.decoder import DecodeReport, TrackStats, measure
+from msaas.audio.decode.decoder import TrackStats, measure
 from msaas.audio.encode.open_writer import open_writer
-from msaas.audio.encode.writer import Writer
 from msaas.audio.limits import Limits
 from msaas.audio.sandbox.decoder import IsolatedDecoder
 from msaas.audio.warnings import SongWarning, warnings_of
 from msaas.audio.waveform import Waveforms
-from msaas.errors import Cancelled, NotAudio
+from msaas.errors import Cancelled, InvalidOption, NotAudio
 from msaas.formats import format_named
-from msaas.options import Options, Output
+from msaas.options import Options, Output, parts_of
 from msaas.separation import memory
 from msaas.separation.engines.engine import Engine, ParallelSegments, cpu_threads, default_batch
 from msaas.separation.engines.selection import EngineChoice, choose_engine
 from msaas.separation.interrupt import interruptible
+from msaas.separation.kept_stem import KeptStem
 from msaas.separation.mixture import Samples
 from msaas.separation.model import LoadedModel, Network
 from msaas.separation.overlap_add import Span, random_shifts, separate_stream
 from msaas.separation.writers import StemWriters
 
-__all__ = ["SeparationResult", "Separator"]
+__all__ = ["SeparationResult", "Separator", "separate_song"]
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +57,8 @@ class SeparationResult:
     duration_seconds: float
     gain: float  # common to all stems; 1.0 unless a fixed-point format would have clipped
     warnings: list[SongWarning]  # for the caller: damage, a downmix, a gain
+    model: dict[str, object]  # LoadedModel.describe
+    refining: list[dict[str, object]]  # the same of the models that refined stems
     report: dict[str, object]  # decoding (DecodeReport), the model, the device, the batch, each network's engine
     timings: dict[str, float]  # seconds: measure, separate (all that streams), model (within separate), encode, total
 
@@ -88,132 +92,204 @@ class Separator:
             "engine model=%s batch=%d threads=%d engines=%s", model.name, self.batch, threads, json.dumps(self.choices)
         )
 
-    def separate_song(
+    def separate_song(self, song: Path, out_dir: Path, options: Options, **more: Any) -> SeparationResult:
+        """The function `separate_song` with this model, for options that refine no stem."""
+        if options.refine:
+            raise InvalidOption("one model cannot refine its own stems")
+        return separate_song(lambda _model: self, song, out_dir, options, **more)
+
+    def spans(
         self,
-        song: Path,
-        out_dir: Path,
-        options: Options,
-        *,
-        seed: str = "",
-        limits: Limits | None = None,
-        progress: Progress = lambda _stage, _fraction: None,
-        stop: Stop = lambda: False,
-        on_waveforms: Callable[[Waveforms], None] = lambda _: None,
-    ) -> SeparationResult:
-        """Writes `<out_dir>/<stem>.<format>` for each stem that `options` ask for.
-
-        seed: of the shifts' random lengths.
-        progress(stage, fraction): "decoding", "separating", "encoding" in this order, each rising to 1. The length
-        is unknown until the song was decoded once: "decoding" stays at 0, reported again for each minute of audio.
-        stop: called for each decoded block and between the network's layers. If the call fails, no stem remains.
-        on_waveforms: called with the stems' waveforms whenever they have grown; always with the same object.
-        Raises InvalidOption for a stem or format that does not exist, AudioError if the song is the cause, Cancelled
-        if stop() returns True, ScratchFull if the disk is full.
-        """
-        outputs, kind = options.outputs(self.model.sources), format_named(options.format)
-        clock = _Clock()
-        decoder = IsolatedDecoder(
-            song, sample_rate=self.model.sample_rate, channels=self.model.channels, limits=limits or Limits()
-        )
-        progress("decoding", 0.0)
-        with clock.running("measure"):
-            stats = self._measure(decoder, stop, lambda: progress("decoding", 0.0))
-        report = decoder.report
-        if stats.total_samples == 0:
-            raise NotAudio("the song has no samples")
-        progress("decoding", 1.0)
-        out_dir.mkdir(parents=True, exist_ok=True)
-        paths = {output.name: out_dir / (output.name + kind.suffix) for output in outputs}
-        with memory.heap_trimmed_after(), StemWriters() as stems:
-            for stem, path in paths.items():
-                stems.add(stem, self._open(path, options, stats))
-            with closing(_StoppableDecoder(decoder, stop).blocks()) as blocks:
-                for waveforms in self._stream(blocks, stats, options, seed, stems, clock, progress, stop):
-                    on_waveforms(waveforms)
-            progress("encoding", 0.0)
-            with clock.running("encode"):
-                gain = stems.close(lambda fraction: progress("encoding", fraction))
-        return self._result(paths, stats, gain, report, clock)
-
-    def _measure(self, decoder: IsolatedDecoder, stop: Stop, on_minute: Callable[[], None]) -> TrackStats:
-        """The first pass; repeated if the downmix's gain was lowered in mid-song, since earlier samples were too
-        loud."""
-        stats = measure(_StoppableDecoder(decoder, stop, on_minute))
-        return measure(_StoppableDecoder(decoder, stop, on_minute)) if decoder.report.gain_lowered else stats
-
-    def _open(self, path: Path, options: Options, stats: TrackStats) -> Writer:
-        return open_writer(
-            path,
-            options.format,
-            sample_rate=self.model.sample_rate,
-            channels=self.model.channels,
-            total_samples=stats.total_samples,
-            bitrate_kbps=options.bitrate,
-        )
-
-    def _stream(
-        self,
-        blocks: Iterator[Samples],
+        blocks: Iterable[Samples],
         stats: TrackStats,
         options: Options,
+        *,
+        sources: Sequence[int],
         seed: str,
-        stems: StemWriters,
         clock: _Clock,
-        progress: Progress,
+        progress: Callable[[float], None],
         stop: Stop,
-    ) -> Iterator[Waveforms]:
-        """The second pass: writes finished samples to the stems' writers and waveforms."""
-        outputs = options.outputs(self.model.sources)
-        waveforms = Waveforms([output.name for output in outputs], stats.total_samples, self.model.sample_rate)
-        sources = sorted({output.source for output in outputs})
-        progress("separating", 0.0)
-        with clock.running("separate"):
-            spans = separate_stream(
+    ) -> Iterator[Span]:
+        """overlap_add.separate_stream with this model's engines, batch, and the overlap and shifts of the options."""
+        return separate_stream(
+            blocks,
+            stats,
+            self.model,
+            [_TimedEngine(engine, clock, stop) for engine in self._engines],
+            batch=self.batch,
+            overlap=options.overlap,
+            shifts=random_shifts(options.shifts, len(self.model.networks), self.model.sample_rate, seed),
+            sources=sources,
+            progress=progress,
+            stop=stop,
+        )
+
+    def report(self) -> dict[str, object]:
+        return {
+            "model": self.model.name,
+            "device": str(self.device),
+            "batch": self.batch,
+            "engine": self.choices,
+        }
+
+
+def separate_song(
+    load: Callable[[str], Separator],
+    song: Path,
+    out_dir: Path,
+    options: Options,
+    *,
+    seed: str = "",
+    limits: Limits | None = None,
+    progress: Progress = lambda _stage, _fraction: None,
+    stop: Stop = lambda: False,
+    on_waveforms: Callable[[Waveforms], None] = lambda _: None,
+) -> SeparationResult:
+    """Writes `<out_dir>/<stem>.<format>` for each stem that `options` ask for, and for each part of a refined stem.
+
+    load: returns the separator of a model; each is asked for when its pass begins, and not held after it.
+    seed: of the shifts' random lengths.
+    progress(stage, fraction): "decoding", "separating", "encoding" in this order, each rising to 1. The length
+    is unknown until the song was decoded once: "decoding" stays at 0, reported again for each minute of audio.
+    stop: called for each decoded block and between the network's layers. If the call fails, no stem remains.
+    on_waveforms: called with the stems' waveforms whenever they have grown; always with the same object.
+    Raises InvalidOption for a stem or format that does not exist and for a model that cannot refine a stem, AudioError
+    if the song is the cause, Cancelled if stop() returns True, ScratchFull if the disk is full, and what `load` raises.
+    """
+    clock = _Clock()
+    separator = load(options.model)
+    model, report = separator.model.describe(), separator.report()
+    outputs = options.outputs(separator.model.sources)
+    rate, channels = separator.model.sample_rate, separator.model.channels
+    decoder = IsolatedDecoder(song, sample_rate=rate, channels=channels, limits=limits or Limits())
+    progress("decoding", 0.0)
+    with clock.running("measure"):
+        stats = _measure(decoder, stop, lambda: progress("decoding", 0.0))
+    decoding = decoder.report
+    if stats.total_samples == 0:
+        raise NotAudio("the song has no samples")
+    progress("decoding", 1.0)
+    out_dir.mkdir(parents=True, exist_ok=True)
+    with memory.heap_trimmed_after(), ExitStack() as files:
+        stems = files.enter_context(StemWriters())
+        waveforms = Waveforms([], stats.total_samples, rate)
+        run = _Run(out_dir, options, seed, stems, waveforms, clock, progress, stop, on_waveforms)
+        for stem, _ in options.refine:
+            path = out_dir / f"{stem}.kept"
+            run.kept[stem] = files.enter_context(KeptStem(path, sample_rate=rate, channels=channels))
+        run.separate(separator, decoder, stats, outputs)
+        del separator  # so that it may be dropped for a model that refines
+        refining = [run.refine(stem, load(refiner)) for stem, refiner in options.refine]
+        progress("encoding", 0.0)
+        with clock.running("encode"):
+            gain = stems.close(lambda fraction: progress("encoding", fraction))
+    result = SeparationResult(
+        stems=run.paths,
+        total_samples=stats.total_samples,
+        sample_rate=rate,
+        duration_seconds=stats.total_samples / rate,
+        gain=gain,
+        warnings=warnings_of(decoding, gain),
+        model=model,
+        refining=refining,
+        report=asdict(decoding) | report | ({"refined": run.refined} if run.refined else {}),
+        timings=clock.seconds(),
+    )
+    log.info(
+        "separated stems=%d seconds=%.1f took=%.1f", len(run.paths), result.duration_seconds, result.timings["total"]
+    )
+    return result
+
+
+def _measure(decoder: IsolatedDecoder, stop: Stop, on_minute: Callable[[], None]) -> TrackStats:
+    """The first pass; repeated if the downmix's gain was lowered in mid-song, since earlier samples were too loud."""
+    stats = measure(_Stoppable(decoder, stop, on_minute))
+    return measure(_Stoppable(decoder, stop, on_minute)) if decoder.report.gain_lowered else stats
+
+
+@dataclass
+class _Run:
+    """The streaming passes over a song: by its model, then by each model that refines a stem."""
+
+    out_dir: Path
+    options: Options
+    seed: str
+    stems: StemWriters
+    waveforms: Waveforms
+    clock: _Clock
+    progress: Progress
+    stop: Stop
+    on_waveforms: Callable[[Waveforms], None]
+    kept: dict[str, KeptStem] = field(default_factory=dict)  # the stems that are refined
+    paths: dict[str, Path] = field(default_factory=dict)
+    refined: dict[str, dict[str, object]] = field(default_factory=dict)  # stem ▸ Separator.report
+    finished: int = 0  # passes
+
+    def separate(self, separator: Separator, audio: _Audio, stats: TrackStats, outputs: Sequence[Output]) -> None:
+        """Writes the samples of the outputs to their writers and waveforms."""
+        self._open(separator.model, outputs, stats)
+        sources = sorted({source for output in outputs for source in output.sources})
+        self._show(0.0)
+        with self.clock.running("separate"), closing(_Stoppable(audio, self.stop).blocks()) as blocks:
+            for span in separator.spans(
                 blocks,
                 stats,
-                self.model,
-                [_TimedEngine(engine, clock, stop) for engine in self._engines],
-                batch=self.batch,
-                overlap=options.overlap,
-                shifts=random_shifts(options.shifts, len(self.model.networks), self.model.sample_rate, seed),
+                self.options,
                 sources=sources,
-                progress=lambda fraction: progress("separating", fraction),
-                stop=stop,
-            )
-            for span in spans:
+                seed=self.seed,
+                clock=self.clock,
+                progress=self._show,
+                stop=self.stop,
+            ):
                 for output in outputs:
-                    block = _stem_of(span, output, sources)
-                    stems.write(output.name, block)
-                    waveforms.add(output.name, block)
-                yield waveforms
+                    self._write(output.name, _stem_of(span, output, sources))
+                self.on_waveforms(self.waveforms)
+        self.finished += 1
 
-    def _result(
-        self, paths: dict[str, Path], stats: TrackStats, gain: float, report: DecodeReport, clock: _Clock
-    ) -> SeparationResult:
-        seconds = stats.total_samples / self.model.sample_rate
-        result = SeparationResult(
-            stems=paths,
-            total_samples=stats.total_samples,
-            sample_rate=self.model.sample_rate,
-            duration_seconds=seconds,
-            gain=gain,
-            warnings=warnings_of(report, gain),
-            report={
-                **asdict(report),
-                "model": self.model.name,
-                "device": str(self.device),
-                "batch": self.batch,
-                "engine": self.choices,
-            },
-            timings=clock.seconds(),
-        )
-        log.info("separated stems=%d seconds=%.1f took=%.1f", len(paths), seconds, result.timings["total"])
-        return result
+    def refine(self, stem: str, separator: Separator) -> dict[str, object]:
+        """Separates a stem further, into parts that add up to it; returns the description of the model that did."""
+        model, kept = separator.model, self.kept[stem]
+        if (model.sample_rate, model.channels) != (kept.sample_rate, kept.channels):
+            raise InvalidOption(
+                f"{model.name} cannot refine {stem}: it needs {model.sample_rate} Hz and {model.channels} channels, "
+                f"but {self.options.model} makes {kept.sample_rate} Hz and {kept.channels}"
+            )
+        with self.clock.running("measure"):
+            stats = measure(_Stoppable(kept, self.stop))
+        self.separate(separator, kept, stats, parts_of(stem, model.sources, complete=model.complete))
+        self.refined[stem] = separator.report()
+        return model.describe()
+
+    def _open(self, model: LoadedModel, outputs: Sequence[Output], stats: TrackStats) -> None:
+        suffix = format_named(self.options.format).suffix
+        for output in outputs:
+            path = self.paths[output.name] = self.out_dir / (output.name + suffix)
+            writer = open_writer(
+                path,
+                self.options.format,
+                sample_rate=model.sample_rate,
+                channels=model.channels,
+                total_samples=stats.total_samples,
+                bitrate_kbps=self.options.bitrate,
+            )
+            self.stems.add(output.name, writer)
+        self.waveforms.begin(output.name for output in outputs)
+
+    def _write(self, stem: str, block: Samples) -> None:
+        self.stems.write(stem, block)
+        self.waveforms.add(stem, block)
+        if stem in self.kept:
+            self.kept[stem].write(block)
+
+    def _show(self, fraction: float) -> None:
+        """The passes count alike, whatever their models take."""
+        self.progress("separating", (self.finished + fraction) / (1 + len(self.options.refine)))
 
 
 def _stem_of(span: Span, output: Output, sources: Sequence[int]) -> Samples:
     """The samples [C, n] of `output` in a span whose stems are those of `sources`."""
-    stem: Samples = span.stems[list(sources).index(output.source)]
+    first, *others = (span.stems[list(sources).index(source)] for source in output.sources)
+    stem: Samples = sum(others, start=first)
     return np.subtract(span.mix, stem) if output.rest else stem
 
 
@@ -247,16 +323,24 @@ class _TimedEngine:
             return self._engine.forward(batch)
 
 
-class _StoppableDecoder:
-    """A decoder whose blocks raise Cancelled once stop() returns True. on_minute: called each minute of audio."""
+class _Audio(Protocol):
+    """A decoder, or a stem that is kept."""
 
-    def __init__(self, decoder: IsolatedDecoder, stop: Stop, on_minute: Callable[[], None] = lambda: None) -> None:
-        self._decoder, self._stop, self._on_minute = decoder, stop, on_minute
+    sample_rate: int  # Hz
+
+    def blocks(self) -> Iterator[Samples]: ...
+
+
+class _Stoppable:
+    """Audio whose blocks raise Cancelled once stop() returns True. on_minute: called each minute of audio."""
+
+    def __init__(self, audio: _Audio, stop: Stop, on_minute: Callable[[], None] = lambda: None) -> None:
+        self._audio, self._stop, self._on_minute = audio, stop, on_minute
 
     def blocks(self) -> Generator[Samples]:
-        minute = 60 * self._decoder.sample_rate
+        minute = 60 * self._audio.sample_rate
         samples = 0
-        for block in self._decoder.blocks():
+        for block in self._audio.blocks():
             if self._stop():
                 raise Cancelled("stopped on request")
             before, samples = samples, samples + block.shape[1]

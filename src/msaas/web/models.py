@@ -27,10 +27,10 @@ def sources_of(services: Services, model: str) -> tuple[str, ...] | None:
 
 
 def facts_of(model: str) -> dict[str, Any]:
-    """What the catalogue says of a model; all None for one that it does not have."""
+    """What the catalogue says of a model; None, and for `refines` nothing, for one that it does not have."""
     entry = catalogue().get(model)
     facts: dict[str, Any] = entry.facts() if entry else {}
-    return {name: facts.get(name) for name in FACTS}
+    return {"refines": facts.get("refines", [])} | {name: facts.get(name) for name in FACTS}
 
 
 FACTS = ("family", "summary", "licence", "sdr", "speed", "bytes", "training", "note")

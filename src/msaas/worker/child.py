@@ -24,10 +24,18 @@ from typing import Any, TextIO
 from msaas.audio.limits import Limits
 from msaas.audio.sandbox import launcher, self_check
 from msaas.catalogue import catalogue
-from msaas.errors import AudioError, Cancelled, InvalidOption, MSaaSError, OutOfMemory, SandboxError
+from msaas.errors import (
+    AudioError,
+    Cancelled,
+    InvalidOption,
+    ModelUnavailable,
+    MSaaSError,
+    OutOfMemory,
+    SandboxError,
+)
 from msaas.separation.device import DeviceChoice, choose_device
 from msaas.separation.loaded_models import LoadedModels
-from msaas.separation.pipeline import SeparationResult, Separator
+from msaas.separation.pipeline import SeparationResult, Separator, separate_song
 from msaas.separation.weights.loader import all_held, load_model
 from msaas.settings import Settings
 from msaas.telemetry import logs
@@ -55,23 +63,68 @@ class ModelCache:
         return self.models.get(model)
 
     def describe(self, model: str) -> dict[str, Any]:
-        description = self.separator(model).model.describe()
-        return {"model": description, "device": str(self.choice.device), "reason": self.choice.reason}
+        return {"model": self.separator(model).model.describe(), **self._place()}
 
     def separate(self, task: Task, send: Send, stop: Callable[[], bool]) -> dict[str, Any]:
-        with reporting_progress(send):
-            separator = self.separator(task.options.model)
-        result = separator.separate_song(
+        progress = Progress(send)
+
+        def load(model: str) -> Separator:
+            with progress.repeated("loading"), naming(model):
+                return self.separator(model)
+
+        result = separate_song(
+            load,
             task.song,
             task.out_dir,
             task.options,
             seed=task.seed,
             limits=self.limits,
-            progress=lambda stage, fraction: send({"progress": {"stage": stage, "fraction": overall(stage, fraction)}}),
+            progress=progress,
             stop=stop,
             on_waveforms=WaveformFile(task.waveforms),
         )
-        return _report(result) | self.describe(task.options.model)
+        return _report(result) | self._place()
+
+    def _place(self) -> dict[str, str]:
+        return {"device": str(self.choice.device), "reason": self.choice.reason}
+
+
+@contextmanager
+def naming(model: str) -> Iterator[None]:
+    """A ModelUnavailable names the model: a song may need several."""
+    try:
+        yield
+    except ModelUnavailable as error:
+        error.model = model
+        raise
+
+
+class Progress:
+    """Sends the overall progress of a run. It never falls: a model that refines a stem is loaded in mid-run."""
+
+    def __init__(self, send: Send) -> None:
+        self._send, self._fraction = send, 0.0
+
+    def __call__(self, stage: str, fraction: float) -> None:
+        self._fraction = max(self._fraction, overall(stage, fraction))
+        self._send({"progress": {"stage": stage, "fraction": self._fraction}})
+
+    @contextmanager
+    def repeated(self, stage: str) -> Iterator[None]:
+        """Sends the stage again and again: downloading weights may take longer than the stall limit."""
+        over = threading.Event()
+
+        def report() -> None:
+            while not over.wait(PROGRESS_SECONDS):
+                self(stage, 0.0)
+
+        reporter = threading.Thread(target=report, name=stage, daemon=True)
+        reporter.start()
+        try:
+            yield
+        finally:
+            over.set()
+            reporter.join()
 
 
 def overall(stage: str, fraction: float) -> float:
@@ -87,6 +140,8 @@ def _report(result: SeparationResult) -> dict[str, Any]:
         "sample_rate": result.sample_rate,
         "duration_seconds": result.duration_seconds,
         "gain": result.gain,
+        "model": result.model,
+        "refining": result.refining,
         "warnings": [asdict(warning) for warning in result.warnings],
         "timings": result.timings,
         "report": result.report,
@@ -101,6 +156,9 @@ def attempt(models: ModelCache, task: Task, send: Send, stop: Callable[[], bool]
         send(failure(error.code, str(error), retry=False))
     except Cancelled as error:
         send(failure(error.code, str(error), retry=True))
+    except ModelUnavailable as error:
+        log.exception("separation failed song=%s", task.song.name)
+        send(failure(error.code, str(error), retry=True, model=error.model))
     except MSaaSError as error:
         log.exception("separation failed song=%s", task.song.name)
         send(failure(error.code, str(error), retry=True))
@@ -123,24 +181,6 @@ def is_out_of_memory(error: Exception) -> bool:
     if isinstance(error, OSError):
         return error.errno == errno.ENOMEM
     return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and bool(_NO_MEMORY.search(str(error))))
-
-
-@contextmanager
-def reporting_progress(send: Send) -> Iterator[None]:
-    """Reports progress while loading: downloading weights may take longer than the stall limit."""
-    over = threading.Event()
-
-    def report() -> None:
-        while not over.wait(PROGRESS_SECONDS):
-            send({"progress": {"stage": "loading", "fraction": 0.0}})
-
-    reporter = threading.Thread(target=report, name="loading", daemon=True)
-    reporter.start()
-    try:
-        yield
-    finally:
-        over.set()
-        reporter.join()
 
 
 class CommandReader:
@@ -193,7 +233,7 @@ def main() -> int:
         _limit_memory(settings.child_memory_bytes)
         launcher.current().start()  # loads FFmpeg in parallel with the model
         models = build_cache(settings, lambda names: send({"loaded": names}))
-        with reporting_progress(send):
+        with Progress(send).repeated("loading"):
             description = models.describe(settings.model)
             self_check.check_decoder(settings.scratch_dir, models.limits)
             if settings.all_models:

@@ -33,11 +33,12 @@ POLL_SECONDS = 0.1
 
 
 class TaskFailed(MSaaSError):
-    """The process reported a failed run; `retry`: whether another run may succeed."""
+    """The process reported a failed run; `retry`: whether another run may succeed. `model`: as in
+    protocol.failure."""
 
-    def __init__(self, code: str, detail: str, *, retry: bool) -> None:
+    def __init__(self, code: str, detail: str, *, retry: bool, model: str = "") -> None:
         super().__init__(detail)
-        self.code, self.retry = code, retry
+        self.code, self.retry, self.model = code, retry, model
 
 
 class SeparationProcess:
@@ -194,7 +195,7 @@ def _report(message: dict[str, Any], progress: Callable[[str, float], None]) -> 
         progress(message["progress"]["stage"], message["progress"]["fraction"])
     elif "failed" in message:
         failed = message["failed"]
-        raise TaskFailed(failed["code"], failed["detail"], retry=failed["retry"])
+        raise TaskFailed(failed["code"], failed["detail"], retry=failed["retry"], model=failed["model"])
 
 
 def _read(pipe: IO[str], messages: queue.SimpleQueue[dict[str, Any] | None]) -> None:

@@ -6,14 +6,14 @@ Supervisor ▸ process                            process ▸ supervisor
     {"stop": true}      cancel the run              {"progress": {"stage", "fraction"}}
     (end of file)       exit at once                {"loaded": [name, …]}  the models in memory, when they change
                                                     {"done": {…}}
-                                                    {"failed": {"code", "detail", "retry"}}
+                                                    {"failed": {"code", "detail", "retry", "model"}}
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,7 @@ class Task:
         body = {
             "song": str(self.song),
             "out_dir": str(self.out_dir),
-            "options": asdict(self.options),
+            "options": self.options.to_fields(),
             "seed": self.seed,
         }
         return line({"separate": body})
@@ -52,5 +52,6 @@ def line(message: Mapping[str, Any]) -> str:
     return json.dumps(message) + "\n"
 
 
-def failure(code: str, detail: str, *, retry: bool) -> dict[str, Any]:
-    return {"failed": {"code": code, "detail": detail, "retry": retry}}
+def failure(code: str, detail: str, *, retry: bool, model: str = "") -> dict[str, Any]:
+    """`model`: the one that could not be loaded, if that is the cause."""
+    return {"failed": {"code": code, "detail": detail, "retry": retry, "model": model}}

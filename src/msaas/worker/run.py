@@ -134,9 +134,13 @@ class Run:
             self.check()
             raise
         except TaskFailed as error:
-            if error.code == ModelUnavailable.code and self.context.models.withdraw(task.options.model, error.detail):
+            if error.code == ModelUnavailable.code and self._withdraw(error, task.options):
                 raise ModelMissing(error.detail) from error
             raise
+
+    def _withdraw(self, error: TaskFailed, options: Options) -> bool:
+        model = error.model if error.model in options.models else options.model
+        return self.context.models.withdraw(model, error.detail)
 
     def _over(self) -> bool:
         self.loop.alive()
@@ -195,7 +199,8 @@ class Run:
 
     def _finish(self, result: dict[str, Any]) -> None:
         # At each job, not only when a model is loaded: requests may name other models, and Redis may have been emptied.
-        self.queue.publish_model(result["model"]["name"], result["model"])
+        for model in (result["model"], *result["refining"]):
+            self.queue.publish_model(model["name"], model)
         if self.queue.finish(self.claim, result, result["duration_seconds"]):
             log.info("finished job=%s fence=%s", self.claim.songhash, self.claim.fence)
         else:

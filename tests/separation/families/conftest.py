@@ -1,4 +1,4 @@
-"""Seeded networks of each family, and a song separated at once."""
+"""A song separated at once."""
 
 from __future__ import annotations
 
@@ -9,17 +9,7 @@ import pytest
 import torch
 
 from msaas.separation.engines.engine import TorchEngine
-from msaas.separation.families.load import from_family
-from msaas.separation.model import LoadedModel
 from msaas.separation.overlap_add import separate_stream
-from tests.support.models.families import SMALL, seeded_network, write_config
-
-
-@pytest.fixture(scope="session")
-def small_models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, LoadedModel]:
-    folder = tmp_path_factory.mktemp("families")
-    configs = {family: write_config(SMALL[family], folder / f"{family}.yaml") for family in SMALL}
-    return {family: from_family(family, config, seeded_network(config)) for family, config in configs.items()}
 
 
 @pytest.fixture

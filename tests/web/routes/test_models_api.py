@@ -33,7 +33,13 @@ def test_a_model_of_the_catalogue_has_its_stems_and_licence_before_a_worker_has_
 
 def test_a_model_of_ones_own_has_no_facts_and_the_stems_that_a_worker_reports(make_app, queue):
     client = make_app(models=("mine",)).test_client()
-    assert models(client)["mine"] == {"name": "mine", "sources": None, "workers": 0, **dict.fromkeys(FACTS)}
+    assert models(client)["mine"] == {
+        "name": "mine",
+        "sources": None,
+        "workers": 0,
+        "refines": [],
+        **dict.fromkeys(FACTS),
+    }
     queue.publish_model("mine", {"sources": ["speech", "rest"]})
     assert models(client)["mine"]["sources"] == ["speech", "rest"]
 

@@ -6,7 +6,8 @@ import argparse
 import hashlib
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,12 +44,15 @@ def outcomes(tasks: Sequence[SongTask], args: argparse.Namespace) -> Iterator[So
         print(framed(choice.warning), file=sys.stderr, flush=True)
     settings = Settings.from_env(environ | dict(choice.environ))
     given = {name: getattr(args, name) for name in REQUEST_NAMES if name != "model"}
-    options = Options.parse(given, default_model=choice.name, allowed=(choice.name,), qualities=qualities)
+    allowed = (choice.name, *args.refine.values())
+    options = Options.parse(given, default_model=choice.name, allowed=allowed, qualities=qualities)
     check_writable(settings.scratch_dir)
     check_sandbox(settings)
-    separator = load(settings)
-    options.outputs(separator.model.sources)
-    work = LocalBatch(separator, options, settings, args.out, named=args.names == NAMED_SONG)
+    load = loader(settings)
+    options.outputs(load(options.model).model.sources)
+    for model in options.models:
+        load(model)
+    work = LocalBatch(load, options, settings, args.out, named=args.names == NAMED_SONG)
     for task in tasks:
         yield work.separate(task)
 
@@ -58,7 +62,8 @@ def _chosen(args: argparse.Namespace) -> dict[str, str]:
     return {name: value for name, value in given.items() if value}
 
 
-def load(settings: Settings) -> Separator:
+def loader(settings: Settings) -> Callable[[str], Separator]:
+    """Loads each model once, and keeps it: the next song needs it again."""
     # OpenMP reads its variables when torch loads; glibc has already read its own
     for name, value in PROCESS_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
@@ -67,10 +72,15 @@ def load(settings: Settings) -> Separator:
     from msaas.separation.pipeline import Separator
     from msaas.separation.weights.loader import load_model
 
-    model = load_model(settings.model, repo=settings.model_repo, licences=settings.licence_rule)
     device = choose_device(settings.device).device
     threads = settings.cpu_threads or None
-    return Separator(model, device, settings.batch, threads=threads, precision=settings.precision)
+
+    @cache
+    def load(name: str) -> Separator:
+        model = load_model(name, repo=settings.model_repo, licences=settings.licence_rule)
+        return Separator(model, device, settings.batch, threads=threads, precision=settings.precision)
+
+    return load
 
 
 def check_sandbox(settings: Settings) -> None:
@@ -83,8 +93,10 @@ def check_sandbox(settings: Settings) -> None:
 class LocalBatch:
     """Separates one song after the other; moves the stems to their folder once all are complete."""
 
-    def __init__(self, separator: Separator, options: Options, settings: Settings, out: Path, *, named: bool) -> None:
-        self._separator, self._options, self._settings, self._named = separator, options, settings, named
+    def __init__(
+        self, load: Callable[[str], Separator], options: Options, settings: Settings, out: Path, *, named: bool
+    ) -> None:
+        self._load, self._options, self._settings, self._named = load, options, settings, named
         self._out, self._folders = out, StemFolders()
 
     def separate(self, task: SongTask) -> SongResult:
@@ -116,10 +128,12 @@ class LocalBatch:
 
     def _separate(self, song: Path, out: Path, progress: Progress) -> SeparationResult:
         from msaas.audio.limits import Limits
+        from msaas.separation.pipeline import separate_song
         from msaas.worker.child import overall
 
         settings = self._settings
-        return self._separator.separate_song(
+        return separate_song(
+            self._load,
             song,
             out,
             self._options,

@@ -40,9 +40,15 @@ OPTIONS: dict[str, Schema] = {
         "description": "number of runs over the song, each shifted by up to half a second, whose results are averaged; "
         "0 is one run that is not shifted",
     },
+    "refine": {
+        "description": "stems, and for each the model that separates it further, into parts named `<stem>.<part>` that "
+        "add up to it; the stem itself is kept",
+    },
 }
 STEMS_AS_LIST: Schema = {"type": "array", "items": STEM, "maxItems": MAX_STEMS}
 STEMS_AS_TEXT: Schema = {"type": "string", "examples": ["vocals,drums"]}
+REFINE_AS_OBJECT: Schema = {"type": "object", "maxProperties": MAX_STEMS, "additionalProperties": {"type": "string"}}
+REFINE_AS_TEXT: Schema = {"type": "string", "examples": ["drums=mdx23c_drumsep,vocals=mel_band_roformer_karaoke"]}
 CALLBACK_AS_TEXT: Schema = {
     "type": "string",
     "contentMediaType": "application/json",
@@ -60,12 +66,13 @@ FILENAME: Schema = {
 }
 
 
-def options_with(stems: Schema, callback: Schema) -> dict[str, Schema]:
-    return OPTIONS | {"stems": OPTIONS["stems"] | stems, "filename": FILENAME, "callback": callback}
+def options_with(stems: Schema, refine: Schema, callback: Schema) -> dict[str, Schema]:
+    options = OPTIONS | {"stems": OPTIONS["stems"] | stems, "refine": OPTIONS["refine"] | refine}
+    return options | {"filename": FILENAME, "callback": callback}
 
 
-OPTIONS_IN_JSON = options_with(STEMS_AS_LIST, ref("Callback"))
-OPTIONS_IN_TEXT = options_with(STEMS_AS_TEXT, CALLBACK_AS_TEXT)
+OPTIONS_IN_JSON = options_with(STEMS_AS_LIST, REFINE_AS_OBJECT, ref("Callback"))
+OPTIONS_IN_TEXT = options_with(STEMS_AS_TEXT, REFINE_AS_TEXT, CALLBACK_AS_TEXT)
 
 SONG_BODY: Schema = {
     "required": True,

@@ -161,6 +161,7 @@ SCHEMAS: dict[str, Schema] = {
             "bitrate": nullable("integer", description="kb/s; null for formats without a bit rate"),
             "overlap": nullable("number", description="null for the model's own"),
             "shifts": {"type": "integer"},
+            "refine": {"type": "object", "additionalProperties": {"type": "string"}, "description": "stem ▸ model"},
         },
         description="The options of the job, with defaults filled in.",
     ),
@@ -290,6 +291,7 @@ SCHEMAS: dict[str, Schema] = {
                 "description": "its stems; null for a model of the operator's own until a worker has loaded it",
             },
             "workers": {"type": "integer", "minimum": 0, "description": "number of workers that offer it now"},
+            "refines": {**NAMES, "description": "the stems that it is made to separate further (`refine`)"},
             "family": nullable(
                 "string",
                 description="its architecture; null, as all that follows, for a model that is not in the catalogue",

@@ -55,10 +55,10 @@ def current_view(services: Services, job: Job, name: str = "") -> dict[str, Any]
 
 def _queued(services: Services, job: Job) -> dict[str, Any]:
     position, workers = services.queue.position(job.songhash), services.queue.workers()
-    if waiting_for := workers.why_waiting(job.model):
+    if waiting_for := workers.why_waiting(*job.models):
         return {"position": position, "waiting_for": waiting_for}  # no estimate
     line = workers.runnable(services.queue.line(position or 0))
-    return {"position": position, "eta": _eta(services, job, line=line, workers=workers.offering(job.model))}
+    return {"position": position, "eta": _eta(services, job, line=line, workers=workers.offering(*job.models))}
 
 
 def _eta(services: Services, job: Job, **known: Any) -> float | None:

@@ -127,7 +127,7 @@ def _accept(
     services: Services, upload: Upload, options: Options, posting: CallbackRequest | None, filename: str
 ) -> Response:
     if sources := sources_of(services, options.model):
-        options.outputs(sources)  # raises for a stem that the model does not have
+        options.outputs(sources)  # raises for a stem that the model does not have or that is refined without being made
     tenant = caller().tenant
     name = songhash(upload.song.sha256, options, tenant)
     hold_for_posting(services, name)

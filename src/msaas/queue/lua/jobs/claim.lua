@@ -15,9 +15,26 @@ for i = 9, #ARGV do
 end
 local LOOK_AHEAD = 64  -- entries behind the first song in which one of a loaded model is looked for
 
+-- Whether a model that refines a stem, by the options of the record, is one that this worker does not run.
+local function refined_by_others(options)
+  if not options or not string.find(options, '"refine"', 1, true) then
+    return false
+  end
+  local read, given = pcall(cjson.decode, options)
+  if not read or type(given) ~= 'table' or type(given.refine) ~= 'table' then
+    return false  -- damaged: the run fails and says so
+  end
+  for _, model in pairs(given.refine) do
+    if type(model) == 'string' and not runs[model] then
+      return true
+    end
+  end
+  return false
+end
+
 -- A job pushed by hand has no model: each worker uses its default.
-local function is_for_others(model)
-  return run_count > 0 and model and model ~= '' and not runs[model]
+local function is_for_others(model, options)
+  return run_count > 0 and model and model ~= '' and (not runs[model] or refined_by_others(options))
 end
 
 -- One counter for all jobs; no fence is used twice. A damaged counter restarts from the clock, in microseconds, which
@@ -59,9 +76,9 @@ local function facts_of(entry)
   if not is_songhash(entry) or redis.call('ZSCORE', leases, songhash) or (kind ~= 'hash' and kind ~= 'none') then
     return nil
   end
-  local record = fields_of(job_key(songhash), 'state', 'model', 'attempts', 'overtaken', 'tenant')
+  local record = fields_of(job_key(songhash), 'state', 'model', 'attempts', 'overtaken', 'tenant', 'options')
   local attempts = count_of(record[3])
-  if is_for_others(record[2]) or (record[1] == 'queued' and attempts >= limit) then
+  if is_for_others(record[2], record[6]) or (record[1] == 'queued' and attempts >= limit) then
     return nil
   end
   if record[1] ~= 'queued' or not record[2] or record[2] == '' then
@@ -132,7 +149,7 @@ for _ = 1, 1000 do
     -- already running: a duplicate entry
   elseif kind ~= 'hash' and kind ~= 'none' then
     bury(songhash, ARGV[5])
-  elseif is_for_others(fields_of(key, 'model')[1]) then
+  elseif is_for_others(unpack(fields_of(key, 'model', 'options'))) then
     leave = true
   else
     local record = fields_of(key, 'state', 'attempts')

@@ -36,6 +36,7 @@ export class Options {
     fill(quality, qualities(offer), kept.quality ?? "balanced");
     show(find("#quality-field"), quality.options.length > 1);
     this.#fillStems(kept);
+    this.#fillRefine(kept);
     this.#showFacts();
   }
 
@@ -50,13 +51,17 @@ export class Options {
     if (which.value.startsWith("two ")) fields.two_stems = which.value.slice(4);
     const some = this.#chosenStems();
     if (which.value === "some" && some.length && some.length < this.#stems().length) fields.stems = some.join(",");
+    const refine = Object.entries(this.#refine()).map(([stem, name]) => `${stem}=${name}`);
+    if (refine.length) fields.refine = refine.join(",");
     return fields;
   }
 
   /** The stems that a job is expected to have. @param {any} job @returns {string[]} */
   expected({ model, options }) {
-    if (options?.two_stems) return [options.two_stems, `no_${options.two_stems}`];
-    return inOrder(options?.stems ?? this.#sources(model));
+    const two = options?.two_stems;
+    const stems = two ? [two, `no_${two}`] : (options?.stems ?? this.#sources(model));
+    const parts = Object.entries(options?.refine ?? {}).flatMap(([stem, refiner]) => this.#partsOf(stem, refiner));
+    return inOrder([...stems, ...parts]);
   }
 
   #changed() {
@@ -67,9 +72,11 @@ export class Options {
       format: format.value,
       quality: quality.value,
       some: this.#chosenStems(),
+      refine: this.#refine(),
     };
     keep("options", kept);
     this.#fillStems(kept);
+    this.#fillRefine(kept);
     this.#showFacts();
   }
 
@@ -105,6 +112,35 @@ export class Options {
     find(".checks", boxes).replaceChildren(...stems.map((stem) => box(stem, kept.some?.includes(stem) ?? true)));
   }
 
+  /** The stems to make by the choices so far. */
+  #made() {
+    const { which } = this.#form.elements;
+    if (which.value.startsWith("two ")) return [which.value.slice(4)];
+    return which.value === "some" ? this.#chosenStems() : this.#stems();
+  }
+
+  /** A choice of models for each stem to make that a model on offer separates further. */
+  #fillRefine(kept) {
+    const refiners = (stem) => this.#offer.models.filter((model) => model.refines?.includes(stem));
+    const fields = inOrder(this.#made())
+      .filter((stem) => refiners(stem).length)
+      .map((stem) => refineField(stem, refiners(stem), kept.refine?.[stem]));
+    const box = find("#refine");
+    box.replaceChildren(find("legend", box), ...fields);
+    show(box, fields.length > 0);
+  }
+
+  /** @returns {Record<string, string>} stem ▸ model that separates it further */
+  #refine() {
+    const chosen = [...this.#form.querySelectorAll("#refine select")].filter((select) => select.value);
+    return Object.fromEntries(chosen.map((select) => [select.dataset.stem, select.value]));
+  }
+
+  /** The parts that are expected; whether there is a residual only the worker knows. */
+  #partsOf(stem, refiner) {
+    return (this.#offer.models.find((model) => model.name === refiner)?.sources ?? []).map((part) => `${stem}.${part}`);
+  }
+
   #chosenStems() {
     return [...this.#form.querySelectorAll(".checks input:checked")].map((input) => input.value);
   }
@@ -112,10 +148,12 @@ export class Options {
 
 const ORDER = ["vocals", "drums", "bass", "guitar", "piano", "other"];
 
-/** Stems in the usual order; unknown ones after them, no_… stems last. @param {string[]} stems */
+/** Stems in the usual order; unknown ones after them, no_… stems last, and a stem's parts behind it.
+ *  @param {string[]} stems */
 export function inOrder(stems) {
-  const rank = (stem) => (stem.startsWith("no_") ? 99 : (ORDER.indexOf(stem) + 1 || 50));
-  return [...stems].sort((a, b) => rank(a) - rank(b));
+  const rank = (stem) => (stem.startsWith("no_") ? 99 : (ORDER.indexOf(stem.split(".")[0]) + 1 || 50));
+  const isPart = (stem) => Number(stem.includes("."));
+  return [...stems].sort((a, b) => rank(a) - rank(b) || isPart(a) - isPart(b));
 }
 
 const TYPICAL_SONG_SECONDS = 240;
@@ -132,6 +170,15 @@ function qualities(offer) {
 function fill(select, choices, wanted) {
   select.replaceChildren(...choices.map(([value, label]) => new Option(label, value)));
   if (choices.some(([value]) => value === wanted)) select.value = wanted;
+}
+
+function refineField(stem, models, chosen) {
+  const label = copyOf("refine-template");
+  const select = find("select", label);
+  find("span", label).textContent = capital(stemName(stem));
+  select.dataset.stem = stem;
+  fill(select, [["", "As it is"], ...models.map(({ name, sources }) => [name, (sources ?? [name]).map(stemName).join(", ")])], chosen ?? "");
+  return label;
 }
 
 function box(stem, checked) {

@@ -108,6 +108,8 @@ export function licenceName({ id, commercial }) {
 
 /** A stem's display name. @param {string} stem */
 export function stemName(stem) {
+  const [whole, part] = stem.split(".");
+  if (part) return `${stemName(whole)}: ${part === "residual" ? "the rest" : stemName(part)}`;
   return stem.startsWith("no_") ? `All but ${stem.slice(3)}` : stem.replaceAll("_", " ");
 }
 

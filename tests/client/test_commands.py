@@ -307,7 +307,8 @@ def test_local_separation_that_is_stopped_leaves_nothing(
         raise KeyboardInterrupt
 
     monkeypatch.setenv("MSAAS_MODEL", "htdemucs_mini")
-    monkeypatch.setattr(separate_local, "load", lambda _settings: SimpleNamespace(model=SimpleNamespace(sources=STEMS)))
+    model = SimpleNamespace(model=SimpleNamespace(sources=STEMS))
+    monkeypatch.setattr(separate_local, "loader", lambda _settings: lambda _name: model)
     monkeypatch.setattr(separate_local.LocalBatch, "_separate", stopped)
     assert separate("--local", songs[0], "-o", tmp_path / "out" / "deep") == 130
     assert not (tmp_path / "out").exists()

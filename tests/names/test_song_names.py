@@ -146,8 +146,8 @@ def test_a_long_artist_leaves_room_for_the_title():
 
 
 def test_stems_have_names_for_people():
-    assert [stem_label(stem) for stem in ("vocals", "no_vocals", "no_drums", "lead_vocals")] == [
-        *("Vocals", "Instrumental", "No drums", "Lead vocals")
+    assert [stem_label(stem) for stem in ("vocals", "no_vocals", "no_drums", "lead_vocals", "drums.kick")] == [
+        *("Vocals", "Instrumental", "No drums", "Lead vocals", "Drums, kick")
     ]
     assert stem_file_name("A - B", "no_vocals", "flac") == "A - B (Instrumental).flac"
 

@@ -99,7 +99,14 @@ def obey(task):
         case "hang":
             time.sleep(3600)
         case "fail":
-            send(failed={"code": wish["code"], "detail": "as the song wished", "retry": wish["retry"], "model": ""})
+            send(
+                failed={
+                    "code": wish["code"],
+                    "detail": "as the song wished",
+                    "retry": wish["retry"],
+                    "model": wish.get("model", ""),
+                }
+            )
         case _:
             separate(task, wish)
 

@@ -35,6 +35,21 @@ def test_the_supervisor_knows_what_its_process_has_loaded_and_forgets_it_with_th
     assert worker.process.loaded in ((), ("htdemucs_mini",))
 
 
+def test_a_refining_model_that_cannot_be_loaded_is_withdrawn_alone(harness):
+    """The song waits uncharged for a worker that has it; songs of the first model go on."""
+    harness.worker(models=("other", "drumsep"))
+    songhash = str(uuid.uuid4())
+    harness.store(songhash, {"do": "fail", "code": "model_unavailable", "retry": True, "model": "drumsep"})
+    options = Options("other", refine=(("drums", "drumsep"),))
+    harness.queue.submit(songhash, {"model": "other", "options": options.to_json()})
+    assert wait_until(lambda: "drumsep" not in harness.queue.workers().models and harness.queue.workers().ready, 60)
+    assert wait_until(lambda: harness.queue.get(songhash).state == "queued", 60)
+    waiting = harness.queue.get(songhash)
+    assert waiting.attempts == 0 and waiting.models == ("other", "drumsep")
+    assert harness.queue.workers().why_waiting(*waiting.models)["code"] == "model_not_offered"
+    harness.until(song(harness, "other"), "done")
+
+
 def test_with_all_a_worker_offers_what_its_process_has_found(harness, monkeypatch):
     monkeypatch.setenv("STUB_MODELS", "mine,other")
     worker = harness.worker(models=("all",))

@@ -6,110 +6,22 @@ dimension order of torch's convolutions and norms, which keep the layout (`torch
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
-from demucs.demucs import DConv
 from demucs.hdemucs import HDecLayer, HEncLayer
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - torch's convention
+
+from msaas.separation.engines.htdemucs.branches import ResidualBranches
+from msaas.separation.engines.htdemucs.common import Norm, nchw, nhwc, require
+from msaas.separation.engines.htdemucs.products import Weights
 
 # Bytes of rows processed together. With their results they fit into the cache. Convolutions take larger portions, since
 # each call rearranges its weights.
 CHUNK_BYTES = 1 << 20
 CONVOLUTION_BYTES = 8 << 20
-
-
-class Unsupported(ValueError):
-    """A network has components that are not implemented here."""
-
-
-def nchw(x: Tensor) -> Tensor:
-    return x.permute(0, 3, 1, 2)
-
-
-def nhwc(x: Tensor) -> Tensor:
-    return x.permute(0, 2, 3, 1)
-
-
-def require(holds: bool, what: str) -> None:
-    """Raises Unsupported with `what` unless the condition holds."""
-    if not holds:
-        raise Unsupported(what)
-
-
-class Weights:
-    """Converts a module's parameters to a device and type."""
-
-    def __init__(self, device: torch.device, dtype: torch.dtype) -> None:
-        self.device, self.dtype = device, dtype
-
-    def __call__(self, weight: Tensor) -> Tensor:
-        return weight.detach().to(self.device, self.dtype)
-
-    def in_float32(self) -> Weights:
-        return Weights(self.device, torch.float32)
-
-    def kernel(self, weight: Tensor) -> Tensor:
-        """The weight of a 2-D convolution, [out, in, height, width]."""
-        return self(weight).contiguous(memory_format=torch.channels_last)
-
-
-class Norm:
-    """GroupNorm over a row's times and channels; the identity if the module has none."""
-
-    def __init__(self, module: nn.Module, weights: Weights, scale: Tensor | None = None) -> None:
-        """scale: [C], multiplied into the norm's output."""
-        self.groups = 0
-        if isinstance(module, nn.Identity):
-            require(scale is None, "a residual branch without norms")
-            return
-        require(isinstance(module, nn.GroupNorm), f"norm {type(module).__name__}")
-        assert isinstance(module, nn.GroupNorm)  # noqa: S101 - checked by require
-        self.groups, self.eps = module.num_groups, module.eps
-        self.weight, self.bias = weights(module.weight), weights(module.bias)
-        if scale is not None:
-            self.weight, self.bias = self.weight * scale, self.bias * scale
-
-    def __call__(self, x: Tensor) -> Tensor:
-        """[N, H, W, C]."""
-        if not self.groups:
-            return x
-        return nhwc(F.group_norm(nchw(x), self.groups, self.weight, self.bias, self.eps))
-
-
-class ResidualBranches:
-    """DConv: dilated convolutions along time with few channels, added to the input."""
-
-    def __init__(self, module: DConv | None, weights: Weights) -> None:
-        self._branches = [_Branch(layer, weights) for layer in module.layers] if module is not None else []
-
-    def add_to(self, rows: Tensor) -> None:
-        """[N, T, C], in place. Each row is normalised separately, so rows may be split arbitrarily."""
-        for branch in self._branches:
-            rows += branch(rows)
-
-
-class _Branch:
-    def __init__(self, layer: Any, weights: Weights) -> None:
-        parts = list(layer.children())
-        require(len(parts) == 7, "recurrence or attention in a residual branch")
-        narrow, norm, self.activation, widen, norm_wide, _glu, scale = parts
-        self.kernel, self.bias = weights.kernel(narrow.weight[:, :, None]), weights(narrow.bias)
-        self.padding, self.dilation = (0, *narrow.padding), (1, *narrow.dilation)
-        self.norm = Norm(norm, weights)
-        self.widen, self.widen_bias = weights(widen.weight[:, :, 0]), weights(widen.bias)
-        # The layer's scale follows the gate; it can be applied to the gated half before it.
-        kept = weights(scale.scale)
-        self.norm_wide = Norm(norm_wide, weights, torch.cat([kept, torch.ones_like(kept)]))
-
-    def __call__(self, rows: Tensor) -> Tensor:
-        narrow = nhwc(
-            F.conv2d(nchw(rows[:, None]), self.kernel, self.bias, padding=self.padding, dilation=self.dilation)
-        )
-        narrow = self.activation(self.norm(narrow))
-        return F.glu(self.norm_wide(F.linear(narrow, self.widen, self.widen_bias)), -1)[:, 0]
 
 
 class Encoder:
@@ -127,8 +39,13 @@ class Encoder:
         self.padding = (0, layer.pad) if self.along_time else (layer.pad, 0)
         self.norm = Norm(layer.norm1, weights)
         self.branches = ResidualBranches(layer.dconv, weights)
-        self.rewrite, self.rewrite_bias = weights(layer.rewrite.weight.flatten(1)), weights(layer.rewrite.bias)
+        rewrite = layer.rewrite.weight.flatten(1)
+        self.channels = len(rewrite) // 2
         self.norm_wide = Norm(layer.norm2, weights)
+        if self.norm_wide.groups:
+            self.rewrite = weights.linear(rewrite, layer.rewrite.bias)
+        else:
+            self.gated = weights.gated(rewrite, layer.rewrite.bias)
 
     def __call__(self, x: Tensor) -> Tensor:
         """[B, F, T, C] ▸ [B, F / 4, T, C'], or the equivalent along time."""
@@ -138,11 +55,11 @@ class Encoder:
         y = torch.ops.aten.gelu_(self.norm(y))
         if self.norm_wide.groups:
             self.branches.add_to(y.flatten(0, 1))
-            return F.glu(self.norm_wide(F.linear(y, self.rewrite, self.rewrite_bias)), -1)
-        out: Tensor = y.new_empty(*y.shape[:3], self.rewrite.shape[0] // 2)
+            return F.glu(self.norm_wide(self.rewrite(y)), -1)
+        out: Tensor = y.new_empty(*y.shape[:3], self.channels)
         for rows, result in _chunks(y, out):
             self.branches.add_to(rows)
-            torch.ops.aten.glu.out(F.linear(rows, self.rewrite, self.rewrite_bias), -1, out=result)
+            self.gated.into(rows, result)
         return out
 
 
@@ -158,6 +75,7 @@ class Decoder:
         self.rewrite = weights.kernel(layer.rewrite.weight[:, :, None] if self.along_time else layer.rewrite.weight)
         self.rewrite_bias = weights(layer.rewrite.bias)
         self.norm_wide = Norm(layer.norm1, weights)
+        self.split_gates = weights.kernels.split_gates and not self.norm_wide.groups
         self.branches = ResidualBranches(layer.dconv, weights)
         self.taps = layer.kernel_size // layer.stride
         self.kernel = weights.kernel(self._subpixel(layer.conv_tr.weight))
@@ -187,12 +105,21 @@ class Decoder:
         result = torch.empty_like(x)
         bands = x.shape[1]
         for first, last in _portions(x, bands, 2 * x.shape[-1], whole=self.norm_wide.groups > 0):
-            wide = self.norm_wide(_convolved(x, self.rewrite, self.rewrite_bias, padding, first, last))
-            gated = torch.ops.aten.glu.out(wide, -1, out=result[:, first:last])
-            del wide  # twice the size of the gated result
+            gated = result[:, first:last]
+            self._gate(gated, lambda half: _convolved(x, *half, padding, first, last))  # noqa: B023 - used here only
             for (rows,) in _chunks(gated):
                 self.branches.add_to(rows)
         return result
+
+    def _gate(self, result: Tensor, convolved: Callable[[tuple[Tensor, Tensor]], Tensor]) -> None:
+        """convolved: applies a kernel and its bias."""
+        if not self.split_gates:
+            wide = self.norm_wide(convolved((self.rewrite, self.rewrite_bias)))
+            torch.ops.aten.glu.out(wide, -1, out=result)
+            return
+        value, gate = zip(self.rewrite.chunk(2), self.rewrite_bias.chunk(2), strict=True)
+        opening = convolved(gate).contiguous().sigmoid_()
+        torch.mul(convolved(value), opening, out=result)
 
     def _upsampled(self, x: Tensor) -> Tensor:
         if self.along_time:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -10,7 +11,10 @@ from demucs.htdemucs import HTDemucs
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - torch's convention
 
-from msaas.separation.engines.htdemucs.layers import Decoder, Encoder, Unsupported, Weights, require
+from msaas.separation.engines.htdemucs.common import Unsupported, require
+from msaas.separation.engines.htdemucs.kernels import KernelSet
+from msaas.separation.engines.htdemucs.layers import Decoder, Encoder
+from msaas.separation.engines.htdemucs.products import Linear, Weights
 from msaas.separation.engines.htdemucs.transformer import Transformer
 from msaas.separation.interrupt import check
 
@@ -20,8 +24,15 @@ __all__ = ["ChannelsLast", "Unsupported"]
 class ChannelsLast:
     """Computes the same function as `module`. Shares its weights if their layout and type allow."""
 
-    def __init__(self, module: nn.Module, device: torch.device, dtype: torch.dtype = torch.float32) -> None:
-        """dtype: of everything between the spectrograms, which stay in float32. Raises Unsupported.
+    def __init__(
+        self,
+        module: nn.Module,
+        device: torch.device,
+        dtype: torch.dtype = torch.float32,
+        kernels: KernelSet = MappingProxyType({}),
+    ) -> None:
+        """dtype: of everything between the spectrograms, which stay in float32. kernels: by type; those of torch's
+        public interface by default. Raises Unsupported.
 
         With bfloat16 the outermost decoders stay in float32, too: their rounding errors go straight into the stems and
         cost as much fidelity as all others together (docs/performance.md).
@@ -32,7 +43,7 @@ class ChannelsLast:
         require(module.cac or module.wiener_iters < 0, "Wiener filtering, which needs all sources at once")
         self._module = module.to(device).eval()
         self._dtype = dtype
-        weights = Weights(device, dtype)
+        weights = Weights(device, dtype, kernels)
         self._encoders = [(Encoder(f, weights), Encoder(t, weights)) for f, t in _zip(module.encoder, module.tencoder)]
         outermost = weights.in_float32() if dtype is torch.bfloat16 else weights
         weights_by_layer = [weights] * (len(module.decoder) - 1) + [outermost]
@@ -112,18 +123,18 @@ class ChannelsLast:
         bands = x.shape[1]
         tokens, tokens_t = x.transpose(1, 2).flatten(1, 2), xt[:, 0]
         if self._up:
-            tokens, tokens_t = F.linear(tokens, *self._up[0]), F.linear(tokens_t, *self._up[1])
+            tokens, tokens_t = self._up[0](tokens), self._up[1](tokens_t)
         tokens, tokens_t = (side.to(self._dtype) for side in self._transformer(tokens, tokens_t, bands))
         if self._down:
-            tokens, tokens_t = F.linear(tokens, *self._down[0]), F.linear(tokens_t, *self._down[1])
+            tokens, tokens_t = self._down[0](tokens), self._down[1](tokens_t)
         return torch.unflatten(tokens, 1, (-1, bands)).transpose(1, 2).contiguous(), tokens_t[:, None]
 
 
 _zip = partial(zip, strict=True)
 
 
-def _pointwise(conv: Any, weights: Weights) -> tuple[Tensor, Tensor]:
-    return weights(conv.weight[:, :, 0]), weights(conv.bias)
+def _pointwise(conv: Any, weights: Weights) -> Linear:
+    return weights.linear(conv.weight[:, :, 0], conv.bias)
 
 
 def _normalized(x: Tensor, dtype: torch.dtype) -> tuple[Tensor, tuple[Tensor, Tensor]]:

@@ -6,7 +6,6 @@ Matrix products use the type of the weights.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -19,7 +18,9 @@ from demucs.transformer import (
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - torch's convention
 
-from msaas.separation.engines.htdemucs.layers import Norm, Weights, require
+from msaas.separation.engines.htdemucs.attention import Attention
+from msaas.separation.engines.htdemucs.common import Norm, require
+from msaas.separation.engines.htdemucs.products import Weights
 from msaas.separation.interrupt import check
 
 
@@ -66,9 +67,6 @@ class Transformer:
         return self._positions[key]
 
 
-_IN_PLACE: dict[Any, Callable[[Tensor], Tensor]] = {F.gelu: torch.ops.aten.gelu_, F.relu: torch.relu_}
-
-
 class _Layer:
     """One branch's layer: self- or cross-attention, then a feed-forward network, both norm-first."""
 
@@ -80,14 +78,14 @@ class _Layer:
         require(not layer.sparse, "sparse attention")
         attention = layer.cross_attn if self.crosses else layer.self_attn
         require(isinstance(attention, nn.MultiheadAttention), f"attention {type(attention).__name__}")
-        self.attention = _Attention(attention, weights)
+        self.attention = Attention(attention, weights, crosses=self.crosses)
         self.norm = _TokenNorm(layer.norm1, weights)
         self.norm_other = _TokenNorm(layer.norm2, weights) if self.crosses else self.norm
         self.norm_inner = _TokenNorm(layer.norm3 if self.crosses else layer.norm2, weights)
-        require(layer.activation in _IN_PLACE, f"activation {layer.activation}")
-        self.activation_ = _IN_PLACE[layer.activation]
-        self.wide = [weights(one) for one in (layer.linear1.weight, layer.linear1.bias)]
-        self.narrow = [weights(one) for one in (layer.linear2.weight, layer.linear2.bias)]
+        require(layer.activation in (F.gelu, F.relu), f"activation {layer.activation}")
+        self.is_gelu = layer.activation is F.gelu
+        self.wide = weights.linear(layer.linear1.weight, layer.linear1.bias)
+        self.narrow = weights.linear(layer.linear2.weight, layer.linear2.bias)
         self.scales = [_scale_of(gamma, weights.in_float32()) for gamma in (layer.gamma_1, layer.gamma_2)]
         self.norm_out = _TokenNorm(layer.norm_out or nn.Identity(), weights)
 
@@ -96,34 +94,10 @@ class _Layer:
         normed = self.norm(x).to(self.dtype)
         context = self.norm_other(other).to(self.dtype) if self.crosses else normed
         x = torch.addcmul(x, self.attention(normed, context).float(), self.scales[0])
-        inner = self.activation_(F.linear(self.norm_inner(x).to(self.dtype), *self.wide))
-        x.addcmul_(F.linear(inner, *self.narrow).float(), self.scales[1])
+        normed = self.norm_inner(x).to(self.dtype)
+        inner = self.wide.with_gelu(normed) if self.is_gelu else torch.relu_(self.wide(normed))
+        x.addcmul_(self.narrow(inner).float(), self.scales[1])
         return self.norm_out(x)
-
-
-class _Attention:
-    """nn.MultiheadAttention with torch's fused kernel, which never holds the whole attention matrix."""
-
-    def __init__(self, module: nn.MultiheadAttention, weights: Weights) -> None:
-        require(module.in_proj_weight is not None and module.bias_k is None, "an unusual kind of attention")
-        self.heads, self.channels = module.num_heads, module.embed_dim
-        self.weight, self.bias = weights(module.in_proj_weight), weights(module.in_proj_bias)
-        self.out = [weights(one) for one in (module.out_proj.weight, module.out_proj.bias)]
-
-    def __call__(self, x: Tensor, other: Tensor) -> Tensor:
-        if other is x:
-            query, key, value = self._project(x, 0, 3)
-        else:
-            (query,) = self._project(x, 0, 1)
-            key, value = self._project(other, 1, 3)
-        attended = F.scaled_dot_product_attention(query, key, value)
-        return F.linear(attended.transpose(1, 2).flatten(2), *self.out)
-
-    def _project(self, x: Tensor, first: int, last: int) -> Tensor:
-        """Some of query, key and value, [last − first, B, heads, N, C / heads]."""
-        rows = slice(first * self.channels, last * self.channels)
-        made = F.linear(x, self.weight[rows], self.bias[rows])
-        return torch.unflatten(made, -1, (last - first, self.heads, -1)).permute(2, 0, 3, 1, 4)
 
 
 class _TokenNorm:

@@ -1,0 +1,77 @@
+"""Attention of many heads: by torch's fused kernel, or composed of matrix products."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812 - torch's convention
+
+from msaas.separation.engines.htdemucs.common import require
+from msaas.separation.engines.htdemucs.products import Weights
+
+BLOCK_ROWS = 336  # of the attention matrix that exist at a time, 1.8 MB for htdemucs in bfloat16
+
+
+class Attention:
+    """nn.MultiheadAttention, of tokens on themselves or (`crosses`) on those of the other branch."""
+
+    def __init__(self, module: nn.MultiheadAttention, weights: Weights, *, crosses: bool) -> None:
+        require(module.in_proj_weight is not None and module.bias_k is None, "an unusual kind of attention")
+        self._heads, channels = module.num_heads, module.embed_dim
+        weight, bias = module.in_proj_weight.detach(), module.in_proj_bias.detach()
+        self._attend = fused_attention
+        if weights.kernels.composed_attention:
+            weight, bias = _scaled(weight, bias, channels, self._heads)
+            self._attend = composed_attention
+        ranges = ((0, 1), (1, 3)) if crosses else ((0, 3),)
+        self._projections = [
+            (
+                last - first,
+                weights.linear(weight[first * channels : last * channels], bias[first * channels : last * channels]),
+            )
+            for first, last in ranges
+        ]
+        self._out = weights.linear(module.out_proj.weight, module.out_proj.bias)
+
+    def __call__(self, x: Tensor, other: Tensor) -> Tensor:
+        """[B, N, C], [B, M, C] ▸ [B, N, C]. Without `crosses`, `other` is not used."""
+        inputs = (x, other)[: len(self._projections)]
+        query, key, value = (
+            part
+            for (parts, project), tokens in zip(self._projections, inputs, strict=True)
+            for part in torch.unflatten(project(tokens), -1, (parts, self._heads, -1)).permute(2, 0, 3, 1, 4)
+        )  # [B, heads, tokens, C / heads]
+        return self._out(self._attend(query, key, value).flatten(2))
+
+
+def fused_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """[B, heads, N, C], [B, heads, M, C] twice ▸ [B, N, heads, C]. Never holds the whole attention matrix."""
+    return F.scaled_dot_product_attention(query, key, value).transpose(1, 2)
+
+
+def composed_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """The same for queries that are scaled already: a head and a block of rows at a time.
+
+    The scores are rounded to the type of the products. Keys are centred first, which adds the same to all scores of a
+    query and so leaves its softmax as it is: smaller scores lose less by the rounding.
+    """
+    batch, heads, rows, channels = query.shape
+    result = query.new_empty(batch, rows, heads, channels)
+    key = (key.float() - key.float().mean(2, keepdim=True)).to(query.dtype)
+    for item in range(batch):
+        for head in range(heads):
+            keys, values = key[item, head].contiguous(), value[item, head].t().contiguous()
+            for first in range(0, rows, BLOCK_ROWS):
+                block = slice(first, first + BLOCK_ROWS)
+                scores = F.linear(query[item, head, block], keys)
+                result[item, block, head] = F.linear(torch.softmax(scores, -1), values)
+    return result
+
+
+def _scaled(weight: Tensor, bias: Tensor, channels: int, heads: int) -> tuple[Tensor, Tensor]:
+    """The projection with 1/√(channels of a head) in its queries, and without the keys' bias, which has no effect."""
+    weight, bias = weight.float().clone(), bias.float().clone()
+    weight[:channels] *= (channels // heads) ** -0.5
+    bias[:channels] *= (channels // heads) ** -0.5
+    bias[channels : 2 * channels] = 0
+    return weight, bias

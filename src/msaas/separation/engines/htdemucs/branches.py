@@ -1,0 +1,103 @@
+"""The residual branches of HTDemucs' layers (DConv): rows [N, T, C], each normalised by itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from demucs.demucs import DConv
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812 - torch's convention
+
+from msaas.separation.engines.htdemucs.common import Norm, nchw, nhwc, require
+from msaas.separation.engines.htdemucs.products import Weights
+
+
+class ResidualBranches:
+    """DConv: dilated convolutions along time with few channels, added to the input."""
+
+    def __init__(self, module: DConv | None, weights: Weights) -> None:
+        self._branches = [_Branch(layer, weights) for layer in module.layers] if module is not None else []
+
+    def add_to(self, rows: Tensor) -> None:
+        """[N, T, C], in place. Each row is normalised separately, so rows may be split arbitrarily."""
+        for branch in self._branches:
+            rows += branch(rows)
+
+
+class _Branch:
+    def __init__(self, layer: Any, weights: Weights) -> None:
+        parts = list(layer.children())
+        require(len(parts) == 7, "recurrence or attention in a residual branch")
+        narrow, norm, self._activation, widen, norm_wide, _glu, scale = parts
+        self._kernel, self._bias = weights.kernel(narrow.weight[:, :, None]), weights(narrow.bias)
+        self._padding, self._dilation = (0, *narrow.padding), (1, *narrow.dilation)
+        self._norm = Norm(norm, weights)
+        folds = weights.kernels.folded_norms and getattr(norm_wide, "num_groups", 0) == 1
+        self._widen = (_FoldedWidening if folds else _Widening)(widen, norm_wide, scale, weights)
+
+    def __call__(self, rows: Tensor) -> Tensor:
+        narrow = nhwc(
+            F.conv2d(nchw(rows[:, None]), self._kernel, self._bias, padding=self._padding, dilation=self._dilation)
+        )
+        return self._widen(self._activation(self._norm(narrow))[:, 0])
+
+
+def _gate_scale(scale: Any, weights: Weights) -> Tensor:
+    """The layer's scale follows the gate; it can be applied to the gated half before it, [2 C]."""
+    kept = weights(scale.scale)
+    return torch.cat([kept, torch.ones_like(kept)])
+
+
+class _Widening:
+    """Linear layer, norm, gate and scale, [N, T, h] ▸ [N, T, C]."""
+
+    def __init__(self, widen: Any, norm: nn.Module, scale: Any, weights: Weights) -> None:
+        self._weight, self._bias = weights(widen.weight[:, :, 0]), weights(widen.bias)
+        self._norm = Norm(norm, weights, _gate_scale(scale, weights))
+
+    def __call__(self, narrow: Tensor) -> Tensor:
+        wide = F.linear(narrow, self._weight, self._bias)
+        return F.glu(self._norm(wide[:, None])[:, 0], -1)
+
+
+class _FoldedWidening:
+    """The same as one gated product.
+
+    Mean m and variance s² of W n + b over times and channels follow from mean and covariance of the narrow n. With
+    those, γ (W n + b − m) / s + β is a linear function of [n / s, 1 / s, −m / s].
+    """
+
+    def __init__(self, widen: Any, norm: nn.GroupNorm, scale: Any, weights: Weights) -> None:
+        exact = weights.in_float32()
+        weight, bias = exact(widen.weight[:, :, 0]), exact(widen.bias)  # [2 C, h], [2 C]
+        kept = _gate_scale(scale, exact)
+        gain, shift = exact(norm.weight) * kept, exact(norm.bias) * kept
+        self._eps = norm.eps
+        self._mean_weight, self._mean_bias = weight.mean(0), bias.mean()
+        centred, offset = weight - self._mean_weight, bias - self._mean_bias
+        self._spread = weight.t() @ weight / len(weight)  # of the covariance
+        self._centred = centred.t() @ centred / len(weight)  # of the mean, with itself …
+        self._cross, self._offset = centred.t() @ offset / len(weight), offset.square().mean()  # … and the bias
+        extended = torch.cat([gain[:, None] * weight, (gain * bias)[:, None], gain[:, None]], 1)
+        self._gated = weights.gated(extended, shift)
+
+    def __call__(self, narrow: Tensor) -> Tensor:
+        exact = narrow.float()
+        mean = exact.mean(1)  # [N, h]
+        centred = exact - mean[:, None]
+        covariance = centred.transpose(1, 2) @ centred / exact.shape[1]  # [N, h, h]
+        variance = (covariance * self._spread).sum((1, 2)) + self._variance_of_means(mean)
+        inverse = torch.rsqrt(variance + self._eps)  # [N]
+        offset = (mean @ self._mean_weight + self._mean_bias) * -inverse
+        extended = narrow.new_empty(*narrow.shape[:2], narrow.shape[2] + 2)
+        extended[..., :-2] = (
+            exact.mul_(inverse[:, None, None]) if exact is not narrow else exact * inverse[:, None, None]
+        )
+        extended[..., -2] = inverse[:, None]
+        extended[..., -1] = offset[:, None]
+        return self._gated(extended)
+
+    def _variance_of_means(self, mean: Tensor) -> Tensor:
+        """Variance over the channels of their means over time, [N, h] ▸ [N]."""
+        return ((mean @ self._centred) * mean).sum(1) + 2 * (mean @ self._cross) + self._offset

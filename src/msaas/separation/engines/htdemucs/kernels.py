@@ -1,0 +1,166 @@
+"""Which implementation of an operation is the fastest here. All of them compute the same function.
+
+torch offers several on a CPU: matrix products by MKL or by oneDNN, attention as one kernel or as two products. Which is
+faster depends on the CPU, the type and torch's build, so it is measured when a model is loaded.
+
+oneDNN's products with weights in its own layout are private operations of torch (`torch.ops.mkldnn`). They are tried
+before they are used, and replaced by public ones if they are missing or fail. Checked with torch 2.13
+(`tests/separation/engines/test_kernels.py` says what to look at for another release).
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812 - torch's convention
+
+# Of the products that are timed: those of htdemucs' transformer and of the gates of its outermost encoder.
+_TOKENS, _WIDTH = 1344, 512
+_ROWS, _CHANNELS = 8064, 48
+_ROUNDS = 3
+_FASTER = 0.97  # of the public implementation's time: a private one that gains less is not used
+
+
+@dataclass(frozen=True)
+class Kernels:
+    """The implementations that an engine uses for one type. By default those that torch documents, on any device."""
+
+    packed: bool = False  # linear layers by oneDNN, weights in its own layout
+    fused_gelu: bool = False  # GELU within such a product
+    split_gates: bool = False  # a gated linear layer as two products, the gate and the multiplication within them
+    folded_norms: bool = False  # the wide norm of residual branches within the product before it
+    composed_attention: bool = False  # two products and a softmax per head
+
+    def names(self) -> tuple[str, ...]:
+        return tuple(name for name, used in asdict(self).items() if used)
+
+    @classmethod
+    def of(cls, names: object) -> Kernels:
+        """Raises ValueError unless `names` is a list of names."""
+        if not isinstance(names, list) or not set(names) <= set(asdict(cls())):
+            raise ValueError(f"not a list of kernels: {names!r}")
+        return cls(**dict.fromkeys(names, True))
+
+
+KernelSet = Mapping[torch.dtype, Kernels]
+
+
+class Packed:
+    """A linear layer by oneDNN, weights in oneDNN's own layout."""
+
+    def __init__(self, weight: Tensor, bias: Tensor | None, rows: int) -> None:
+        """weight: [out, in]. rows: of a typical input; any number works."""
+        self._weight: Tensor = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), rows)
+        self._bias = bias.contiguous() if bias is not None else None
+
+    def __call__(self, x: Tensor, activation: str = "none") -> Tensor:
+        """[…, in] ▸ […, out]. activation: "none", "sigmoid" or "gelu" (the exact one)."""
+        algorithm = "none" if activation == "gelu" else ""
+        made: Tensor = torch.ops.mkldnn._linear_pointwise(x, self._weight, self._bias, activation, [], algorithm)
+        return made
+
+    def times(self, x: Tensor, factor: Tensor) -> Tensor:
+        """The layer's output multiplied by `factor`, of the same shape."""
+        made: Tensor = torch.ops.mkldnn._linear_pointwise.binary(x, factor, self._weight, self._bias, "mul")
+        return made
+
+
+def fastest_kernels(dtype: torch.dtype, clock: Callable[[], float] = time.thread_time) -> Kernels:
+    """The fastest implementations for a type on this CPU. Takes about a second, on one thread.
+
+    clock: seconds; by default of this thread alone, so that other work on the machine does not count.
+    """
+    if dtype not in (torch.float32, torch.bfloat16):
+        return Kernels()
+    with _one_thread(), torch.inference_mode():
+        kernels = Kernels(folded_norms=True)
+        if _is_exact(dtype):
+            kernels = _packed_kernels(dtype, kernels, clock)
+        return replace(kernels, composed_attention=_composed_is_faster(dtype, clock))
+
+
+def _packed_kernels(dtype: torch.dtype, kernels: Kernels, clock: Callable[[], float]) -> Kernels:
+    x, weight, bias = _drawn(dtype, (_TOKENS, _WIDTH), (4 * _WIDTH, _WIDTH), (4 * _WIDTH,))
+    layer = Packed(weight, bias, _TOKENS)
+    public, packed, public_gelu, own_gelu, fused_gelu = _seconds(
+        clock,
+        lambda: F.linear(x, weight, bias),
+        lambda: layer(x),
+        lambda: torch.ops.aten.gelu_(F.linear(x, weight, bias)),
+        lambda: torch.ops.aten.gelu_(layer(x)),
+        lambda: layer(x, "gelu"),
+    )
+    is_packed = min(packed, own_gelu, fused_gelu) < _FASTER * public or fused_gelu < _FASTER * public_gelu
+    kernels = replace(kernels, packed=is_packed, fused_gelu=is_packed and fused_gelu < _FASTER * own_gelu)
+    rows, wide, wide_bias = _drawn(dtype, (_ROWS, _CHANNELS), (2 * _CHANNELS, _CHANNELS), (2 * _CHANNELS,))
+    value, gate = (Packed(one, half, _ROWS) for one, half in zip(wide.chunk(2), wide_bias.chunk(2), strict=True))
+    public, split = _seconds(
+        clock,
+        lambda: F.glu(F.linear(rows, wide, wide_bias), -1),
+        lambda: value.times(rows, gate(rows, "sigmoid")),
+    )
+    return replace(kernels, split_gates=split < _FASTER * public)
+
+
+def _is_exact(dtype: torch.dtype) -> bool:
+    """Whether torch has oneDNN's packed products for this type here, and they agree with its public ones."""
+    x, weight, bias = _drawn(dtype, (40, 24), (32, 24), (32,))
+    plain = F.linear(x.float(), weight.float(), bias.float())
+    tolerance = 1e-4 if dtype is torch.float32 else 0.05
+    try:
+        layer = Packed(weight, bias, 40)
+        sigmoid, gelu = layer(x, "sigmoid"), layer(x, "gelu")
+        made = [layer(x), gelu, layer.times(x, sigmoid)]
+    except (RuntimeError, AttributeError, TypeError):  # missing, other arguments, or the CPU lacks what it needs
+        return False
+    wanted = [plain, F.gelu(plain), plain * plain.sigmoid()]
+    return all(
+        one.dtype is dtype and bool((one.float() - want).abs().max() <= tolerance * want.abs().max())
+        for one, want in zip(made, wanted, strict=True)
+    )
+
+
+def _composed_is_faster(dtype: torch.dtype, clock: Callable[[], float]) -> bool:
+    from msaas.separation.engines.htdemucs.attention import composed_attention, fused_attention
+
+    query, key, value = _drawn(dtype, *[(1, 2, _TOKENS, 64)] * 3)
+    fused, composed = _seconds(
+        clock, lambda: fused_attention(query, key, value), lambda: composed_attention(query, key, value)
+    )
+    return composed < _FASTER * fused
+
+
+def _drawn(dtype: torch.dtype, *shapes: tuple[int, ...]) -> list[Tensor]:
+    random = torch.Generator().manual_seed(0)
+    return [torch.randn(shape, generator=random).div(shape[-1] ** 0.25).to(dtype) for shape in shapes]
+
+
+def _seconds(clock: Callable[[], float], *runs: Callable[[], Any]) -> list[float]:
+    """Median seconds of each, taking turns, after one call to warm up."""
+    for run in runs:
+        run()
+    rounds = [[_timed(run, clock) for run in runs] for _ in range(_ROUNDS)]
+    return [statistics.median(times) for times in zip(*rounds, strict=True)]
+
+
+def _timed(run: Callable[[], Any], clock: Callable[[], float]) -> float:
+    began = clock()
+    run()
+    return clock() - began
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -34,13 +34,17 @@ class _Branch:
         self._padding, self._dilation = (0, *narrow.padding), (1, *narrow.dilation)
         self._norm = Norm(norm, weights)
         folds = weights.kernels.folded_norms and getattr(norm_wide, "num_groups", 0) == 1
+        if folds:  # in float32 up to the product, which rounds once
+            self._norm = Norm(norm, weights.in_float32())
+        self._folds = folds
         self._widen = (_FoldedWidening if folds else _Widening)(widen, norm_wide, scale, weights)
 
     def __call__(self, rows: Tensor) -> Tensor:
         narrow = nhwc(
             F.conv2d(nchw(rows[:, None]), self._kernel, self._bias, padding=self._padding, dilation=self._dilation)
         )
-        return self._widen(self._activation(self._norm(narrow))[:, 0])
+        narrow = self._activation(self._norm(narrow.float() if self._folds else narrow))
+        return self._widen(narrow[:, 0])
 
 
 def _gate_scale(scale: Any, weights: Weights) -> Tensor:
@@ -62,10 +66,11 @@ class _Widening:
 
 
 class _FoldedWidening:
-    """The same as one gated product.
+    """The same as one gated product of narrow rows in float32.
 
     Mean m and variance s² of W n + b over times and channels follow from mean and covariance of the narrow n. With
-    those, γ (W n + b − m) / s + β is a linear function of [n / s, 1 / s, −m / s].
+    those, γ (W n + b − m) / s + β is a linear function of [n / s, 1 / s, −m / s]. The last two may be large and cancel:
+    a product in half precision gets what they lose by rounding as further columns.
     """
 
     def __init__(self, widen: Any, norm: nn.GroupNorm, scale: Any, weights: Weights) -> None:
@@ -73,31 +78,44 @@ class _FoldedWidening:
         weight, bias = exact(widen.weight[:, :, 0]), exact(widen.bias)  # [2 C, h], [2 C]
         kept = _gate_scale(scale, exact)
         gain, shift = exact(norm.weight) * kept, exact(norm.bias) * kept
-        self._eps = norm.eps
+        self._eps, self._dtype = norm.eps, weights.dtype
         self._mean_weight, self._mean_bias = weight.mean(0), bias.mean()
         centred, offset = weight - self._mean_weight, bias - self._mean_bias
         self._spread = weight.t() @ weight / len(weight)  # of the covariance
         self._centred = centred.t() @ centred / len(weight)  # of the mean, with itself …
         self._cross, self._offset = centred.t() @ offset / len(weight), offset.square().mean()  # … and the bias
-        extended = torch.cat([gain[:, None] * weight, (gain * bias)[:, None], gain[:, None]], 1)
-        self._gated = weights.gated(extended, shift)
+        constant = torch.stack([gain * bias, gain], 1)  # [2 C, 2]
+        rounded, rest = _split(constant, self._dtype)
+        constants = [constant] if self._dtype is torch.float32 else [rounded, rounded, rest]
+        self._gated = weights.gated(torch.cat([gain[:, None] * weight, *constants], 1), shift)
 
     def __call__(self, narrow: Tensor) -> Tensor:
-        exact = narrow.float()
-        mean = exact.mean(1)  # [N, h]
-        centred = exact - mean[:, None]
-        covariance = centred.transpose(1, 2) @ centred / exact.shape[1]  # [N, h, h]
-        variance = (covariance * self._spread).sum((1, 2)) + self._variance_of_means(mean)
-        inverse = torch.rsqrt(variance + self._eps)  # [N]
-        offset = (mean @ self._mean_weight + self._mean_bias) * -inverse
-        extended = narrow.new_empty(*narrow.shape[:2], narrow.shape[2] + 2)
-        extended[..., :-2] = (
-            exact.mul_(inverse[:, None, None]) if exact is not narrow else exact * inverse[:, None, None]
-        )
-        extended[..., -2] = inverse[:, None]
-        extended[..., -1] = offset[:, None]
+        """[N, T, h] in float32 ▸ [N, T, C] in the type of the products."""
+        inverse, offset = self._moments(narrow)
+        constant = torch.stack([inverse, offset], 1)  # [N, 2]
+        rounded, rest = _split(constant, self._dtype)
+        constants = constant if self._dtype is torch.float32 else torch.cat([rounded, rest, rounded], 1)
+        width = narrow.shape[2]
+        extended = narrow.new_empty(*narrow.shape[:2], width + constants.shape[1], dtype=self._dtype)
+        torch.mul(narrow, inverse[:, None, None], out=extended[..., :width])
+        extended[..., width:] = constants[:, None]
         return self._gated(extended)
+
+    def _moments(self, narrow: Tensor) -> tuple[Tensor, Tensor]:
+        """1 / s and −m / s of each row, [N]."""
+        mean = narrow.mean(1)  # [N, h]
+        centred = narrow - mean[:, None]
+        covariance = centred.transpose(1, 2) @ centred / narrow.shape[1]  # [N, h, h]
+        variance = (covariance * self._spread).sum((1, 2)) + self._variance_of_means(mean)
+        inverse = torch.rsqrt(variance + self._eps)
+        return inverse, (mean @ self._mean_weight + self._mean_bias) * -inverse
 
     def _variance_of_means(self, mean: Tensor) -> Tensor:
         """Variance over the channels of their means over time, [N, h] ▸ [N]."""
         return ((mean @ self._centred) * mean).sum(1) + 2 * (mean @ self._cross) + self._offset
+
+
+def _split(exact: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """A tensor rounded to a type, and what the rounding lost; both in float32."""
+    rounded = exact.to(dtype).float()
+    return rounded, exact - rounded

@@ -86,7 +86,7 @@ class Separator:
         torch.set_num_threads(threads)  # more threads than cores would wait for each other at each step
         self.batch = batch or default_batch(device, threads)
         chosen = [choose(network, device, precision) for network in model.networks]
-        self.choices = [choice._asdict() for _, choice in chosen]
+        self.choices = [choice.as_report() for _, choice in chosen]
         self._engines = [ParallelSegments(engine, threads) if device.type == "cpu" else engine for engine, _ in chosen]
         log.info(
             "engine model=%s batch=%d threads=%d engines=%s", model.name, self.batch, threads, json.dumps(self.choices)

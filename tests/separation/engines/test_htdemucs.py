@@ -12,6 +12,7 @@ from demucs.htdemucs import HTDemucs
 from msaas.separation.engines import selection
 from msaas.separation.engines.engine import ParallelSegments, TorchEngine, parallel_segments_of
 from msaas.separation.engines.htdemucs import ChannelsLast, Unsupported, layers
+from msaas.separation.engines.htdemucs.kernels import Kernels
 from msaas.separation.engines.selection import EngineChoice, choose_engine
 from msaas.separation.model import from_demucs
 
@@ -128,20 +129,30 @@ class Machine:
 
     def __init__(self, *, bf16: bool = False) -> None:
         self.bf16 = bf16
+        self.kernels = Kernels()  # the fastest
+        self.tuned_error = 0.0  # of engines with other kernels than torch's public ones
         self.now = 0.0
         self.error = {"fp32": 0.0, "bf16": 1e-3, "fp16": 1e-3}
         self.seconds = {"fp32": 2.0, "bf16": 1.0, "fp16": 1.0}
 
     def choose(self, module, wanted="auto", device="cpu") -> EngineChoice:
         part = from_demucs("tiny", module).networks[0]
-        return choose_engine(part, torch.device(device), wanted, bf16=lambda: self.bf16, clock=lambda: self.now)[1]
+        return choose_engine(
+            part,
+            torch.device(device),
+            wanted,
+            bf16=lambda: self.bf16,
+            kernels=lambda _dtype: self.kernels,
+            clock=lambda: self.now,
+        )[1]
 
-    def engine(self, module, _device, dtype=torch.float32):
-        exact, name = ChannelsLast(module, CPU), selection._NAMES[dtype]
+    def engine(self, module, _device, dtype=torch.float32, kernels=None):
+        exact, name = ChannelsLast(module, CPU), selection.PRECISIONS[dtype]
+        tuned = any(one != Kernels() for one in (kernels or {}).values())
 
         def run(mix):
             self.now += self.seconds[name]
-            return exact(mix) * (1 + self.error[name])
+            return exact(mix) * (1 + self.error[name] + tuned * self.tuned_error)
 
         return run
 
@@ -191,6 +202,17 @@ def test_an_engine_that_strays_is_not_used(device, network, machine, caplog) -> 
     machine.bf16 = True
     assert machine.choose(network(), device=device) == EngineChoice("module", "fp32", None)
     assert caplog.text.count("not used") == 2
+
+
+def test_kernels_that_stray_are_replaced_by_torchs_public_ones(network, machine, caplog) -> None:
+    machine.kernels, machine.tuned_error, machine.bf16 = Kernels(packed=True), 3e-2, True
+    choice = machine.choose(network())
+    assert (choice.precision, choice.kernels) == ("bf16", {})
+    assert caplog.text.count("not used") == 2
+    machine.tuned_error = 0
+    choice = machine.choose(network())
+    assert choice.kernels == {"fp32": ("packed",), "bf16": ("packed",)}
+    assert choice.as_report()["kernels"] == {"fp32": ["packed"], "bf16": ["packed"]}
 
 
 def test_where_float32_strays_half_precision_is_judged_by_itself(network, machine) -> None:

@@ -17,7 +17,7 @@ import yaml
 from msaas.catalogue import catalogue
 from msaas.errors import Cancelled, ModelUnavailable
 from msaas.separation.engines.engine import ParallelSegments, TorchEngine
-from msaas.separation.engines.selection import MIN_SNR_DB, choose_engine
+from msaas.separation.engines.selection import MIN_SNR_DB, EngineChoice, choose_engine
 from msaas.separation.families.load import from_family
 from msaas.separation.families.networks import build_network
 from msaas.separation.interrupt import interruptible
@@ -181,7 +181,7 @@ def test_half_precision_is_compared_with_float32_and_used_only_where_it_agrees(f
 
 def test_float32_is_not_checked_at_all(small_models) -> None:
     _, choice = choose_engine(small_models["scnet"].networks[0], CPU, "fp32", clock=lambda: 1 / 0)
-    assert choice == ("module", "fp32", None)
+    assert choice == EngineChoice("module", "fp32", None)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])

@@ -10,6 +10,8 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import torch
@@ -18,6 +20,7 @@ from torch import Tensor
 from msaas.separation import memory
 from msaas.separation.engines.engine import Autocast, Engine, TorchEngine
 from msaas.separation.engines.htdemucs import ChannelsLast, Unsupported
+from msaas.separation.engines.htdemucs.kernels import Kernels, KernelSet, fastest_kernels
 from msaas.separation.model import Network
 
 log = logging.getLogger(__name__)
@@ -27,7 +30,7 @@ FP32_TOLERANCE = 1e-4  # of full scale
 # Of a segment, for the check. A whole one takes longer and gives the same verdict:
 # `python -m bench.separation.speed --halves`
 CHECKED_FRACTION = 1 / 3
-_NAMES = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}
+PRECISIONS = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}
 
 
 class EngineChoice(NamedTuple):
@@ -36,6 +39,21 @@ class EngineChoice(NamedTuple):
     layout: str  # "channels_last", or "module" for the network's own forward
     precision: str
     snr_db: float | None  # signal-to-difference ratio against the network's own forward; None for that itself
+    kernels: Mapping[str, Sequence[str]] = MappingProxyType({})  # by precision, those of `Kernels` that are used
+
+    def as_report(self) -> dict[str, Any]:
+        """Ready for JSON."""
+        return {**self._asdict(), "kernels": {name: list(used) for name, used in self.kernels.items()}}
+
+
+class _Variant(NamedTuple):
+    """A way to run the network in one type. Built only when it is tried: each has its own copy of the weights."""
+
+    build: Callable[[], Engine]
+    kernels: Mapping[str, Sequence[str]] = MappingProxyType({})
+
+
+Variants = Mapping[torch.dtype, Sequence[_Variant]]  # by type; of each, the first that agrees is used
 
 
 def has_bf16() -> bool:
@@ -50,63 +68,108 @@ def choose_engine(
     precision: str = "auto",
     *,
     bf16: Callable[[], bool] = has_bf16,
-    clock: Callable[[], float] = time.monotonic,
+    kernels: Callable[[torch.dtype], Kernels] = fastest_kernels,
+    clock: Callable[[], float] | None = None,
 ) -> tuple[Engine, EngineChoice]:
     """The fastest engine for a network that passes its check, and the result of the check.
 
     precision: "fp32", or "auto" to also try half precision where the device has it. bf16: whether the CPU has it.
-    clock: seconds; read before and after a forward.
+    kernels: the fastest implementations for a type on the CPU. clock: seconds; read before and after a forward. By
+    default those of this process on a CPU, where other programs may share the cores.
     """
     original = TorchEngine(network.module, device)
-    layout, engines = _engines(network, original, device, list(_candidates(device, precision, bf16)))
-    checked = _fastest_checked(original, engines, network, layout, clock) if engines else None
+    dtypes = list(candidates(device, precision, bf16))
+    layout, variants = _variants(network, original, device, dtypes, kernels)
+    clock = clock or (time.process_time if device.type == "cpu" else time.monotonic)
+    checked = _fastest_checked(original, variants, network, layout, clock) if variants else None
     memory.trim_heap()  # the check's own forward took more memory than the engine will
     return checked or (original, EngineChoice("module", "fp32", None))
 
 
-def _engines(
-    network: Network, original: Engine, device: torch.device, dtypes: Sequence[torch.dtype]
-) -> tuple[str, dict[torch.dtype, Engine]]:
+def engine_of(network: Network, device: torch.device, choice: EngineChoice) -> Engine:
+    """The engine of an earlier choice for the same network on this machine; not checked again.
+
+    Raises Unsupported or RuntimeError if the network or this machine does not support it.
+    """
+    dtype = {name: dtype for dtype, name in PRECISIONS.items()}[choice.precision]
+    if choice.layout == "module":
+        original = TorchEngine(network.module, device)
+        return original if dtype is torch.float32 else Autocast(original, device, dtype)
+    kernels = {one: Kernels.of(list(choice.kernels.get(name, ()))) for one, name in PRECISIONS.items()}
+    return TorchEngine(ChannelsLast(network.module, device, dtype, kernels), device)
+
+
+def _variants(
+    network: Network,
+    original: Engine,
+    device: torch.device,
+    dtypes: Sequence[torch.dtype],
+    fastest: Callable[[torch.dtype], Kernels],
+) -> tuple[str, Variants]:
     """The engines to choose from, and their layout; none if there is nothing to compare."""
     if network.chunks is not None:
-        halves = {dtype: Autocast(original, device, dtype) for dtype in dtypes if dtype is not torch.float32}
-        return "module", {torch.float32: original, **halves} if halves else {}
+        halves = [dtype for dtype in dtypes if dtype is not torch.float32]
+        autocast = {dtype: [_Variant(partial(Autocast, original, device, dtype))] for dtype in halves}
+        return "module", {torch.float32: [_Variant(lambda: original)], **autocast} if halves else {}
+    if not _is_supported(network, device):
+        return "module", {}
+    measured = {dtype: fastest(dtype) for dtype in dtypes} if device.type == "cpu" else {}
+
+    def variant(dtype: torch.dtype, kernels: KernelSet) -> _Variant:
+        names = {PRECISIONS[one]: found.names() for one, found in kernels.items() if one in (dtype, torch.float32)}
+        return _Variant(lambda: TorchEngine(ChannelsLast(network.module, device, dtype, kernels), device), names)
+
+    tuned = [measured] if any(kernels != Kernels() for kernels in measured.values()) else []
+    return "channels_last", {dtype: [variant(dtype, kernels) for kernels in (*tuned, {})] for dtype in dtypes}
+
+
+def _is_supported(network: Network, device: torch.device) -> bool:
     try:
-        return "channels_last", {
-            dtype: TorchEngine(ChannelsLast(network.module, device, dtype), device) for dtype in dtypes
-        }
+        ChannelsLast(network.module, device)
     except Unsupported as reason:
         log.info("using the network's own forward reason=%s", reason)
-        return "module", {}
+        return False
+    return True
 
 
 def _fastest_checked(
-    original: Engine,
-    engines: Mapping[torch.dtype, Engine],
-    network: Network,
-    layout: str,
-    clock: Callable[[], float],
+    original: Engine, variants: Variants, network: Network, layout: str, clock: Callable[[], float]
 ) -> tuple[Engine, EngineChoice] | None:
     best: tuple[float, Engine, EngineChoice] | None = None
     with _without_padding(network.module):
         sound = _sound(network, _check_samples(network))
         expected = original.forward(sound)
-        for dtype, engine in engines.items():
-            try:
-                actual = expected if engine is original else engine.forward(sound)
-            except RuntimeError as error:  # torch has no kernel for this type here: oneDNN's LSTM needs more than AVX2
-                log.warning("engine not used: it fails precision=%s reason=%s", _NAMES[dtype], error)
+        for dtype, tried in variants.items():
+            for variant in tried:
+                found = _checked(variant, original, sound, expected, dtype)
+                if found is not None:
+                    break
+            else:
                 continue
-            choice = EngineChoice(layout, _NAMES[dtype], round(_snr_db(actual, expected), 1))
-            if not _agrees(actual, expected, dtype):
-                log.warning(
-                    "engine not used: it differs from the network's own forward precision=%s snr_db=%g", *choice[1:]
-                )
-                continue
-            seconds = _seconds(engine, sound, clock) if len(engines) > 1 else 0.0
+            engine, snr_db = found
+            seconds = _seconds(engine, sound, clock) if len(variants) > 1 else 0.0
             if best is None or seconds < best[0]:
-                best = seconds, engine, choice
+                best = seconds, engine, EngineChoice(layout, PRECISIONS[dtype], round(snr_db, 1), variant.kernels)
     return best[1:] if best else None
+
+
+def _checked(
+    variant: _Variant, original: Engine, sound: Tensor, expected: Tensor, dtype: torch.dtype
+) -> tuple[Engine, float] | None:
+    """The engine and its ratio in dB, if its output agrees with `expected`."""
+    try:
+        engine = variant.build()
+        actual = expected if engine is original else engine.forward(sound)
+    except RuntimeError as error:  # torch has no kernel for this type here: oneDNN's LSTM needs more than AVX2
+        log.warning("engine not used: it fails precision=%s reason=%s", PRECISIONS[dtype], error)
+        return None
+    snr_db = _snr_db(actual, expected)
+    if _agrees(actual, expected, dtype):
+        return engine, snr_db
+    log.warning(
+        "engine not used: it differs from the network's own forward precision=%s snr_db=%.1f", PRECISIONS[dtype], snr_db
+    )
+    return None
 
 
 @contextmanager
@@ -122,7 +185,7 @@ def _without_padding(network: Any) -> Iterator[None]:
         network.use_train_segment = pads
 
 
-def _candidates(device: torch.device, precision: str, bf16: Callable[[], bool]) -> Iterator[torch.dtype]:
+def candidates(device: torch.device, precision: str, bf16: Callable[[], bool]) -> Iterator[torch.dtype]:
     """float32 first: of two equally fast types, the first is used."""
     if device.type not in ("cpu", "cuda"):
         return

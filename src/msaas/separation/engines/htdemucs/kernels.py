@@ -44,7 +44,8 @@ class Kernels:
     @classmethod
     def of(cls, names: object) -> Kernels:
         """Raises ValueError unless `names` is a list of names."""
-        if not isinstance(names, list) or not set(names) <= set(asdict(cls())):
+        known = asdict(cls())
+        if not isinstance(names, list) or not all(isinstance(name, str) and name in known for name in names):
             raise ValueError(f"not a list of kernels: {names!r}")
         return cls(**dict.fromkeys(names, True))
 

@@ -19,7 +19,8 @@ from msaas.formats import FORMAT_NAMES
 from msaas.options import PUBLISHED_STEM, Options, complete_options, work_of
 from msaas.song_names import clean_tags, song_name
 
-# Increase it when the same request gives other bytes: new weights under an old name, another encoder.
+# Increase it when the same request gives other samples: new weights under an old name, another encoder. Tags, which
+# stand around the samples, do not count.
 RESULT_VERSION = 4
 NAMESPACE = uuid.UUID("6d736161-732e-5073-9e6f-6e6768617368")
 

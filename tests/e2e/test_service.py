@@ -166,6 +166,7 @@ def test_the_command_line_separates_three_songs_at_once_of_which_one_is_broken(s
     assert cli.main(["separate", *map(str, songs), "-o", str(out), "--url", service.url, "--two-stems", "vocals"]) == 1
     assert {path.name for path in out.iterdir()} == {"one", "two"}
     for song, folder in ((songs[0], out / "one"), (songs[2], out / "two")):
-        for stem in ("vocals.mp3", "no_vocals.mp3"):
-            assert decode_with_av((folder / stem).read_bytes()).shape == decode_with_av(song.read_bytes()).shape
+        for stem in ("Vocals", "Instrumental"):
+            saved = folder / f"{song.stem} ({stem}).mp3"
+            assert decode_with_av(saved.read_bytes()).shape == decode_with_av(song.read_bytes()).shape
     assert f"{songs[1]}: " in capsys.readouterr().err

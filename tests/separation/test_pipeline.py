@@ -7,9 +7,11 @@ from contextlib import nullcontext
 from dataclasses import replace
 from types import SimpleNamespace
 
+import mutagen
 import numpy as np
 import pytest
 import soundfile
+from mutagen import id3
 
 from msaas.audio.decode.decoder import Decoder
 from msaas.audio.decode.downmix import matrix
@@ -42,6 +44,22 @@ def song(write_wav, kit):
 def no_thread_left():
     yield
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("encode-")]
+
+
+def test_stems_have_the_songs_tags_with_their_own_names(separator, song, tmp_path) -> None:
+    file = mutagen.File(song)
+    file.add_tags()
+    for frame in (id3.TIT2(encoding=3, text="Harbour Lights"), id3.TPE1(encoding=3, text="MSaaS")):
+        file.tags.add(frame)
+    plain = separator.separate_song(song, tmp_path / "plain", WAV)
+    file.save()
+    tagged = separator.separate_song(song, tmp_path / "tagged", WAV)
+    for stem, path in tagged.stems.items():
+        tags = mutagen.File(path).tags
+        assert tags["TIT2"].text == [f"Harbour Lights ({stem.capitalize()})"]
+        assert tags["TPE1"].text == ["MSaaS"]
+        assert tags["COMM::eng"].text == ["separated by MSaaS with tiny"]
+        assert np.array_equal(samples_of(path), samples_of(plain.stems[stem]))
 
 
 def test_a_song_comes_out_as_one_file_a_source(separator, song, tmp_path) -> None:

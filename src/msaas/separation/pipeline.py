@@ -23,6 +23,8 @@ from msaas.audio.decode.decoder import TrackStats, measure
 from msaas.audio.encode.open_writer import open_writer
 from msaas.audio.limits import Limits
 from msaas.audio.sandbox.decoder import IsolatedDecoder
+from msaas.audio.sandbox.tags import tags_isolated
+from msaas.audio.tags import SongTags, stem_tags
 from msaas.audio.warnings import SongWarning, warnings_of
 from msaas.audio.waveform import Waveforms
 from msaas.errors import Cancelled, InvalidOption, NotAudio
@@ -169,11 +171,12 @@ def separate_song(
     if stats.total_samples == 0:
         raise NotAudio("the song has no samples")
     progress("decoding", 1.0)
+    tags = tags_isolated(song)
     out_dir.mkdir(parents=True, exist_ok=True)
     with memory.heap_trimmed_after(), ExitStack() as files:
         stems = files.enter_context(StemWriters())
         waveforms = Waveforms([], stats.total_samples, rate)
-        run = _Run(out_dir, options, seed, stems, waveforms, clock, progress, stop, on_waveforms)
+        run = _Run(out_dir, options, tags, seed, stems, waveforms, clock, progress, stop, on_waveforms)
         for stem, _ in options.refine:
             path = out_dir / f"{stem}.kept"
             run.kept[stem] = files.enter_context(KeptStem(path, sample_rate=rate, channels=channels))
@@ -213,6 +216,7 @@ class _Run:
 
     out_dir: Path
     options: Options
+    tags: SongTags
     seed: str
     stems: StemWriters
     waveforms: Waveforms
@@ -271,6 +275,7 @@ class _Run:
                 channels=model.channels,
                 total_samples=stats.total_samples,
                 bitrate_kbps=self.options.bitrate,
+                tags=stem_tags(self.tags, output.name, model.name),
             )
             self.stems.add(output.name, writer)
         self.waveforms.begin(output.name for output in outputs)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from fractions import Fraction
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, cast
 
 import av
@@ -32,12 +33,14 @@ class FFmpegOutput:
         sample_rate: int,
         channels: int,
         configure: Callable[[AudioStream], None] = lambda _stream: None,
+        metadata: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self._format, self._layout, self._rate = sample_format, LAYOUTS[channels], sample_rate
         self._pts = 0
         self._out = av.open(f"file:{path}", "w", format=container, container_options=container_options)
         # No version strings: equal stems give equal bytes.
         self._out.flags |= cast(int, av.container.Flags.bitexact.value)
+        self._out.metadata.update(metadata)
         stream = self._out.add_stream(
             codec, rate=sample_rate, options=codec_options, layout=self._layout, format=sample_format
         )

@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from msaas.audio.encode.ffmpeg_output import FFmpegOutput
+from msaas.audio.encode.tagging.picture import picture_block, write_picture
 from msaas.audio.encode.writer import Block, Writer
+from msaas.audio.tags import StemTags
 from msaas.errors import InvalidOption
 from msaas.formats import FORMATS
 
@@ -32,8 +34,10 @@ class FlacWriter(Writer):
 
     needs_gain = FLAC.needs_gain
 
-    def __init__(self, path: Path, *, sample_rate: int, channels: int, total_samples: int) -> None:
-        super().__init__(path, sample_rate=sample_rate, channels=channels, total_samples=total_samples)
+    def __init__(
+        self, path: Path, *, sample_rate: int, channels: int, total_samples: int, tags: StemTags | None = None
+    ) -> None:
+        super().__init__(path, sample_rate=sample_rate, channels=channels, total_samples=total_samples, tags=tags)
         if not 1 <= sample_rate <= MAX_SAMPLE_RATE:
             raise InvalidOption(f"FLAC cannot hold {sample_rate} Hz; the maximum is {MAX_SAMPLE_RATE}")
         self.spool_path = path.with_name(path.name + ".f32")
@@ -43,15 +47,23 @@ class FlacWriter(Writer):
         self._spool.write(block.T.tobytes())
 
     def _finish(self, gain: float, /) -> None:
+        picture = picture_block(self.tags.cover) if self.tags and self.tags.cover else b""
+        self._encode(gain, {"metadata_header_padding": str(len(picture))} if picture else {})
+        if picture:
+            write_picture(self.path, picture)
+        self._drop()
+
+    def _encode(self, gain: float, container_options: dict[str, str]) -> None:
         out = FFmpegOutput(
             self.path,
             container="flac",
-            container_options={},
+            container_options=container_options,
             codec="flac",
             codec_options={"bits_per_raw_sample": str(FLAC.bits), "compression_level": "5"},
             sample_format="s32",
             sample_rate=self.sample_rate,
             channels=self.channels,
+            metadata=self.tags.texts if self.tags else {},
         )
         try:
             for interleaved in self._chunks():
@@ -60,7 +72,6 @@ class FlacWriter(Writer):
         except BaseException:
             out.drop()
             raise
-        self._drop()
 
     def _chunks(self) -> Iterator[NDArray[np.float32]]:
         self._spool.seek(0)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ENCODER_DELAY = 576  # LAME's, as libavformat writes it; decoders add their own 529
-_HEAD_BYTES = 4096  # the tag is the first frame; no ID3 tag is written before it
+_HEAD_BYTES = 4096  # the tag is the first frame
 _AFTER_MARK_TO_DELAY = 4 + 4 + 4 + 4 + 100 + 4 + 9 + 1 + 1 + 8 + 1 + 1
 _AFTER_DELAY_TO_CRC = 3 + 1 + 1 + 2 + 4 + 2
 
@@ -23,9 +23,13 @@ class _Tag:
     crc_at: int
 
 
-def write_true_padding(path: Path, *, total_samples: int, samples_per_frame: int) -> None:
-    """Makes the file decode to exactly `total_samples`: padding = frames · samples_per_frame − 576 − total_samples."""
+def write_true_padding(path: Path, *, total_samples: int, samples_per_frame: int, start: int = 0) -> None:
+    """Makes the file decode to exactly `total_samples`: padding = frames · samples_per_frame − 576 − total_samples.
+
+    `start`: where the Info tag's frame begins, after an ID3 tag.
+    """
     with path.open("r+b") as file:
+        file.seek(start)
         head = bytearray(file.read(_HEAD_BYTES))
         tag = _find(head, path)
         padding = tag.frames * samples_per_frame - ENCODER_DELAY - total_samples
@@ -33,7 +37,7 @@ def write_true_padding(path: Path, *, total_samples: int, samples_per_frame: int
             raise ValueError(f"{path}: {padding} samples of padding; the tag holds 0 to 4095")
         head[tag.delay_at : tag.delay_at + 3] = (ENCODER_DELAY << 12 | padding).to_bytes(3, "big")
         head[tag.crc_at : tag.crc_at + 2] = crc16(head[: tag.crc_at]).to_bytes(2, "big")
-        file.seek(0)
+        file.seek(start)
         file.write(head[: tag.crc_at + 2])
 
 

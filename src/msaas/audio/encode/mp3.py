@@ -8,7 +8,9 @@ from av.audio.stream import AudioStream
 
 from msaas.audio.encode.ffmpeg_output import FFmpegOutput
 from msaas.audio.encode.info_tag import write_true_padding
+from msaas.audio.encode.tagging.id3 import HEADER_BYTES, id3_tag
 from msaas.audio.encode.writer import Block, Writer
+from msaas.audio.tags import StemTags
 from msaas.errors import InvalidOption
 from msaas.formats import MP3_BITRATES
 
@@ -42,8 +44,18 @@ def check_mp3(sample_rate: int, bitrate_kbps: int) -> None:
 class Mp3Writer(Writer):
     """Encodes with libmp3lame in PyAV. The encoder takes floats, so values beyond ±1 pass unchanged."""
 
-    def __init__(self, path: Path, *, sample_rate: int, channels: int, total_samples: int, bitrate_kbps: int) -> None:
-        super().__init__(path, sample_rate=sample_rate, channels=channels, total_samples=total_samples)
+    def __init__(
+        self,
+        path: Path,
+        *,
+        sample_rate: int,
+        channels: int,
+        total_samples: int,
+        bitrate_kbps: int,
+        tags: StemTags | None = None,
+    ) -> None:
+        super().__init__(path, sample_rate=sample_rate, channels=channels, total_samples=total_samples, tags=tags)
+        self._tag = id3_tag(tags) if tags else b""
         check_mp3(sample_rate, bitrate_kbps)
 
         def constant_rate(stream: AudioStream) -> None:
@@ -52,8 +64,7 @@ class Mp3Writer(Writer):
         self._out = FFmpegOutput(
             path,
             container="mp3",
-            # Without an ID3 tag the Info tag is the file's first frame.
-            container_options={"id3v2_version": "0", "write_xing": "1"},
+            container_options={"write_xing": "1", **_room_for(self._tag)},
             codec="libmp3lame",
             codec_options=FAST if bitrate_kbps >= AMPLE_KBPS else {},
             sample_format="fltp",
@@ -68,7 +79,18 @@ class Mp3Writer(Writer):
     def _finish(self, _gain: float, /) -> None:
         samples_per_frame = self._out.samples_per_frame
         self._out.close()
-        write_true_padding(self.path, total_samples=self.total_samples, samples_per_frame=samples_per_frame)
+        with self.path.open("r+b") as file:
+            file.write(self._tag)
+        write_true_padding(
+            self.path, start=len(self._tag), total_samples=self.total_samples, samples_per_frame=samples_per_frame
+        )
 
     def _drop(self) -> None:
         self._out.drop()
+
+
+def _room_for(tag: bytes) -> dict[str, str]:
+    """Makes FFmpeg write an empty tag as long as ours, which replaces it: FFmpeg's own has no cover."""
+    if not tag:
+        return {"id3v2_version": "0"}
+    return {"id3v2_version": "3", "metadata_header_padding": str(len(tag) - HEADER_BYTES)}

@@ -9,6 +9,7 @@ from msaas.audio.encode.flac import FlacWriter
 from msaas.audio.encode.mp3 import Mp3Writer
 from msaas.audio.encode.wav import WavWriter
 from msaas.audio.encode.writer import Writer
+from msaas.audio.tags import StemTags
 from msaas.formats import format_named
 
 
@@ -20,6 +21,7 @@ def open_writer(
     channels: int,
     total_samples: int,
     bitrate_kbps: int | None = None,
+    tags: StemTags | None = None,
 ) -> Writer:
     """A writer for one stem of exactly `total_samples`, in one or two channels.
 
@@ -40,6 +42,7 @@ def open_writer(
                 channels=channels,
                 total_samples=total_samples,
                 bitrate_kbps=bitrate_kbps or kind.default_bitrate,
+                tags=tags,
             )
         writer = FlacWriter if kind.needs_gain else WavWriter
-        return writer(path, sample_rate=sample_rate, channels=channels, total_samples=total_samples)
+        return writer(path, sample_rate=sample_rate, channels=channels, total_samples=total_samples, tags=tags)

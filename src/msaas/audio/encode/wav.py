@@ -5,15 +5,25 @@ from __future__ import annotations
 import struct
 from pathlib import Path
 
+from msaas.audio.encode.tagging.riff import tag_chunks
 from msaas.audio.encode.writer import Block, Writer
+from msaas.audio.tags import StemTags
 
 RIFF_LIMIT_BYTES = (1 << 32) - 1  # RIFF sizes have 32 bits; larger files are RF64 (EBU Tech 3306)
 _SAMPLE_BYTES = 4
 _IEEE_FLOAT = 3
 
 
-def wav_header(sample_rate: int, channels: int, total_samples: int, riff_limit_bytes: int = RIFF_LIMIT_BYTES) -> bytes:
-    """All bytes before the samples. `riff_limit_bytes`: size above which the file is RF64."""
+def wav_header(
+    sample_rate: int,
+    channels: int,
+    total_samples: int,
+    riff_limit_bytes: int = RIFF_LIMIT_BYTES,
+    *,
+    trailing_bytes: int = 0,
+) -> bytes:
+    """All bytes before the samples. `riff_limit_bytes`: size above which the file is RF64. `trailing_bytes`: of the
+    chunks after the samples."""
     frame_bytes = channels * _SAMPLE_BYTES
     data_bytes = total_samples * frame_bytes
     fields = (
@@ -27,7 +37,7 @@ def wav_header(sample_rate: int, channels: int, total_samples: int, riff_limit_b
     )
     fmt = struct.pack("<4sIHHIIHHH", b"fmt ", 18, *fields)
     fact_bytes = 12
-    riff_bytes = 4 + len(fmt) + fact_bytes + 8 + data_bytes
+    riff_bytes = 4 + len(fmt) + fact_bytes + 8 + data_bytes + trailing_bytes
     if riff_bytes + 8 <= riff_limit_bytes:
         fact = struct.pack("<4sII", b"fact", 4, total_samples)
         return struct.pack("<4sI4s", b"RIFF", riff_bytes, b"WAVE") + fmt + fact + _data(data_bytes)
@@ -49,10 +59,14 @@ class WavWriter(Writer):
         channels: int,
         total_samples: int,
         riff_limit_bytes: int = RIFF_LIMIT_BYTES,
+        tags: StemTags | None = None,
     ) -> None:
-        super().__init__(path, sample_rate=sample_rate, channels=channels, total_samples=total_samples)
+        super().__init__(path, sample_rate=sample_rate, channels=channels, total_samples=total_samples, tags=tags)
         self._file = path.open("wb")
-        self._header = wav_header(sample_rate, channels, total_samples, riff_limit_bytes)
+        self._trailer = tag_chunks(tags) if tags else b""
+        self._header = wav_header(
+            sample_rate, channels, total_samples, riff_limit_bytes, trailing_bytes=len(self._trailer)
+        )
 
     def _write(self, block: Block) -> None:
         self._begin()
@@ -64,6 +78,7 @@ class WavWriter(Writer):
 
     def _finish(self, _gain: float, /) -> None:
         self._begin()
+        self._file.write(self._trailer)
         self._file.close()
 
     def _drop(self) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from msaas.audio.encode.disk_full import full_disk_as_scratch_full
+from msaas.audio.tags import StemTags
 
 Block = NDArray[np.float32]  # [channels, samples]; full scale is ±1
 
@@ -21,8 +22,10 @@ class Writer(ABC):
 
     needs_gain = False
 
-    def __init__(self, path: Path, *, sample_rate: int, channels: int, total_samples: int) -> None:
-        self.path, self.sample_rate, self.channels = path, sample_rate, channels
+    def __init__(
+        self, path: Path, *, sample_rate: int, channels: int, total_samples: int, tags: StemTags | None = None
+    ) -> None:
+        self.path, self.sample_rate, self.channels, self.tags = path, sample_rate, channels, tags
         self.total_samples = total_samples
         self.written_samples = 0
         self.peak = 0.0

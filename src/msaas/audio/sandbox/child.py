@@ -16,6 +16,7 @@ from msaas.audio.decode import probe
 from msaas.audio.limits import Limits
 from msaas.audio.sandbox import protocol, restrictions
 from msaas.audio.sandbox.protocol import Request
+from msaas.audio.source.metadata import song_tags
 from msaas.errors import AudioError, DecodedTooLarge, SandboxError
 
 
@@ -36,13 +37,25 @@ def answer(sock: socket.socket, request: Request) -> None:
         else:
             resource_limits = restrictions.ResourceLimits(request.memory_bytes, request.cpu_seconds, request.seconds)
             restrictions.enter(Path(request.path), resource_limits)
-            fields = asdict(probe.probe(Path(request.path), limits)) | {"cpu_seconds": time.process_time()}
+            fields = _send_tags(sock, request) if request.work == "tags" else _probed(request, limits)
         kind = protocol.Kind.ANSWER
     except Exception as error:
         kind, fields = protocol.Kind.REFUSAL, _refusal(error, request)
     restrictions.set_alarm(0)
     with contextlib.suppress(OSError):  # the caller has gone
         protocol.send(sock, kind, json.dumps(fields).encode())
+
+
+def _probed(request: Request, limits: Limits) -> dict[str, Any]:
+    return asdict(probe.probe(Path(request.path), limits)) | {"cpu_seconds": time.process_time()}
+
+
+def _send_tags(sock: socket.socket, request: Request) -> dict[str, Any]:
+    """Sends the cover as a block and returns the texts."""
+    found = song_tags(Path(request.path))
+    if found.cover:
+        protocol.send(sock, protocol.Kind.BLOCK, found.cover.data)
+    return {"texts": dict(found.texts)}
 
 
 def _refusal(error: Exception, request: Request) -> dict[str, Any]:

@@ -18,7 +18,7 @@ PROBE, DECODE = b"p", b"d"  # the work that a child is forked for
 class Request:
     """`sample_rate`, `channels` and `gain` apply to decoding only."""
 
-    work: str
+    work: str  # probe, tags or decode
     path: str
     max_duration_seconds: float
     max_decoded_bytes: int
@@ -33,7 +33,7 @@ class Request:
 class Kind(IntEnum):
     ANSWER = 1  # JSON: the result, the last message of a process that succeeds
     REFUSAL = 2  # JSON: code, detail, and errno for a system error
-    BLOCK = 3  # float32 samples, channel by channel
+    BLOCK = 3  # float32 samples, channel by channel; or a cover
     DIED = 4  # JSON: the signal that ended the process, sent by the fork server
 
 

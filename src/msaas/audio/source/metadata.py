@@ -1,4 +1,4 @@
-"""Reads the tags of a song with FFmpeg. What cannot be read is left out: no song fails for its tags."""
+"""Reads the tags and the cover of a song with FFmpeg. What cannot be read is left out: no song fails for its tags."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from pathlib import Path
 
 import av
 from av.container import InputContainer
+from av.stream import Disposition
 
-from msaas.audio.source.opening import OpenStream, open_as
+from msaas.audio.source.opening import OpenStream, open_as, open_part
 from msaas.audio.source.tags import leading_bytes, trailing_bytes
 from msaas.audio.source.window import Window
+from msaas.audio.tags import MAX_COVER_BYTES, Cover, SongTags
 from msaas.song_names import clean_tags
 
 # FFmpeg holds a tag in memory, with its cover. Larger tags are not read.
@@ -19,6 +21,26 @@ MAX_TAG_BYTES = 32 << 20
 # Names of containers that FFmpeg does not translate (APEv2, Vorbis comments of some writers) ▸ ours.
 _OTHER_NAMES = {"year": "date", "tracknumber": "track"}
 UNREADABLE = (av.FFmpegError, EOFError, ValueError, MemoryError)
+
+
+def song_tags(path: Path) -> SongTags:
+    """The tags and the cover of a song. Raises NotAudio; OSError if the file cannot be read."""
+    with path.open("rb", buffering=0) as file:
+        part = open_part(Window(file, 0, path.stat().st_size))
+        with closing(part):
+            texts, cover = tags_of(part, path), cover_in(part.container)
+    return SongTags(texts, cover or next(filter(None, map(cover_in, whole_files(path))), None))
+
+
+def cover_in(container: InputContainer) -> Cover | None:
+    """The picture of the front, else the first one, as it is in the file."""
+    pictures = [stream for stream in container.streams.video if stream.disposition & Disposition.attached_pic]
+    for stream in sorted(pictures, key=lambda one: one.metadata.get("comment") != "Cover (front)"):
+        with suppress(*UNREADABLE):
+            packet = next(container.demux(stream))
+            if packet.size <= MAX_COVER_BYTES and (cover := Cover.of(bytes(packet))):
+                return cover
+    return None
 
 
 def tags_of(part: OpenStream, path: Path) -> dict[str, str]:

@@ -16,17 +16,24 @@ export async function loadStem(path, { rate, signal, onBytes, onBeginning }) {
   const answer = await ask(path, { signal });
   const all = Number(answer.headers.get("Content-Length"));
   const pieces = [];
-  let got = 0;
+  let got = 0, before = 0;
   let begun = all < 4 * BEGINNING_BYTES;
   for await (const piece of piecesOf(answer.body)) {
+    if (!pieces.length) before = tagBytes(piece);
     pieces.push(piece);
     onBytes((got += piece.length), all);
-    if (begun || got < BEGINNING_BYTES) continue;
+    if (begun || got < before + BEGINNING_BYTES) continue;
     begun = true;
     // Fails for formats that cannot be cut; the whole file is on its way.
     decode(await new Blob(pieces).arrayBuffer(), rate).then((buffer) => onBeginning(shorter(buffer, rate)), () => {});
   }
   return inTurn(async () => decode(await new Blob(pieces.splice(0)).arrayBuffer(), rate));
+}
+
+/** The length of the ID3v2 tag at the start of an MP3; its cover may be longer than the beginning of the song. */
+function tagBytes(piece) {
+  const isTag = piece.length > 10 && piece[0] === 0x49 && piece[1] === 0x44 && piece[2] === 0x33;
+  return isTag ? 10 + ((piece[6] << 21) | (piece[7] << 14) | (piece[8] << 7) | piece[9]) : 0;
 }
 
 let running = 0;

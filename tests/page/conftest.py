@@ -128,11 +128,14 @@ def drop(page: Page, name: str, data: bytes) -> None:
     )
     for kind in ("dragenter", "dragover", "drop"):
         page.dispatch_event("#drop", kind, {"dataTransfer": transfer})
+    page.click("#tray-start")
 
 
-def pick(page: Page, *files: tuple[str, bytes]) -> None:
+def pick(page: Page, *files: tuple[str, bytes], start: bool = True) -> None:
     payloads = [{"name": name, "mimeType": "audio/flac", "buffer": data} for name, data in files]
     page.set_input_files("#file", payloads)
+    if start:
+        page.click("#tray-start")
 
 
 def stem_row(page: Page, stem: str) -> Locator:

@@ -1,6 +1,7 @@
 """From a file to four lanes: dropped, followed, interrupted, refused."""
 
 import re
+from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -144,6 +145,47 @@ def test_a_stem_can_be_separated_further_by_a_model_that_is_made_for_it(page):
     page.wait_for_function("document.querySelector('#sending').hidden")
     assert wait_until(lambda: bool(sent), 20)
     assert 'name="refine"' in sent[0] and "drums=mdx23c_drumsep" in sent[0]
+
+
+def test_picked_songs_wait_with_what_they_take_here_until_they_are_started(page, service):
+    pick(page, ("First.flac", flac(tune(2, seed=733))), ("Notes.txt", b"milk, eggs"), start=False)
+    rows = page.locator("#tray .songs li")
+    expect(rows).to_have_count(2)
+    expect(rows.first).to_contain_text("0:02")
+    expect(page.locator("#tray-cost")).to_contain_text("without 1 file of unknown length")
+    expect(page.locator("#tray-start")).to_be_focused()
+    expect(page.locator("#tray-start")).to_have_text("Separate 2 songs")
+    assert violations(page) == []
+    page.click("#tray .songs li:last-child .remove")
+    expect(rows).to_have_count(1)
+    expect(page.locator("#options select[name=quality] option").first).to_contain_text("for this song")
+    page.click("#tray-clear")
+    expect(page.locator("#tray")).to_be_hidden()
+    pick(page, ("First.flac", flac(tune(2, seed=733))))
+    expect(page.locator("#play")).to_be_visible()
+
+
+def test_the_cost_of_a_song_follows_model_quality_and_what_waits(page):
+    model = {"sources": ["drums", "vocals"], "refines": [], "summary": None, "licence": None}
+    models = [
+        {"name": "quick", **model, "seconds_per_audio_second": 0.5},
+        {"name": "slow", **model, "seconds_per_audio_second": 4, "refines": ["drums"]},
+    ]
+    limits = {"upload_bytes": 10**9}
+    offer: dict[str, Any] = {"default": "quick", "models": models, "formats": ["mp3"], "limits": limits}
+    offer |= {"qualities": {"balanced": {"work": 1}, "best": {"work": 5}}, "seconds_until_free": 600}
+    page.route("**/apiv1/models", lambda route: route.fulfill(json=offer))
+    page.reload()
+    pick(page, ("Song.flac", flac(tune(20, seed=734))), start=False)
+    cost, choice = page.locator("#tray-cost"), page.locator("#options select[name=quality]")
+    expect(cost).to_have_text("Takes about 10 seconds here, after about 10 minutes for the songs before it.")
+    expect(choice.locator("option").last).to_have_text("Best (0:50 for this song)")
+    choice.select_option("best")
+    expect(cost).to_contain_text("about 50 seconds")
+    page.locator("#options select[name=model]").select_option("slow")
+    expect(cost).to_contain_text("about 7 minutes")
+    page.locator("#refine select").select_option("slow")
+    expect(cost).to_contain_text("about 13 minutes")
 
 
 def test_with_one_model_there_is_nothing_to_choose_and_no_line_about_it(page):

@@ -41,14 +41,20 @@ def _of_running(job: Job, pace: Mapping[str, float], now: float) -> float | None
 
 def _of_queued(job: Job, line: QueueAhead, workers: int, pace: Mapping[str, float], now: float) -> float | None:
     """Its own run, once a worker is free: songs ahead go, in order, to the first free worker."""
-    own, per_job = _run_seconds(job, pace), pace.get("seconds_per_job")
-    if own is None or per_job is None:
+    own, wait = _run_seconds(job, pace), seconds_until_free(line, workers=workers, pace=pace, now=now)
+    return None if own is None or wait is None else wait + own
+
+
+def seconds_until_free(line: QueueAhead, *, workers: int, pace: Mapping[str, float], now: float) -> float | None:
+    """Seconds until a worker is free for a song behind these; None before the first job is done."""
+    per_job = pace.get("seconds_per_job")
+    if per_job is None:
         return None
     free_in = _free_in(line, workers, per_job, pace, now)
     for one in line.ahead:
         seconds = _run_seconds(one, pace)
         heapq.heapreplace(free_in, free_in[0] + (per_job if seconds is None else seconds))
-    return free_in[0] + line.more_ahead * per_job / len(free_in) + own
+    return free_in[0] + line.more_ahead * per_job / len(free_in)
 
 
 def _free_in(line: QueueAhead, workers: int, per_job: float, pace: Mapping[str, float], now: float) -> list[float]:

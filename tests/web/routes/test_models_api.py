@@ -37,6 +37,7 @@ def test_a_model_of_ones_own_has_no_facts_and_the_stems_that_a_worker_reports(ma
         "name": "mine",
         "sources": None,
         "workers": 0,
+        "seconds_per_audio_second": None,
         "refines": [],
         **dict.fromkeys(FACTS),
     }

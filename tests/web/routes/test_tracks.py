@@ -173,7 +173,7 @@ NO_TRACKS = [
     NOBODY,
     f"{NOBODY}-",
     f"{NOBODY}-Vocals",
-    f"{NOBODY}-vocals.ogg",
+    f"{NOBODY}-vocals.a.ogg",
     f"{NOBODY}-vocals.mp3.mp3",
     f"{NOBODY}-%2e%2e",
     f"{NOBODY}-vocals%00",

@@ -269,6 +269,10 @@ SCHEMAS: dict[str, Schema] = {
                 "number",
                 description="seconds that the latest songs took per second of audio and of `work`; null before any",
             ),
+            "seconds_until_free": nullable(
+                "number",
+                description="seconds until a worker is free for another song, by the songs that wait; null before any",
+            ),
             "formats": NAMES,
             "bitrates": {"type": "array", "items": {"type": "integer"}},
             "limits": an_object({"upload_bytes": {"type": "integer"}, "duration_seconds": {"type": "number"}}),
@@ -291,6 +295,10 @@ SCHEMAS: dict[str, Schema] = {
                 "description": "its stems; null for a model of the operator's own until a worker has loaded it",
             },
             "workers": {"type": "integer", "minimum": 0, "description": "number of workers that offer it now"},
+            "seconds_per_audio_second": nullable(
+                "number",
+                description="the same as in Offer, of the model's own songs; before any of them, of all songs",
+            ),
             "refines": {**NAMES, "description": "the stems that it is made to separate further (`refine`)"},
             "family": nullable(
                 "string",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,6 +10,8 @@ from flask import Blueprint, Response, jsonify
 
 from msaas.formats import FORMATS, MP3_BITRATES
 from msaas.options import Options
+from msaas.queue.pace import of_model
+from msaas.web.eta import seconds_until_free
 from msaas.web.models import facts_of, offered_models, sources_of
 from msaas.web.openapi.document import Answer, as_json, documented
 from msaas.web.openapi.schemas import QUEUE_UNAVAILABLE
@@ -27,15 +30,24 @@ calls = Blueprint("models", __name__)
 def get_models() -> Response:
     """`sources` is null for a model of the operator's own until a worker has loaded it."""
     services = current_services()
-    options, workers = services.options, services.queue.workers()
+    options, workers, pace = services.options, services.queue.workers(), services.queue.pace()
     return jsonify(
         default=options.model,
         models=[
-            {"name": name, "sources": sources_of(services, name), "workers": workers.offering(name)} | facts_of(name)
+            {
+                "name": name,
+                "sources": sources_of(services, name),
+                "workers": workers.offering(name),
+                "seconds_per_audio_second": of_model(pace, "seconds_per_audio_second", name),
+            }
+            | facts_of(name)
             for name in offered_models(services)
         ],
         qualities={name: _described(quality, options.model) for name, quality in options.qualities.items()},
-        seconds_per_audio_second=services.queue.pace().get("seconds_per_audio_second"),
+        seconds_per_audio_second=pace.get("seconds_per_audio_second"),
+        seconds_until_free=seconds_until_free(
+            services.queue.line(services.queue.counts().waiting), workers=workers.ready, pace=pace, now=time.time()
+        ),
         formats=list(FORMATS),
         bitrates=MP3_BITRATES,
         limits={"upload_bytes": options.max_upload_bytes, "duration_seconds": options.max_duration_seconds},

@@ -19,6 +19,7 @@ POLICY = "; ".join(
         "script-src 'self'",
         "style-src 'self'",
         "img-src 'self'",
+        "media-src blob:",  # a picked file, whose length the browser reads
         "connect-src 'self'",
         "base-uri 'none'",
         "form-action 'none'",

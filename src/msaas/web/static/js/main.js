@@ -14,13 +14,15 @@ import { Progress } from "./progress.js";
 import { Song } from "./song.js";
 import * as theme from "./theme.js";
 import * as tickets from "./tickets.js";
+import { Tray } from "./tray.js";
 import { upload } from "./upload.js";
 import { titleOf } from "./words.js";
 
 const JOB = /^#\/job\/([0-9a-f-]{36})$/i;
 
 const options = new Options(find("#options"));
-const home = new Home((files) => send(files));
+const tray = new Tray(options, (files) => start(files));
+const home = new Home((files) => gather(files));
 const lanes = new Lanes(find("#lanes"), {
   level: (name, change) => player.mixer?.setLevel(name, change),
   seek: (seconds) => player.seek(seconds),
@@ -82,6 +84,7 @@ async function offer() {
     const found = await getModels();
     options.offer(found);
     home.showLimits(found.limits);
+    tray.refresh();
   } catch {
     // keep the defaults; an upload will report the error
   }
@@ -89,10 +92,28 @@ async function offer() {
 
 // --- sending
 
+/** Puts files into the tray, in the home view, and reads anew what they take here. @param {File[]} files */
+function gather(files) {
+  if (location.hash !== "#/") location.hash = "#/";
+  openHome();
+  home.clearAlert();
+  tray.add(files);
+  offer();
+}
+
+/** @param {File[]} files @returns {boolean} false while others are being sent */
+function start(files) {
+  home.clearAlert();
+  if (sending) {
+    home.alert("Not yet", { detail: "other songs are being sent; send these when they have arrived" });
+    return false;
+  }
+  send(files);
+  return true;
+}
+
 /** Opens the view of a single song; several are uploaded one after the other and listed. @param {File[]} files */
 async function send(files) {
-  if (sending) return say("A song is already being uploaded");
-  home.clearAlert();
   const chosen = options.fields();
   if (files.length === 1) return sendOne(files[0], chosen);
   location.hash = "#/";

@@ -4,6 +4,8 @@ import { copyOf, find, show } from "./dom.js";
 import { keep, load } from "./store.js";
 import { clock, licenceName, stemName } from "./words.js";
 
+const TYPICAL_SONG_SECONDS = 240;
+const SHORTEST_SECONDS = 8; // a shorter song takes as long: msaas.queue.pace
 const FALLBACK = { default: "", models: [], formats: ["mp3", "flac", "wav"] };
 const USUAL_STEMS = ["drums", "bass", "other", "vocals"];
 const FORMATS = [
@@ -15,7 +17,7 @@ const FORMATS = [
 ];
 
 export class Options {
-  #form; #offer = FALLBACK;
+  #form; #offer = FALLBACK; #songs = [];
 
   /** @param {HTMLFormElement} form */
   constructor(form) {
@@ -33,7 +35,7 @@ export class Options {
     fill(model, offer.models.map(({ name }) => [name, name]), kept.model ?? offer.default);
     show(find("#model-field"), offer.models.length > 1);
     fill(format, FORMATS.filter(([value]) => offer.formats.includes(value.split(" ")[0])), kept.format ?? "mp3 320");
-    fill(quality, qualities(offer), kept.quality ?? "balanced");
+    this.#fillQualities(kept.quality ?? "balanced");
     show(find("#quality-field"), quality.options.length > 1);
     this.#fillStems(kept);
     this.#fillRefine(kept);
@@ -54,6 +56,23 @@ export class Options {
     const refine = Object.entries(this.#refine()).map(([stem, name]) => `${stem}=${name}`);
     if (refine.length) fields.refine = refine.join(",");
     return fields;
+  }
+
+  /** Seconds that songs of these lengths take here with the chosen options; null before any was separated.
+   *  @param {number[]} lengths in seconds @returns {number | null} */
+  secondsFor(lengths) {
+    return this.#secondsFor(lengths, this.#form.elements.quality.value);
+  }
+
+  /** Seconds until a worker is free for another song. */
+  get secondsUntilFree() {
+    return this.#offer.seconds_until_free ?? 0;
+  }
+
+  /** Names each quality's time for songs of these lengths. @param {number[]} lengths in seconds */
+  showCosts(lengths) {
+    this.#songs = lengths;
+    this.#fillQualities(this.#form.elements.quality.value);
   }
 
   /** The stems that a job is expected to have. @param {any} job @returns {string[]} */
@@ -89,6 +108,29 @@ export class Options {
     if (!model?.summary) return;
     const stems = inOrder(model.sources).map(stemName).join(", ");
     line.textContent = `${model.summary} Stems: ${stems}. Licence of its weights: ${licenceName(model.licence)}.`;
+  }
+
+  #secondsFor(lengths, quality) {
+    const chosen = this.#offer.qualities?.[quality] ?? { work: 1 };
+    const picked = this.#form.elements.model.value;
+    const name = picked && picked !== this.#offer.default ? picked : (chosen.model ?? this.#offer.default);
+    const pace = this.#offer.models.find((model) => model.name === name)?.seconds_per_audio_second;
+    if (!(pace > 0)) return null;
+    const passes = 1 + Object.keys(this.#refine()).length;
+    const seconds = lengths.reduce((sum, length) => sum + Math.max(length, SHORTEST_SECONDS), 0);
+    return seconds * pace * chosen.work * passes;
+  }
+
+  /** The choices of quality: each with its time for the picked songs, or in times of the usual one. */
+  #fillQualities(chosen) {
+    const lengths = this.#songs.length ? this.#songs : [TYPICAL_SONG_SECONDS];
+    const what = { 0: "a 4-minute song", 1: "this song" }[this.#songs.length] ?? "these songs";
+    const choices = Object.entries(this.#offer.qualities ?? {}).map(([name, { work }]) => {
+      const seconds = this.#secondsFor(lengths, name);
+      const cost = seconds === null ? `${work.toPrecision(2)} × the time` : `${clock(seconds)} for ${what}`;
+      return [name, `${capital(name)} (${cost})`];
+    });
+    fill(this.#form.elements.quality, choices, chosen);
   }
 
   #stems() {
@@ -154,17 +196,6 @@ export function inOrder(stems) {
   const rank = (stem) => (stem.startsWith("no_") ? 99 : (ORDER.indexOf(stem.split(".")[0]) + 1 || 50));
   const isPart = (stem) => Number(stem.includes("."));
   return [...stems].sort((a, b) => rank(a) - rank(b) || isPart(a) - isPart(b));
-}
-
-const TYPICAL_SONG_SECONDS = 240;
-
-/** The choices of quality: each with its time for a song of four minutes, or in times of the usual one. */
-function qualities(offer) {
-  return Object.entries(offer.qualities ?? {}).map(([name, { work }]) => {
-    const seconds = offer.seconds_per_audio_second * TYPICAL_SONG_SECONDS * work;
-    const cost = seconds > 0 ? `${clock(seconds)} for a 4-minute song` : `${work.toPrecision(2)} × the time`;
-    return [name, `${capital(name)} (${cost})`];
-  });
 }
 
 function fill(select, choices, wanted) {

@@ -78,6 +78,14 @@ export function timeLeft(seconds) {
   return `about ${plural(Math.round(seconds / 3600), "hour")} left`;
 }
 
+/** A duration as it is estimated. @param {number} seconds */
+export function roughly(seconds) {
+  if (seconds < 5) return "a few seconds";
+  if (seconds < 55) return `about ${Math.ceil(seconds / 5) * 5} seconds`;
+  if (seconds < 5400) return `about ${plural(Math.max(1, Math.round(seconds / 60)), "minute")}`;
+  return `about ${plural(Math.round(seconds / 360) / 10, "hour")}`;
+}
+
 export function plural(count, noun) {
   return `${count} ${noun}${count === 1 ? "" : "s"}`;
 }

@@ -119,7 +119,7 @@ def ours(job: Job, batch: int = 0, **how: Any) -> dict[str, Any]:
         "job_seconds": took,
         "first_seconds": first[0],
         "way": separator.choices[0],
-        **alone(engine.forward, separator.batch, job),
+        **alone(engine.forward, separator.lanes, job),
     }
 
 
@@ -145,15 +145,16 @@ def alone(forward: Callable[..., Any], batch: int, job: Job) -> dict[str, Any]:
 def step(job: Job, *, channels_last: bool, side_by_side: bool) -> dict[str, Any]:
     import torch
 
-    from msaas.separation.engines.engine import ParallelSegments, TorchEngine, cpu_threads, parallel_segments_of
+    from msaas.separation.engines.engine import TorchEngine, cpu_threads
     from msaas.separation.engines.htdemucs import ChannelsLast
+    from msaas.separation.engines.lanes import ParallelSegments, default_lanes
     from msaas.separation.weights.loader import load_model
 
     model, device = load_model(job["model"], repo=Path(job["repo"]), sources=[]), torch.device("cpu")
     network = model.networks[0].module
     engine = TorchEngine(ChannelsLast(network, device) if channels_last else network, device)
     if side_by_side:
-        return alone(ParallelSegments(engine, cpu_threads()).forward, parallel_segments_of(cpu_threads()), job)
+        return alone(ParallelSegments(engine, cpu_threads()).forward, default_lanes(cpu_threads()), job)
     return alone(engine.forward, 1, job)
 
 

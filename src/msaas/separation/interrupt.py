@@ -25,6 +25,11 @@ def interruptible(stop: Callable[[], bool]) -> Iterator[None]:
         _stop.reset(token)
 
 
+def must_stop() -> Callable[[], bool]:
+    """Whether the current forward must stop, as a function for another thread."""
+    return _stop.get()
+
+
 def check(*_: object) -> None:
     """Raises Cancelled if the current forward must stop. Accepts a module hook's arguments."""
     if _stop.get()():

@@ -13,7 +13,8 @@ the outputs are averaged.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -23,6 +24,7 @@ import torch
 from msaas.errors import Cancelled
 from msaas.options import DEMUCS_OVERLAP
 from msaas.separation.engines.engine import Engine
+from msaas.separation.engines.lanes import segments_ahead
 from msaas.separation.families.chunked import ChunkedPass
 from msaas.separation.mixture import FinishedBlocks, Level, Samples, Stats, Window
 from msaas.separation.model import LoadedModel, Network
@@ -59,13 +61,14 @@ def separate_stream(
     sources: Sequence[int] | None = None,
     progress: Callable[[float], None] = lambda _: None,
     stop: Callable[[], bool] = lambda: False,
-) -> Iterator[Span]:
+) -> Generator[Span]:
     """Separates a song while it is decoded.
 
     blocks: [C, n] float32 at the model's rate and channels, `stats.total_samples` in total.
     engines: one per network in `model.networks`.
-    batch: segments per forward. overlap: fraction of a segment, 0 ≤ overlap < 1; by default DEMUCS_OVERLAP for
-    Demucs, and what its configuration says for another network.
+    batch: segments per forward of an engine without lanes.
+    overlap: fraction of a segment, 0 ≤ overlap < 1; by default DEMUCS_OVERLAP for Demucs, and what its configuration
+    says for another network.
     shifts: the zeros in front of the song, in samples, one number per run of a network (random_shifts); the same count
     for each network, in the networks' order. By default one run without zeros.
     sources: indices into `model.sources` (all by default); networks with weight 0 for all of them do not run.
@@ -73,28 +76,32 @@ def separate_stream(
     Raises Cancelled if stop() returns True, SeparationError if the blocks end early.
     """
     selected = list(range(len(model.sources))) if sources is None else list(sources)
-    passes = [
-        _pass_of(network, engine, stats, overlap, selected, zeros)
+    runs = [
+        (network, engine, zeros)
         for network, engine, leading_zeros in zip(
             model.networks, engines, _by_network(shifts, len(model.networks)), strict=True
         )
         if any(network.weights[source] for source in selected)
         for zeros in leading_zeros
     ]
+    passes = [_pass_of(*run, stats, overlap, selected, alone=len(runs) == 1) for run in runs]
     window = Window(blocks, model.channels, stats.total_samples)
     work = sum(run.segments for run in passes)
     finished = 0
-    while finished < stats.total_samples:
-        if stop():
-            raise Cancelled("stopped on request")
-        min(passes, key=lambda run: run.ready).advance(window, batch)
-        progress(sum(run.index for run in passes) / work)
-        ready = min(run.ready for run in passes)
-        if ready == finished:  # another network of the bag is now furthest behind
-            continue
-        yield Span(window.cut(finished, ready), _blend(passes, ready - finished))
-        finished = ready
-        window.drop_before(min(finished, *(run.first_needed for run in passes)))
+    with ExitStack() as begun:
+        for run in passes:
+            begun.callback(run.close)
+        while finished < stats.total_samples:
+            if stop():
+                raise Cancelled("stopped on request")
+            min(passes, key=lambda run: run.ready).advance(window, batch)
+            progress(sum(run.index for run in passes) / work)
+            ready = min(run.ready for run in passes)
+            if ready == finished:  # another network of the bag is now furthest behind
+                continue
+            yield Span(window.cut(finished, ready), _blend(passes, ready - finished))
+            finished = ready
+            window.drop_before(min(finished, *(run.first_needed for run in passes)))
 
 
 class Pass(Protocol):
@@ -119,7 +126,11 @@ class Pass(Protocol):
         ...
 
     def advance(self, window: Window, batch: int) -> None:
-        """Runs the next segments, at most `batch`."""
+        """Adds the output of the next segment from the engine's lanes, or of the next ones, at most `batch`."""
+        ...
+
+    def close(self) -> None:
+        """Ends the segments that run ahead."""
         ...
 
     def take(self, samples: int) -> Samples:
@@ -128,12 +139,19 @@ class Pass(Protocol):
 
 
 def _pass_of(
-    network: Network, engine: Engine, stats: Stats, overlap: float | None, selected: list[int], zeros: int
+    network: Network,
+    engine: Engine,
+    zeros: int,
+    stats: Stats,
+    overlap: float | None,
+    selected: list[int],
+    *,
+    alone: bool,
 ) -> Pass:
     if network.chunks is not None:
-        return ChunkedPass(network, network.chunks, engine, stats, overlap, selected, zeros)
+        return ChunkedPass(network, network.chunks, engine, stats, overlap, selected, zeros, alone=alone)
     overlap = DEMUCS_OVERLAP if overlap is None else overlap
-    return NetworkPass(network, engine, Level.of(stats), stats.total_samples, overlap, selected, zeros)
+    return NetworkPass(network, engine, Level.of(stats), stats.total_samples, overlap, selected, zeros, alone=alone)
 
 
 def random_shifts(count: int, networks: int, sample_rate: int, seed: str) -> tuple[int, ...]:
@@ -165,7 +183,10 @@ class NetworkPass:
         overlap: float,
         selected: list[int],
         zeros: int = 0,
+        *,
+        alone: bool = True,
     ) -> None:
+        """alone: whether no other pass uses the engine's lanes."""
         self._network, self._engine, self._level = network, engine, level
         self._zeros, self._total, self._selected = zeros, zeros + song_samples, selected
         self._columns = [network.output_of(source).index for source in selected]
@@ -176,6 +197,7 @@ class NetworkPass:
         self._finished = FinishedBlocks()
         self.index = 0  # the next segment
         self.segments = -(-self._total // self._stride)
+        self._ahead = segments_ahead(engine, self.segments, alone=alone)
 
     @property
     def weights(self) -> Samples:
@@ -196,12 +218,21 @@ class NetworkPass:
         return self._done - self._zeros - self._network.valid_length(self._network.segment_samples) // 2
 
     def advance(self, window: Window, batch: int) -> None:
-        """Runs the next segments, at most `batch` and all of one length, and adds their outputs."""
+        """Adds the output of the next segment from the engine's lanes, or of the next ones: at most `batch`, and all of
+        one length."""
+        if self._ahead is not None:
+            output = self._ahead.next(lambda index: torch.from_numpy(self._input(window, self._segment(index))[None]))
+            self._add(self._segment(self.index), output[0].numpy())
+            return
         segments = self._next(batch)
         stack = np.stack([self._input(window, segment) for segment in segments])  # [B, C, input_length]
         outputs = self._engine.forward(torch.from_numpy(stack)).numpy()  # [B, S, C, input_length]
         for segment, output in zip(segments, outputs, strict=True):
             self._add(segment, output)
+
+    def close(self) -> None:
+        if self._ahead is not None:
+            self._ahead.close()
 
     def take(self, samples: int) -> Samples:
         """The next finished samples, [S, C, samples]."""

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import json
 import logging
-import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -31,13 +30,14 @@ from msaas.errors import Cancelled, InvalidOption, NotAudio
 from msaas.formats import format_named
 from msaas.options import Options, Output, parts_of
 from msaas.separation import memory
-from msaas.separation.engines.engine import Engine, ParallelSegments, cpu_threads, default_batch
+from msaas.separation.engines.engine import Engine, cpu_threads, default_batch
+from msaas.separation.engines.lanes import MAX_LANES, ParallelSegments, default_lanes, lane_pool
 from msaas.separation.engines.selection import EngineChoice, choose_engine
-from msaas.separation.interrupt import interruptible
 from msaas.separation.kept_stem import KeptStem
 from msaas.separation.mixture import Samples
 from msaas.separation.model import LoadedModel, Network
 from msaas.separation.overlap_add import Span, random_shifts, separate_stream
+from msaas.separation.timing import Clock, timed
 from msaas.separation.writers import StemWriters
 
 __all__ = ["SeparationResult", "Separator", "separate_song"]
@@ -74,11 +74,13 @@ class Separator:
         device: torch.device,
         batch: int = 0,
         *,
+        lanes: int = 0,
         threads: int | None = None,
         precision: str = "auto",
         choose: ChooseEngine = choose_engine,
     ) -> None:
-        """batch: segments per forward; 0: the device's default. threads: torch's, process-wide; None: unchanged.
+        """batch: segments per forward, on a CPU at a time; 0: the device's default. threads: torch's, process-wide;
+        None: unchanged. lanes: segments at a time on a CPU, instead of `batch`; 0: one for each thread, at most four.
         precision: "fp32" or "auto" (engines.selection.choose_engine)."""
         if threads is not None:
             torch.set_num_threads(threads)
@@ -86,12 +88,21 @@ class Separator:
         self.device = device
         threads = cpu_threads()
         torch.set_num_threads(threads)  # more threads than cores would wait for each other at each step
-        self.batch = batch or default_batch(device, threads)
+        self.batch = batch or default_batch(device)
+        self.lanes = min(lanes or min(batch, MAX_LANES), threads) or default_lanes(threads)
         chosen = [choose(network, device, precision) for network in model.networks]
         self.choices = [choice.as_report() for _, choice in chosen]
-        self._engines = [ParallelSegments(engine, threads) if device.type == "cpu" else engine for engine, _ in chosen]
+        self._engines: list[Engine] = [engine for engine, _ in chosen]
+        if device.type == "cpu":
+            pool = lane_pool(self.lanes)
+            self._engines = [ParallelSegments(engine, threads, self.lanes, pool) for engine in self._engines]
         log.info(
-            "engine model=%s batch=%d threads=%d engines=%s", model.name, self.batch, threads, json.dumps(self.choices)
+            "engine model=%s batch=%d lanes=%d threads=%d engines=%s",
+            model.name,
+            self.batch,
+            self.lanes,
+            threads,
+            json.dumps(self.choices),
         )
 
     def separate_song(self, song: Path, out_dir: Path, options: Options, **more: Any) -> SeparationResult:
@@ -108,16 +119,16 @@ class Separator:
         *,
         sources: Sequence[int],
         seed: str,
-        clock: _Clock,
+        clock: Clock,
         progress: Callable[[float], None],
         stop: Stop,
-    ) -> Iterator[Span]:
+    ) -> Generator[Span]:
         """overlap_add.separate_stream with this model's engines, batch, and the overlap and shifts of the options."""
         return separate_stream(
             blocks,
             stats,
             self.model,
-            [_TimedEngine(engine, clock, stop) for engine in self._engines],
+            [timed(engine, clock, stop) for engine in self._engines],
             batch=self.batch,
             overlap=options.overlap,
             shifts=random_shifts(options.shifts, len(self.model.networks), self.model.sample_rate, seed),
@@ -131,6 +142,7 @@ class Separator:
             "model": self.model.name,
             "device": str(self.device),
             "batch": self.batch,
+            "lanes": self.lanes,
             "engine": self.choices,
         }
 
@@ -158,7 +170,7 @@ def separate_song(
     Raises InvalidOption for a stem or format that does not exist and for a model that cannot refine a stem, AudioError
     if the song is the cause, Cancelled if stop() returns True, ScratchFull if the disk is full, and what `load` raises.
     """
-    clock = _Clock()
+    clock = Clock()
     separator = load(options.model)
     model, report = separator.model.describe(), separator.report()
     outputs = options.outputs(separator.model.sources)
@@ -220,7 +232,7 @@ class _Run:
     seed: str
     stems: StemWriters
     waveforms: Waveforms
-    clock: _Clock
+    clock: Clock
     progress: Progress
     stop: Stop
     on_waveforms: Callable[[Waveforms], None]
@@ -235,7 +247,7 @@ class _Run:
         sources = sorted({source for output in outputs for source in output.sources})
         self._show(0.0)
         with self.clock.running("separate"), closing(_Stoppable(audio, self.stop).blocks()) as blocks:
-            for span in separator.spans(
+            spans = separator.spans(
                 blocks,
                 stats,
                 self.options,
@@ -244,10 +256,12 @@ class _Run:
                 clock=self.clock,
                 progress=self._show,
                 stop=self.stop,
-            ):
-                for output in outputs:
-                    self._write(output.name, _stem_of(span, output, sources))
-                self.on_waveforms(self.waveforms)
+            )
+            with closing(spans):
+                for span in spans:
+                    for output in outputs:
+                        self._write(output.name, _stem_of(span, output, sources))
+                    self.on_waveforms(self.waveforms)
         self.finished += 1
 
     def refine(self, stem: str, separator: Separator) -> dict[str, object]:
@@ -296,36 +310,6 @@ def _stem_of(span: Span, output: Output, sources: Sequence[int]) -> Samples:
     first, *others = (span.stems[list(sources).index(source)] for source in output.sources)
     stem: Samples = sum(others, start=first)
     return np.subtract(span.mix, stem) if output.rest else stem
-
-
-class _Clock:
-    """Adds up the seconds of named phases."""
-
-    def __init__(self) -> None:
-        self._start = time.monotonic()
-        self._seconds: dict[str, float] = {"measure": 0.0, "separate": 0.0, "model": 0.0, "encode": 0.0}
-
-    @contextmanager
-    def running(self, name: str) -> Iterator[None]:
-        start = time.monotonic()
-        try:
-            yield
-        finally:
-            self._seconds[name] += time.monotonic() - start
-
-    def seconds(self) -> dict[str, float]:
-        return {**self._seconds, "total": time.monotonic() - self._start}
-
-
-class _TimedEngine:
-    """An engine whose time counts as the model's, and whose forward is interrupted if stop() returns True."""
-
-    def __init__(self, engine: Engine, clock: _Clock, stop: Stop) -> None:
-        self._engine, self._clock, self._stop = engine, clock, stop
-
-    def forward(self, batch: torch.Tensor) -> torch.Tensor:
-        with self._clock.running("model"), interruptible(self._stop):
-            return self._engine.forward(batch)
 
 
 class _Audio(Protocol):

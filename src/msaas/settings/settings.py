@@ -249,6 +249,13 @@ class Settings:
     batch: int = setting(
         "MSAAS_BATCH", "0", number(int, 0, 256), "segments", "segments per forward pass; 0 chooses by device"
     )
+    lanes: int = setting(
+        "MSAAS_LANES",
+        "0",
+        number(int, 0, 64),
+        "segments",
+        "segments at a time on a CPU, each with its own memory; 0: one for each thread, at most 4",
+    )
     cpu_threads: int = setting(
         "MSAAS_CPU_THREADS", "0", number(int, 0, 1024), "threads", "torch threads; 0 leaves the choice to torch"
     )

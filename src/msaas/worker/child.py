@@ -263,7 +263,7 @@ def build_cache(settings: Settings, changed: Callable[[tuple[str, ...]], object]
     def load(model: str) -> Separator:
         loaded = load_model(model, repo=settings.model_repo, licences=settings.licence_rule)
         log.info("loaded model=%s", json.dumps(loaded.describe()))
-        return Separator(loaded, choice.device, settings.batch, precision=settings.precision)
+        return Separator(loaded, choice.device, settings.batch, lanes=settings.lanes, precision=settings.precision)
 
     models = LoadedModels(
         load,

@@ -78,7 +78,9 @@ def loader(settings: Settings) -> Callable[[str], Separator]:
     @cache
     def load(name: str) -> Separator:
         model = load_model(name, repo=settings.model_repo, licences=settings.licence_rule)
-        return Separator(model, device, settings.batch, threads=threads, precision=settings.precision)
+        return Separator(
+            model, device, settings.batch, lanes=settings.lanes, threads=threads, precision=settings.precision
+        )
 
     return load
 

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor, wait
-from contextvars import copy_context
 from typing import Protocol
 
 import torch
@@ -16,9 +14,6 @@ from torch import Tensor, nn
 
 from msaas.separation.interrupt import check
 
-# Segments at a time on a CPU. Each needs memory for its activations (docs/performance.md); four keeps most cores busy
-# even if their number is not divisible by it.
-MAX_PARALLEL_SEGMENTS = 4
 CUDA_BATCH = 8
 
 
@@ -72,43 +67,12 @@ def interrupted(network: nn.Module) -> nn.Module:
     return network
 
 
-class ParallelSegments:
-    """Runs the segments of a batch in parallel on a CPU, each on its share of the cores.
-
-    A segment that uses all cores waits for the slowest of them at each of some thousand steps; two segments on one core
-    each do not wait.
-    """
-
-    def __init__(self, engine: Engine, threads: int) -> None:
-        """threads: in total."""
-        self._engine, self._threads = engine, threads
-        self._pool = ThreadPoolExecutor(parallel_segments_of(threads), thread_name_prefix="lane")
-
-    def forward(self, batch: Tensor) -> Tensor:
-        parallel = min(len(batch), parallel_segments_of(self._threads))
-        if parallel == 1:
-            return self._run(batch, self._threads)
-        share = self._threads // parallel
-        runs = [self._pool.submit(copy_context().run, self._run, segment, share) for segment in torch.split(batch, 1)]
-        wait(runs)  # if one is interrupted, all are: none may run beside the next song
-        return torch.cat([run.result() for run in runs])
-
-    def _run(self, batch: Tensor, threads: int) -> Tensor:
-        torch.set_num_threads(threads)  # for the calling thread only, except in MKL; so set it for every run
-        return self._engine.forward(batch)
-
-
-def parallel_segments_of(threads: int) -> int:
-    """Segments at a time for a number of threads."""
-    return max(1, min(threads, MAX_PARALLEL_SEGMENTS))
-
-
 def cpu_threads() -> int:
     """torch's number of threads, at most the number of cores that this process may use."""
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, min(torch.get_num_threads(), allowed))
 
 
-def default_batch(device: torch.device, threads: int) -> int:
+def default_batch(device: torch.device) -> int:
     """Segments per forward, by device."""
-    return {"cuda": CUDA_BATCH, "cpu": parallel_segments_of(threads)}.get(device.type, 1)
+    return CUDA_BATCH if device.type == "cuda" else 1

@@ -20,6 +20,7 @@ import numpy.typing as npt
 import torch
 
 from msaas.separation.engines.engine import Engine
+from msaas.separation.engines.lanes import segments_ahead
 from msaas.separation.mixture import FinishedBlocks, Level, Samples, Stats, Window
 from msaas.separation.model import Chunks, Network
 
@@ -46,8 +47,11 @@ class ChunkedPass:
         overlap: float | None,
         selected: list[int],
         zeros: int = 0,
+        *,
+        alone: bool = True,
     ) -> None:
-        """overlap: fraction of a chunk instead of the network's own number of overlaps."""
+        """overlap: fraction of a chunk instead of the network's own number of overlaps. alone: whether no other pass
+        uses the engine's lanes."""
         self._engine, self._zeros, self._song = engine, zeros, stats.total_samples
         self._chunk = network.segment_samples
         self._step = _step_of(self._chunk, chunks, overlap)
@@ -63,6 +67,8 @@ class ChunkedPass:
         self._finished = FinishedBlocks()
         self.index = 0
         self.segments = math.ceil((self._border + self._total) / self._step)
+        one_at_a_time = network.max_segments is not None
+        self._ahead = None if one_at_a_time else segments_ahead(engine, self.segments, alone=alone)
 
     @property
     def weights(self) -> Samples:
@@ -78,11 +84,19 @@ class ChunkedPass:
         return max(0, min(self.index * self._step - self._border, mirrored) - self._zeros)
 
     def advance(self, window: Window, batch: int) -> None:
+        if self._ahead is not None:
+            output = self._ahead.next(lambda index: torch.from_numpy(self._input(window, index)[None]))
+            self._add(window, output[0].numpy())
+            return
         first, last = self.index, int(min(self.index + min(batch, self._max_segments), self.segments))
         stack = np.stack([self._input(window, index) for index in range(first, last)])  # [B, C, chunk]
         outputs = self._engine.forward(torch.from_numpy(stack)).numpy()  # [B, outputs, C, chunk]
         for output in outputs:
             self._add(window, output)
+
+    def close(self) -> None:
+        if self._ahead is not None:
+            self._ahead.close()
 
     def take(self, samples: int) -> Samples:
         return self._finished.take(samples)

@@ -55,6 +55,7 @@ def photograph(browser: Browser, url: str, screen: str, colours: str) -> None:
     page.wait_for_timeout(500)
     take(page, f"page-empty-{screen}-{colours}")
     page.set_input_files("#file", {"name": "Harbour Lights.mp3", "mimeType": "audio/mpeg", "buffer": SONG.read_bytes()})
+    page.click("#tray-start")
     page.locator("#save-mix:enabled").wait_for(timeout=MINUTES_MS)
     pose_mixing(page)
     take(page, f"page-mixing-{screen}-{colours}")

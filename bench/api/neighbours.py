@@ -32,9 +32,9 @@ import numpy as np
 from bench.api.load import Songs, Stack, service
 from msaas.auth.keys import new_key
 from msaas.callbacks.outbox import CallbackRequest
-from msaas.callbacks.targets import Target
 from msaas.errors import QuotaExceeded
 from msaas.local.servers import LOOPBACK
+from msaas.outbound.targets import Target
 from msaas.queue import Admission
 from tests.support.audio.hostile_files import m4a_of_edits
 

@@ -7,7 +7,9 @@ MSaaSError
 │   ├── UploadTooLarge      413
 │   ├── ClientTooSlow       408  the body arrives below the minimum rate
 │   ├── InvalidOption       422  an unknown option, stem, format or model
-│   ├── CallbackRefused     422  a callback to a URL that is not allowed
+│   ├── TargetRefused       422  a URL that this service may not call
+│   │   ├── CallbackRefused          of a callback
+│   │   └── FetchRefused             of a song to fetch
 │   ├── NotFound            404  unknown job, track or stem
 │   ├── Conflict            409  the job's state does not allow it
 │   │   ├── NoLinks                  this service provides no links to its object store
@@ -96,9 +98,17 @@ class InvalidOption(RequestError):
     status = 422
 
 
-class CallbackRefused(RequestError):
+class TargetRefused(RequestError):
     code = "callback_refused"
     status = 422
+
+
+class CallbackRefused(TargetRefused):
+    code = "callback_refused"
+
+
+class FetchRefused(TargetRefused):
+    code = "fetch_refused"
 
 
 class NotFound(RequestError):

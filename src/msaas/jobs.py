@@ -110,6 +110,10 @@ class Job:
     finished_at: float | None = None
     tenant: str = ""  # whose key posted it; empty without keys, or if the job was pushed by hand
     retry_reason: str = ""  # why a run waits, as text: an object store that refuses
+    account: str = ""  # whose quotas it is charged to, until it ends
+    fetch_url: str = field(default="", repr=False)  # of a provisional job: where its song is; a secret
+    fetch_from: str = ""  # the part of the URL that may be shown
+    leads_to: str = ""  # the songhash that a provisional job became
     broken: tuple[str, ...] = ()  # fields whose text cannot be read; they have their defaults here
 
     @classmethod
@@ -135,8 +139,17 @@ class Job:
             finished_at=fields.seconds("finished_ms"),
             tenant=fields.text("tenant"),
             retry_reason=fields.text("trouble"),
+            account=fields.text("account"),
+            fetch_url=fields.text("fetch_url"),
+            fetch_from=fields.text("fetch_from"),
+            leads_to=fields.text("leads_to"),
             broken=tuple(fields.broken),
         )
+
+    @property
+    def provisional(self) -> bool:
+        """Its song is not fetched yet, or could not be: it has no songhash, only an ID."""
+        return bool(self.fetch_from) and not self.leads_to
 
     @property
     def stem_extensions(self) -> Mapping[str, str]:

@@ -8,7 +8,8 @@ import os
 import shutil
 import tempfile
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from msaas.errors import SettingsError
@@ -30,6 +31,21 @@ def check_writable(folder: Path) -> None:
         raise SettingsError(
             f"MSAAS_SCRATCH_DIR={str(folder)!r} is not usable: nothing can be written there: {reason}"
         ) from error
+
+
+@contextmanager
+def locked_folder(parent: Path, prefix: str) -> Iterator[Path]:
+    """A folder locked while this process lives. Raises OSError if it cannot be created."""
+    folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
+    try:
+        lock = os.open(folder, os.O_RDONLY)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield folder
+        finally:
+            os.close(lock)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def sweep(parent: Path, prefix: str) -> int:

@@ -13,16 +13,14 @@ from msaas.auth.quotas import (
     AUDIO,
     CALLS,
     POSTS,
-    AudioLength,
     LimitState,
     Quotas,
     address_account,
-    declared_seconds,
-    max_seconds,
     rate_headers,
 )
 from msaas.errors import NotAudio, QueueFull, QuotaExceeded
 from msaas.queue import Admission
+from msaas.queue.audio_length import AudioLength, declared_seconds, max_seconds
 from tests.support.api import URL, song_bytes
 
 ACCOUNT = "key anna"

@@ -14,7 +14,7 @@ import pytest
 
 from msaas.callbacks.outbox import Callback, CallbackRequest, Outbox
 from msaas.callbacks.sender import HttpPost, Sender
-from msaas.callbacks.targets import Target
+from msaas.outbound.targets import Target
 from msaas.queue import NO_CALLBACK
 from tests.support.receivers import HOME, Receiver
 

@@ -15,11 +15,11 @@ from msaas import failpoints
 from msaas.callbacks.admin import replay
 from msaas.callbacks.outbox import Outbox
 from msaas.callbacks.sender import HttpPost, Sender
-from msaas.callbacks.targets import TargetPolicy
 from msaas.errors import QueueUnavailable
 from msaas.local.processes.child import wait_until
 from msaas.local.servers import Valkey, free_port, running
 from msaas.maintenance.housekeeping import Housekeeper
+from msaas.outbound.targets import TargetPolicy
 from msaas.settings import Settings
 from msaas.settings.callback_secrets import Secret
 from msaas.wiring.background import build_sender

@@ -9,8 +9,8 @@ import pytest
 
 from msaas.callbacks.outbox import CallbackRequest
 from msaas.callbacks.schedule import Verdict
-from msaas.callbacks.targets import Target
 from msaas.errors import QuotaExceeded
+from msaas.outbound.targets import Target
 from msaas.queue import Admission
 from tests.support.receivers import answers, hangs
 

@@ -9,8 +9,8 @@ import pytest
 from msaas.callbacks.admin import chosen, listed, replay, replay_all, view
 from msaas.callbacks.outbox import DATA_LIMIT_BYTES, CallbackRequest, Outbox
 from msaas.callbacks.schedule import Verdict
-from msaas.callbacks.targets import Target
 from msaas.errors import Conflict, InvalidOption, NotFound
+from msaas.outbound.targets import Target
 
 URL = "https://user-tracker.example/hooks/T0KEN?key=S3CRET"
 OTHER = "https://b.example/"

@@ -148,7 +148,7 @@ MUTANTS = (
     Mutant("release to the tail", [(f"{LUA}/release.lua", "'LPUSH'", "'RPUSH'")], "9"),
     Mutant(
         "cancel not noticed",
-        [("worker/heartbeat.py", 'if answer != "kept":', 'if answer not in ("kept", "cancelled"):')],
+        [("queue/heartbeat.py", 'if answer != "kept":', 'if answer not in ("kept", "cancelled"):')],
         "14",
     ),
     Mutant(
@@ -164,7 +164,7 @@ MUTANTS = (
     ),
     Mutant(
         "a lease is never renewed",
-        [("worker/heartbeat.py", "if self.lost or self._stopped.wait(self.every_seconds):", "if True:")],
+        [("queue/heartbeat.py", "if self.lost or self._stopped.wait(self.every_seconds):", "if True:")],
         "10",
     ),
     Mutant(

@@ -45,7 +45,7 @@ def song(tmp_path: Path) -> Path:
 @pytest.fixture(scope="module")
 def real_api(valkey: Valkey, s3: Weed, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("api")
-    environ = service_environ(valkey, s3, folder)
+    environ = service_environ(valkey, s3, folder) | {"MSAAS_FETCH_ALLOW": "127.0.0.0/8"}
     url = f"http://127.0.0.1:{environ['MSAAS_PORT']}"
     process = start_api(environ, folder / "log")
     try:

@@ -24,6 +24,7 @@ from msaas.queue import Queue
 from tests.support.api import STEMS
 from tests.support.models.standin import DONE, FAILED, HASH, Answer, Api
 from tests.support.sample_requests import dropping
+from tests.support.song_server import SongServer, serving_song
 
 
 def separate(*arguments: object) -> int:
@@ -68,6 +69,36 @@ def test_all_done_is_status_0_and_json_is_a_line_a_song(
         recorded = client.job(found[0]["songhash"]).options
     assert recorded is not None
     assert (recorded["format"], recorded["two_stems"]) == ("flac", "vocals")
+
+
+def test_urls_are_fetched_by_the_service_beside_files(
+    url: str, worker: None, songs: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    with serving_song(SongServer(songs[1].read_bytes())) as origin:
+        assert separate(songs[0], origin.url, "-o", out, "--url", url) == 0
+        assert separate(origin.url, "-o", out, "--url", url, "--json") == 0, "the same song finds its folder again"
+    assert written(out) == {name: sorted(f"{stem}.mp3" for stem in STEMS) for name in ("a song", "song 1")}
+    with Client(url) as client:
+        uploaded = client.submit(songs[1])
+    assert uploaded.known
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["songhash"] == uploaded.songhash
+
+
+def test_a_url_that_cannot_be_fetched_is_one_failed_song(
+    url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with serving_song(SongServer(b"", statuses=[404])) as origin:
+        assert separate(origin.url, "-o", tmp_path, "--url", url) == 1
+    assert "answered 404 (fetch_failed)" in capsys.readouterr().err
+    assert separate("http://10.0.0.1/x.mp3", "-o", tmp_path, "--url", url) == 1
+    assert "not public (private)" in capsys.readouterr().err
+
+
+def test_a_url_is_not_separated_locally(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        separate("https://example.org/x.mp3", "--local", "-o", tmp_path)
+    assert "a URL needs a service" in capsys.readouterr().err
 
 
 def test_the_songs_are_in_the_queue_together_before_the_first_is_done(

@@ -16,11 +16,12 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from msaas.auth.quotas import AudioLength, Quotas
+from msaas.auth.quotas import Quotas
 from msaas.callbacks.outbox import Outbox
 from msaas.callbacks.schedule import Verdict
 from msaas.errors import Conflict, QueueUnavailable, QuotaExceeded
 from msaas.queue import DEAD, FENCE, LEASES, PACE, PROCESSING, WAITING, Admission, Claim, Queue
+from msaas.queue.audio_length import AudioLength
 
 SHARED = (WAITING, PROCESSING, LEASES, DEAD, "callbacks")
 ENDED = (b"done", b"failed", b"cancelled")

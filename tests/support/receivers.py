@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from msaas.callbacks.targets import TargetPolicy
+from msaas.outbound.targets import TargetPolicy
 from msaas.settings.networks import parse_networks
 
 HOME = TargetPolicy(allow=parse_networks("127.0.0.0/8, ::1/128"))

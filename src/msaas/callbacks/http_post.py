@@ -8,21 +8,15 @@ from __future__ import annotations
 import http.client
 import socket
 import ssl
-import threading
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from msaas.callbacks.targets import Target
+from msaas.outbound.connection import Connect, DeadlineGuard, TooSlow, connect_to, connected, with_tls
+from msaas.outbound.targets import Target
 from msaas.settings.networks import Address
 
 BODY_LIMIT_BYTES = 65536
-# A dead first address (IPv6 without a working route) must leave time for the next.
-CONNECT_SECONDS = 5.0
-MAX_ADDRESSES = 4
-
-Connect = Callable[[Address, int, float], socket.socket]
 
 
 @dataclass(frozen=True)
@@ -31,14 +25,6 @@ class Answer:
 
     status: int
     retry_after: str | None
-
-
-class TooSlow(OSError):
-    """The attempt exceeded its deadline."""
-
-
-def connect_to(address: Address, port: int, timeout_seconds: float) -> socket.socket:
-    return socket.create_connection((str(address), port), timeout=timeout_seconds)
 
 
 def post(
@@ -52,44 +38,21 @@ def post(
     connect: Connect = connect_to,
 ) -> Answer:
     """Raises OSError (including TooSlow and TLS errors) and http.client.HTTPException."""
-    with _connected(target, addresses, deadline, connect) as raw, _DeadlineGuard(raw, deadline) as deadline_guard:
+    with connected(target, addresses, deadline, connect) as raw, DeadlineGuard(raw, deadline) as deadline_guard:
         try:
-            with _tls(raw, target, context) as connected:
-                return _exchange(target, connected, body, headers, deadline_guard)
+            with with_tls(raw, target, context) as channel:
+                return _exchange(target, channel, body, headers, deadline_guard)
         except (OSError, http.client.HTTPException) as error:
             if deadline_guard.expired or isinstance(error, TimeoutError):
                 raise TooSlow("no complete answer in time") from error
             raise
 
 
-def _connected(target: Target, addresses: Sequence[Address], deadline: float, connect: Connect) -> socket.socket:
-    """Connects to the first address that accepts."""
-    failed: OSError = TooSlow("no time left to connect")
-    for address in addresses[:MAX_ADDRESSES]:
-        left = deadline - time.monotonic()
-        if left <= 0:
-            break
-        try:
-            connection = connect(address, target.port, min(left, CONNECT_SECONDS))
-        except OSError as error:
-            failed = error
-        else:
-            connection.settimeout(max(deadline - time.monotonic(), 0.01))
-            return connection
-    raise failed
-
-
-def _tls(raw: socket.socket, target: Target, context: ssl.SSLContext) -> socket.socket:
-    if target.scheme == "http":
-        return raw
-    return context.wrap_socket(raw, server_hostname=target.host)
-
-
 def _exchange(
-    target: Target, connected: socket.socket, body: bytes, headers: Mapping[str, str], deadline_guard: _DeadlineGuard
+    target: Target, channel: socket.socket, body: bytes, headers: Mapping[str, str], deadline_guard: DeadlineGuard
 ) -> Answer:
     connection = http.client.HTTPConnection(target.host, target.port)
-    connection.sock = connected  # set, so that http.client never connects by itself
+    connection.sock = channel  # set, so that http.client never connects by itself
     connection.auto_open = 0
     connection.putrequest("POST", target.path, skip_host=True, skip_accept_encoding=True)
     fixed = {"Host": target.host_header, "Content-Length": str(len(body)), "Connection": "close"}
@@ -105,29 +68,3 @@ def _exchange(
         with suppress(OSError, http.client.HTTPException):
             response.read(BODY_LIMIT_BYTES)
     return answer
-
-
-class _DeadlineGuard:
-    """Closes a connection at the deadline. Socket time-outs restart with each byte, so they do not stop a slow
-    trickle."""
-
-    def __init__(self, raw: socket.socket, deadline: float) -> None:
-        self.expired = False
-        # a separate handle: TLS takes over the socket object, which must not be used from another thread
-        self._handle = raw.dup()
-        self._timer = threading.Timer(max(deadline - time.monotonic(), 0), self._expire)
-        self._timer.daemon = True
-
-    def _expire(self) -> None:
-        self.expired = True
-        with suppress(OSError):
-            self._handle.shutdown(socket.SHUT_RDWR)
-
-    def __enter__(self) -> _DeadlineGuard:
-        self._timer.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._timer.cancel()
-        self._timer.join()
-        self._handle.close()

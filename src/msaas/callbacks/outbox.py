@@ -15,10 +15,10 @@ from redis import Redis
 
 from msaas import failpoints
 from msaas.callbacks.schedule import Verdict
-from msaas.callbacks.targets import Target
 from msaas.errors import InvalidOption
 from msaas.fields import MAX_TIME_MS, Fields, canonical_json
 from msaas.jobs import Job
+from msaas.outbound.targets import Target
 from msaas.queue import scripts
 from msaas.redis_client import answers, redis_errors, unless_damaged
 

@@ -17,15 +17,15 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from msaas.callbacks import http_post
-from msaas.callbacks.http_post import Connect, connect_to
 from msaas.callbacks.outbox import Callback, Outbox
 from msaas.callbacks.payload import payload
-from msaas.callbacks.resolve import Unresolved, resolve
 from msaas.callbacks.schedule import DELAYS_SECONDS, AttemptOutcome, judge
 from msaas.callbacks.signing import signed_headers
-from msaas.callbacks.targets import Resolve, TargetPolicy
 from msaas.errors import CallbackRefused, QueueUnavailable, RecordBroken
 from msaas.maintenance.loop import Loop
+from msaas.outbound.connection import Connect, TooSlow, connect_to
+from msaas.outbound.resolve import Unresolved, resolve
+from msaas.outbound.targets import Resolve, TargetPolicy
 from msaas.queue import Backoff
 from msaas.settings.callback_secrets import Secret
 
@@ -63,7 +63,7 @@ class HttpPost:
         except RecordBroken as error:
             log.warning("callback not sent id=%s to=%s reason=%s", callback.id, callback.origin, error)
             return AttemptOutcome(error=str(error), refused=True)
-        except http_post.TooSlow:
+        except TooSlow:
             return AttemptOutcome(error=f"no complete answer within {self.attempt_seconds:g} seconds")
         except (OSError, http.client.HTTPException) as error:
             return AttemptOutcome(error=_reason(error))

@@ -17,7 +17,7 @@ from msaas.cli.paths import output_folder, path_argument
 from msaas.cli.service import add_key_file
 from msaas.cli.songs import demucs_options
 from msaas.cli.songs.folders import NAMED_SONG, NAMED_STEM
-from msaas.cli.songs.inputs import song_argument, songs_of
+from msaas.cli.songs.inputs import SongAddress, song_or_address, songs_of
 from msaas.cli.songs.stem_files import report
 from msaas.client.names import printable
 from msaas.formats import DEFAULT_BITRATE, DEFAULT_FORMAT, FORMATS, WITH_BITRATES
@@ -38,9 +38,9 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser.add_argument(
         "songs",
         nargs="+",
-        type=song_argument,
+        type=song_or_address,
         metavar="SONG",
-        help="audio files of any format, folders of them, - for standard input",
+        help="audio files of any format, folders of them, URLs that the service fetches, - for standard input",
     )
     parser.add_argument("-r", "--recursive", action="store_true", help="include subfolders")
     parser.add_argument(
@@ -121,6 +121,8 @@ def _names(text: str) -> list[str]:
 def run(parser: argparse.ArgumentParser, args: argparse.Namespace) -> int:
     demucs_options.check_options(parser, args)
     args.refine = dict(args.refine)
+    if args.local and any(isinstance(song, SongAddress) for song in args.songs):
+        parser.error("a URL needs a service, which fetches it; --local reads files")
     inputs = songs_of(args.songs, args.out, recursive=args.recursive)
     if inputs.skipped:
         sys.stderr.write(f"skipped, not audio by their names: {_listed(inputs.skipped)}\n")

@@ -22,7 +22,7 @@ from urllib.parse import quote
 from msaas.client.download import OnDownload, fetch, stem_path
 from msaas.client.errors import JobFailed, NotTheService, WaitTimeout
 from msaas.client.models import Job, Model, Queue
-from msaas.client.names import printable
+from msaas.client.names import is_address, printable
 from msaas.client.transport import Transport
 from msaas.client.upload import OnUpload, Song, Source, opened
 from msaas.formats import DEFAULT_FORMAT
@@ -114,6 +114,27 @@ class Client:
         job = self.job(str(accepted.get("songhash")))
         return replace(job, known=accepted.get("known"), name=str(accepted.get("name") or job.name))
 
+    def submit_url(
+        self,
+        url: str,
+        *,
+        callback: Mapping[str, Any] | None = None,
+        idempotency_key: str | None = None,
+        **options: Any,
+    ) -> Job:
+        """Has the service fetch a song: http, https, or s3 for a bucket that it lists. `options` as of `submit`.
+
+        The job is provisional until the song is fetched; `wait` follows it to the song's job. Raises ServiceError.
+        """
+        body = {"url": printable(url), **options} | ({"callback": callback} if callback else {})
+        accepted = self._transport.request_json(
+            "POST",
+            "/apiv1/separate",
+            headers={"Idempotency-Key": _quoted_string(idempotency_key)},
+            json={name: value for name, value in body.items() if value is not None},
+        )
+        return replace(self.job(str(accepted.get("songhash"))), known=accepted.get("known"))
+
     def opened(self, song: Source, name: str = "") -> AbstractContextManager[Song]:
         """Opens the song as `submit` does, to get its size or hash first."""
         return opened(song, name, limit_bytes=self._upload_bytes)
@@ -180,9 +201,9 @@ class Client:
         timeout: float | None = None,
         **options: Any,
     ) -> dict[str, Path]:
-        """Submit, wait and download in one call: from a song to its stem files. Raises JobFailed, and what those three
-        raise."""
-        job = self.submit(song, **options)
+        """Submit, wait and download in one call: from a song, or its URL, to its stem files. Raises JobFailed, and what
+        those three raise."""
+        job = self.submit_url(str(song), **options) if is_address(song) else self.submit(song, **options)
         return self.download(self.wait(job, on_progress=on_progress, timeout=timeout), folder)
 
     # --- single calls

@@ -61,6 +61,7 @@ class Job:
     created_at: datetime | None = None
     started_at: datetime | None = None
     finished_at: datetime | None = None
+    provisional: bool = False  # its song is fetched first: `songhash` is an ID that leads to the song's job
     known: bool | None = None  # from `submit`: whether the service had the job already
     view: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)  # the unparsed answer
 
@@ -103,6 +104,7 @@ class Job:
             created_at=_time(view, "created_at"),
             started_at=_time(view, "started_at"),
             finished_at=_time(view, "finished_at"),
+            provisional=view.get("provisional") is True,
             view=view,
         )
 

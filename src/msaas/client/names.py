@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import unicodedata
 from os import PathLike
 
+_ADDRESS = re.compile(r"(https?|s3)://", re.IGNORECASE)
 MAX_BYTES = 200  # of the 255 bytes that file systems allow: leaves room for " (2)" and an extension
 
 
@@ -28,6 +30,11 @@ def _printable(character: str) -> str:
     if unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp"):
         return character.encode("unicode_escape").decode("ascii")
     return character
+
+
+def is_address(song: object) -> bool:
+    """Whether it is the URL of a song rather than a file."""
+    return isinstance(song, str) and _ADDRESS.match(song) is not None
 
 
 def folder_name(song: str) -> str:

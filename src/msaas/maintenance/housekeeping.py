@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 
 from msaas.maintenance.loop import Background, Loop
@@ -42,13 +42,19 @@ class Housekeeper:
         storage: Storage,
         *,
         callbacks: Background | None = None,
+        fetches: Queue | None = None,
+        fetchers: Sequence[Background] = (),
         retention_seconds: float = 0,
         every_seconds: float = 0.5,
         sweep_every_seconds: float | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        """`retention_seconds`: how long ended jobs are kept; 0: for ever."""
-        self.queue, self.storage, self.callbacks = queue, storage, callbacks
+        """`fetches`: the queue of songs to fetch, from which `fetchers` take them.
+
+        `retention_seconds`: how long ended jobs are kept; 0: for ever."""
+        self.queue, self.storage = queue, storage
+        self._queues = [queue, *([fetches] if fetches else [])]
+        self._background = [*([callbacks] if callbacks else []), *fetchers]
         if sweep_every_seconds is None:
             sweep_every_seconds = sweep_interval(retention_seconds)
         self.sweep_every_seconds = sweep_every_seconds
@@ -72,18 +78,18 @@ class Housekeeper:
             loop.join(max(deadline - time.monotonic(), 0))
 
     def _loops(self) -> list[Background]:
-        return [self._reaping, self._sweeping, self._repairing, *([self.callbacks] if self.callbacks else [])]
+        return [self._reaping, self._sweeping, self._repairing, *self._background]
 
     def reap(self) -> dict[str, str]:
         """Requeues jobs whose lease has expired; returns songhash ▸ outcome."""
-        reaped = self.queue.reap()
+        reaped = {songhash: outcome for queue in self._queues for songhash, outcome in queue.reap().items()}
         for songhash, outcome in reaped.items():
             log.warning("lease expired job=%s outcome=%s", songhash, outcome)
         return reaped
 
     def repair(self) -> dict[str, str]:
         """Repairs jobs whose record and lists disagree; returns songhash ▸ new state."""
-        repaired = self.queue.repair()
+        repaired = {songhash: state for queue in self._queues for songhash, state in queue.repair().items()}
         for songhash, state in repaired.items():
             log.warning("record and lists disagreed job=%s now=%s", songhash, state)
         return repaired

@@ -1,7 +1,7 @@
 """Jobs in Redis: the waiting list, leases, attempts, dead letters. Independent of audio and HTTP."""
 
 from msaas.queue.backoff import Backoff
-from msaas.queue.keys import DEAD, EVENTS, FENCE, KEYS, LEASES, MODELS, PACE, PROCESSING, WAITING
+from msaas.queue.keys import DEAD, EVENTS, FENCE, FETCH_KEYS, FETCHES, KEYS, LEASES, MODELS, PACE, PROCESSING, WAITING
 from msaas.queue.observer import QueueObserver
 from msaas.queue.queue import NO_CALLBACK, RETIRE_SECONDS, Queue
 from msaas.queue.records import NO_LIMITS, Admission, Claim, Counts, Submitted
@@ -11,6 +11,8 @@ __all__ = [
     "DEAD",
     "EVENTS",
     "FENCE",
+    "FETCHES",
+    "FETCH_KEYS",
     "KEYS",
     "LEASES",
     "MODELS",

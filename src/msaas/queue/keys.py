@@ -9,3 +9,7 @@ PACE = "toWorkers:pace"
 MODELS = "models"
 EVENTS = "events"
 KEYS = (WAITING, PROCESSING, LEASES, DEAD, FENCE, PACE)
+
+# Songs to fetch wait in a list of their own. Dead letters and the fence are shared.
+FETCHES = "toFetchers"
+FETCH_KEYS = (FETCHES, f"{FETCHES}:processing", f"{FETCHES}:leases", DEAD, FENCE, f"{FETCHES}:pace")

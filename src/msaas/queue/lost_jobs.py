@@ -2,40 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from msaas.jobs import State, parse_state
-from msaas.queue.keys import LEASES, WAITING
 from msaas.redis_client import answers, redis_errors
 
 PAGE = 10_000
 SCAN_COUNT = 1000
 
 
-def unlisted_jobs(redis: Any) -> Iterator[str]:
+def unlisted_jobs(redis: Any, keys: Sequence[str]) -> Iterator[str]:
     """Candidates, to be checked again in one step: jobs move while all keys are scanned."""
-    waiting, cursor = _waiting(redis), 0
+    (list_, _, leases, *_), cursor = keys, 0
+    waiting = _waiting(redis, list_)
     while True:
         with redis_errors():
-            cursor, keys = redis.scan(cursor, match="job:*", count=SCAN_COUNT, _type="hash")
-        yield from _of(redis, [key.removeprefix("job:") for key in keys], waiting)
+            cursor, found = redis.scan(cursor, match="job:*", count=SCAN_COUNT, _type="hash")
+        yield from _of(redis, [key.removeprefix("job:") for key in found], waiting, leases)
         if not cursor:
             return
 
 
-def _waiting(redis: Any) -> set[str]:
+def _waiting(redis: Any, list_: str) -> set[str]:
     found: set[str] = set()
     with redis_errors():
-        for offset in range(0, redis.llen(WAITING), PAGE):
-            found |= {entry.lower() for entry in redis.lrange(WAITING, offset, offset + PAGE - 1)}
+        for offset in range(0, redis.llen(list_), PAGE):
+            found |= {entry.lower() for entry in redis.lrange(list_, offset, offset + PAGE - 1)}
     return found
 
 
-def _of(redis: Any, songhashes: list[str], waiting: set[str]) -> Iterator[str]:
+def _of(redis: Any, songhashes: list[str], waiting: set[str], leases: str) -> Iterator[str]:
     with redis_errors(), redis.pipeline(transaction=False) as pipe:
         for songhash in songhashes:
-            pipe.hget(f"job:{songhash}", "state").zscore(LEASES, songhash)
+            pipe.hget(f"job:{songhash}", "state").zscore(leases, songhash)
         found = answers(pipe)
     for songhash, state, lease in zip(songhashes, found[::2], found[1::2], strict=True):
         known = parse_state(state)

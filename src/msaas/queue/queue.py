@@ -16,7 +16,7 @@ from msaas.errors import Conflict, QueueFull, QuotaExceeded
 from msaas.fields import Fields, json_object
 from msaas.jobs import RECORD_BROKEN, Job, State, parse_state, record_json
 from msaas.queue import scripts
-from msaas.queue.keys import DEAD, KEYS, MODELS, PACE, PROCESSING, WAITING
+from msaas.queue.keys import KEYS, MODELS
 from msaas.queue.lost_jobs import unlisted_jobs
 from msaas.queue.observer import QueueObserver
 from msaas.queue.pace import weight_of
@@ -27,7 +27,9 @@ from msaas.redis_client import answers, redis_errors, unless_damaged
 
 log = logging.getLogger(__name__)
 
-SCRIPTS = ("submit", "claim", "renew", "finish", "fail", "release", "reap", "cancel", "replay", "retire", "repair")
+SCRIPTS = (
+    *("submit", "claim", "renew", "finish", "fail", "release", "lead", "reap", "cancel", "replay", "retire", "repair"),
+)
 
 NO_CALLBACK = ("",) * 5
 
@@ -47,9 +49,18 @@ class Queue:
     """The moves of a job. Every method raises QueueUnavailable if Redis does not respond."""
 
     def __init__(
-        self, redis: Redis, *, lease_seconds: float = 30, max_attempts: int = 3, observer: QueueObserver | None = None
+        self,
+        redis: Redis,
+        *,
+        lease_seconds: float = 30,
+        max_attempts: int = 3,
+        observer: QueueObserver | None = None,
+        keys: Sequence[str] = KEYS,
     ) -> None:
+        """`keys`: those of the songs' queue, or FETCH_KEYS."""
         self.redis: Any = redis  # its stubs return bytes; with decode_responses it returns str
+        self.keys = tuple(keys)
+        self._waiting, self._processing, _, self._dead, _, self._pace = self.keys
         self.lease_ms = int(lease_seconds * 1000)
         self.max_attempts = max_attempts
         self.observer = observer or QueueObserver()
@@ -59,7 +70,7 @@ class Queue:
     def _run(self, script: str, *args: str | int | float) -> Any:
         failpoints.hit(f"before-{script}")
         with redis_errors():
-            answer = self._scripts[script](keys=KEYS, args=args)
+            answer = self._scripts[script](keys=self.keys, args=args)
         failpoints.hit(f"after-{script}")
         return answer
 
@@ -120,7 +131,7 @@ class Queue:
         record, waits = unless_damaged(lambda: self.redis.hgetall(key), OVERWRITTEN), None
         if not record:  # read again, in one step with the list: a song pushed by hand may have been claimed just now
             with redis_errors(), self.redis.pipeline() as pipe:
-                record, waits = answers(pipe.hgetall(key).lpos(WAITING, songhash))
+                record, waits = answers(pipe.hgetall(key).lpos(self._waiting, songhash))
         if record:
             return Job.from_hash(songhash, record)
         return None if waits is None else Job(songhash, State.QUEUED)
@@ -134,25 +145,25 @@ class Queue:
     def position(self, songhash: str) -> int | None:
         """Songs ahead of this one; None if it does not wait."""
         with redis_errors():
-            position = self.redis.lpos(WAITING, songhash)
+            position = self.redis.lpos(self._waiting, songhash)
         return position if isinstance(position, int) else None
 
     def waiting(self, offset: int = 0, limit: int = 1000) -> list[str]:
         with redis_errors():
-            return list(self.redis.lrange(WAITING, offset, offset + limit - 1))
+            return list(self.redis.lrange(self._waiting, offset, offset + limit - 1))
 
     def in_work(self, limit: int = 1000) -> list[str]:
         with redis_errors():
-            return list(self.redis.lrange(PROCESSING, 0, limit - 1))
+            return list(self.redis.lrange(self._processing, 0, limit - 1))
 
     def dead(self, limit: int = 1000) -> list[str]:
         """The latest dead jobs, newest first."""
         with redis_errors():
-            return list(reversed(self.redis.lrange(DEAD, -limit, -1)))
+            return list(reversed(self.redis.lrange(self._dead, -limit, -1)))
 
     def counts(self) -> Counts:
         with redis_errors(), self.redis.pipeline(transaction=False) as pipe:
-            pipe.llen(WAITING).llen(PROCESSING).llen(DEAD)
+            pipe.llen(self._waiting).llen(self._processing).llen(self._dead)
             return Counts(*pipe.execute())
 
     def pace(self) -> dict[str, float]:
@@ -161,7 +172,7 @@ class Queue:
         Empty before the first job is done. `run_seconds` and `audio_seconds` are the sums behind the latter. Each is
         there for all runs, and as `<name>:<model>` for those of each model.
         """
-        found = unless_damaged(lambda: self.redis.hgetall(PACE), {})
+        found = unless_damaged(lambda: self.redis.hgetall(self._pace), {})
         pace = {name: Fields(found).amount(name) for name in found}
         return {name: value for name, value in pace.items() if value is not None}
 
@@ -175,7 +186,7 @@ class Queue:
     def wait(self, seconds: float) -> bool:
         """Blocks until a song waits. Moving the list's head to its head changes nothing and wakes up at any push."""
         with redis_errors():
-            return self.redis.blmove(WAITING, WAITING, seconds, "LEFT", "LEFT") is not None
+            return self.redis.blmove(self._waiting, self._waiting, seconds, "LEFT", "LEFT") is not None
 
     def claim(
         self, worker: str, models: Sequence[str] = (), *, loaded: Sequence[str] = (), max_overtaking: int = 0
@@ -226,6 +237,11 @@ class Queue:
             self._observe(self.observer.released)
         return released
 
+    def lead(self, claim: Claim, songhash: str) -> bool:
+        """Ends a fetch: its provisional job leads to the song's job from now on, and its callbacks wait for that one.
+        Returns False if the fetch no longer belongs to this claim: nothing has changed."""
+        return bool(self._run("lead", claim.songhash, claim.fence, songhash))
+
     def claims_of(self, worker: str) -> list[Claim]:
         """The running jobs of a worker: finds a claim whose answer was lost."""
         jobs = (self.get(songhash) for songhash in self.in_work())
@@ -262,9 +278,8 @@ class Queue:
         Scans all of Redis' keys, a thousand at a time.
         """
         error = record_json(RECORD_BROKEN)
-        looked = {
-            songhash: self._run("repair", songhash, self.lease_ms, error) for songhash in unlisted_jobs(self.redis)
-        }
+        found = unlisted_jobs(self.redis, self.keys)
+        looked = {songhash: self._run("repair", songhash, self.lease_ms, error) for songhash in found}
         return {songhash: str(state) for songhash, state in looked.items() if state}
 
     def replay(self, songhash: str) -> bool:

@@ -11,6 +11,7 @@ from urllib.parse import SplitResult, urlsplit
 
 TRUE_WORDS = frozenset({"1", "true", "yes", "on"})
 FALSE_WORDS = frozenset({"0", "false", "no", "off", ""})
+BUCKET_FOLDER = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](?:/[^,\\\x00-\x1f]+)?")
 MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 
@@ -55,6 +56,15 @@ def choice(options: Iterable[str]) -> Callable[[str], str]:
         return word
 
     return parse
+
+
+def bucket_folders(value: str) -> tuple[str, ...]:
+    """`bucket` or `bucket/folder`, separated by commas."""
+    found = tuple(part.strip().strip("/") for part in value.split(",") if part.strip())
+    for place in found:
+        if not BUCKET_FOLDER.fullmatch(place) or any(part in ("", ".", "..") for part in place.split("/")):
+            raise ValueError("give names of buckets, or bucket/folder, separated by commas")
+    return found
 
 
 def model_name(value: str) -> str:

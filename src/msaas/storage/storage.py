@@ -169,6 +169,19 @@ class Storage:
     def remove_waveforms(self, songhash: str) -> None:
         self._remove_one(WAVEFORMS, f"{songhash}.json")
 
+    # --- songs in other buckets, which are read only
+
+    def stat_object(self, bucket: str, name: str) -> StoredObject | None:
+        """None if the bucket or the object does not exist."""
+        try:
+            return self._stat(bucket, name)
+        except BucketMissing:
+            return None
+
+    def read_object(self, bucket: str, name: str, offset: int = 0) -> Iterator[bytes]:
+        """Raises NotFound."""
+        return self._chunks(bucket, name, offset)
+
     # --- whole buckets
 
     def names(self, bucket: str, after: str = "") -> Iterator[StoredObject]:

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from msaas.callbacks.targets import TargetPolicy
 from msaas.catalogue import LicenceRule
+from msaas.fetching.sources import SourcePolicy
+from msaas.outbound.targets import TargetPolicy
 
 
 @dataclass(frozen=True)
@@ -26,5 +27,6 @@ class ApiOptions:
     retention_hours: float
     debug_endpoints: bool
     callback_targets: TargetPolicy
+    sources: SourcePolicy | None  # of songs by address; None: they are not accepted
     all_models: bool = False
     licence_rule: LicenceRule = field(default_factory=LicenceRule)

@@ -25,10 +25,12 @@ EXTENSION = "msaas"
 
 @dataclass
 class Services:
-    """`probe` takes a file and returns what msaas.audio.decode.probe.Probe has. `callbacks`: of the queue's Redis."""
+    """`probe` takes a file and returns what msaas.audio.decode.probe.Probe has. `fetches`: the queue of provisional
+    jobs, whose songs are fetched first. `callbacks`: of the queue's Redis."""
 
     options: ApiOptions
     queue: Queue
+    fetches: Queue
     storage: Storage
     probe: Callable[[Path], Any]
     metrics: Metrics

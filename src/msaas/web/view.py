@@ -26,16 +26,25 @@ def job_view(
 ) -> dict[str, Any]:
     """The documented fields; `callbacks` and `message` are present only if there are any. `name`: what the caller's
     link calls the song."""
-    view = public_fields(job, name=name) | {
-        "stage": job.stage,
-        "progress": job.progress,
-        "queue_position": position if job.state is State.QUEUED else None,
-        "eta_seconds": None if eta is None else round(eta, 1),
-        "waiting_for": waiting_for,
-    }
+    view = (
+        public_fields(job, name=name)
+        | _of_fetch(job)
+        | {
+            "stage": job.stage,
+            "progress": job.progress,
+            "queue_position": position if job.state is State.QUEUED else None,
+            "eta_seconds": None if eta is None else round(eta, 1),
+            "waiting_for": waiting_for,
+        }
+    )
     posted = [callback_view(one) for one in callbacks]
     message = _message(job, waiting_for)
     return view | ({"callbacks": posted} if posted else {}) | ({"message": message} if message else {})
+
+
+def _of_fetch(job: Job) -> dict[str, Any]:
+    """Only for a job whose song is not fetched yet, or could not be."""
+    return {"provisional": True, "fetched_from": job.fetch_from} if job.provisional else {}
 
 
 def _message(job: Job, waiting_for: Mapping[str, str] | None) -> str:

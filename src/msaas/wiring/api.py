@@ -4,15 +4,10 @@ from __future__ import annotations
 
 import logging
 import socket
-from collections.abc import Callable
-from functools import partial
-from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from flask import Flask
 
-from msaas.audio.limits import Limits as SongLimits
-from msaas.audio.sandbox.probe import probe_isolated
 from msaas.audio.sandbox.self_check import check_probe
 from msaas.auth.access_control import AccessControl
 from msaas.auth.idempotency import Answers
@@ -34,19 +29,24 @@ from msaas.web.services import Services, services_of
 from msaas.web.store_check import StoreCheck
 from msaas.web.store_links import StoreLinks
 from msaas.web.uploads.spool import sweep
-from msaas.wiring.background import build_target_policy, housekeeping
+from msaas.wiring.background import (
+    PROBE_TIMEOUT_SECONDS,
+    Probe,
+    build_fetches,
+    build_probe,
+    build_source_policy,
+    build_target_policy,
+    housekeeping,
+)
 from msaas.wiring.process import on_stop_signals
 from msaas.wiring.stores import build_queue, build_storage
 
 log = logging.getLogger(__name__)
 
 REDIS_TIMEOUT_SECONDS, STORAGE_TIMEOUT_SECONDS = 3, 10  # a caller waits for the answer
-PROBE_TIMEOUT_SECONDS = 30
 BASE64_BODIES, BASE64_WAIT_SECONDS = 2, 10
 PROBES, PROBES_PER_CALLER = 4, 2
 CONNECTIONS_PER_STREAM = 8
-
-Probe = Callable[[Path], Any]
 
 
 def run_api(settings: Settings) -> int:
@@ -105,15 +105,6 @@ def build_asgi(settings: Settings, app: Flask) -> AsgiServer:
     return AsgiServer(context, trusted_proxies=settings.trusted_proxies)
 
 
-def build_probe(settings: Settings) -> Probe:
-    return partial(
-        probe_isolated,
-        limits=SongLimits(settings.max_duration_seconds, settings.max_decoded_bytes),
-        timeout_seconds=PROBE_TIMEOUT_SECONDS,
-        cpu_seconds=settings.probe_cpu_seconds,
-    )
-
-
 def build_quotas(settings: Settings, queue: Queue) -> Quotas:
     return Quotas(
         queue.redis,
@@ -135,6 +126,7 @@ def build_options(settings: Settings) -> ApiOptions:
         retention_hours=settings.retention_hours,
         debug_endpoints=settings.debug_endpoints,
         callback_targets=build_target_policy(settings),
+        sources=build_source_policy(settings) if settings.fetch else None,
         all_models=settings.all_models,
         licence_rule=settings.licence_rule,
     )
@@ -145,6 +137,7 @@ def build_services(settings: Settings, queue: Queue, storage: Storage, probe: Pr
     return Services(
         options=build_options(settings),
         queue=queue,
+        fetches=build_fetches(settings, queue.redis),
         storage=storage,
         probe=probe,
         metrics=metrics,

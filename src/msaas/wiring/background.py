@@ -1,20 +1,39 @@
-"""Background work of each process: housekeeping, and the delivery of callbacks."""
+"""Background work of each process: housekeeping, the delivery of callbacks, and songs that are fetched by address."""
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
+from math import ceil
+from pathlib import Path
+from typing import Any
 
 from redis import Redis
 
+from msaas.audio.limits import Limits as SongLimits
+from msaas.audio.sandbox.probe import probe_isolated
 from msaas.callbacks.outbox import Outbox
 from msaas.callbacks.sender import LEASE_SECONDS, HttpPost, Sender
-from msaas.callbacks.targets import TargetPolicy
+from msaas.errors import FetchRefused
+from msaas.fetching.answers import Source
+from msaas.fetching.bucket import BucketSource
+from msaas.fetching.download import DownloadLimits
+from msaas.fetching.fetcher import Fetcher
+from msaas.fetching.http import HttpSource
+from msaas.fetching.run import FetchContext, FetchLimits
+from msaas.fetching.sources import BUCKET_SCHEME, MEMBER, SourcePolicy
 from msaas.maintenance.housekeeping import Housekeeper
-from msaas.queue import Queue
+from msaas.outbound.targets import TargetPolicy
+from msaas.queue import FETCH_KEYS, Queue
 from msaas.settings import Settings
 from msaas.storage import Storage
 from msaas.telemetry.metrics import Metrics
+
+PROBE_TIMEOUT_SECONDS = 30
+
+Probe = Callable[[Path], Any]
 
 
 def build_target_policy(settings: Settings) -> TargetPolicy:
@@ -26,11 +45,75 @@ def build_sender(settings: Settings, redis: Redis, *, settled: Callable[[str], o
     return Sender(Outbox(redis, lease_seconds=LEASE_SECONDS), post, settled=settled)
 
 
+def build_source_policy(settings: Settings) -> SourcePolicy:
+    targets = TargetPolicy(settings.fetch_allow, settings.fetch_ports, refusal=FetchRefused, name=MEMBER)
+    return SourcePolicy(targets, settings.fetch_buckets)
+
+
+def build_probe(settings: Settings) -> Probe:
+    return partial(
+        probe_isolated,
+        limits=SongLimits(settings.max_duration_seconds, settings.max_decoded_bytes),
+        timeout_seconds=PROBE_TIMEOUT_SECONDS,
+        cpu_seconds=settings.probe_cpu_seconds,
+    )
+
+
+def build_fetches(settings: Settings, redis: Redis) -> Queue:
+    """The queue of provisional jobs."""
+    return Queue(redis, lease_seconds=settings.lease_seconds, max_attempts=settings.max_attempts, keys=FETCH_KEYS)
+
+
+def build_fetch_limits(settings: Settings) -> FetchLimits:
+    download = DownloadLimits(
+        settings.max_upload_bytes,
+        settings.fetch_seconds,
+        settings.slow_client_seconds,
+        settings.slow_client_bytes_per_second,
+    )
+    return FetchLimits(
+        download,
+        settings.max_duration_seconds,
+        max_waiting=settings.max_queue,
+        max_songs=settings.max_songs_per_caller,
+        audio_limit_seconds=ceil(settings.daily_audio_minutes * 60),
+    )
+
+
+def build_fetchers(settings: Settings, songs: Queue, fetches: Queue, storage: Storage) -> list[Fetcher]:
+    policy, tls = build_source_policy(settings), ssl.create_default_context()
+
+    def open_source(url: str) -> Source:
+        if url.startswith(BUCKET_SCHEME):
+            return BucketSource(policy.stored(url), storage)
+        return HttpSource(url, policy.targets, tls)
+
+    context = FetchContext(
+        fetches=fetches,
+        songs=songs,
+        storage=storage,
+        probe=build_probe(settings),
+        open_source=open_source,
+        limits=build_fetch_limits(settings),
+        scratch_dir=settings.scratch_dir,
+        heartbeat_seconds=settings.heartbeat_seconds,
+    )
+    return [Fetcher(context) for _ in range(settings.fetchers)]
+
+
 @contextmanager
 def housekeeping(settings: Settings, queue: Queue, storage: Storage, metrics: Metrics) -> Iterator[None]:
     """Runs beside the block; stopped at its end."""
     sender = build_sender(settings, queue.redis, settled=metrics.called_back)
-    keeper = Housekeeper(queue, storage, callbacks=sender, retention_seconds=settings.retention_hours * 3600)
+    fetches = build_fetches(settings, queue.redis)
+    keeper = Housekeeper(
+        queue,
+        storage,
+        callbacks=sender,
+        fetches=fetches,
+        fetchers=build_fetchers(settings, queue, fetches, storage),
+        retention_seconds=settings.retention_hours * 3600,
+    )
     keeper.start()
     try:
         yield

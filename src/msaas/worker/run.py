@@ -33,9 +33,9 @@ from msaas.errors import (
 from msaas.jobs import Job, State
 from msaas.options import Options
 from msaas.queue import Backoff, Claim, Queue
+from msaas.queue.heartbeat import Heartbeat
 from msaas.storage import ExpectedUpload, Storage
 from msaas.worker.claim_checks import ClaimChecks, ModelOffers
-from msaas.worker.heartbeat import Heartbeat
 from msaas.worker.loop_state import LoopState
 from msaas.worker.options import WorkerOptions
 from msaas.worker.process import SeparationProcess, TaskFailed

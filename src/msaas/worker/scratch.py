@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
-import shutil
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from msaas import scratch
@@ -15,19 +10,9 @@ from msaas import scratch
 PREFIX = "msaas-run-"
 
 
-@contextmanager
-def scratch_folder(parent: Path, name: str) -> Iterator[Path]:
+def scratch_folder(parent: Path, name: str) -> AbstractContextManager[Path]:
     """A folder locked while this process lives. Raises OSError if it cannot be created."""
-    folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{name}-", dir=parent))
-    try:
-        lock = os.open(folder, os.O_RDONLY)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield folder
-        finally:
-            os.close(lock)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    return scratch.locked_folder(parent, f"{PREFIX}{name}-")
 
 
 def sweep(parent: Path) -> int:

@@ -12,8 +12,8 @@ import requests
 from msaas.callbacks.outbox import CallbackRequest, Outbox
 from msaas.callbacks.schedule import AttemptOutcome
 from msaas.callbacks.sender import Sender
-from msaas.callbacks.targets import Target
 from msaas.errors import QueueUnavailable
+from msaas.outbound.targets import Target
 from msaas.queue import Queue
 from msaas.settings import Settings
 from msaas.telemetry.metrics import Metrics

@@ -9,10 +9,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
+from urllib.parse import unquote, urlsplit
 
 from msaas.cli.paths import UnusablePath, path_argument
 from msaas.cli.songs.folders import MANIFEST
-from msaas.client.names import folder_name, path_part, printable
+from msaas.client.names import folder_name, is_address, path_part, printable
 
 STANDARD_INPUT = Path("/dev/stdin")
 PIPES = (Path("/dev/fd"), Path("/proc/self/fd"))
@@ -27,11 +28,23 @@ _FILMS = "3gp asf avi flv m2ts m4v mkv mov mp4 mpeg mpg mts ogv vob webm wmv"
 AUDIO_EXTENSIONS = frozenset(f"{_AUDIO} {_FILMS}".split())
 
 
+class SongAddress(str):
+    """A song's URL, which the service fetches."""
+
+    __slots__ = ()
+
+    @property
+    def name(self) -> str:
+        """The last part of its path, else the host."""
+        parts = urlsplit(self)
+        return unquote(parts.path.rstrip("/").rpartition("/")[2]) or parts.netloc.rpartition("@")[2]
+
+
 @dataclass(frozen=True)
 class SongTask:
     """A song and the folder intended for its stems."""
 
-    song: Path
+    song: Path | SongAddress
     folder: Path
 
 
@@ -48,7 +61,12 @@ def song_argument(text: str) -> Path:
     return STANDARD_INPUT if text == "-" else path_argument(text)
 
 
-def songs_of(arguments: Sequence[Path], out: Path, *, recursive: bool = False) -> InputSongs:
+def song_or_address(text: str) -> Path | SongAddress:
+    """For argparse: a URL is an address, everything else as `song_argument`."""
+    return SongAddress(text) if is_address(text) else song_argument(text)
+
+
+def songs_of(arguments: Sequence[Path | SongAddress], out: Path, *, recursive: bool = False) -> InputSongs:
     """`<out>/<song>` for a file, `<out>/<folder>/…/<song>` for a file in a folder.
 
     Raises UnusablePath for a folder that has no audio or cannot be read, and for standard input that is a terminal or
@@ -61,6 +79,9 @@ def songs_of(arguments: Sequence[Path], out: Path, *, recursive: bool = False) -
     tasks: list[SongTask] = []
     skipped: list[Path] = []
     for argument in arguments:
+        if isinstance(argument, SongAddress):
+            tasks.append(SongTask(argument, out / folder_name(argument.name)))
+            continue
         if not os.path.isdir(argument):  # noqa: PTH112 (pathlib raises for some paths)
             tasks.append(SongTask(argument, out / stem_folder(argument)))
             continue

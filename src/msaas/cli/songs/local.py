@@ -104,7 +104,7 @@ class LocalBatch:
     def separate(self, task: SongTask) -> SongResult:
         try:
             with scratch(self._out) as part:
-                song = _on_disk(task.song, part, self._settings.max_upload_bytes)
+                song = _on_disk(Path(task.song), part, self._settings.max_upload_bytes)
                 with Progress(task.song.name) as progress:
                     result = self._separate(song, part / "stems", progress)
                 stems = self._renamed(result.stems, song, task.song.name)

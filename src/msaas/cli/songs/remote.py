@@ -12,7 +12,7 @@ from typing import Any
 
 from msaas.cli.service import client_of
 from msaas.cli.songs.folders import NAMED_SONG, StemFolders, scratch
-from msaas.cli.songs.inputs import SongTask, open_song
+from msaas.cli.songs.inputs import SongAddress, SongTask, open_song
 from msaas.cli.songs.progress import Progress
 from msaas.cli.songs.stem_files import SongResult
 from msaas.client import Client, Job, Unreachable
@@ -81,7 +81,7 @@ class RemoteBatch:
                 sent = submission.wait(progress)
                 songhash = sent.songhash
                 job = self._client.wait(sent, on_progress=progress.show)
-            return SongResult.done(task, job, self._download(task, job, submission.sha256))
+            return SongResult.done(task, job, self._download(task, job, submission.sha256 or job.songhash))
         except Unreachable as error:
             self._unreachable = error  # the following songs need not retry
             return SongResult.failed(task, error, songhash)
@@ -106,7 +106,7 @@ class RemoteBatch:
 class Submission:
     """The upload of one song. `show` is called by the sending thread, `wait` by the waiting one."""
 
-    def __init__(self, song: Path, check: Callable[[], None]) -> None:
+    def __init__(self, song: Path | SongAddress, check: Callable[[], None]) -> None:
         self.song, self._check = song, check
         self.sha256 = ""  # of its bytes, once it is sent
         self.job: futures.Future[Job] = futures.Future()
@@ -114,6 +114,9 @@ class Submission:
 
     def send(self, client: Client, options: Mapping[str, Any]) -> None:
         """Raises OSError, and what Client.submit raises."""
+        if isinstance(self.song, SongAddress):
+            self.job.set_result(client.submit_url(self.song, **options))
+            return
         with open_song(self.song) as file, client.opened(file, self.song.name) as song:
             self.sha256 = song.sha256()
             self.job.set_result(client.submit(song, on_upload=self.show, **options))

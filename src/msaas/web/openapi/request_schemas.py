@@ -5,6 +5,7 @@ from __future__ import annotations
 from msaas.formats import DEFAULT_BITRATE, FORMATS, MP3_BITRATES, WITH_BITRATES
 from msaas.options import MAX_OVERLAP, MAX_SHIFTS, MAX_STEMS, QUALITIES
 from msaas.web.openapi.schemas import FORMAT, STEM, Schema, an_object, ref
+from msaas.web.uploads.callback import MAX_URL
 
 BITRATE: Schema = {
     "type": "integer",
@@ -56,6 +57,13 @@ CALLBACK_AS_TEXT: Schema = {
     "description": "a Callback as JSON",
 }
 SONG: Schema = {"type": "string", "contentMediaType": "application/octet-stream"}
+ADDRESS: Schema = {
+    "type": "string",
+    "maxLength": MAX_URL,
+    "description": "the song's address instead of its bytes: http or https, or `s3://<bucket>/<key>` in a bucket of "
+    "MSAAS_FETCH_BUCKETS",
+    "examples": ["https://example.org/song.flac"],
+}
 
 
 FILENAME: Schema = {
@@ -76,7 +84,8 @@ OPTIONS_IN_TEXT = options_with(STEMS_AS_TEXT, REFINE_AS_TEXT, CALLBACK_AS_TEXT)
 
 SONG_BODY: Schema = {
     "required": True,
-    "description": "A song in any format that FFmpeg reads: as raw bytes, in a form, or in JSON as base64.",
+    "description": "A song in any format that FFmpeg reads: as raw bytes, in a form, or in JSON as base64 or by its "
+    "address.",
     "content": {
         "audio/*": {"schema": SONG},
         "video/*": {"schema": SONG},
@@ -86,8 +95,9 @@ SONG_BODY: Schema = {
         },
         "application/json": {
             "schema": an_object(
-                {"mp3": {"type": "string", "contentEncoding": "base64"}} | OPTIONS_IN_JSON,
-                *OPTIONS_IN_JSON,
+                {"mp3": {"type": "string", "contentEncoding": "base64"}, "url": ADDRESS} | OPTIONS_IN_JSON,
+                *("mp3", "url", *OPTIONS_IN_JSON),
+                oneOf=[{"required": ["mp3"]}, {"required": ["url"]}],
                 additionalProperties=False,
             )
         },

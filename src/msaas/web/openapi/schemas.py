@@ -58,6 +58,11 @@ CALLBACK = an_object(
     description="Called once when the job has ended; at once if it has already ended.",
 )
 
+PROVISIONAL: Schema = {
+    "const": True,
+    "description": "the song is fetched first: `songhash` is an ID that leads to the song's job; else missing",
+}
+
 PROBLEM = an_object(
     {
         "type": {"type": "string", "format": "uri-reference", "const": "about:blank"},
@@ -129,9 +134,16 @@ JOB = an_object(
             "description": "the newest callbacks; present only if one was requested",
         },
         "message": {"type": "string", "description": "note for people; present only if there is one"},
+        "provisional": PROVISIONAL,
+        "fetched_from": {
+            "type": "string",
+            "description": "scheme and host, or bucket, of a provisional job's song; present only with `provisional`",
+        },
     },
     "callbacks",
     "message",
+    "provisional",
+    "fetched_from",
     description="A song to separate, and its state.",
 )
 
@@ -189,7 +201,9 @@ SCHEMAS: dict[str, Schema] = {
                 {name: {"type": "string"} for name in ("job", "events", "stems_zip")}
                 | {"named": {"type": "string", "description": "the job, with `name` of this post in all its links"}}
             ),
-        }
+            "provisional": PROVISIONAL,
+        },
+        "provisional",
     ),
     "Links": an_object(
         {

@@ -16,7 +16,7 @@ from msaas.jobs import Job
 from msaas.web.http.disposition import requested_name
 from msaas.web.openapi.document import Answer, documented, header
 from msaas.web.openapi.schemas import QUEUE_UNAVAILABLE
-from msaas.web.routes.jobs import current_view, known_job
+from msaas.web.routes.jobs import current_view, find_job, known_job
 from msaas.web.routes.tracks import NAME_PARAMETER
 from msaas.web.services import Services, current_services
 
@@ -130,7 +130,7 @@ def _polled_events(
 def _again(services: Services, songhash: str, job: Job) -> Job | None:
     """The current record, or the last one while Redis is unavailable, so that a restart of Redis ends no stream."""
     try:
-        return services.queue.get(songhash)
+        return find_job(services, songhash)
     except QueueUnavailable:
         return job
 

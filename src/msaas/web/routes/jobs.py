@@ -11,7 +11,7 @@ from typing import Any
 from flask import Blueprint, Response, jsonify
 
 from msaas.errors import Conflict, NotFound, StorageUnavailable
-from msaas.jobs import Job, State, Track, parse_songhash
+from msaas.jobs import Job, State, Track, job_link, parse_songhash
 from msaas.song_names import stem_file_name
 from msaas.storage import StoredObject
 from msaas.web.eta import eta_seconds
@@ -41,10 +41,16 @@ ZIP = {"application/zip": {"type": "string", "contentMediaType": "application/zi
 def known_job(services: Services, songhash: str) -> Job:
     """Raises NotFound(job_unknown), also for an invalid songhash."""
     name = parse_songhash(songhash)
-    job = services.queue.get(name)
+    job = find_job(services, name)
     if job is None:
         raise NotFound(f"unknown job {name}", code="job_unknown")
     return job
+
+
+def find_job(services: Services, name: str) -> Job | None:
+    """The job, or the one that a provisional job leads to. None without a record."""
+    job = services.queue.get(name)
+    return services.queue.get(job.leads_to) if job is not None and job.leads_to else job
 
 
 def current_view(services: Services, job: Job, name: str = "") -> dict[str, Any]:
@@ -54,6 +60,8 @@ def current_view(services: Services, job: Job, name: str = "") -> dict[str, Any]
 
 
 def _queued(services: Services, job: Job) -> dict[str, Any]:
+    if job.provisional:
+        return {"position": services.fetches.position(job.songhash)}
     position, workers = services.queue.position(job.songhash), services.queue.workers()
     if waiting_for := workers.why_waiting(*job.models):
         return {"position": position, "waiting_for": waiting_for}  # no estimate
@@ -62,7 +70,7 @@ def _queued(services: Services, job: Job) -> dict[str, Any]:
 
 
 def _eta(services: Services, job: Job, **known: Any) -> float | None:
-    pace = {} if job.state.ended else services.queue.pace()
+    pace = {} if job.state.ended or job.provisional else services.queue.pace()
     return eta_seconds(job, pace=pace, now=time.time(), **known)
 
 
@@ -71,12 +79,17 @@ def _eta(services: Services, job: Job, **known: Any) -> float | None:
     "State of a job",
     "jobs",
     parameters=[NAME_PARAMETER],
-    answers={200: Answer("The job", as_json("Job"))},
+    description="A provisional ID gives the song's job once its song is fetched; `Content-Location` says which.",
+    answers={200: Answer("The job", as_json("Job"), {"Content-Location": "the job that a provisional ID leads to"})},
     problems={404: ["job_unknown"], 503: QUEUE_UNAVAILABLE},
 )
 def get_job(songhash: str) -> Response:
     services = current_services()
-    return jsonify(current_view(services, known_job(services, songhash), requested_name()))
+    job = known_job(services, songhash)
+    response = jsonify(current_view(services, job, requested_name()))
+    if job.songhash != parse_songhash(songhash):
+        response.headers["Content-Location"] = job_link(job.songhash)
+    return response
 
 
 @calls.delete("/apiv1/jobs/<songhash>")
@@ -90,7 +103,9 @@ def get_job(songhash: str) -> Response:
 def cancel_job(songhash: str) -> Response:
     services = current_services()
     name = parse_songhash(songhash)
-    found = services.queue.cancel(name)
+    job = find_job(services, name)
+    name = job.songhash if job else name
+    found = (services.fetches if job and job.provisional else services.queue).cancel(name)
     if found is None:
         raise NotFound(f"unknown job {name}", code="job_unknown")
     if found is State.DONE:

@@ -1,21 +1,25 @@
-"""POST /apiv1/separate: a song is received, probed, stored and queued, in this order. Separates nothing itself."""
+"""POST /apiv1/separate: a song is received, probed, stored and queued. One by address is fetched later."""
 
 from __future__ import annotations
 
 import logging
+import uuid
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
 
 from msaas.auth.access_control import caller, gate, record_limit
-from msaas.auth.quotas import AudioLength
 from msaas.callbacks.outbox import CallbackRequest
-from msaas.errors import AudioError, InvalidOption, QueueFull
+from msaas.errors import AudioError, Forbidden, InvalidOption, QueueFull
+from msaas.fetching.sources import last_part
 from msaas.jobs import Job, State, record_json, songhash, with_name
 from msaas.options import REQUEST_NAMES, Options
-from msaas.queue import NO_CALLBACK
+from msaas.queue import FETCHES, NO_CALLBACK
+from msaas.queue.audio_length import AudioLength
 from msaas.song_names import file_name, song_name
+from msaas.storage.songs import is_waiting, is_whole, song_facts
 from msaas.web.http.idempotency import HEADER, REPLAYED, answered_once, fingerprint, requested_key
 from msaas.web.models import offered_models, sources_of
 from msaas.web.openapi.document import Answer, as_json, documented, header, query
@@ -23,9 +27,11 @@ from msaas.web.openapi.request_schemas import OPTIONS_IN_TEXT, SONG_BODY
 from msaas.web.openapi.schemas import AUDIO_CODES, BODY_CODES, STORES_UNAVAILABLE, ref
 from msaas.web.retention_locks import hold_for_posting
 from msaas.web.services import Services, current_services
-from msaas.web.uploads.bodies import FILENAME, Upload, expected, received
+from msaas.web.uploads.bodies import FILENAME, expected, received
 from msaas.web.uploads.body import Body
 from msaas.web.uploads.callback import parse_callback
+from msaas.web.uploads.json_body import ADDRESS
+from msaas.web.uploads.spool import Spool
 from msaas.web.view import job_links
 
 log = logging.getLogger(__name__)
@@ -33,6 +39,7 @@ calls = Blueprint("separate", __name__)
 
 # clients of the first version compare this text
 MESSAGE = "File uploaded to MinIO and task queued for processing"
+FETCH_MESSAGE = "The song will be fetched from its address, then queued for processing"
 
 LOCATION = {"Location": "the job", REPLAYED: "`true` if the Idempotency-Key was sent before; else missing"}
 CALLED: dict[str, Any] = {
@@ -56,7 +63,8 @@ SONGS = ("get_job", "get_events", "get_links", "get_stems", "get_waveforms", "ca
     "Send a song",
     "songs",
     description="Options are members of the JSON, fields of the form, or, for raw bytes, in the query string. "
-    "For JSON and forms, the query string must be empty.",
+    "For JSON and forms, the query string must be empty. A song by address (`url`) is fetched first: `songhash` is a "
+    "provisional ID until then, and its job becomes the song's job.",
     parameters=[
         *(query(name, schema) for name, schema in OPTIONS_IN_TEXT.items()),
         header(HEADER, "a string of the caller's choice: a request that is repeated with it gets the same answer"),
@@ -68,12 +76,13 @@ SONGS = ("get_job", "get_events", "get_links", "get_stems", "get_waveforms", "ca
     },
     problems={
         400: ["bad_request", *BODY_CODES, "upload_cut_short", "bad_idempotency_key"],
+        403: ["forbidden"],
         408: ["client_too_slow"],
         409: ["conflict", "request_in_progress"],
         413: ["upload_too_large"],
         415: ["unsupported_body"],
         429: ["audio_quota_exceeded", "too_many_songs", "too_many_callbacks"],
-        422: ["invalid_option", "callback_refused", "idempotency_key_reused", *AUDIO_CODES],
+        422: ["invalid_option", "callback_refused", "fetch_refused", "idempotency_key_reused", *AUDIO_CODES],
         503: [*STORES_UNAVAILABLE, "storage_full", "scratch_full", "busy", "queue_full"],
     },
     callbacks=CALLED,
@@ -81,10 +90,13 @@ SONGS = ("get_job", "get_events", "get_links", "get_stems", "get_waveforms", "ca
 def separate() -> Response:
     services = current_services()
     with received(request, services) as upload:
+        if upload.song is None:
+            return _by_address(services, upload.given)
+        song = upload.song
         options, callback = parse_given(upload.given, services)
         filename = parse_filename(upload.given)
-        mark = fingerprint(upload.song.sha256, options.to_json(), callback.digest if callback else "")
-        return answered_once(services.answers, mark, lambda: _accept(services, upload, options, callback, filename))
+        mark = fingerprint(song.sha256, options.to_json(), callback.digest if callback else "")
+        return answered_once(services.answers, mark, lambda: _accept(services, song, options, callback, filename))
 
 
 def _expect_song() -> Body:
@@ -124,35 +136,73 @@ def parse_filename(given: dict[str, Any]) -> str:
 
 
 def _accept(
-    services: Services, upload: Upload, options: Options, posting: CallbackRequest | None, filename: str
+    services: Services, song: Spool, options: Options, posting: CallbackRequest | None, filename: str
 ) -> Response:
     if sources := sources_of(services, options.model):
         options.outputs(sources)  # raises for a stem that the model does not have or that is refined without being made
     tenant = caller().tenant
-    name = songhash(upload.song.sha256, options, tenant)
+    name = songhash(song.sha256, options, tenant)
     hold_for_posting(services, name)
     job = services.queue.get(name)
     callback = posting.args if posting else NO_CALLBACK
-    if job is not None and _is_whole(services, job):
+    if job is not None and is_whole(services.storage, job):
         if posting:  # called at once; the fields are needed if the record is deleted at this moment
             terms = gate().quotas.admission(caller().account)
             services.queue.submit(name, _fields(options, tenant), callback=callback, admission=terms)
         return _answer(name, job.state, job.tags, filename, new=False)
-    about = _described(services, upload, filename)
+    about = song_facts(_probe_result(services, song), song.size, song.sha256, filename)
     fields = _fields(options, tenant) | {"upload": record_json(about)}
     audio = AudioLength.of(about, services.options.max_duration_seconds, options.work)
-    if not _is_waiting(services, job):
+    if not is_waiting(services.storage, job):
         _refuse_before_storing(services, audio, job)
-        services.storage.put_input(name, upload.song.path)
+        services.storage.put_input(name, song.path)
     # submit also for a waiting job: it repairs a record whose list entry was deleted
     gone = job is not None and job.state is State.DONE
     terms = gate().quotas.admission(caller().account, audio)
     submitted = services.queue.submit(name, fields, stems_missing=gone, callback=callback, admission=terms)
     log.info(
         "submitted job=%s new=%s bytes=%d model=%s tenant=%s",
-        *(name, submitted.new, upload.song.size, options.model, tenant or "-"),
+        *(name, submitted.new, song.size, options.model, tenant or "-"),
     )
     return _answer(name, submitted.state, about["tags"], filename, new=submitted.new)
+
+
+def _by_address(services: Services, given: dict[str, Any]) -> Response:
+    """Queues the fetch of a song: a provisional job, which leads to the song's job."""
+    url = given[ADDRESS]
+    options, callback = parse_given({name: value for name, value in given.items() if name != ADDRESS}, services)
+    if services.options.sources is None:
+        raise Forbidden("this service does not accept songs by address (MSAAS_FETCH)")
+    if not isinstance(url, str):
+        raise InvalidOption("url takes the address of a song, as text")
+    place = Place(url, services.options.sources.admit(url), parse_filename(given) or file_name(last_part(url)))
+    mark = fingerprint(ADDRESS, url, options.to_json(), callback.digest if callback else "")
+    return answered_once(services.answers, mark, lambda: _fetch(services, place, options, callback))
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a song is. `origin`: what of the URL may be shown; `filename`: for people."""
+
+    url: str
+    origin: str
+    filename: str
+
+
+def _fetch(services: Services, place: Place, options: Options, posting: CallbackRequest | None) -> Response:
+    if sources := sources_of(services, options.model):
+        options.outputs(sources)
+    name, tenant = str(uuid.uuid4()), caller().tenant
+    fields = {"list": FETCHES, "fetch_url": place.url, "fetch_from": place.origin}
+    fields |= _fields(options, tenant) | {"upload": record_json({"filename": place.filename})}
+    services.fetches.submit(
+        name,
+        fields,
+        callback=posting.args if posting else NO_CALLBACK,
+        admission=gate().quotas.admission(caller().account),
+    )
+    log.info("submitted job=%s from=%s model=%s tenant=%s", name, place.origin, options.model, tenant or "-")
+    return _answer(name, State.QUEUED, {}, place.filename, new=True, message=FETCH_MESSAGE, provisional=True)
 
 
 def _refuse_before_storing(services: Services, audio: AudioLength, job: Job | None) -> None:
@@ -168,43 +218,16 @@ def _refuse_before_storing(services: Services, audio: AudioLength, job: Job | No
     record_limit(quotas.audio_room(caller().account, audio))
 
 
-def _is_whole(services: Services, job: Job) -> bool:
-    """Done, with all stems stored."""
-    names = [f"{job.songhash}-{stem}.{extension}" for stem, extension in job.stem_extensions.items()]
-    return bool(names) and all(services.storage.stat_stem(name) for name in names)
-
-
-def _is_waiting(services: Services, job: Job | None) -> bool:
-    """Queued or running, with its song stored."""
-    return job is not None and not job.state.ended and services.storage.has_input(job.songhash)
-
-
 def _fields(options: Options, tenant: str) -> dict[str, str]:
     return {"model": options.model, "options": options.to_json(), "tenant": tenant}
 
 
-def _described(services: Services, upload: Upload, filename: str) -> dict[str, Any]:
-    """The song, for its record. Raises AudioError if the file is not audio, so call it before storing the song."""
-    found = _probe_result(services, upload)
-    return {
-        "bytes": upload.song.size,
-        "sha256": upload.song.sha256,  # lets a worker verify the song
-        "container": found.container,
-        "codec": found.codec,
-        "sample_rate": found.sample_rate,
-        "channels": found.channels,
-        "duration_seconds": found.duration_seconds,
-        "filename": filename,  # of the post that made the record
-        "tags": found.tags,
-    }
-
-
-def _probe_result(services: Services, upload: Upload) -> Any:
+def _probe_result(services: Services, song: Spool) -> Any:
     """The result of the probe. A slow probe is charged to the caller as additional posts, refused or not."""
     account, quotas = caller().account, gate().quotas
     with services.probe_gate.place(account):
         try:
-            found = services.probe(upload.song.path)
+            found = services.probe(song.path)
         except AudioError as error:
             quotas.charge_computing(account, error.cpu_seconds)
             raise
@@ -212,13 +235,15 @@ def _probe_result(services: Services, upload: Upload) -> Any:
     return found
 
 
-def _answer(songhash_: str, state: State, tags: Mapping[str, str], filename: str, *, new: bool) -> Response:
+def _answer(
+    songhash_: str, state: State, tags: Mapping[str, str], filename: str, *, new: bool, **more: Any
+) -> Response:
     """`links.named` carries this post's name: another post of the same bytes may have another."""
     links, called = job_links(songhash_), song_name(tags, filename)
     of_the_post = called if called != song_name(tags) else ""
     links["named"] = with_name(links["job"], of_the_post)
     about = {"state": state, "known": not new, "name": called or None}
-    response = jsonify(songhash=songhash_, message=MESSAGE, **about, links=links)
+    response = jsonify({"songhash": songhash_, "message": MESSAGE, **about, "links": links, **more})
     response.status_code = 202 if new else 200
     response.headers["Location"] = links["job"]
     return response

@@ -50,9 +50,9 @@ class Kind(Enum):
 
 @dataclass(frozen=True)
 class Upload:
-    """A song on disk with its options, `callback` and `filename`, unchecked."""
+    """A song on disk with its options, `callback` and `filename`, unchecked. No `song`: they have its address."""
 
-    song: Spool
+    song: Spool | None
     given: dict[str, Any]
 
 
@@ -67,9 +67,10 @@ def received(request: Request, services: Services) -> Iterator[Upload]:
             files.callback(body.close)
             body.read_from(request)
         song, given = _song_and_options(request, services, body, files)
-        if song.size == 0:
-            raise BadRequest("the song is empty: it has 0 bytes", code="empty_file")
-        song.seek(0)
+        if song is not None:
+            if song.size == 0:
+                raise BadRequest("the song is empty: it has 0 bytes", code="empty_file")
+            song.seek(0)
         yield Upload(song, given)
 
 
@@ -109,7 +110,7 @@ def _limit_bytes(kind: Kind, song_limit_bytes: int) -> int:
 
 def _song_and_options(
     request: Request, services: Services, body: Body, files: ExitStack
-) -> tuple[Spool, dict[str, Any]]:
+) -> tuple[Spool | None, dict[str, Any]]:
     if isinstance(body.scratch, Spool):
         return body.scratch, _with_callback(_flat(request.args))
     if _kind(request) is Kind.JSON:
@@ -131,9 +132,11 @@ def json_limit_bytes(song_limit_bytes: int) -> int:
     return song_limit_bytes * 4 * 11 // 30 + REST_LIMIT_BYTES
 
 
-def _song_of_json(services: Services, body: Body, files: ExitStack) -> tuple[Spool, dict[str, Any]]:
+def _song_of_json(services: Services, body: Body, files: ExitStack) -> tuple[Spool | None, dict[str, Any]]:
     text = body.scratch
     given, where = split_body(text.file)
+    if where is None:
+        return None, given
     song = _new_song(services, files)
     with services.base64_gate.place(caller().account):
         decode_song(text.file, where, song.write)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from msaas.callbacks.outbox import CallbackRequest
-from msaas.callbacks.targets import MAX_URL as MAX_URL
-from msaas.callbacks.targets import TargetPolicy
 from msaas.errors import InvalidOption
+from msaas.outbound.targets import MAX_URL as MAX_URL
+from msaas.outbound.targets import TargetPolicy
 
 MEMBERS = frozenset({"url", "data"})
 

@@ -17,6 +17,7 @@ from msaas.errors import BadRequest
 from msaas.web.uploads.base64_stream import Base64Decoder
 
 REST_LIMIT_BYTES = 1_000_000
+ADDRESS = "url"
 WINDOW_BYTES = 1 << 20
 
 # Possessive quantifiers, so that no input causes backtracking: time and memory stay bounded.
@@ -35,17 +36,22 @@ class SongText:
     end: int
 
 
-def split_body(file: IO[bytes]) -> tuple[dict[str, Any], SongText]:
-    """The members other than `mp3`, and the position of `mp3`. Raises BadRequest: bad_json, missing_mp3, bad_base64."""
+def split_body(file: IO[bytes]) -> tuple[dict[str, Any], SongText | None]:
+    """The members other than `mp3`, and the position of `mp3`; None for a song by address (`url`).
+
+    Raises BadRequest: bad_json, missing_mp3, bad_base64.
+    """
     size = file.seek(0, 2)
     file.seek(0)
     head = file.read(REST_LIMIT_BYTES)
     start = song_start(head)
     if start is None:
-        _refuse_songless(head, size)
+        return _by_address(head, size), None
     end = _string_end(file, start)
     members = parse_members(head[:start] + _tail(file, start, end, size))
     del members["mp3"]
+    if ADDRESS in members:
+        raise BadRequest("the JSON has both `mp3` and `url`; send one of them", code="bad_json")
     return members, SongText(start, end)
 
 
@@ -100,6 +106,14 @@ def _tail(file: IO[bytes], start: int, end: int, size: int) -> bytes:
     return file.read(size - end)
 
 
+def _by_address(head: bytes, size: int) -> dict[str, Any]:
+    """The members of a body with `url` and without `mp3`. Raises BadRequest."""
+    members = parse_members(head) if size <= len(head) else {}
+    if ADDRESS not in members or "mp3" in members:
+        _refuse_songless(head, size)
+    return members
+
+
 def _refuse_songless(head: bytes, size: int) -> NoReturn:
     if size > len(head):
         raise BadRequest(
@@ -107,7 +121,7 @@ def _refuse_songless(head: bytes, size: int) -> NoReturn:
             code="missing_mp3",
         )
     if parse_members(head).get("mp3") is None:
-        raise BadRequest("the JSON has no `mp3` (the song in base64)", code="missing_mp3")
+        raise BadRequest("the JSON has neither `mp3` (the song in base64) nor `url` (its address)", code="missing_mp3")
     raise BadRequest("`mp3` is not a string; it must be the song in base64", code="bad_base64")
 
 

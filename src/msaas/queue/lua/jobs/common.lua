@@ -88,6 +88,7 @@ local function end_job(songhash, state, fields)
     settle_song(before[4], songhash, audio_cost(songhash, state, ran_ms(before)), state == 'done', now)
     redis.call('HDEL', key, 'account', 'ran_ms')
   end
+  redis.call('HDEL', key, 'fetch_url')  -- it often contains a secret
   publish(songhash, state, '', state == 'done' and 1 or 0)
   release_callbacks(songhash, now)
 end

@@ -3,6 +3,10 @@
 -- Returns the new state ('queued', 'running', 'failed'), or '' if nothing was wrong (nothing changes).
 local songhash, lease_ms = ARGV[1], tonumber(ARGV[2])
 local state = fields_of(job_key(songhash), 'state')[1]
+-- 'list': the name of the list of songs to fetch, in the records of provisional jobs
+if (fields_of(job_key(songhash), 'list')[1] or 'toWorkers') ~= waiting then
+  return ''
+end
 local known = is_songhash(songhash) and type_of(job_key(songhash)) ~= 'none'
 if not known or redis.call('ZSCORE', leases, songhash) or redis.call('LPOS', waiting, songhash) then
   return ''

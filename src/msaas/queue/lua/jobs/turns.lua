@@ -4,12 +4,13 @@
 -- the songs of the same turn and before those of later turns. So a single tenant's songs go to the tail, in order, and a
 -- tenant with few songs overtakes those with many. A song pushed by hand has no turn and keeps its position.
 --
+-- After the list's name, here toWorkers (or toFetchers):
 -- toWorkers:order  zset  songhash > its turn, for waiting songs; in the order of the list
 -- toWorkers:turns  hash  'reached' > turn of the song claimed last; 'last <tenant>' > turn of its last song; 'songs
 --                        <tenant>' > number of its waiting songs
 --
 -- Only the list decides what waits: without these keys, or if they have another type, songs go to its tail.
-local turns, order = 'toWorkers:turns', 'toWorkers:order'
+local turns, order = KEYS[1] .. ':turns', KEYS[1] .. ':order'
 local STALE = 10  -- entries of `order` that are no longer in the list, skipped per song
 
 local function tenant_of(songhash)

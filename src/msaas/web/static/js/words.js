@@ -24,6 +24,8 @@ const PLAIN = {
   storage_full: "The service has no room left for another song.",
   scratch_full: "The service has no room left for another song at the moment.",
   busy: "The service is busy. Please try again in a moment.",
+  fetch_refused: "The service may not fetch songs from this address.",
+  fetch_failed: "The song could not be fetched from its address.",
   key_missing: "This service requires a key. Its operator can give you one.",
   key_unknown: "This service does not know that key.",
   scope_missing: "Your key does not allow this.",

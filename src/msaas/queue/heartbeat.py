@@ -8,7 +8,8 @@ from types import TracebackType
 from typing import Self
 
 from msaas.errors import QueueUnavailable
-from msaas.queue import Claim, Queue
+from msaas.queue.queue import Queue
+from msaas.queue.records import Claim
 
 log = logging.getLogger(__name__)
 

@@ -1,0 +1,445 @@
+"""A job by address: provisional until its song is fetched, then the job that an upload of the song would be."""
+
+from __future__ import annotations
+
+import json
+import threading
+
+import pytest
+
+from msaas.errors import NotAudio
+from msaas.fetching.run import FetchLimits
+from msaas.jobs import State
+from tests.fetching.conftest import HOME, LIMITS
+from tests.support.api import RAW, URL, problem, song_bytes
+from tests.support.environment import BUSY_SECONDS
+
+
+def by_address(client, url, **more):
+    answer = client.post(URL, json={"url": url, **more})
+    assert answer.status_code == 202, answer.text
+    return answer.json["songhash"]
+
+
+def job(client, name):
+    return client.get(f"/apiv1/jobs/{name}").json
+
+
+def test_a_song_by_address_becomes_the_job_that_its_upload_would_be(home, fetcher, queue, fetches, server, song):
+    origin = server(song)
+    answer = home.post(URL, json={"url": origin.url, "stems": ["vocals"], "format": "flac"})
+    assert (answer.status_code, answer.json["state"], answer.json["provisional"]) == (202, "queued", True)
+    name = answer.json["songhash"]
+    assert answer.headers["Location"] == f"/apiv1/jobs/{name}"
+    assert (fetches.waiting(), queue.waiting()) == ([name], [])
+    before = job(home, name)
+    assert (before["state"], before["queue_position"], before["provisional"]) == ("queued", 0, True)
+    assert before["fetched_from"] == f"http://127.0.0.1:{origin.port}"
+    fetcher.turn()
+    after = home.get(f"/apiv1/jobs/{name}")
+    songhash = after.json["songhash"]
+    assert after.json["state"] == "queued"
+    assert "provisional" not in after.json
+    assert after.headers["Content-Location"] == f"/apiv1/jobs/{songhash}"
+    assert queue.waiting() == [songhash]
+    uploaded = home.post(f"{URL}?stems=vocals&format=flac", data=song, **RAW)
+    assert (uploaded.status_code, uploaded.json["songhash"], uploaded.json["known"]) == (200, songhash, True)
+    assert queue.get(songhash).upload["bytes"] == len(song)
+
+
+def test_every_call_of_a_job_takes_the_provisional_id(home, fetcher, player, server, song):
+    name = by_address(home, server(song).url)
+    fetcher.turn()
+    player.work()
+    assert job(home, name)["state"] == "done"
+    for call in ("events", "links", "stems.zip"):
+        assert home.get(f"/apiv1/jobs/{name}/{call}").status_code == 200, call
+    problem(home.delete(f"/apiv1/jobs/{name}"), 409, "conflict")
+
+
+def test_events_follow_a_job_from_the_fetch_to_its_end(home, fetcher, player, server, song):
+    name = by_address(home, server(song).url)
+    events = iter(home.get(f"/apiv1/jobs/{name}/events").response)
+    seen = []
+
+    def next_event():
+        while not (text := next(events)).startswith(b"event: job"):
+            pass
+        seen.append(json.loads(text.partition(b"data: ")[2]))
+
+    next_event()
+    fetcher.turn()
+    next_event()
+    player.work()
+    next_event()
+    assert [one["state"] for one in seen] == ["queued", "queued", "done"]
+    assert [one.get("provisional", False) for one in seen] == [True, False, False]
+
+
+def test_the_record_forgets_the_address_with_its_secrets(home, fetcher, redis, server, song):
+    name = by_address(home, server(song).url)
+    assert "secret" in redis.hget(f"job:{name}", "fetch_url")
+    fetcher.turn()
+    assert not any("secret" in text for text in redis.hgetall(f"job:{name}").values())
+    failing = by_address(home, server(song, statuses=[404]).url)
+    fetcher.turn()
+    assert job(home, failing)["error"] == {"code": "fetch_failed", "detail": job(home, failing)["error"]["detail"]}
+    assert not any("secret" in text for text in redis.hgetall(f"job:{failing}").values())
+    assert "secret" not in home.get(f"/apiv1/jobs/{failing}").text
+
+
+# --- what it shares with uploads
+
+
+def test_a_song_that_is_done_is_not_separated_again(home, fetcher, queue, player, server, song):
+    uploaded = home.post(URL, data=song, **RAW).json["songhash"]
+    player.work()
+    name = by_address(home, server(song).url)
+    fetcher.turn()
+    assert (job(home, name)["songhash"], job(home, name)["state"]) == (uploaded, "done")
+    assert queue.counts().waiting == 0
+
+
+def test_a_song_whose_stem_was_removed_is_separated_again(home, fetcher, queue, player, server, song):
+    uploaded = home.post(URL, data=song, **RAW).json["songhash"]
+    player.work()
+    home.delete(f"/apiv1/remove/{uploaded}-vocals")
+    by_address(home, server(song).url)
+    fetcher.turn()
+    assert queue.waiting() == [uploaded]
+
+
+def test_what_is_not_audio_fails_with_that_reason_once(home, make_fetcher, queue, server, song):
+    def refuse(path):
+        raise NotAudio("nothing in it decodes")
+
+    name = by_address(home, server(song).url)
+    make_fetcher(probe=refuse).turn()
+    assert (job(home, name)["state"], job(home, name)["error"]["code"]) == ("failed", "not_audio")
+    assert queue.counts().waiting == 0
+
+
+@pytest.mark.parametrize(
+    ("limits", "code"),
+    [
+        ({"max_waiting": 1}, "queue_full"),
+        ({"audio_limit_seconds": 1}, "audio_quota_exceeded"),
+        ({"max_songs": 1}, "too_many_songs"),
+    ],
+)
+def test_quotas_are_those_of_an_upload(home, make_fetcher, fetches, queue, server, song, monkeypatch, limits, code):
+    monkeypatch.setattr("msaas.fetching.run.RETRY_PAUSE_SECONDS", 0.0)
+    home.post(URL, data=song_bytes(0.2, 990), **RAW)  # waits
+    name = by_address(home, server(song).url)
+
+    fetcher = make_fetcher(limits=FetchLimits(LIMITS, 14_400, **limits), probe=Long)
+    for _ in range(3):  # a full queue may have room later
+        if fetches.waiting():
+            fetcher.turn()
+    assert (job(home, name)["state"], job(home, name)["error"]["code"]) == ("failed", code)
+    assert queue.counts().waiting == 1
+
+
+class Long:
+    """A probe's result: a minute of audio."""
+
+    container, codec, sample_rate, channels, duration_seconds, cpu_seconds = "wav", "pcm_s16le", 8000, 1, 60.0, 0.0
+
+    def __init__(self, path):
+        pass
+
+
+def test_a_caller_at_its_limit_of_songs_may_still_have_its_last_one_fetched(make_app, make_fetcher, server, song):
+    client = make_app(fetch_allow=HOME, max_songs_per_caller=1).test_client()
+    name = by_address(client, server(song).url)
+    problem(client.post(URL, json={"url": "https://example.org/other"}), 429, "too_many_songs")
+    make_fetcher(limits=FetchLimits(LIMITS, 14_400, max_songs=1)).turn()
+    assert "provisional" not in job(client, name)
+    problem(client.post(URL, json={"url": "https://example.org/other"}), 429, "too_many_songs")
+
+
+def test_an_idempotency_key_makes_one_fetch_of_two_posts(home, fetches):
+    posts = [
+        home.post(URL, json={"url": "https://example.org/a"}, headers={"Idempotency-Key": "one"}) for _ in range(2)
+    ]
+    assert posts[0].json == posts[1].json
+    assert len(fetches.waiting()) == 1
+    other = home.post(URL, json={"url": "https://example.org/b"}, headers={"Idempotency-Key": "one"})
+    problem(other, 422, "idempotency_key_reused")
+
+
+# --- callbacks
+
+
+def callbacks_of(client, name):
+    return [(one["to"], one["state"]) for one in job(client, name).get("callbacks", ())]
+
+
+def test_a_callback_waits_for_the_songs_job_not_for_the_fetch(home, fetcher, redis, player, server, song):
+    name = by_address(home, server(song).url, callback={"url": "https://example.org/done", "data": 7})
+    fetcher.turn()
+    assert callbacks_of(home, name) == [("https://example.org", "waiting")]
+    assert redis.zcard("callbacks") == 0
+    player.work()
+    assert callbacks_of(home, name) == [("https://example.org", "pending")]
+    [id_] = redis.zrange("callbacks", 0, -1)
+    assert redis.hget(f"callback:{id_}", "songhash") == job(home, name)["songhash"]
+
+
+def test_a_callback_of_a_song_that_is_done_is_due_after_the_fetch(home, fetcher, redis, player, server, song):
+    home.post(URL, data=song, **RAW)
+    player.work()
+    name = by_address(home, server(song).url, callback={"url": "https://example.org/done"})
+    fetcher.turn()
+    [id_] = redis.zrange("callbacks", 0, -1)
+    assert json.loads(redis.hget(f"callback:{id_}", "snapshot"))["state"] == "done"
+    assert callbacks_of(home, name) == [("https://example.org", "pending")]
+
+
+def test_a_callback_that_the_song_has_already_is_called_once(home, fetcher, redis, player, server, song):
+    callback = {"url": "https://example.org/done"}
+    home.post(f"{URL}?callback={json.dumps(callback)}", data=song, **RAW)
+    by_address(home, server(song).url, callback=callback)
+    fetcher.turn()
+    player.work()
+    assert redis.zcard("callbacks") == 1
+    assert len(redis.keys("callback:*")) == 1
+
+
+def test_a_failed_fetch_calls_back_with_the_reason(home, fetcher, redis, server, song):
+    name = by_address(home, server(song, statuses=[404]).url, callback={"url": "https://example.org/done"})
+    fetcher.turn()
+    [id_] = redis.zrange("callbacks", 0, -1)
+    record = redis.hgetall(f"callback:{id_}")
+    assert record["songhash"] == name
+    assert json.loads(json.loads(record["snapshot"])["error"])["code"] == "fetch_failed"
+
+
+# --- cancelled, lost, given back
+
+
+def in_thread(turn):
+    thread = threading.Thread(target=turn, daemon=True)
+    thread.start()
+    return thread
+
+
+def test_a_fetch_that_waits_can_be_cancelled(home, fetcher, fetches, server, song):
+    origin = server(song)
+    name = by_address(home, origin.url)
+    assert home.delete(f"/apiv1/jobs/{name}").json["state"] == "cancelled"
+    assert fetches.waiting() == []
+    fetcher.turn()
+    assert origin.asked == []
+    assert job(home, name)["state"] == "cancelled"
+
+
+def test_a_running_fetch_reports_progress_and_can_be_cancelled(home, fetcher, fetches, queue, server, song):
+    origin = server(song, held=threading.Event())
+    name = by_address(home, origin.url)
+    running = in_thread(fetcher.turn)
+    assert origin.reached.wait(BUSY_SECONDS)
+    wait_for(lambda: job(home, name)["progress"] > 0.9)
+    assert (job(home, name)["state"], job(home, name)["stage"]) == ("running", "fetching")
+    home.delete(f"/apiv1/jobs/{name}")
+    wait_for(lambda: fetcher._run.heartbeat.lost == "cancelled")
+    origin.held.set()
+    running.join(BUSY_SECONDS)
+    assert (job(home, name)["state"], queue.counts().waiting) == ("cancelled", 0)
+
+
+def wait_for(condition):
+    pause = threading.Event()
+    for _ in range(int(BUSY_SECONDS * 50)):
+        if condition():
+            return
+        pause.wait(0.02)
+    raise AssertionError("not in time")
+
+
+def test_a_fetcher_that_stops_gives_its_fetch_back_uncharged(home, make_fetcher, fetches, queue, server, song):
+    origin = server(song, held=threading.Event())
+    name = by_address(home, origin.url)
+    stopping = make_fetcher()
+    stopping.start()
+    assert origin.reached.wait(BUSY_SECONDS)
+    stopping.stop()
+    wait_for(lambda: fetches.waiting() == [name])
+    assert queue.get(name).attempts == 0
+    origin.held.set()
+    make_fetcher().turn()
+    assert len(queue.waiting()) == 1
+
+
+def test_a_fetch_of_a_killed_process_is_run_by_another(home, fetcher, fetches, queue, server, song):
+    name = by_address(home, server(song).url)
+    claim = fetches.claim("killed")
+    assert claim.songhash == name
+    wait_for(lambda: fetches.reap() == {name: "queued"})
+    fetcher.turn()
+    assert len(queue.waiting()) == 1
+    assert not fetches.lead(claim, queue.waiting()[0]), "its fence is old"
+
+
+def test_a_fetch_that_loses_its_process_each_time_fails_with_that_reason(home, fetches, server, song):
+    name = by_address(home, server(song).url)
+    for _ in range(3):
+        fetches.claim("killed")
+        wait_for(lambda: fetches.reap())
+    assert (job(home, name)["state"], job(home, name)["error"]["code"]) == ("failed", "worker_lost")
+
+
+def test_a_server_that_is_away_is_tried_again_by_later_runs(home, fetcher, fetches, server, song, monkeypatch):
+    monkeypatch.setattr("msaas.fetching.run.RETRY_PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr("msaas.fetching.download.FIRST_PAUSE_SECONDS", 0.0)
+    origin = server(song, statuses=[503] * 7)
+    name = by_address(home, origin.url)
+    fetcher.turn()
+    assert (fetches.waiting(), "The last attempt failed" in job(home, name)["message"]) == ([name], True)
+    fetcher.turn()
+    assert "provisional" not in job(home, name)
+
+
+def test_a_killed_process_after_the_song_was_submitted_loses_and_doubles_nothing(
+    home, make_fetcher, fetches, queue, server, song
+):
+    """Between submitting the song and leading to it: the next fetch finds the song known."""
+    name = by_address(home, server(song).url, callback={"url": "https://example.org/done"})
+
+    class Killed(BaseException):
+        pass
+
+    def die(claim, songhash):
+        raise Killed
+
+    fetcher = make_fetcher()
+    original, fetches.lead = fetches.lead, die
+    with pytest.raises(Killed):
+        fetcher.turn()
+    fetches.lead = original
+    wait_for(lambda: fetches.reap() == {name: "queued"})
+    fetcher.turn()
+    assert len(queue.waiting()) == 1
+    assert callbacks_of(home, name) == [("https://example.org", "waiting")]
+
+
+def test_lists_and_records_that_disagree_are_repaired_each_in_its_own_list(home, redis, fetches, queue):
+    name = by_address(home, "https://example.org/a")
+    assert (queue.repair(), fetches.repair()) == ({}, {})
+    redis.delete("toFetchers")
+    assert queue.repair() == {}
+    assert fetches.repair() == {name: "queued"}
+    assert (fetches.waiting(), queue.waiting()) == ([name], [])
+
+
+# --- requests
+
+
+@pytest.mark.parametrize(
+    ("url", "code"),
+    [
+        ("http://127.0.0.1/", "fetch_refused"),
+        ("http://2130706433/", "fetch_refused"),
+        ("http://[::ffff:127.0.0.1]/", "fetch_refused"),
+        ("https://example.org:22/", "fetch_refused"),
+        ("ftp://example.org/", "fetch_refused"),
+        ("file:///etc/passwd", "fetch_refused"),
+        ("", "fetch_refused"),
+        ("s3://music/song.wav", "fetch_refused"),
+        (7, "invalid_option"),
+        (None, "invalid_option"),
+        (["https://example.org"], "invalid_option"),
+    ],
+)
+def test_an_address_that_is_not_allowed_is_refused_at_once(client, fetches, url, code):
+    problem(client.post(URL, json={"url": url}), 422, code)
+    assert fetches.counts().waiting == 0
+
+
+def test_a_service_may_refuse_addresses(make_app):
+    problem(make_app(fetch=False).test_client().post(URL, json={"url": "https://example.org/"}), 403, "forbidden")
+
+
+def test_options_are_checked_when_the_address_is_posted(client, fetches):
+    problem(client.post(URL, json={"url": "https://example.org/", "format": "ogg"}), 422, "invalid_option")
+    problem(client.post(URL, json={"url": "https://example.org/", "mp3": "AAAA"}), 400, "bad_json")
+    problem(client.post(URL, json={"URL": "https://example.org/"}), 400, "missing_mp3")
+    assert fetches.counts().waiting == 0
+
+
+# --- buckets
+
+
+@pytest.fixture
+def music(storage):
+    """A bucket beside ours, with a song in a folder."""
+
+    def put(key, data):
+        if not storage.client.bucket_exists("music"):
+            storage.client.make_bucket("music")
+        storage._put_bytes("music", key, data, "audio/wav")
+
+    yield put
+    if storage.client.bucket_exists("music"):
+        storage.remove("music", [item.name for item in storage.names("music")])
+
+
+def test_a_song_of_a_listed_folder_is_fetched(make_app, make_fetcher, queue, music, song):
+    music("in/a song.wav", song)
+    client = make_app(fetch_buckets=("music/in",)).test_client()
+    name = by_address(client, "s3://music/in/a song.wav")
+    assert job(client, name)["fetched_from"] == "s3://music"
+    make_fetcher(buckets=("music/in",)).turn()
+    uploaded = client.post(URL, data=song, **RAW)
+    assert (job(client, name)["songhash"], uploaded.json["known"]) == (uploaded.json["songhash"], True)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "s3://music/elsewhere/song.wav",
+        "s3://music/in2/song.wav",
+        "s3://music/in/../elsewhere/song.wav",
+        "s3://music/in//song.wav",
+        "s3://music/in/./song.wav",
+        "s3://music/in/",
+        "s3://music/in",
+        "s3://other/in/song.wav",
+        "s3://input-tracks/song.mp3",
+        "s3://output-tracks/song-vocals.mp3",
+        "s3://waveforms/song.json",
+        "s3://MUSIC/in/song.wav",
+        "s3:///in/song.wav",
+        "s3://music/in/a\nb",
+    ],
+)
+def test_other_buckets_and_folders_are_refused(make_app, url):
+    buckets = ("music/in", "input-tracks", "output-tracks", "waveforms")
+    problem(make_app(fetch_buckets=buckets).test_client().post(URL, json={"url": url}), 422, "fetch_refused")
+
+
+@pytest.mark.parametrize("url", ["s3://music/in/missing.wav", "s3://no-such-bucket/in/song.wav"])
+def test_an_object_that_is_not_there_fails_with_that_reason(make_app, make_fetcher, music, song, url):
+    music("in/other.wav", song)
+    buckets = ("music/in", "no-such-bucket")
+    client = make_app(fetch_buckets=buckets).test_client()
+    name = by_address(client, url)
+    make_fetcher(buckets=buckets).turn()
+    error = job(client, name)["error"]
+    assert (error["code"], "no such object" in error["detail"]) == ("fetch_failed", True)
+
+
+def test_a_fetched_song_of_a_tenant_is_that_tenants(make_app, fetcher, queue, server, song):
+    from msaas.auth.keys import new_key
+
+    (anna, anna_key), (ben, ben_key) = (new_key(name, ["use"]) for name in ("anna", "ben"))
+    client = make_app(api_keys=(anna_key, ben_key), fetch_allow=HOME).test_client()
+    as_anna, as_ben = ({"Authorization": f"Bearer {key}"} for key in (anna, ben))
+    name = client.post(URL, json={"url": server(song).url}, headers=as_anna).json["songhash"]
+    problem(client.get(f"/apiv1/jobs/{name}", headers=as_ben), 404, "job_unknown")
+    fetcher.turn()
+    [songhash] = queue.waiting()
+    assert queue.get(songhash).tenant == "anna"
+    assert client.get(f"/apiv1/jobs/{name}", headers=as_anna).json["songhash"] == songhash
+    problem(client.get(f"/apiv1/jobs/{name}", headers=as_ben), 404, "job_unknown")
+    assert queue.get(name).state is State.DONE

@@ -62,7 +62,6 @@ ADDRESS: Schema = {
     "maxLength": MAX_URL,
     "description": "the song's address instead of its bytes: http or https, or `s3://<bucket>/<key>` in a bucket of "
     "MSAAS_FETCH_BUCKETS",
-    "examples": ["https://example.org/song.flac"],
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from typing import ClassVar
 
 import pytest
 
@@ -144,6 +145,7 @@ class Long:
     """A probe's result: a minute of audio."""
 
     container, codec, sample_rate, channels, duration_seconds, cpu_seconds = "wav", "pcm_s16le", 8000, 1, 60.0, 0.0
+    tags: ClassVar[dict[str, str]] = {}
 
     def __init__(self, path):
         pass

@@ -143,7 +143,7 @@ class FetchRun:
         """As they were posted: the model was checked then."""
         if "options" in job.broken or job.options is None:
             raise RecordBroken("the options in the record cannot be read; post the address again")
-        return Options.parse(job.options, default_model=job.model, allowed=(job.model,))
+        return Options.parse(job.options, default_model=job.model, allowed=job.models)
 
     def _submit(self, name: str, song: FetchedSong, options: Options) -> bool:
         """As an upload of these bytes. Returns whether it was new. Its callbacks follow with `lead`."""

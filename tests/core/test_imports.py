@@ -33,7 +33,7 @@ LAYERS = {
     ),
     "processes": ("web", "worker"),
     "wiring": ("wiring",),
-    "programs": ("web.__main__", "worker.__main__", "cli", "local"),
+    "programs": ("web.__main__", "worker.__main__", "cli", "local", "mcp_server"),
 }
 
 # Who reads `Settings`, the class, rather than values that were taken from it.
@@ -65,7 +65,13 @@ NEIGHBOURS = {
     },
     "processes": set(),
     "wiring": set(),
-    "programs": {("cli", "local"), ("local", "cli"), ("cli", "web.__main__"), ("cli", "worker.__main__")},
+    "programs": {
+        ("cli", "mcp_server"),
+        ("cli", "local"),
+        ("local", "cli"),
+        ("cli", "web.__main__"),
+        ("cli", "worker.__main__"),
+    },
 }
 
 # Library ▸ who imports it. torch is loaded in the separation process and by the commands that separate, nowhere else.
@@ -81,6 +87,8 @@ LIBRARIES = {
     "minio": {"storage", "web"},
     "prometheus_client": {"telemetry"},
     "requests": {"client"},
+    "mcp": {"mcp_server"},
+    "pydantic": {"mcp_server"},
 }
 
 MAX_MODULES = 12  # of a folder; each subcommand of cli/ is a module

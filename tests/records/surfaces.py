@@ -30,7 +30,19 @@ METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 LOOKS = ("GET", "HEAD")
 STUCK_SECONDS = 30.0
 # Commands that read no record: they start things, make keys, print settings.
-APART = ("up", "demo", "rest", "worker", "settings", "separate", "keys", "models", "evaluate", "callbacks secret")
+APART = (
+    "up",
+    "demo",
+    "rest",
+    "worker",
+    "settings",
+    "separate",
+    "keys",
+    "models",
+    "evaluate",
+    "mcp",
+    "callbacks secret",
+)
 
 Fault = str
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
-from msaas.cli import callbacks, cancel, dead, evaluate, jobs, keys, models, separate, settings
+from msaas.cli import callbacks, cancel, dead, evaluate, jobs, keys, mcp, models, separate, settings
 from msaas.cli.paths import path_argument
 from msaas.client.names import printable, printable_lines
 from msaas.errors import MSaaSError, QueueUnavailable, SettingsError
@@ -77,7 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("rest", help="run the API").set_defaults(run=_rest)
     commands.add_parser("worker", help="run a worker").set_defaults(run=_worker)
 
-    for command in (settings, separate, jobs, cancel, dead, callbacks, keys, models, evaluate):
+    for command in (settings, separate, jobs, cancel, dead, callbacks, keys, models, evaluate, mcp):
         command.add(commands)
     return parser
 

@@ -53,8 +53,8 @@ def serve_stdio(server: MCPServer[None]) -> None:
 def serve_http(server: MCPServer[None], address: str) -> None:
     """`address`: host:port of this machine. Raises BadBinding.
 
-    Loopback only: anyone who reaches the server uses its key and its folder. Requests must name a loopback host, so that a
-    page of another site cannot reach it by a name of its own.
+    Loopback only: anyone who reaches the server uses its key and its folder. Requests must name a loopback host, so
+    that a page of another site cannot reach it by a name of its own.
     """
     host, port = _loopback(address)
     server.run("streamable-http", host=host, port=port, streamable_http_path=HTTP_PATH)
@@ -70,7 +70,7 @@ def _loopback(address: str) -> tuple[str, int]:
         raise BadBinding(f"{address[:80]!r} is not host:port, as in 127.0.0.1:5001") from error
     if not inside:
         raise BadBinding(
-            f"{host} is not an address of this machine only: anyone who reaches the server uses its key and its folder. "
-            "Use 127.0.0.1, behind a proxy that checks who calls"
+            f"{host} is not an address of this machine only, and anyone who reaches the server uses its key and folder; "
+            "use 127.0.0.1, behind a proxy that checks who calls"
         )
     return host, number

@@ -70,7 +70,7 @@ def _loopback(address: str) -> tuple[str, int]:
         raise BadBinding(f"{address[:80]!r} is not host:port, as in 127.0.0.1:5001") from error
     if not inside:
         raise BadBinding(
-            f"{host} is not an address of this machine only, and anyone who reaches the server uses its key and folder; "
+            f"{host} is not an address of this machine only; all who reach the server use its key and folder: "
             "use 127.0.0.1, behind a proxy that checks who calls"
         )
     return host, number

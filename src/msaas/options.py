@@ -11,7 +11,19 @@ from typing import Any, NoReturn
 
 from msaas.errors import InvalidOption
 from msaas.fields import canonical_json
-from msaas.formats import DEFAULT_BITRATE, DEFAULT_FORMAT, FORMAT_NAMES, WITH_BITRATES, Format, format_named
+from msaas.formats import (
+    DEFAULT_BITRATE,
+    DEFAULT_FORMAT,
+    DEPTH_NAMES,
+    FORMAT_NAMES,
+    SAMPLE_RATES,
+    SOURCE_RATE,
+    format_named,
+    parse_bit_depth,
+    parse_bitrate,
+    parse_sample_rate,
+    parse_switch,
+)
 
 STEM_NAME = re.compile(r"[a-z0-9_]{1,32}")
 MAX_STEMS = 32
@@ -20,7 +32,14 @@ MAX_OVERLAP = 0.9
 DEMUCS_OVERLAP = 0.25  # apply_model's default
 QUALITIES = ("fast", "balanced", "best")
 # options that earlier songhashes do not contain, and their defaults
-ADDED_LATER: Mapping[str, Any] = {"overlap": None, "shifts": 0, "refine": {}}
+ADDED_LATER: Mapping[str, Any] = {
+    "overlap": None,
+    "shifts": 0,
+    "refine": {},
+    "sample_rate": None,
+    "bit_depth": None,
+    "mono": False,
+}
 RESIDUAL = "residual"  # of a refined stem: what its other parts do not contain
 
 # A stem as it is published: a stem's name, or that of a part, `drums.kick`. An extension is not a part.
@@ -47,6 +66,9 @@ class Options:
     bitrate: int | None = DEFAULT_BITRATE  # kb/s; None if the format has no bit rates
     overlap: float | None = None  # of neighbouring segments, as a fraction of one; None: the model's own
     shifts: int = 0  # runs over the song, each shifted by up to half a second, that are averaged; 0: one, not shifted
+    sample_rate: int | str | None = None  # Hz, or `source`: the song's own; None: the model's
+    bit_depth: str | None = None  # one of the format's; None: its default
+    mono: bool = False  # the mean of both channels
     refine: tuple[tuple[str, str], ...] = ()  # (stem, model): the stem is separated further by this model
 
     @classmethod
@@ -70,9 +92,12 @@ class Options:
             stems=_parse_stems(given.get("stems")),
             two_stems=_parse_stem("two_stems", given.get("two_stems")),
             format=format_.name,
-            bitrate=_parse_bitrate(given.get("bitrate"), format_),
+            bitrate=parse_bitrate(given.get("bitrate"), format_),
             overlap=_parse_overlap(given.get("overlap")),
             shifts=_parse_shifts(given.get("shifts")),
+            sample_rate=parse_sample_rate(given.get("sample_rate"), format_),
+            bit_depth=parse_bit_depth(given.get("bit_depth"), format_),
+            mono=parse_switch("mono", given.get("mono")),
             refine=_parse_refine(given.get("refine"), allowed),
         )
         if options.stems and options.two_stems:
@@ -109,6 +134,13 @@ class Options:
         it is for a model that refines a stem: it counts like the model that made the stem.
         """
         return work_of(self.overlap, self.shifts, len(self.refine))
+
+    def refuse_source(self, sample_rate: int) -> None:
+        """Raises InvalidOption if stems at the song's own rate are asked for, and the format does not have it."""
+        if self.sample_rate == SOURCE_RATE:
+            kind = format_named(self.format)
+            kind.refuse_rate(sample_rate)
+            kind.refuse_bitrate(sample_rate, self.bitrate or 0)
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -184,6 +216,10 @@ def _are_options(given: Mapping[str, Any]) -> bool:
         and (overlap is None or (isinstance(overlap, int | float) and not isinstance(overlap, bool)))
         and isinstance(given["shifts"], int)
         and not isinstance(given["shifts"], bool)
+        and given["sample_rate"] in (None, *SAMPLE_RATES)
+        and not isinstance(given["sample_rate"], float)
+        and given["bit_depth"] in (None, *DEPTH_NAMES)
+        and isinstance(given["mono"], bool)
         and isinstance(refine, dict)
         and all(isinstance(model, str) for model in refine.values())
     )
@@ -234,21 +270,6 @@ def _parse_stems(value: Any) -> tuple[str, ...] | None:
 
 def _refuse_empty_stem(option: str = "stems") -> NoReturn:
     raise InvalidOption(f"{option} holds an empty name")
-
-
-def _parse_bitrate(value: Any, format_: Format) -> int | None:
-    if value in (None, ""):
-        return format_.default_bitrate or None
-    if not format_.bitrates:
-        raise InvalidOption(f"bitrate belongs to {WITH_BITRATES}; {format_.name} has none")
-    try:
-        bitrate = int(str(value))
-    except ValueError:
-        bitrate = -1
-    if isinstance(value, bool) or bitrate not in format_.bitrates:
-        known = ", ".join(map(str, format_.bitrates))
-        raise InvalidOption(f"bitrate {str(value)[:20]!r} is unknown; choose one of {known} kb/s")
-    return bitrate
 
 
 def _parse_overlap(value: Any) -> float | None:

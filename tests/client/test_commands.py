@@ -282,7 +282,7 @@ def test_song_that_is_not_there_is_status_2_and_leaves_no_folder(
             ["-n", "htdemucs_ft", "--mp3", "--mp3-bitrate", "192"],
             {"model": "htdemucs_ft", "format": "mp3", "bitrate": "192"},
         ),
-        (["--name", "mdx", "--flac", "--int24"], {"model": "mdx", "format": "flac"}),
+        (["--name", "mdx", "--flac", "--int24"], {"model": "mdx", "format": "flac", "bit_depth": "24"}),
         (["--float32", "--two-stems", "vocals"], {"two_stems": "vocals", "format": "wav"}),
         (
             ["--shifts", "2", "--overlap", "0.5", "--other-method", "minus"],

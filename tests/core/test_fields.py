@@ -66,7 +66,10 @@ def test_options_of_another_shape_are_not_shown():
         assert Job.from_hash("song", {"options": text}).known_options is None, text
     shown = Job.from_hash("song", {"model": "m", "options": '{"format": "flac", "extra": 1}'}).known_options
     given = {"model": "m", "stems": None, "two_stems": None, "format": "flac", "bitrate": 320}
-    assert shown == given | {"overlap": None, "shifts": 0, "refine": {}}
+    assert shown == given | {
+        **{"overlap": None, "shifts": 0, "refine": {}},
+        **{"sample_rate": None, "bit_depth": None, "mono": False},
+    }
 
 
 def test_json_nested_deeper_than_records_are_is_refused():

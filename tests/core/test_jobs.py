@@ -45,10 +45,42 @@ def test_the_order_of_stems_does_not_change_the_songhash():
         {"overlap": 0.5},
         {"shifts": 1},
         {"refine": {"drums": "htdemucs"}},
+        {"sample_rate": "source"},
+        {"sample_rate": 48000},
+        {"mono": True},
+        {"format": "m4a"},
+        {"format": "opus"},
     ],
 )
 def test_each_option_changes_the_songhash(other):
     assert songhash(SHA, parse(**other)) != songhash(SHA, parse())
+
+
+def test_a_depth_changes_the_songhash_unless_it_is_the_formats_own():
+    for format_, own, other in (("flac", "24", "16"), ("wav", "32f", "24")):
+        plain = songhash(SHA, parse(format=format_))
+        assert songhash(SHA, parse(format=format_, bit_depth=own)) == plain
+        assert songhash(SHA, parse(format=format_, bit_depth=other)) != plain
+    assert songhash(SHA, parse(format="opus", sample_rate="48000")) == songhash(SHA, parse(format="opus"))
+    assert songhash(SHA, parse(mono="false", sample_rate="", bit_depth=None)) == songhash(SHA, parse())
+
+
+def test_rates_and_switches_are_numbers_or_texts():
+    assert (
+        parse(sample_rate="44100", mono="true")
+        == parse(sample_rate=44_100, mono=True)
+        == parse(sample_rate="44100", mono="1")
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "rate", "names"),
+    [({}, 96_000, "96000"), ({"format": "m4a"}, 192_000, "192000"), ({"bitrate": 320}, 22_050, "bitrate 320")],
+)
+def test_a_song_whose_own_rate_a_format_does_not_have_is_refused(options, rate, names):
+    with pytest.raises(InvalidOption, match=names):
+        parse(sample_rate="source", **options).refuse_source(rate)
+    parse(**options).refuse_source(rate)
 
 
 def test_other_audio_has_another_songhash():
@@ -151,6 +183,19 @@ def test_parts_are_named_after_their_stem_and_add_up_to_it(complete):
         ({"shifts": 11}, "11"),
         ({"shifts": 1.5}, "1.5"),
         ({"shifts": False}, "False"),
+        ({"sample_rate": 96_000}, "96000"),
+        ({"sample_rate": True}, "True"),
+        ({"sample_rate": "44100.0"}, "44100.0"),
+        ({"format": "opus", "sample_rate": 44_100}, "48000"),
+        ({"format": "opus", "sample_rate": "source"}, "48000"),
+        ({"format": "opus", "bitrate": 320}, "320"),
+        ({"bit_depth": 16}, "flac, wav"),
+        ({"format": "flac", "bit_depth": "32f"}, "16, 24"),
+        ({"format": "wav", "bit_depth": 8}, "16, 24, 32f"),
+        ({"format": "wav", "bit_depth": ["16"]}, "bit_depth"),
+        ({"mono": "yes"}, "mono"),
+        ({"mono": 1.0}, "mono"),
+        ({"mono": {"a": 1}}, "mono"),
         ({"stems": 7}, "stems"),
         ({"two_stems": ["vocals"]}, "two_stems"),
         ({"stems": ["vocals"], "two_stems": "vocals"}, "two_stems"),

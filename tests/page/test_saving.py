@@ -7,6 +7,7 @@ import zipfile
 from pathlib import Path
 
 import mutagen
+import soundfile
 from playwright.sync_api import Download, Page, expect
 
 from tests.page.conftest import pick, songhash_of, stem_row
@@ -62,3 +63,21 @@ def test_a_song_that_another_browser_sent_has_its_name_here(page, open_page):
     expect(other.locator("#song-title")).to_have_text("Sent there")
     expect(other.locator("#save-mix")).to_be_enabled()
     assert saved(other, "#save-all").suggested_filename == "Sent there.zip"
+
+
+def test_format_rate_and_mono_are_chosen_on_the_page(page):
+    page.select_option("[name=format]", "wav 16")
+    page.select_option("[name=rate]", "source")
+    page.check("[name=mono]")
+    page.reload()  # they are remembered
+    expect(page.locator("[name=mono]")).to_be_checked()
+    sent(page, "Choices.flac", flac(tune(1, seed=814, rate=48_000), 48_000))
+    download = saved(page, "[data-stem=bass] .save")
+    assert download.suggested_filename == "Choices (Bass).wav"
+    info = soundfile.info(download.path())
+    assert (info.samplerate, info.channels, info.frames, info.subtype) == (48_000, 1, 48_000, "PCM_16")
+
+
+def test_opus_has_one_rate_on_the_page(page):
+    page.select_option("[name=format]", "opus 192")
+    assert page.locator("[name=rate] option").all_text_contents() == ["48 kHz"]

@@ -62,6 +62,39 @@ def test_stems_have_the_songs_tags_with_their_own_names(separator, song, tmp_pat
         assert np.array_equal(samples_of(path), samples_of(plain.stems[stem]))
 
 
+@pytest.mark.parametrize(("rate", "n"), [(48_000, 100_001), (44_100, 90_003), (22_050, 50_001), (96_000, 201_003)])
+def test_stems_at_the_songs_own_rate_have_exactly_its_samples(separator, kit, tmp_path, rate, n) -> None:
+    song = tmp_path / "song.wav"
+    soundfile.write(song, kit.noise(n).T, rate, subtype="FLOAT")
+    options = Options("tiny", format="flac", bitrate=None, sample_rate="source", bit_depth="16", mono=True)
+    result = separator.separate_song(song, tmp_path / "out", options)
+    assert (result.total_samples, result.sample_rate) == (n, rate)
+    for path in result.stems.values():
+        info = soundfile.info(path)
+        assert (info.frames, info.samplerate, info.channels, info.subtype) == (n, rate, 1, "PCM_16")
+
+
+@pytest.mark.parametrize(("format_", "rate"), [("wav", 48_000), ("opus", None)])
+def test_stems_at_another_rate_are_as_long_as_the_song(separator, song, tmp_path, format_, rate) -> None:
+    options = Options("tiny", format=format_, bitrate=128 if format_ == "opus" else None, sample_rate=rate)
+    result = separator.separate_song(song, tmp_path / "out", options)
+    expected = -(-(int(2.6 * 44_100) + 11) * 48_000 // 44_100)
+    assert (result.total_samples, result.sample_rate) == (expected, 48_000)
+    assert {samples_of(path).shape for path in result.stems.values()} == {(2, expected)}
+    assert result.duration_seconds == pytest.approx(2.6, abs=0.001)
+
+
+def test_fixed_point_wavs_share_one_gain(separator, write_wav, kit, tmp_path) -> None:
+    song = write_wav(kit.noise(60_000) * 30)
+    result = separator.separate_song(
+        song, tmp_path / "out", Options("tiny", format="wav", bitrate=None, bit_depth="24")
+    )
+    assert result.gain < 1
+    plain = separator.separate_song(song, tmp_path / "plain", WAV)
+    for stem, samples in stems_of(result).items():
+        assert np.abs(samples - samples_of(plain.stems[stem]) * result.gain).max() < 2**-22
+
+
 def test_a_song_comes_out_as_one_file_a_source(separator, song, tmp_path) -> None:
     result = separator.separate_song(song, tmp_path / "out", Options("tiny"))
     assert list(result.stems) == ["drums", "bass", "other", "vocals"]

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from msaas.audio.decode.probe import Probe
 from msaas.formats import MP3_BITRATES
 from msaas.options import Options
 from tests.support.api import RAW, STEMS, URL, as_base64, nothing_is_left, problem
@@ -80,3 +81,16 @@ def test_the_default_model_is_the_settings_and_others_have_to_be_offered(make_ap
     assert replace(Options("htdemucs"), model="htdemucs_ft").to_json() == json.dumps(
         queue.get(name).options, sort_keys=True, separators=(",", ":")
     )
+
+
+def test_a_rate_of_the_song_that_its_format_does_not_have_is_refused_before_it_is_queued(make_app, queue, song):
+    client = make_app(probe=lambda path: Probe("wav", "pcm_s16le", 96_000, 2, 0.2)).test_client()
+    detail = problem(client.post(f"{URL}?sample_rate=source", data=song, **RAW), 422, "invalid_option")
+    assert "mp3 cannot hold 96000 Hz" in detail and queue.counts().waiting == 0
+    assert client.post(f"{URL}?sample_rate=source&format=flac", data=song, **RAW).status_code == 202
+
+
+def test_the_choices_of_the_file_are_in_the_record(client, queue, song):
+    query = "format=wav&bit_depth=24&sample_rate=48000&mono=true"
+    recorded = queue.get(client.post(f"{URL}?{query}", data=song, **RAW).json["songhash"]).options
+    assert (recorded["bit_depth"], recorded["sample_rate"], recorded["mono"]) == ("24", 48_000, True)

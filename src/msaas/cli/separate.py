@@ -20,7 +20,7 @@ from msaas.cli.songs.folders import NAMED_SONG, NAMED_STEM
 from msaas.cli.songs.inputs import SongAddress, song_or_address, songs_of
 from msaas.cli.songs.stem_files import report
 from msaas.client.names import printable
-from msaas.formats import DEFAULT_BITRATE, DEFAULT_FORMAT, FORMATS, WITH_BITRATES
+from msaas.formats import DEFAULT_FORMAT, DEPTH_NAMES, FORMATS, SAMPLE_RATES
 from msaas.options import MAX_OVERLAP, MAX_SHIFTS, QUALITIES
 
 SHOWN = 5
@@ -99,12 +99,28 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help=f"average N runs, each shifted by up to half a second: better and N times slower, 0 to {MAX_SHIFTS} (0)",
     )
+    _add_encoding(parser)
+
+
+def _add_encoding(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--bitrate", "--mp3-bitrate", type=int, metavar="KBPS", help=_bitrates())
+    parser.add_argument(
+        "--sample-rate",
+        choices=tuple(map(str, SAMPLE_RATES)),
+        help="in Hz; source: the song's own, with exactly its samples (the model's; opus: 48000)",
+    )
+    parser.add_argument("--bit-depth", choices=tuple(DEPTH_NAMES), help=f"of a sample: {_depths()}")
+    parser.add_argument("--mono", action="store_true", help="one channel, the mean of both")
 
 
 def _bitrates() -> str:
-    names = f"{FORMATS[DEFAULT_FORMAT].bitrates[0]} to {FORMATS[DEFAULT_FORMAT].bitrates[-1]}"
-    return f"bit rate of {WITH_BITRATES} in kb/s, {names} ({DEFAULT_BITRATE})"
+    found = [one for one in FORMATS.values() if one.bitrates]
+    each = (f"{one.name} {one.bitrates[0]} to {one.bitrates[-1]} ({one.default_bitrate})" for one in found)
+    return f"bit rate in kb/s: {', '.join(each)}"
+
+
+def _depths() -> str:
+    return ", ".join(f"{one.name} {'/'.join(one.depths)} ({one.depths[0]})" for one in FORMATS.values() if one.depths)
 
 
 def _stem_and_model(text: str) -> tuple[str, str]:

@@ -75,7 +75,7 @@ class Job:
 
     @property
     def format(self) -> str:
-        """The stems' format: `mp3`, `flac` or `wav`, also the file extension."""
+        """The stems' format: `mp3`, `flac`, …, also the file extension."""
         return str((self.options or {}).get("format") or DEFAULT_FORMAT)
 
     @classmethod

@@ -154,6 +154,7 @@ class FetchRun:
             return False
         filename = str(job.upload.get("filename") or "")
         about = song_facts(self.context.probe(song.path), song.size, song.sha256, filename)
+        options.refuse_source(about["sample_rate"])
         fields = {"model": options.model, "options": options.to_json(), "tenant": job.tenant}
         if not self._retry(lambda: is_waiting(storage, known)):
             self._retry(lambda: storage.put_input(name, song.path))

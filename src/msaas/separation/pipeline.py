@@ -18,7 +18,8 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from msaas.audio.decode.decoder import TrackStats, measure
+from msaas.audio.decode.decoder import DecodeReport, TrackStats, measure
+from msaas.audio.encode.converted import Sound
 from msaas.audio.encode.open_writer import open_writer
 from msaas.audio.limits import Limits
 from msaas.audio.sandbox.decoder import IsolatedDecoder
@@ -27,7 +28,7 @@ from msaas.audio.tags import SongTags, stem_tags
 from msaas.audio.warnings import SongWarning, warnings_of
 from msaas.audio.waveform import Waveforms
 from msaas.errors import Cancelled, InvalidOption, NotAudio
-from msaas.formats import format_named
+from msaas.formats import OPUS_RATE, SOURCE_RATE, format_named
 from msaas.options import Options, Output, parts_of
 from msaas.separation import memory
 from msaas.separation.engines.engine import Engine, cpu_threads, default_batch
@@ -184,11 +185,12 @@ def separate_song(
         raise NotAudio("the song has no samples")
     progress("decoding", 1.0)
     tags = tags_isolated(song)
+    saved = saved_sound(options, Sound(rate, channels, stats.total_samples), decoding)
     out_dir.mkdir(parents=True, exist_ok=True)
     with memory.heap_trimmed_after(), ExitStack() as files:
         stems = files.enter_context(StemWriters())
         waveforms = Waveforms([], stats.total_samples, rate)
-        run = _Run(out_dir, options, tags, seed, stems, waveforms, clock, progress, stop, on_waveforms)
+        run = _Run(out_dir, options, tags, saved, seed, stems, waveforms, clock, progress, stop, on_waveforms)
         for stem, _ in options.refine:
             path = out_dir / f"{stem}.kept"
             run.kept[stem] = files.enter_context(KeptStem(path, sample_rate=rate, channels=channels))
@@ -200,8 +202,8 @@ def separate_song(
             gain = stems.close(lambda fraction: progress("encoding", fraction))
     result = SeparationResult(
         stems=run.paths,
-        total_samples=stats.total_samples,
-        sample_rate=rate,
+        total_samples=saved.total_samples,
+        sample_rate=saved.sample_rate,
         duration_seconds=stats.total_samples / rate,
         gain=gain,
         warnings=warnings_of(decoding, gain),
@@ -214,6 +216,22 @@ def separate_song(
         "separated stems=%d seconds=%.1f took=%.1f", len(run.paths), result.duration_seconds, result.timings["total"]
     )
     return result
+
+
+def saved_sound(options: Options, made: Sound, decoding: DecodeReport) -> Sound:
+    """What stems are saved as. At the song's own rate they have exactly its samples, unless its rate changes in
+    mid-song."""
+    rate = made.sample_rate
+    if options.sample_rate == SOURCE_RATE:
+        rate = decoding.sample_rate_in
+    elif isinstance(options.sample_rate, int):
+        rate = options.sample_rate
+    elif options.format == "opus":
+        rate = OPUS_RATE
+    samples = -(-made.total_samples * rate // made.sample_rate)
+    if rate == decoding.sample_rate_in and -(-decoding.samples_in * made.sample_rate // rate) == made.total_samples:
+        samples = decoding.samples_in
+    return Sound(rate, 1 if options.mono else made.channels, samples)
 
 
 def _measure(decoder: IsolatedDecoder, stop: Stop, on_minute: Callable[[], None]) -> TrackStats:
@@ -229,6 +247,7 @@ class _Run:
     out_dir: Path
     options: Options
     tags: SongTags
+    saved: Sound  # what each stem is saved as
     seed: str
     stems: StemWriters
     waveforms: Waveforms
@@ -285,10 +304,12 @@ class _Run:
             writer = open_writer(
                 path,
                 self.options.format,
-                sample_rate=model.sample_rate,
-                channels=model.channels,
-                total_samples=stats.total_samples,
+                sample_rate=self.saved.sample_rate,
+                channels=self.saved.channels,
+                total_samples=self.saved.total_samples,
+                made=Sound(model.sample_rate, model.channels, stats.total_samples),
                 bitrate_kbps=self.options.bitrate,
+                bit_depth=self.options.bit_depth,
                 tags=stem_tags(self.tags, output.name, model.name),
             )
             self.stems.add(output.name, writer)

@@ -1,4 +1,4 @@
-"""MP3 stems: constant bit rate, exact length, unchanged levels. Rejects rates that MP3 does not have."""
+"""MP3 stems: constant bit rate, exact length, unchanged levels."""
 
 from __future__ import annotations
 
@@ -11,34 +11,11 @@ from msaas.audio.encode.info_tag import write_true_padding
 from msaas.audio.encode.tagging.id3 import HEADER_BYTES, id3_tag
 from msaas.audio.encode.writer import Block, Writer
 from msaas.audio.tags import StemTags
-from msaas.errors import InvalidOption
-from msaas.formats import MP3_BITRATES
-
-# ISO/IEC 11172-3 and 13818-3, layer III, in kb/s; MPEG-2.5 is an industry extension of the latter.
-_MPEG2 = (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)
-_MPEG25 = (8, 16, 24, 32, 40, 48, 56, 64)
-BITRATES_KBPS = {
-    **dict.fromkeys((32_000, 44_100, 48_000), MP3_BITRATES),
-    **dict.fromkeys((16_000, 22_050, 24_000), _MPEG2),
-    **dict.fromkeys((8_000, 11_025, 12_000), _MPEG25),
-}
 
 # LAME's quality 7 does no noise shaping. At high bit rates that costs little: bench/separation/mp3.py measures from
 # 0.7 dB more coding noise to 1.6 dB less, in two thirds of the time. At lower bit rates noise shaping is worth it.
 FAST = {"compression_level": "7"}
 AMPLE_KBPS = 256
-
-
-def check_mp3(sample_rate: int, bitrate_kbps: int) -> None:
-    """Raises InvalidOption if MP3 lacks this rate, or this bit rate at it."""
-    if sample_rate not in BITRATES_KBPS:
-        rates = ", ".join(str(rate) for rate in sorted(BITRATES_KBPS))
-        raise InvalidOption(f"MP3 cannot hold {sample_rate} Hz, the model's rate; it supports {rates}")
-    allowed = BITRATES_KBPS[sample_rate]
-    if bitrate_kbps not in allowed:
-        raise InvalidOption(
-            f"bitrate {bitrate_kbps}: MP3 at {sample_rate} Hz supports {', '.join(str(rate) for rate in allowed)}"
-        )
 
 
 class Mp3Writer(Writer):
@@ -56,7 +33,6 @@ class Mp3Writer(Writer):
     ) -> None:
         super().__init__(path, sample_rate=sample_rate, channels=channels, total_samples=total_samples, tags=tags)
         self._tag = id3_tag(tags) if tags else b""
-        check_mp3(sample_rate, bitrate_kbps)
 
         def constant_rate(stream: AudioStream) -> None:
             stream.bit_rate = bitrate_kbps * 1000

@@ -23,7 +23,7 @@ REPLACEMENTS: dict[tuple[str, ...], tuple[int, str]] = {
 def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-d", "--device", choices=("auto", "cpu", "cuda", "mps"), help="with --local (MSAAS_DEVICE)")
     parser.add_argument("--repo", metavar="FOLDER", help="with --local: folder of weights (MSAAS_MODEL_REPO)")
-    parser.add_argument("--int24", action="store_true", help="with --flac, which has 24 bits")
+    parser.add_argument("--int24", action="store_true", help="--bit-depth 24, with --flac or --format wav")
     parser.add_argument("--other-method", action=_Checked, check=_minus, help=argparse.SUPPRESS)
     for names, (count, text) in REPLACEMENTS.items():
         parser.add_argument(*names, action=_Replaced, nargs=count or 0, text=text, help=argparse.SUPPRESS)
@@ -31,8 +31,10 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def check_options(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     """Exits with an error if an option does not apply to the others."""
-    if args.int24 and args.format != "flac":
-        _refuse(parser, "--int24", "needs --flac, which has 24 bits; --format wav has 32-bit float")
+    if args.int24:
+        if args.format not in ("flac", "wav") or args.bit_depth not in (None, "24"):
+            _refuse(parser, "--int24", "needs --flac or --format wav, without another --bit-depth")
+        args.bit_depth = "24"
     for option in ("device", "repo"):
         if getattr(args, option) is not None and not args.local:
             setting = {"device": "MSAAS_DEVICE", "repo": "MSAAS_MODEL_REPO"}[option]

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from msaas.formats import DEFAULT_BITRATE, FORMATS, MP3_BITRATES, WITH_BITRATES
+from msaas.formats import BITRATES, DEPTH_NAMES, FORMATS, SAMPLE_RATES, WITH_BITRATES, WITH_DEPTHS
 from msaas.options import MAX_OVERLAP, MAX_SHIFTS, MAX_STEMS, QUALITIES
 from msaas.web.openapi.schemas import FORMAT, STEM, Schema, an_object, ref
 from msaas.web.uploads.callback import MAX_URL
 
 BITRATE: Schema = {
     "type": "integer",
-    "enum": list(MP3_BITRATES),
-    "default": DEFAULT_BITRATE,
-    "description": f"kb/s; for {WITH_BITRATES} only",
+    "enum": list(BITRATES),
+    "description": f"kb/s; for {WITH_BITRATES} only: "
+    + "; ".join(f"{one.name} {', '.join(map(str, one.bitrates))}" for one in FORMATS.values() if one.bitrates)
+    + f"; default: {', '.join(f'{one.default_bitrate} for {one.name}' for one in FORMATS.values() if one.bitrates)}",
 }
 
 OPTIONS: dict[str, Schema] = {
@@ -23,6 +24,19 @@ OPTIONS: dict[str, Schema] = {
     },
     "format": {**FORMAT, "description": ", ".join(one.label for one in FORMATS.values())},
     "bitrate": BITRATE,
+    "sample_rate": {
+        "enum": list(SAMPLE_RATES),
+        "description": "Hz, or `source` for the song's own, with exactly its samples; default: the model's; opus is "
+        "always at 48000",
+    },
+    "bit_depth": {
+        "type": "string",
+        "enum": list(DEPTH_NAMES),
+        "description": f"of a sample, for {WITH_DEPTHS} only: "
+        + "; ".join(f"{one.name} {', '.join(one.depths)}" for one in FORMATS.values() if one.depths)
+        + "; default: the first",
+    },
+    "mono": {"type": "boolean", "default": False, "description": "one channel, the mean of both"},
     "quality": {
         "type": "string",
         "enum": list(QUALITIES),

@@ -6,7 +6,7 @@ from typing import Any
 
 from msaas.catalogue.records import SPEEDS
 from msaas.error_codes import JOB_CODES, PROBLEM_CODES, WAIT_CODES, WARNING_CODES
-from msaas.formats import DEFAULT_FORMAT, FORMATS
+from msaas.formats import DEFAULT_FORMAT, DEPTH_NAMES, FORMATS, SAMPLE_RATES
 from msaas.jobs import State
 from msaas.options import STEM_NAME
 from msaas.song_names import MAX_TAG_CHARS, TAG_NAMES
@@ -173,6 +173,9 @@ SCHEMAS: dict[str, Schema] = {
             "bitrate": nullable("integer", description="kb/s; null for formats without a bit rate"),
             "overlap": nullable("number", description="null for the model's own"),
             "shifts": {"type": "integer"},
+            "sample_rate": {"enum": [None, *SAMPLE_RATES], "description": "Hz, or `source`; null for the model's"},
+            "bit_depth": {"enum": [None, *DEPTH_NAMES], "description": "null for the format's default"},
+            "mono": {"type": "boolean"},
             "refine": {"type": "object", "additionalProperties": {"type": "string"}, "description": "stem ▸ model"},
         },
         description="The options of the job, with defaults filled in.",
@@ -288,9 +291,22 @@ SCHEMAS: dict[str, Schema] = {
                 description="seconds until a worker is free for another song, by the songs that wait; null before any",
             ),
             "formats": NAMES,
-            "bitrates": {"type": "array", "items": {"type": "integer"}},
+            "bitrates": {"type": "array", "items": {"type": "integer"}, "description": "kb/s, of mp3"},
+            "format_choices": {"type": "object", "additionalProperties": ref("FormatChoice")},
             "limits": an_object({"upload_bytes": {"type": "integer"}, "duration_seconds": {"type": "number"}}),
         }
+    ),
+    "FormatChoice": an_object(
+        {
+            "bitrates": {"type": "array", "items": {"type": "integer"}, "description": "kb/s; empty without bit rates"},
+            "default_bitrate": nullable("integer"),
+            "bit_depths": {**NAMES, "description": "the first is the default; empty for a lossy format"},
+            "sample_rates": {
+                "oneOf": [{"type": "array", "items": {"type": "integer"}}, {"type": "null"}],
+                "description": "Hz; null for any",
+            },
+        },
+        description="What a format can hold.",
     ),
     "Quality": an_object(
         {

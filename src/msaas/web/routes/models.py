@@ -8,7 +8,7 @@ from typing import Any
 
 from flask import Blueprint, Response, jsonify
 
-from msaas.formats import FORMATS, MP3_BITRATES
+from msaas.formats import FORMATS, MP3_BITRATES, Format
 from msaas.options import Options
 from msaas.queue.pace import of_model
 from msaas.web.eta import seconds_until_free
@@ -50,8 +50,18 @@ def get_models() -> Response:
         ),
         formats=list(FORMATS),
         bitrates=MP3_BITRATES,
+        format_choices={one.name: _choices(one) for one in FORMATS.values()},
         limits={"upload_bytes": options.max_upload_bytes, "duration_seconds": options.max_duration_seconds},
     )
+
+
+def _choices(one: Format) -> dict[str, Any]:
+    return {
+        "bitrates": one.bitrates,
+        "default_bitrate": one.default_bitrate or None,
+        "bit_depths": one.depths,
+        "sample_rates": one.rates or None,
+    }
 
 
 def _described(quality: Mapping[str, Any], default_model: str) -> dict[str, Any]:

@@ -151,6 +151,7 @@ def _accept(
             services.queue.submit(name, _fields(options, tenant), callback=callback, admission=terms)
         return _answer(name, job.state, job.tags, filename, new=False)
     about = song_facts(_probe_result(services, song), song.size, song.sha256, filename)
+    options.refuse_source(about["sample_rate"])
     fields = _fields(options, tenant) | {"upload": record_json(about)}
     audio = AudioLength.of(about, services.options.max_duration_seconds, options.work)
     if not is_waiting(services.storage, job):

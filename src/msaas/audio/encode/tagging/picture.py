@@ -1,7 +1,8 @@
-"""The picture of a FLAC file (RFC 9639, section 8.8), written where FFmpeg has left padding."""
+"""The picture of a FLAC file (RFC 9639, section 8.8), written where FFmpeg has left padding; Opus has it as text."""
 
 from __future__ import annotations
 
+import base64
 import struct
 from pathlib import Path
 
@@ -21,6 +22,11 @@ def picture_block(cover: Cover) -> bytes:
         + struct.pack(">IIIIII", 0, 0, 0, 0, 0, len(cover.data))
         + cover.data
     )
+
+
+def as_comment(cover: Cover) -> str:
+    """The value of METADATA_BLOCK_PICTURE in Ogg (https://wiki.xiph.org/VorbisComment#METADATA_BLOCK_PICTURE)."""
+    return base64.b64encode(picture_block(cover)).decode()
 
 
 def write_picture(path: Path, block: bytes) -> None:

@@ -13,8 +13,20 @@ const FORMATS = [
   ["mp3 192", "MP3, 192 kb/s"],
   ["mp3 128", "MP3, 128 kb/s"],
   ["flac", "FLAC, 24 bit"],
+  ["flac 16", "FLAC, 16 bit"],
   ["wav", "WAV, 32-bit float"],
+  ["wav 24", "WAV, 24 bit"],
+  ["wav 16", "WAV, 16 bit"],
+  ["m4a 256", "M4A (AAC), 256 kb/s"],
+  ["opus 192", "Opus, 192 kb/s"],
 ];
+const RATES = [
+  ["", "The model's"],
+  ["source", "The song's own"],
+  ["44100", "44.1 kHz"],
+  ["48000", "48 kHz"],
+];
+const OPUS_RATES = [["", "48 kHz"]];
 
 export class Options {
   #form; #offer = FALLBACK; #songs = [];
@@ -31,10 +43,12 @@ export class Options {
   offer(offer) {
     this.#offer = offer;
     const kept = load("options", {});
-    const { model, format, quality } = this.#form.elements;
+    const { model, format, quality, mono } = this.#form.elements;
     fill(model, offer.models.map(({ name }) => [name, name]), kept.model ?? offer.default);
     show(find("#model-field"), offer.models.length > 1);
     fill(format, FORMATS.filter(([value]) => offer.formats.includes(value.split(" ")[0])), kept.format ?? "mp3 320");
+    this.#fillRates(kept.rate);
+    mono.checked = kept.mono ?? false;
     this.#fillQualities(kept.quality ?? "balanced");
     show(find("#quality-field"), quality.options.length > 1);
     this.#fillStems(kept);
@@ -44,10 +58,12 @@ export class Options {
 
   /** @returns {Record<string, string>} form fields; defaults are left out, so that the server's apply */
   fields() {
-    const { model, which, format, quality } = this.#form.elements;
-    const [kind, bitrate] = format.value.split(" ");
+    const { model, which, format, quality, rate, mono } = this.#form.elements;
+    const [kind, detail] = format.value.split(" ");
     const fields = { format: kind };
-    if (bitrate) fields.bitrate = bitrate;
+    if (detail) fields[["flac", "wav"].includes(kind) ? "bit_depth" : "bitrate"] = detail;
+    if (rate.value) fields.sample_rate = rate.value;
+    if (mono.checked) fields.mono = "true";
     if (model.value && model.value !== this.#offer.default) fields.model = model.value;
     if (quality.value && quality.value !== "balanced") fields.quality = quality.value;
     if (which.value.startsWith("two ")) fields.two_stems = which.value.slice(4);
@@ -83,17 +99,26 @@ export class Options {
     return inOrder([...stems, ...parts]);
   }
 
+  /** Opus has one rate only. */
+  #fillRates(chosen) {
+    const { rate, format } = this.#form.elements;
+    fill(rate, format.value.startsWith("opus") ? OPUS_RATES : RATES, chosen ?? "");
+  }
+
   #changed() {
-    const { model, which, format, quality } = this.#form.elements;
+    const { model, which, format, quality, rate, mono } = this.#form.elements;
     const kept = {
       model: model.value,
       which: which.value,
       format: format.value,
       quality: quality.value,
+      rate: rate.value,
+      mono: mono.checked,
       some: this.#chosenStems(),
       refine: this.#refine(),
     };
     keep("options", kept);
+    this.#fillRates(kept.rate);
     this.#fillStems(kept);
     this.#fillRefine(kept);
     this.#showFacts();

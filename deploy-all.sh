@@ -18,6 +18,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 
 overlay=deploy/base namespace=msaas registry='' tag='' weights=htdemucs timeout=900
 build=auto dry_run=false down=false purge=false
+look_seconds=5 deadline=0 said='' began=''
 version=$(sed -nE 's/^__version__ = "(.*)"$/\1/p' src/msaas/__init__.py)
 work=''
 
@@ -194,6 +195,7 @@ apply() {
   if uses_secret msaas-callback-secrets; then make_secret msaas-callback-secrets secrets; fi
   # A finished Job of an older release cannot be changed.
   run kubectl -n "$namespace" delete job minio-buckets --ignore-not-found
+  began=$(date -u +%Y-%m-%dT%H:%M:%SZ)
   run kubectl apply -f "$work/all.yaml"
 }
 
@@ -227,19 +229,116 @@ made_up() {
   esac
 }
 
+# --- waiting
+
 wait_until_ready() {
   local what
-  for what in statefulset/redis statefulset/minio deployment/rest deployment/logs deployment/worker; do
+  deadline=$((SECONDS + timeout))
+  shopt -s extglob
+  for what in statefulset/redis statefulset/minio deployment/rest-server deployment/logs deployment/worker; do
     has "${what%/*}" "${what#*/}" || continue
-    run kubectl -n "$namespace" rollout status "$what" --timeout="${timeout}s" || explain "$what"
+    if "$dry_run"; then
+      echo "would wait for $what"
+    else
+      wait_for "$what"
+    fi
+  done
+  remove_old_names
+}
+
+# Before 0.2 the API's objects were named rest; another Deployment of that name would go on running beside the new one.
+remove_old_names() {
+  run kubectl -n "$namespace" delete --ignore-not-found \
+    deployment/rest ingress/rest poddisruptionbudget/rest networkpolicy/rest
+}
+
+# wait_for KIND/NAME: until it is ready. Looks every five seconds at what keeps any pod from coming up and says it once.
+# What does not heal by waiting ends the installation if it is still there at the next look.
+wait_for() {
+  local line key lost=''
+  until kubectl -n "$namespace" rollout status "$1" --timeout="${look_seconds}s" >/dev/null 2>&1; do
+    while IFS= read -r line; do
+      [[ -n $line ]] || continue
+      key=$(key_of "$line")
+      [[ $said == *"$key"* ]] || printf '%s\n' "$line" >&2
+      said+=$key
+      if hopeless "$line"; then
+        [[ $lost != *"$key"* ]] || give_up "$1" 'what is said above does not heal by waiting'
+        lost+=$key
+      fi
+    done < <(obstacles)
+    ((SECONDS < deadline)) || give_up "$1" "not ready after $timeout s"
+  done
+  echo "$1 is ready"
+}
+
+# key_of LINE: its object and reason, under which it is said once. Kubernetes words the failure of a pull in two ways.
+key_of() {
+  local object=${1%%: *} reason=${1#*: }
+  reason=${reason%%: *}
+  printf '<%s %s>' "$object" "${reason/#@(ErrImagePull|ImagePullBackOff)/image}"
+}
+
+# One line for each thing that keeps a pod or a claim from coming up: OBJECT: REASON: KUBERNETES' OWN SENTENCE (what to do).
+obstacles() {
+  {
+    kubectl -n "$namespace" get pods -l app.kubernetes.io/part-of=msaas -o go-template="$pod_template"
+    kubectl -n "$namespace" get events --field-selector reason=FailedCreate -o go-template="${event_template/BEGAN/$began}"
+    kubectl -n "$namespace" get persistentvolumeclaims -o go-template="$claim_template"
+  } 2>/dev/null | sort -u | while IFS=$'\t' read -r object reason message; do
+    [[ -z $object ]] || printf '%s: %s: %s%s\n' "$object" "$reason" "${message//$'\n'/ }" "$(advice "$reason" "$message")"
   done
 }
 
-explain() {
+# Go templates, one line for each finding: object, reason and message between tabs.
+# shellcheck disable=SC2016
+pod_template='{{range .items}}{{if not .metadata.deletionTimestamp}}{{$pod := .metadata.name}}
+{{- range .status.conditions}}{{if and (eq .type "PodScheduled") (eq .status "False")}}pod/{{$pod}}{{"\t"}}{{.reason}}{{"\t"}}{{.message}}
+{{end}}{{end}}{{range .status.initContainerStatuses}}{{if .state.waiting}}{{if .state.waiting.message}}pod/{{$pod}}{{"\t"}}{{.state.waiting.reason}}{{"\t"}}{{.state.waiting.message}}
+{{end}}{{end}}{{end}}{{range .status.containerStatuses}}{{if .state.waiting}}{{if .state.waiting.message}}pod/{{$pod}}{{"\t"}}{{.state.waiting.reason}}{{"\t"}}{{.state.waiting.message}}
+{{end}}{{end}}{{end}}{{end}}{{end}}'
+event_template='{{range .items}}{{if .lastTimestamp}}{{if ge .lastTimestamp "BEGAN"}}{{.involvedObject.kind}}/{{.involvedObject.name}}{{"\t"}}{{.reason}}{{"\t"}}{{.message}}
+{{end}}{{end}}{{end}}'
+claim_template='{{range .items}}{{if and (eq .status.phase "Pending") (not .spec.storageClassName)}}claim/{{.metadata.name}}{{"\t"}}Unbound{{"\t"}}the claim names no StorageClass, and the cluster has no default one
+{{end}}{{end}}'
+
+# hopeless LINE: whether waiting does not mend it. A full node may get room, a crashed container may start.
+hopeless() {
+  case $1 in
+    *': ErrImageNeverPull: '* | *': InvalidImageName: '* | *': CreateContainerConfigError: '* | *': Unbound: '*) true ;;
+    *': ErrImagePull: '* | *': ImagePullBackOff: '*) [[ $1 =~ 'not found'|'not present'|denied|unauthorized|forbidden ]] ;;
+    *': FailedCreate: '*) [[ $1 =~ 'exceeded quota'|PodSecurity|forbidden ]] ;;
+    *) false ;;
+  esac
+}
+
+# advice REASON MESSAGE: what to do about it, in brackets.
+advice() {
+  case $1 in
+    ErrImage* | ImagePull* | InvalidImageName)
+      echo " (is there such an image? --tag and --registry choose it; --build makes it)"
+      ;;
+    CreateContainerConfigError) echo ' (add what is missing: kubectl create secret, or delete the Secret and run this again)' ;;
+    Unschedulable)
+      [[ $2 == *PersistentVolumeClaim* ]] || echo ' (it needs a larger or an emptier node, or smaller requests in the overlay)'
+      ;;
+    FailedCreate)
+      case $2 in
+        *quota*) echo ' (raise the ResourceQuota, or ask for less in the overlay)' ;;
+        *PodSecurity*) echo " (the namespace's pod-security labels refuse it)" ;;
+      esac
+      ;;
+    Unbound) echo ' (make a StorageClass the default, or name one in the overlay: docs/kubernetes.md)' ;;
+    CrashLoopBackOff) echo " (kubectl -n $namespace logs --previous shows why)" ;;
+  esac
+}
+
+# give_up KIND/NAME REASON
+give_up() {
   local name=${1#*/}
   kubectl -n "$namespace" get pods -l "app.kubernetes.io/name=$name" >&2 || true
   kubectl -n "$namespace" logs -l "app.kubernetes.io/name=$name" --tail=20 >&2 || true
-  die "$1 is not ready after $timeout s; above are its pods and their last lines"
+  die "$1: $2"
 }
 
 next_steps() {
@@ -247,7 +346,7 @@ next_steps() {
 
 MSaaS is up in the namespace $namespace. To reach it from here:
 
-  kubectl -n $namespace port-forward service/rest 5000:5000
+  kubectl -n $namespace port-forward service/rest-server 5000:5000
 
 and, in another shell:
 

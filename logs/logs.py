@@ -28,7 +28,6 @@ from msaas.settings import Settings
 CHANNELS = ("logs", "events")
 POLL_SECONDS = 1.0
 SILENT_SECONDS = 30  # a connection that said nothing this long is asked whether it lives
-STALE_SECONDS = 60.0
 LONGEST_PAUSE_SECONDS = 10.0
 
 Record = dict[str, Any]
@@ -37,9 +36,7 @@ Beat = Callable[[], None]
 
 def main(argv: list[str] | None = None) -> int:
     args = parsed(argv)
-    heartbeat = Path(tempfile.gettempdir()) / "msaas-logs.alive"
-    if args.check:
-        return int(not is_fresh(heartbeat))
+    heartbeat = Path(tempfile.gettempdir()) / "msaas-logs.alive"  # its age is what the pod's probes look at
     try:
         settings = Settings.from_env(os.environ)
     except SettingsError as error:
@@ -62,20 +59,11 @@ def parsed(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--json", action="store_true", help="one JSON object a line, progress included")
     parser.add_argument("--only", choices=CHANNELS, help="one of the two channels")
     parser.add_argument("--progress", action="store_true", help="every report of progress, not only changes of stage")
-    parser.add_argument("--check", action="store_true", help="exit 0 if another logs.py here is alive: a probe")
     return parser.parse_args(argv)
 
 
 def leave(_number: int, _frame: object) -> NoReturn:
     raise SystemExit(0)
-
-
-def is_fresh(heartbeat: Path) -> bool:
-    """The loop turns with or without Redis: a restart of this process mends no Redis."""
-    try:
-        return time.time() - heartbeat.stat().st_mtime < STALE_SECONDS
-    except OSError:
-        return False
 
 
 # --- from Redis

@@ -29,7 +29,7 @@ clean_up() {
 }
 
 start_forward() {
-  kubectl -n "$namespace" port-forward service/rest "$port:5000" >/dev/null &
+  kubectl -n "$namespace" port-forward service/rest-server "$port:5000" >/dev/null &
   forward=$!
   local _
   for _ in {1..60}; do
@@ -53,6 +53,7 @@ main() {
   if [[ ${1:-} == --keep ]]; then keep=true && shift; fi
   command -v kubectl >/dev/null || die 'kubectl is not installed'
   [[ -x $python ]] || die 'no .venv with the [dev] extra: make check sets it up'
+  "$python" -c 'import msaas, av' 2>/dev/null || die "$python lacks a package of the [dev] extra: make check installs it"
   kubectl get nodes || die 'no cluster: nothing was tested. kind create cluster, or minikube start, makes one'
   trap clean_up EXIT
   say 'installing' && ./deploy-all.sh --overlay cluster-smoke --namespace "$namespace" --weights htdemucs_mini "$@"

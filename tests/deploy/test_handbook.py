@@ -69,8 +69,8 @@ def test_requests_and_limits_are_as_told(documented):
 def test_gpu_and_production_are_as_told():
     gpu = container_of(named(render("gpu"), "Deployment", "worker"))["resources"]["limits"]
     assert WORKLOADS["worker"]["limit"].partition("; GPU ")[2] == amounts(gpu)
-    production = named(render("production"), "Deployment", "rest")
-    assert f"production {production['spec']['replicas']}" in WORKLOADS["rest"]["kind"]
+    production = named(render("production"), "Deployment", "rest-server")
+    assert f"production {production['spec']['replicas']}" in WORKLOADS["rest-server"]["kind"]
     scaled = named(render("keda"), "ScaledObject", "worker")["spec"]
     assert f"KEDA {scaled['minReplicaCount']} to {scaled['maxReplicaCount']}" in WORKLOADS["worker"]["kind"]
 

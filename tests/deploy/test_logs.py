@@ -19,10 +19,11 @@ from redis.exceptions import ConnectionError as RedisAway
 from msaas.local.processes.child import wait_until
 from msaas.queue import connect
 from msaas.telemetry.log_shipping import CHANNEL, LogShipper, ship_logs
-from tests.deploy.conftest import OURS, REPOSITORY
+from tests.deploy.conftest import OURS, REPOSITORY, named, probes, render
 from tests.support.environment import BUSY_SECONDS
 
 PRINTER = REPOSITORY / "logs" / "logs.py"
+PROBE = probes(named(render("base"), "Deployment", "logs"))["livenessProbe"]["exec"]["command"]
 
 
 def printer():
@@ -208,8 +209,10 @@ class Printing:
     def text(self) -> str:
         return self.output.read_text(encoding="utf-8")
 
-    def check(self) -> int:
-        return subprocess.run([sys.executable, str(PRINTER), "--check"], env=self.env, check=False).returncode
+    def probe(self) -> int:
+        """The pod's probe, with this folder for its /scratch."""
+        command = [part.replace("/scratch", self.env["TMPDIR"]) for part in PROBE]
+        return subprocess.run(command, check=False).returncode
 
 
 @pytest.fixture
@@ -231,7 +234,7 @@ def test_it_prints_what_is_published_until_sigterm(printing, valkey, redis):
     assert wait_until(lambda: "listening on" in printed.text(), 60), printed.text()
     redis.publish("logs", json.dumps({"message": "hello"}))
     assert wait_until(lambda: '"message": "hello"' in printed.text(), 60), printed.text()
-    assert printed.check() == 0
+    assert printed.probe() == 0
     printed.process.terminate()
     assert printed.process.wait(timeout=60) == 0
 
@@ -239,14 +242,21 @@ def test_it_prints_what_is_published_until_sigterm(printing, valkey, redis):
 def test_with_redis_away_it_is_alive_and_goes_on_trying(printing):
     printed = printing("127.0.0.1:1")
     assert wait_until(lambda: printed.text().count("is away") >= 2, 60), printed.text()
-    assert printed.check() == 0
+    assert printed.probe() == 0
     assert printed.process.poll() is None
 
 
-def test_a_printer_that_is_not_there_is_not_alive(tmp_path):
-    environment = {**os.environ, "TMPDIR": str(tmp_path)}
-    done = subprocess.run([sys.executable, str(PRINTER), "--check"], env=environment, check=False)
-    assert done.returncode == 1
+def test_a_printer_that_hangs_fails_its_probe_and_the_probe_starts_no_python(printing, valkey):
+    printed = printing(valkey.address)
+    assert wait_until(lambda: printed.probe() == 0, 60)
+    printed.process.kill()
+    printed.process.wait()
+    heartbeat = Path(printed.env["TMPDIR"]) / "msaas-logs.alive"
+    os.utime(heartbeat, (heartbeat.stat().st_mtime - 61,) * 2)
+    assert printed.probe() == 1
+    heartbeat.unlink()
+    assert printed.probe() == 1
+    assert not any("python" in part for part in PROBE)
 
 
 def test_its_image_needs_redis_and_what_that_needs_in_the_release_that_the_others_have():

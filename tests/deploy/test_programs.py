@@ -50,7 +50,7 @@ def test_every_variable_is_a_setting_with_a_usable_value(manifests):
 @pytest.mark.parametrize("overlay", ["production", "full"])
 def test_production_starts_no_api_without_keys(overlay, monkeypatch):
     manifests = render(overlay)
-    rest = named(manifests, "Deployment", "rest")
+    rest = named(manifests, "Deployment", "rest-server")
     assert [key.name for key in Settings.from_env(environment_of(rest, manifests)).api_keys] == ["somebody"]
     [reference] = [entry for entry in container_of(rest)["env"] if entry["name"] == "API_KEYS"]
     assert reference["valueFrom"] == {"secretKeyRef": {"name": "msaas-api-keys", "key": "keys"}}
@@ -61,7 +61,7 @@ def test_production_starts_no_api_without_keys(overlay, monkeypatch):
 
 
 def test_rest_listens_and_answers_where_its_probes_ask(manifests):
-    for workload in deployments(manifests, "rest"):
+    for workload in deployments(manifests, "rest-server"):
         environment = environment_of(workload, manifests)
         settings = Settings.from_env(environment)
         routes = {rule.rule for rule in build_app(settings).url_map.iter_rules() if "GET" in (rule.methods or ())}
@@ -81,7 +81,7 @@ def test_a_worker_listens_and_answers_where_its_probes_ask(manifests):
 def test_rest_and_worker_agree_on_model_redis_and_storage(manifests):
     seen = {
         tuple(environment_of(workload, manifests).get(name) for name in ("MSAAS_MODEL", "REDIS_HOST", "MINIO_HOST"))
-        for workload in (*deployments(manifests, "rest"), *deployments(manifests, "worker"))
+        for workload in (*deployments(manifests, "rest-server"), *deployments(manifests, "worker"))
     }
     assert len(seen) <= 1
 
@@ -100,7 +100,7 @@ def test_liveness_never_asks_for_anything_but_the_process_itself(manifests):
 
 
 def test_long_running_pods_of_ours_have_every_probe():
-    for name in ("rest", "worker"):
+    for name in ("rest-server", "worker"):
         assert set(probes(named(render("base"), "Deployment", name))) == {
             "startupProbe",
             "readinessProbe",
@@ -117,7 +117,7 @@ def test_a_worker_has_time_to_give_its_song_back(manifests):
 
 def test_hostile_uploads_all_at_once_do_not_end_the_api(manifests):
     """Kubernetes kills the whole container where one process of it goes past the limit."""
-    for workload in deployments(manifests, "rest"):
+    for workload in deployments(manifests, "rest-server"):
         limit = container_of(workload)["resources"]["limits"]["memory"]
         assert limit.endswith("Gi")
         assert int(limit.removesuffix("Gi")) << 30 > LOOKED_AT_ONCE * PROBE_MEMORY_BYTES + REST_BYTES
@@ -130,7 +130,7 @@ def test_no_pod_asks_for_more_grace_than_it_would_get(manifests):
 
 
 def test_rest_has_time_to_end_its_requests(manifests):
-    for workload in deployments(manifests, "rest"):
+    for workload in deployments(manifests, "rest-server"):
         pause = container_of(workload)["lifecycle"]["preStop"]["exec"]["command"]
         assert pause[0] == "sleep"
         assert int(pause[1]) + GRACEFUL_SECONDS < pod_of(workload)["spec"]["terminationGracePeriodSeconds"]

@@ -111,12 +111,12 @@ def test_everything_is_applied_in_order_and_waited_for(stub):
         "all.yaml",
         "redis",
         "minio",
-        "rest",
+        "rest-server",
         "logs",
         "worker",
     ]
     assert {"StatefulSet", "Deployment", "Ingress", "Job"} <= {document["kind"] for document in stub.applied}
-    assert "port-forward service/rest 5000:5000" in done.stdout
+    assert "port-forward service/rest-server 5000:5000" in done.stdout
     assert "curl -F file=@data/the-slow-river.mp3 http://localhost:5000/apiv1/separate" in done.stdout
 
 
@@ -253,11 +253,63 @@ def test_an_overlay_whose_operator_is_missing_is_refused(stub):
 
 
 def test_what_does_not_become_ready_is_shown(stub):
-    stub.answer("rollout_status_deployment~rest", "FAIL")
+    stub.answer("rollout_status_deployment~rest-server", "FAIL")
     done = stub.run("deploy-all.sh", "--no-build", "--timeout", "1")
     assert done.returncode == 1
-    assert "deployment/rest is not ready" in done.stderr
-    assert "-n msaas logs -l app.kubernetes.io/name=rest --tail=20" in stub.calls
+    assert "deployment/rest-server: not ready after 1 s" in done.stderr
+    assert "-n msaas logs -l app.kubernetes.io/name=rest-server --tail=20" in stub.calls
+
+
+PODS, EVENTS, CLAIMS = (
+    "get_pods_-l_app.kubernetes.io~part-of=msaas",
+    "get_events_--field-selector_reason=FailedCreate",
+    "get_persistentvolumeclaims",
+)
+
+
+@pytest.mark.parametrize(
+    ("kind", "found", "advice"),
+    [
+        (PODS, "pod/worker-1\tErrImagePull\tmsaas-worker:nosuch: not found", "--tag and --registry"),
+        (PODS, "pod/worker-1\tImagePullBackOff\tpull access denied", "--tag and --registry"),
+        (PODS, "pod/rest-1\tCreateContainerConfigError\tcouldn't find key secret-key", "kubectl create secret"),
+        (EVENTS, "ReplicaSet/rest\tFailedCreate\tforbidden: exceeded quota: few", "raise the ResourceQuota"),
+        (EVENTS, 'ReplicaSet/rest\tFailedCreate\tviolates PodSecurity "restricted"', "pod-security labels"),
+        (CLAIMS, "claim/data-redis-0\tUnbound\tthe claim names no StorageClass", "make a StorageClass the default"),
+    ],
+)
+def test_what_cannot_come_up_ends_the_installation_in_kubernetes_own_words(stub, kind, found, advice):
+    stub.answer("rollout_status_statefulset~redis", "FAIL")
+    stub.answer(kind, found)
+    done = stub.run("deploy-all.sh", "--no-build", "--timeout", "600")
+    assert done.returncode == 1
+    [line] = [line for line in done.stderr.splitlines() if found.split("\t")[2] in line]
+    assert line.startswith(": ".join(found.split("\t"))) and advice in line
+    assert "statefulset/redis: what is said above does not heal by waiting" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        "pod/worker-1\tUnschedulable\t0/1 nodes are available: 1 Insufficient cpu",
+        "pod/worker-1\tErrImagePull\tdial tcp: i/o timeout",
+        "pod/worker-1\tCrashLoopBackOff\tback-off 10s restarting failed container",
+    ],
+)
+def test_what_may_heal_is_said_once_and_waited_for(stub, found):
+    stub.answer("rollout_status_statefulset~redis", "FAIL")
+    stub.answer(PODS, found)
+    done = stub.run("deploy-all.sh", "--no-build", "--timeout", "2")
+    assert done.returncode == 1
+    assert done.stderr.count(found.split("\t")[2]) == 1
+    assert "statefulset/redis: not ready after 2 s" in done.stderr
+
+
+def test_the_objects_of_earlier_names_are_removed_once_the_new_ones_are_ready(stub):
+    stub.run("deploy-all.sh", "--no-build")
+    removal = next(index for index, call in enumerate(stub.calls) if "delete" in call and "deployment/rest " in call)
+    ready = next(index for index, call in enumerate(stub.calls) if "rollout status deployment/worker" in call)
+    assert removal > ready
 
 
 def test_down_keeps_volumes_and_secrets_unless_told_otherwise(stub):

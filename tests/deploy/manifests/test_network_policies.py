@@ -13,10 +13,10 @@ from tests.deploy.conftest import environment_of, matches, named, of_kind, rende
 def test_network_policies_let_through_what_the_parts_need():
     policies = of_kind(render("production"), "NetworkPolicy")
     for client, server, port in (
-        ("rest", "redis", 6379),
+        ("rest-server", "redis", 6379),
         ("worker", "redis", 6379),
         ("logs", "redis", 6379),
-        ("rest", "minio", 9000),
+        ("rest-server", "minio", 9000),
         ("worker", "minio", 9000),
         ("minio-buckets", "minio", 9000),
     ):
@@ -26,7 +26,7 @@ def test_network_policies_let_through_what_the_parts_need():
 
 
 @pytest.mark.parametrize("overlay", ["production", "full"])
-@pytest.mark.parametrize("part", ["rest", "worker"])
+@pytest.mark.parametrize("part", ["rest-server", "worker"])
 def test_callbacks_leave_by_the_ports_that_the_setting_names(overlay, part):
     manifests = render(overlay)
     [rule] = named(manifests, "NetworkPolicy", "callbacks")["spec"]["egress"]

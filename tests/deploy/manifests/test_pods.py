@@ -6,7 +6,6 @@ import re
 
 from msaas import __version__
 from tests.deploy.conftest import (
-    OURS,
     OVERLAYS,
     container_of,
     environment_of,
@@ -93,7 +92,7 @@ def test_gpu_workers_have_a_gpu_and_refuse_to_do_without():
 
 
 def test_the_smoke_overlay_changes_only_what_podman_cannot_do():
-    for name in OURS:
+    for name in ("rest-server", "worker", "logs"):
         base, smoke = (named(render(overlay), "Deployment", name) for overlay in ("base", "container-smoke"))
         assert pod_of(base)["spec"]["securityContext"] == pod_of(smoke)["spec"]["securityContext"]
         for field in ("securityContext", "resources", "volumeMounts"):

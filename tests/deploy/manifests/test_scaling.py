@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from msaas.queue import LEASES, WAITING
-from tests.deploy.conftest import named, of_kind, render
+from tests.deploy.conftest import OVERLAYS, container_of, named, of_kind, render, workloads
 
 
 @pytest.mark.parametrize("overlay", ["keda", "full"])
@@ -27,10 +27,29 @@ def test_scaling_adds_what_waits_and_what_is_in_work(overlay):
         ]
 
 
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_an_update_of_the_workers_needs_no_room_for_another(overlay):
+    """A node may be too full for it, and the update would never end."""
+    update = named(render(overlay), "Deployment", "worker")["spec"]["strategy"]["rollingUpdate"]
+    assert update["maxSurge"] == 0 and update["maxUnavailable"] in (1, "25%")
+
+
+def test_an_update_fits_on_a_node_of_two_processors_and_four_gibibytes():
+    """All parts, and what a rolling update starts beside them; a tenth is left to the node's own."""
+    cpu, memory = 0.0, 0.0
+    for workload in workloads(render("base")):
+        requests = container_of(workload)["resources"]["requests"]
+        surge = workload["spec"].get("strategy", {}).get("rollingUpdate", {}).get("maxSurge", 0)
+        pods = workload["spec"].get("replicas", 1) + surge
+        cpu += pods * (float(requests["cpu"].removesuffix("m")) / (1000 if requests["cpu"].endswith("m") else 1))
+        memory += pods * float(requests["memory"][:-2]) * {"Mi": 2**20, "Gi": 2**30}[requests["memory"][-2:]]
+    assert cpu <= 1.8 and memory <= 0.9 * 4 * 2**30
+
+
 @pytest.mark.parametrize("overlay", ["production", "full"])
 def test_a_budget_never_keeps_a_node_from_being_drained(overlay):
     manifests = render(overlay)
     budgets = {found["metadata"]["name"]: found["spec"] for found in of_kind(manifests, "PodDisruptionBudget")}
-    assert set(budgets) == {"rest", "worker"}
-    assert budgets["rest"]["minAvailable"] < named(manifests, "Deployment", "rest")["spec"]["replicas"]
+    assert set(budgets) == {"rest-server", "worker"}
+    assert budgets["rest-server"]["minAvailable"] < named(manifests, "Deployment", "rest-server")["spec"]["replicas"]
     assert budgets["worker"]["maxUnavailable"].endswith("%")  # Kubernetes rounds it up: one of one may go

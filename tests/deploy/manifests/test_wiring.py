@@ -65,7 +65,7 @@ def test_the_ingress_names_the_services_port(manifests):
 @pytest.mark.parametrize("overlay", ["ingress", "production", "full"])
 def test_callbacks_link_to_the_host_of_the_ingress(overlay):
     manifests = render(overlay)
-    spec = named(manifests, "Ingress", "rest")["spec"]
+    spec = named(manifests, "Ingress", "rest-server")["spec"]
     url = urlsplit(settings_map(manifests)["MSAAS_PUBLIC_URL"])
     assert url.scheme == "https"
     assert {rule["host"] for rule in spec["rules"]} == {url.hostname}
@@ -104,7 +104,7 @@ def test_only_redis_password_and_the_callbacks_secrets_may_be_missing(manifests)
                 assert reference.get("optional", False) == (reference["name"] in OPTIONAL)
 
 
-@pytest.mark.parametrize("part", ["rest", "worker"])
+@pytest.mark.parametrize("part", ["rest-server", "worker"])
 def test_all_who_send_callbacks_sign_them(manifests, part):
     """One that did not know the secrets would send them unsigned."""
     for workload in of_kind(manifests, "Deployment"):
@@ -122,10 +122,22 @@ def test_the_external_overlay_brings_no_redis_and_no_minio():
     assert "example.com" in settings.redis_host
 
 
+def test_the_service_answers_under_its_earlier_name_but_is_scraped_once():
+    manifests = render("full")
+    service, earlier = (named(manifests, "Service", name) for name in ("rest-server", "rest"))
+    assert earlier["spec"] == service["spec"]
+    assert matches(
+        service["spec"]["selector"], pod_of(named(manifests, "Deployment", "rest-server"))["metadata"]["labels"]
+    )
+    assert not matches(
+        named(manifests, "ServiceMonitor", "rest-server")["spec"]["selector"], earlier["metadata"]["labels"]
+    )
+
+
 def test_monitors_scrape_ports_that_there_are():
     manifests = render("full")
-    service = named(manifests, "Service", "rest")
-    monitor = named(manifests, "ServiceMonitor", "rest")["spec"]
+    service = named(manifests, "Service", "rest-server")
+    monitor = named(manifests, "ServiceMonitor", "rest-server")["spec"]
     assert matches(monitor["selector"], service["metadata"]["labels"])
     assert {end["port"] for end in monitor["endpoints"]} <= {port["name"] for port in service["spec"]["ports"]}
     pods = named(manifests, "PodMonitor", "worker")["spec"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from msaas.queue import LEASES, WAITING
-from tests.deploy.conftest import OVERLAYS, container_of, named, of_kind, render, workloads
+from tests.deploy.conftest import OVERLAYS, container_of, deployments, named, of_kind, render, workloads
 
 
 @pytest.mark.parametrize("overlay", ["keda", "full"])
@@ -30,8 +30,9 @@ def test_scaling_adds_what_waits_and_what_is_in_work(overlay):
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_an_update_of_the_workers_needs_no_room_for_another(overlay):
     """A node may be too full for it, and the update would never end."""
-    update = named(render(overlay), "Deployment", "worker")["spec"]["strategy"]["rollingUpdate"]
-    assert update["maxSurge"] == 0 and update["maxUnavailable"] in (1, "25%")
+    for worker in deployments(render(overlay), "worker"):
+        update = worker["spec"]["strategy"]["rollingUpdate"]
+        assert update["maxSurge"] == 0 and update["maxUnavailable"] in (1, "25%")
 
 
 def test_an_update_fits_on_a_node_of_two_processors_and_four_gibibytes():

@@ -34,6 +34,11 @@ class LoadedModels(Generic[Loaded]):
     def names(self) -> tuple[str, ...]:
         return tuple(self._models)
 
+    @property
+    def all(self) -> dict[str, Loaded]:
+        """By name; none of them counts as used."""
+        return dict(self._models)
+
     def get(self, name: str) -> Loaded:
         """Loads the model if necessary, after making room for it: all of them at once may not fit into memory."""
         try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from demucs.apply import BagOfModels
 from torch import nn
@@ -73,14 +74,22 @@ class LoadedModel:
         outputs = self.networks[0].outputs or ()
         return len(self.networks) == 1 and any(output.rest for output in outputs)
 
-    @property
+    @cached_property
     def parameters(self) -> int:
         return sum(tensor.numel() for network in self.networks for tensor in network.module.parameters())
 
-    @property
+    @cached_property
     def parameter_bytes(self) -> int:
+        """Of the weights as they were loaded."""
         tensors = (tensor for network in self.networks for tensor in network.module.parameters())
         return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+
+    def release(self, network: Network) -> None:
+        """Drops the weights of a network whose engine has its own. The module's settings stay."""
+        self.parameters, self.parameter_bytes  # noqa: B018 - computed while all weights are there
+        for name, parameter in network.module.named_parameters():
+            if "position_embeddings" not in name:  # ChannelsLast asks the module for positions
+                parameter.data = parameter.new_empty(0)
 
     def describe(self) -> dict[str, object]:
         """The model's properties, ready for JSON."""

@@ -34,6 +34,8 @@ from msaas.separation import memory
 from msaas.separation.engines.engine import Engine, cpu_threads, default_batch
 from msaas.separation.engines.lanes import MAX_LANES, ParallelSegments, default_lanes, lane_pool
 from msaas.separation.engines.selection import EngineChoice, choose_engine
+from msaas.separation.engines.verdicts import RememberedChoice
+from msaas.separation.interrupt import interruptible
 from msaas.separation.kept_stem import KeptStem
 from msaas.separation.mixture import Samples
 from msaas.separation.model import LoadedModel, Network
@@ -79,10 +81,13 @@ class Separator:
         threads: int | None = None,
         precision: str = "auto",
         choose: ChooseEngine = choose_engine,
+        release: bool = False,
     ) -> None:
         """batch: segments per forward, on a CPU at a time; 0: the device's default. threads: torch's, process-wide;
         None: unchanged. lanes: segments at a time on a CPU, instead of `batch`; 0: one for each thread, at most four.
-        precision: "fp32" or "auto" (engines.selection.choose_engine)."""
+        precision: "fp32" or "auto" (engines.selection.choose_engine). release: drops the weights of `model` that the
+        engines have copies of.
+        """
         if threads is not None:
             torch.set_num_threads(threads)
         self.model = model
@@ -91,18 +96,36 @@ class Separator:
         torch.set_num_threads(threads)  # more threads than cores would wait for each other at each step
         self.batch = batch or default_batch(device)
         self.lanes = min(lanes or min(batch, MAX_LANES), threads) or default_lanes(threads)
-        chosen = [choose(network, device, precision) for network in model.networks]
+        self._threads, self._precision = threads, precision
+        self._pool = lane_pool(self.lanes) if device.type == "cpu" else None
+        self._use([choose(network, device, precision) for network in model.networks])
+        for network, choice in zip(model.networks, self.choices, strict=True):
+            if release and choice["layout"] == "channels_last":
+                model.release(network)
+
+    def confirm(self, remembered: RememberedChoice, load: Callable[[], LoadedModel], stop: Stop) -> None:
+        """Checks engines that were chosen by earlier verdicts, and uses what the check chooses.
+
+        load: the model anew, since its weights may have been released. Raises Cancelled if stop() returns True.
+        """
+        networks = load().networks
+        where = self.device, self._precision
+        if any(remembered.unconfirmed(network, *where) for network in networks):
+            with interruptible(stop):
+                self._use([remembered.confirm(network, *where) for network in networks])
+
+    def _use(self, chosen: Sequence[tuple[Engine, EngineChoice]]) -> None:
         self.choices = [choice.as_report() for _, choice in chosen]
-        self._engines: list[Engine] = [engine for engine, _ in chosen]
-        if device.type == "cpu":
-            pool = lane_pool(self.lanes)
-            self._engines = [ParallelSegments(engine, threads, self.lanes, pool) for engine in self._engines]
+        self._engines: list[Engine] = [
+            engine if self._pool is None else ParallelSegments(engine, self._threads, self.lanes, self._pool)
+            for engine, _ in chosen
+        ]
         log.info(
             "engine model=%s batch=%d lanes=%d threads=%d engines=%s",
-            model.name,
+            self.model.name,
             self.batch,
             self.lanes,
-            threads,
+            self._threads,
             json.dumps(self.choices),
         )
 

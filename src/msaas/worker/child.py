@@ -17,8 +17,9 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
+from functools import partial
 from typing import Any, TextIO
 
 from msaas.audio.limits import Limits
@@ -34,7 +35,9 @@ from msaas.errors import (
     SandboxError,
 )
 from msaas.separation.device import DeviceChoice, choose_device
+from msaas.separation.engines.verdicts import RememberedChoice, default_folder
 from msaas.separation.loaded_models import LoadedModels
+from msaas.separation.model import LoadedModel
 from msaas.separation.pipeline import SeparationResult, Separator, separate_song
 from msaas.separation.weights.loader import all_held, load_model
 from msaas.settings import Settings
@@ -48,6 +51,7 @@ log = logging.getLogger(__name__)
 STAGES = {"decoding": (0.0, 0.02), "separating": (0.02, 0.97), "encoding": (0.97, 1.0)}
 
 PROGRESS_SECONDS = 10
+IDLE_SECONDS = 2.0  # without a song, before remembered engines are checked
 
 Send = Callable[[Mapping[str, Any]], None]
 
@@ -55,9 +59,17 @@ Send = Callable[[Mapping[str, Any]], None]
 class ModelCache:
     """Separates songs with the models that are loaded."""
 
-    def __init__(self, models: LoadedModels[Separator], choice: DeviceChoice, limits: Limits) -> None:
-        """`models` loads the separator of a model, by its name, on the device of `choice`."""
+    def __init__(
+        self,
+        models: LoadedModels[Separator],
+        choice: DeviceChoice,
+        limits: Limits,
+        remembered: RememberedChoice,
+        load: Callable[[str], LoadedModel],
+    ) -> None:
+        """`models` loads the separator of a model, by its name, on the device of `choice`. `load`: its weights."""
         self.models, self.choice, self.limits = models, choice, limits
+        self._remembered, self._load = remembered, load
 
     def separator(self, model: str) -> Separator:
         return self.models.get(model)
@@ -84,6 +96,16 @@ class ModelCache:
             on_waveforms=WaveformFile(task.waveforms),
         )
         return _report(result) | self._place()
+
+    def confirm(self, stop: Callable[[], bool]) -> None:
+        """Checks the engines that were chosen by verdicts of earlier processes, until stop() returns True."""
+        for name, separator in self.models.all.items():
+            try:
+                separator.confirm(self._remembered, partial(self._load, name), stop)
+            except Cancelled:
+                return
+            except Exception as error:  # they have separated a song
+                log.warning("remembered engine not checked model=%s reason=%s: %s", name, type(error).__name__, error)
 
     def _place(self) -> dict[str, str]:
         return {"device": str(self.choice.device), "reason": self.choice.reason}
@@ -191,8 +213,15 @@ class CommandReader:
         self._stopped = threading.Event()
         threading.Thread(target=self._listen, args=(source,), name="orders", daemon=True).start()
 
-    def next_task(self) -> Task:
+    def next_task(self, idle: Callable[[], None] = lambda: None) -> Task:
+        """Waits for the next task. idle: called once if none comes within IDLE_SECONDS."""
+        with suppress(queue.Empty):
+            return self._tasks.get(timeout=IDLE_SECONDS)
+        idle()
         return self._tasks.get()
+
+    def has_task(self) -> bool:
+        return not self._tasks.empty()
 
     def stopped(self) -> bool:
         return self._stopped.is_set()
@@ -251,8 +280,10 @@ def main() -> int:
         detail = f"the model does not fit into MSAAS_CHILD_MEMORY_BYTES={settings.child_memory_bytes}: {error}"
         send(failure(OutOfMemory.code, detail, retry=True))
         return 3
+    attempt(models, commands.next_task(), send, commands.stopped)
     while True:
-        attempt(models, commands.next_task(), send, commands.stopped)
+        task = commands.next_task(idle=lambda: models.confirm(commands.has_task))
+        attempt(models, task, send, commands.stopped)
 
 
 def build_cache(settings: Settings, changed: Callable[[tuple[str, ...]], object] = lambda _names: None) -> ModelCache:
@@ -260,10 +291,23 @@ def build_cache(settings: Settings, changed: Callable[[tuple[str, ...]], object]
     choice = choose_device(settings.device)
     log.info("device=%s reason=%s", choice.device, choice.reason)
 
+    remembered = RememberedChoice(default_folder())
+
+    def load_weights(model: str) -> LoadedModel:
+        return load_model(model, repo=settings.model_repo, licences=settings.licence_rule, mapped=True)
+
     def load(model: str) -> Separator:
-        loaded = load_model(model, repo=settings.model_repo, licences=settings.licence_rule)
+        loaded = load_weights(model)
         log.info("loaded model=%s", json.dumps(loaded.describe()))
-        return Separator(loaded, choice.device, settings.batch, lanes=settings.lanes, precision=settings.precision)
+        return Separator(
+            loaded,
+            choice.device,
+            settings.batch,
+            lanes=settings.lanes,
+            precision=settings.precision,
+            choose=remembered,
+            release=True,
+        )
 
     models = LoadedModels(
         load,
@@ -273,7 +317,7 @@ def build_cache(settings: Settings, changed: Callable[[tuple[str, ...]], object]
         changed=changed,
     )
     limits = Limits(settings.max_duration_seconds, settings.max_decoded_bytes, settings.decoder_memory_bytes)
-    return ModelCache(models, choice, limits)
+    return ModelCache(models, choice, limits, remembered, load_weights)
 
 
 def _stated_bytes(model: str) -> int:

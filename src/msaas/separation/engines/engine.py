@@ -29,7 +29,7 @@ class TorchEngine:
     """A network on one device: a module's own forward in float32, or an equivalent function."""
 
     def __init__(self, network: nn.Module | Callable[[Tensor], Tensor], device: torch.device) -> None:
-        self._network = interrupted(network).to(device).eval() if isinstance(network, nn.Module) else network
+        self._network = interrupted(network).to(device).float().eval() if isinstance(network, nn.Module) else network
         self._device = device
 
     @torch.inference_mode()

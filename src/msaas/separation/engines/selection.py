@@ -20,7 +20,7 @@ from torch import Tensor
 from msaas.separation import memory
 from msaas.separation.engines.engine import Autocast, Engine, TorchEngine
 from msaas.separation.engines.htdemucs import ChannelsLast, Unsupported
-from msaas.separation.engines.htdemucs.kernels import Kernels, KernelSet, fastest_kernels
+from msaas.separation.engines.htdemucs.kernels import Kernels, KernelSet, measured_kernels
 from msaas.separation.model import Network
 
 log = logging.getLogger(__name__)
@@ -68,7 +68,7 @@ def choose_engine(
     precision: str = "auto",
     *,
     bf16: Callable[[], bool] = has_bf16,
-    kernels: Callable[[torch.dtype], Kernels] = fastest_kernels,
+    kernels: Callable[[torch.dtype], Kernels] = measured_kernels,
     clock: Callable[[], float] | None = None,
 ) -> tuple[Engine, EngineChoice]:
     """The fastest engine for a network that passes its check, and the result of the check.

@@ -46,15 +46,17 @@ def load_model(
     repo: Path | None,
     sources: Sequence[WeightSource] | None = None,
     licences: LicenceRule = NOTHING_ACCEPTED,
+    mapped: bool = False,
 ) -> LoadedModel:
     """Loads the model `name` from `repo` (a folder) if it is there, else from the `sources`: hub, then mirror.
 
+    mapped: as in `build.build`; for a `Separator`, which converts the weights that it needs.
     Raises ModelUnavailable with what was tried and how to fix it, and for weights whose licence `licences` refuses.
     """
     refuse_unlicensed(name, licences)
     found = _find(name, repo, sources)
     log.info("found model=%s where=%s", name, found.where)
-    return _build(name, found, repo, sources, licences)
+    return _build(name, found, repo, sources, licences, mapped=mapped)
 
 
 def fetch(
@@ -216,20 +218,26 @@ def _members(found: FoundWeights) -> tuple[Member, ...]:
 
 
 def _build(
-    name: str, found: FoundWeights, repo: Path | None, sources: Sequence[WeightSource] | None, licences: LicenceRule
+    name: str,
+    found: FoundWeights,
+    repo: Path | None,
+    sources: Sequence[WeightSource] | None,
+    licences: LicenceRule,
+    *,
+    mapped: bool = False,
 ) -> LoadedModel:
     from msaas.separation.families.ensemble import blend
     from msaas.separation.weights.build import build
 
     if found.config is None or found.family != ENSEMBLE:
-        return build(name, found)
+        return build(name, found, mapped=mapped)
     parts = []
     for member in _members(found):
         refuse_unlicensed(member.model, licences)
         weights = _find(member.model, repo, sources)
         if weights.family == ENSEMBLE:
             raise ModelUnavailable(f"{found.config}: {member.model} is an ensemble itself; name its members instead")
-        parts.append((member, build(member.model, weights)))
+        parts.append((member, build(member.model, weights, mapped=mapped)))
     return blend(name, parts, found.config)
 
 

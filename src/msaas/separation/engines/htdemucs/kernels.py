@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from functools import cache
 from typing import Any
 
 import torch
@@ -85,6 +86,12 @@ def fastest_kernels(dtype: torch.dtype, clock: Callable[[], float] = time.thread
         if _is_exact(dtype):
             kernels = _packed_kernels(dtype, kernels, clock)
         return replace(kernels, composed_attention=_composed_is_faster(dtype, clock))
+
+
+@cache
+def measured_kernels(dtype: torch.dtype) -> Kernels:
+    """fastest_kernels, measured once in this process: a model may have several networks."""
+    return fastest_kernels(dtype)
 
 
 def _packed_kernels(dtype: torch.dtype, kernels: Kernels, clock: Callable[[], float]) -> Kernels:

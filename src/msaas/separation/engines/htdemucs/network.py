@@ -52,6 +52,7 @@ class ChannelsLast:
         ]
         self._bands: Tensor | None = None  # [F, 1, C], added after the first layer
         if module.freq_emb is not None:
+            module.freq_emb.float()
             self._bands = weights(module.freq_emb_scale * module.freq_emb.weight)[:, None]
         self._transformer: Transformer | None = None
         if module.crosstransformer is not None:

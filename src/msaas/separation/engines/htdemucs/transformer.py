@@ -61,7 +61,7 @@ class Transformer:
             self._positions = {
                 key: (
                     (flat * module.weight_pos_embed).to(self._device),
-                    (line.transpose(0, 1) * module.weight_pos_embed).to(self._device),
+                    (line.transpose(0, 1).float() * module.weight_pos_embed).to(self._device),
                 )
             }
         return self._positions[key]

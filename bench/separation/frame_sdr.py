@@ -1,6 +1,6 @@
 """Processor seconds and peak memory of museval's SDR, on noise: neither depends on the sound.
 
-    python -m bench.separation.frame_sdr [--minutes 4] [--stems 4]
+python -m bench.separation.frame_sdr [--minutes 4] [--stems 4]
 """
 
 from __future__ import annotations

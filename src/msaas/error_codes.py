@@ -103,6 +103,7 @@ WAIT_CODES: Mapping[str, str] = {
     "no_worker": "no worker is ready: none is running, or all are still loading their model",
     "storage_refused": "the object store refuses uploads; workers start no job until it accepts them again",
     "scratch_full": "the workers' scratch disks are full; workers start no job until there is space",
+    "out_of_memory": "the workers have too little memory for the model; they start no job for ten minutes",
     "model_not_offered": "no ready worker offers the model (MSAAS_MODEL, MSAAS_MODELS)",
 }
 

@@ -7,6 +7,7 @@ import time
 import uuid
 from dataclasses import replace
 
+from msaas.queue.worker_registry import Worker
 from msaas.wiring.stores import build_queue, build_storage
 from msaas.wiring.worker import build_supervisor
 from msaas.worker.process import SeparationProcess
@@ -56,6 +57,10 @@ class WorkerHarness:
         deadline = time.monotonic() + 10
         while self.queue.get(songhash).stage != "separating" and time.monotonic() < deadline:
             time.sleep(0.02)
+
+    def another_worker(self):
+        """As a live worker on another machine registers itself; it claims nothing here."""
+        return Worker("elsewhere", (self.settings.model,))
 
     def ended(self, worker):
         """Waits until a worker that stops by itself has stopped."""

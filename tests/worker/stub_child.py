@@ -79,6 +79,7 @@ def separate(task, wish):
         "duration_seconds": 2.0,
         "model": MODEL,
         "refining": [],
+        "peak_bytes": 1 << 20,
     }
     send(done=done | {"timings": {}})
 

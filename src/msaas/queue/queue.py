@@ -338,7 +338,12 @@ class Queue:
             self.redis.delete(f"retiring:{songhash}")
 
     def publish_model(self, name: str, description: Mapping[str, Any]) -> None:
-        """Stores a model's description, so that the API can validate stems without loading it."""
+        """Stores a model's description, so that the API can validate stems without loading it.
+
+        `peak_bytes`, the memory that a run needed, stays at the least of all runs.
+        """
+        peaks = [peak for peak in (description.get("peak_bytes"), self.model_peak(name)) if peak]
+        description = dict(description) | ({"peak_bytes": min(peaks)} if peaks else {})
         with redis_errors(), self.redis.pipeline(transaction=False) as pipe:
             pipe.type(MODELS).hset(MODELS, name, record_json(description))
             if answers(pipe)[0] not in ("hash", "none"):  # overwritten: each worker stores its model again
@@ -348,6 +353,12 @@ class Queue:
     def published_models(self) -> tuple[str, ...]:
         """The models that workers have loaded so far."""
         return tuple(map(str, unless_damaged(lambda: self.redis.hkeys(MODELS), ())))
+
+    def model_peak(self, name: str) -> int | None:
+        """The least memory, in bytes, that a run of the model has needed on any worker; None before the first."""
+        text = unless_damaged(lambda: self.redis.hget(MODELS, name), None)
+        peak = _described(text or "").get("peak_bytes")
+        return peak if isinstance(peak, int) and peak > 0 else None
 
     def model_sources(self, name: str) -> tuple[str, ...] | None:
         """The stems of a model, as stored by a worker that loaded it; None before that."""
@@ -360,11 +371,16 @@ def _had_ended(state: str | None, finished_ms: str | None, latest: float) -> boo
     return known is not None and known.ended and finished is not None and finished <= latest
 
 
-def _sources_in(description: str) -> tuple[str, ...] | None:
+def _described(description: str) -> Mapping[str, Any]:
+    """Empty if it cannot be read."""
     try:
-        sources = json_object(description).get("sources")
+        return json_object(description)
     except ValueError:
-        return None
+        return {}
+
+
+def _sources_in(description: str) -> tuple[str, ...] | None:
+    sources = _described(description).get("sources")
     return tuple(map(str, sources)) if isinstance(sources, list) else None
 
 

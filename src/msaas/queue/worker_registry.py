@@ -46,6 +46,9 @@ class Workers:
     def ready(self) -> int:
         return sum(worker.ready for worker in self.live)
 
+    def without(self, name: str) -> Workers:
+        return Workers(tuple(worker for worker in self.live if worker.name != name))
+
     def offering(self, *models: str) -> int:
         """The number of workers that run all these models; a job without a model is run by any, with its default."""
         needed = set(filter(None, models))

@@ -39,6 +39,11 @@ class LoadedModels(Generic[Loaded]):
         """By name; none of them counts as used."""
         return dict(self._models)
 
+    @property
+    def count_ever(self) -> int:
+        """The number of models that were ever loaded here."""
+        return len(self._bytes)
+
     def get(self, name: str) -> Loaded:
         """Loads the model if necessary, after making room for it: all of them at once may not fit into memory."""
         try:

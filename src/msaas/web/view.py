@@ -65,7 +65,7 @@ def _retry_note(job: Job) -> str:
 
 def _waiting_note(waiting_for: Mapping[str, str]) -> str:
     """Since when it waits; only the detail has the time."""
-    if waiting_for.get("code") not in ("storage_refused", "scratch_full"):
+    if waiting_for.get("code") not in ("storage_refused", "scratch_full", "out_of_memory"):
         return ""
     return f"{_capital(waiting_for['detail'])}."
 

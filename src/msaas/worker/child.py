@@ -95,7 +95,11 @@ class ModelCache:
             stop=stop,
             on_waveforms=WaveformFile(task.waveforms),
         )
-        return _report(result) | self._place()
+        return _report(result) | self._place() | {"peak_bytes": self._peak_bytes()}
+
+    def _peak_bytes(self) -> int:
+        """What this process has needed; 0 if it has loaded several models, so that it would be no single model's."""
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10 if self.models.count_ever == 1 else 0
 
     def confirm(self, stop: Callable[[], bool]) -> None:
         """Checks the engines that were chosen by verdicts of earlier processes, until stop() returns True."""

@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from msaas.errors import ScratchFull, StorageFull, StorageRefused, StorageUnavailable
+from msaas.errors import OutOfMemory, ScratchFull, StorageFull, StorageRefused, StorageUnavailable
 from msaas.storage import Storage
 
 log = logging.getLogger(__name__)
 
 CHECK_SECONDS = 5  # between two checks of a blocked worker
+MEMORY_PAUSE_SECONDS = 600  # after deaths for lack of memory; a neighbour's load may have been the cause
 MODEL_WITHDRAWN_SECONDS = 300  # until a model that could not be loaded is offered again
 
 
@@ -63,9 +64,20 @@ class ClaimChecks:
     def store_accepted(self) -> None:
         self._unblock(StorageRefused.code)
 
+    def lacks_memory(self, what: str) -> Blocker:
+        """The worker claims nothing for a while."""
+        return self._block(OutOfMemory.code, what)
+
     def may_claim(self) -> bool:
         """Checks again; returns whether the worker may claim."""
-        return self._has_room() and self._store_works()
+        return self._has_memory() and self._has_room() and self._store_works()
+
+    def _has_memory(self) -> bool:
+        blocker = self.blocker
+        if blocker and blocker.code == OutOfMemory.code and self.clock() - blocker.since < MEMORY_PAUSE_SECONDS:
+            return False
+        self._unblock(OutOfMemory.code)
+        return True
 
     def _has_room(self) -> bool:
         try:

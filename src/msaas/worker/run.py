@@ -22,6 +22,7 @@ from msaas.errors import (
     MSaaSError,
     NotFound,
     ObjectDamaged,
+    OutOfMemory,
     QueueUnavailable,
     RecordBroken,
     RequestError,
@@ -37,6 +38,7 @@ from msaas.queue.heartbeat import Heartbeat
 from msaas.storage import ExpectedUpload, Storage
 from msaas.worker.claim_checks import ClaimChecks, ModelOffers
 from msaas.worker.loop_state import LoopState
+from msaas.worker.memory import MemoryWatch
 from msaas.worker.options import WorkerOptions
 from msaas.worker.process import SeparationProcess, TaskFailed
 from msaas.worker.protocol import Task
@@ -57,6 +59,10 @@ class ModelMissing(MSaaSError):
     """This worker cannot load the job's model; another may."""
 
 
+class MemoryShort(MSaaSError):
+    """This worker has too little memory for the job; another may have enough."""
+
+
 @dataclass(frozen=True)
 class RunContext:
     """Shared by all runs of a worker."""
@@ -66,6 +72,7 @@ class RunContext:
     storage: Storage
     process: SeparationProcess
     checks: ClaimChecks
+    memory: MemoryWatch
     models: ModelOffers
     loop: LoopState
 
@@ -86,7 +93,7 @@ class Run:
                 with scratch_folder(self.worker.scratch_dir, self.claim.songhash[:8]) as folder:
                     result = self._separate(folder)
                 self._until_done(lambda: self._finish(result))
-            except (Stopping, ModelMissing) as error:
+            except (Stopping, ModelMissing, MemoryShort) as error:
                 self._until_done(partial(self._give_back, error.detail))
             except Cancelled:
                 self._tidy_up()
@@ -129,14 +136,33 @@ class Run:
             if not process.ensure_ready(self._over):
                 self.check()
                 raise ChildDied(process.not_ready_reason)
-            return process.separate(task, self._over, self.heartbeat.progress)
+            done = process.separate(task, self._over, self.heartbeat.progress)
+            self.context.memory.finished()
+            return done
         except Cancelled:
             self.check()
             raise
+        except ChildDied as error:
+            if self.context.memory.kernel_killed():
+                self._lacked_memory(task.options, error)
+            raise
         except TaskFailed as error:
+            if error.code == OutOfMemory.code:
+                self._lacked_memory(task.options, error)
             if error.code == ModelUnavailable.code and self._withdraw(error, task.options):
                 raise ModelMissing(error.detail) from error
             raise
+
+    def _lacked_memory(self, options: Options, error: MSaaSError) -> None:
+        """After deaths in succession the worker pauses, and gives the job to another worker, if there is one."""
+        memory = self.context.memory
+        if not memory.died():
+            return
+        model = " and ".join(options.models)
+        self.context.checks.lacks_memory(f"{memory.words()}, and {model} needs more: {error.detail};")
+        workers = self.queue.workers().without(self.claim.job.worker)
+        if workers.offering(*options.models):
+            raise MemoryShort(error.detail) from error
 
     def _withdraw(self, error: TaskFailed, options: Options) -> bool:
         model = error.model if error.model in options.models else options.model
@@ -200,7 +226,7 @@ class Run:
     def _finish(self, result: dict[str, Any]) -> None:
         # At each job, not only when a model is loaded: requests may name other models, and Redis may have been emptied.
         for model in (result["model"], *result["refining"]):
-            self.queue.publish_model(model["name"], model)
+            self.queue.publish_model(model["name"], model | {"peak_bytes": result["peak_bytes"]})
         if self.queue.finish(self.claim, result, result["duration_seconds"]):
             log.info("finished job=%s fence=%s", self.claim.songhash, self.claim.fence)
         else:

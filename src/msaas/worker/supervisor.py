@@ -15,6 +15,7 @@ from msaas.queue.worker_registry import ANNOUNCE_SECONDS, Worker
 from msaas.storage import Storage
 from msaas.worker.claim_checks import CHECK_SECONDS, ClaimChecks, ModelOffers
 from msaas.worker.loop_state import LoopState
+from msaas.worker.memory import MemoryWatch
 from msaas.worker.options import WorkerOptions
 from msaas.worker.process import SeparationProcess
 from msaas.worker.run import Run, RunContext
@@ -42,7 +43,8 @@ class Supervisor:
         self.checks = ClaimChecks(storage, options.scratch_dir, options.scratch_free_bytes, changed=self._announce_soon)
         self.models = ModelOffers(options.model, options.allowed_models, changed=self._announce_soon)
         self._announcing = Loop("announcing", self._announce, ANNOUNCE_SECONDS)
-        self._context = RunContext(options, queue, storage, process, self.checks, self.models, self.loop)
+        self.memory = MemoryWatch()
+        self._context = RunContext(options, queue, storage, process, self.checks, self.memory, self.models, self.loop)
         self.failed = False  # it stopped by itself, since it cannot run here
 
     # --- called from elsewhere
@@ -57,10 +59,10 @@ class Supervisor:
         return quiet < LOOP_STALE_SECONDS + self.options.stall_seconds, {"quiet_seconds": round(quiet, 1)}
 
     def ready(self) -> tuple[bool, dict[str, Any]]:
-        if self.process.ready is None or not self.process.alive:
-            return False, {"ready": False, "reason": self.process.not_ready_reason or "the separation process restarts"}
         if blocker := self.checks.blocker:
             return False, {"ready": False, "reason": str(blocker), "code": blocker.code}
+        if self.process.ready is None or not self.process.alive:
+            return False, {"ready": False, "reason": self.process.not_ready_reason or "the separation process restarts"}
         return True, {"ready": True, "offers": self.offers, **self.process.ready}
 
     @property
@@ -128,6 +130,11 @@ class Supervisor:
         if self.process.alive and self.process.ready:
             self._note_prepared(True)
             return True
+        if shortage := self.memory.shortage(self.options.model, self.queue.model_peak(self.options.model)):
+            self.checks.lacks_memory(shortage)
+            self._note_prepared(False)
+            self.loop.stopping.wait(MODEL_RETRY_SECONDS)
+            return False
         able = self.process.ensure_ready(self.loop.stopping.is_set)
         if able:
             assert self.process.ready is not None  # noqa: S101 - set by ensure_ready

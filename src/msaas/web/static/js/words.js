@@ -61,6 +61,7 @@ const WAITS = {
   model_not_offered: "Waiting for a worker that has this model",
   storage_refused: "Waiting: the storage accepts no uploads at the moment",
   scratch_full: "Waiting: the service's disk is full",
+  out_of_memory: "Waiting: the service has too little memory for this model",
 };
 
 /** `75.2` ▸ `1:15` */

@@ -22,6 +22,9 @@ MP3_BITRATES_AT: Mapping[int, tuple[int, ...]] = MappingProxyType(
 )
 # ISO 14496-3, table 1.16
 AAC_RATES = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000, 64_000, 88_200, 96_000)
+STEMS_FILE = "stems.m4a"  # one file with the mix and four stems, for DJ programs
+MIX = "mix"  # what that file is called among stems
+AAC_BITRATES = (64, 96, 128, 160, 192, 224, 256, 320)
 OPUS_RATE = 48_000  # of every decoded Opus stream (RFC 7845)
 FLAC_MAX_RATE = 655_350  # the 20 bits of STREAMINFO (RFC 9639) as FFmpeg reads them
 SOURCE_RATE = "source"
@@ -63,6 +66,10 @@ class Format:
         written."""
         return self.depth(chosen) in ("16", "24")
 
+    @property
+    def only_rate(self) -> int | None:
+        return self.rates[0] if len(self.rates) == 1 else None
+
     def refuse_rate(self, sample_rate: int) -> None:
         """Raises InvalidOption for a rate that the format does not have."""
         if self.rates and sample_rate not in self.rates:
@@ -82,8 +89,9 @@ _ALL = (
     Format("mp3", "audio/mpeg", rates=tuple(sorted(MP3_BITRATES_AT)), bitrates=MP3_BITRATES, default_bitrate=320),
     Format("flac", "audio/flac", depths=("24", "16")),
     Format("wav", "audio/wav", depths=("32f", "24", "16")),
-    Format("m4a", "audio/mp4", rates=AAC_RATES, bitrates=(64, 96, 128, 160, 192, 224, 256, 320), default_bitrate=256),
+    Format("m4a", "audio/mp4", rates=AAC_RATES, bitrates=AAC_BITRATES, default_bitrate=256),
     Format("opus", "audio/ogg", rates=(OPUS_RATE,), bitrates=(32, 48, 64, 96, 128, 160, 192, 256), default_bitrate=192),
+    Format(STEMS_FILE, "audio/mp4", rates=(44_100,), bitrates=AAC_BITRATES, default_bitrate=256),
 )
 FORMATS: Mapping[str, Format] = MappingProxyType({one.name: one for one in _ALL})
 FORMAT_NAMES = tuple(FORMATS)  # for comparison with untrusted values, which may be unhashable
@@ -103,7 +111,7 @@ def format_named(name: object) -> Format:
 
 
 def media_type_of(object_name: str) -> str:
-    """The media type of `<songhash>-<stem>.<format>`. Raises KeyError for another extension."""
+    """The media type of `<songhash>-<stem>.<format>`. Raises KeyError for another extension. A stems file is an m4a."""
     return FORMATS[object_name.rpartition(".")[2]].media_type
 
 
@@ -127,16 +135,16 @@ def parse_bitrate(value: Any, format_: Format) -> int | None:
 
 
 def parse_sample_rate(value: Any, format_: Format) -> int | str | None:
-    """Hz, or SOURCE_RATE for the song's own; None for the model's, and for the only one that Opus has."""
+    """Hz, or SOURCE_RATE for the song's own; None for the model's, and for the only one that a format has."""
     if value in (None, ""):
         return None
     found = {str(rate): rate for rate in SAMPLE_RATES}.get(str(value)) if not isinstance(value, bool) else None
     if found is None:
         known = ", ".join(map(str, SAMPLE_RATES))
         raise InvalidOption(f"sample_rate {str(value)[:20]!r} is unknown; choose one of {known}")
-    if format_.rates == (OPUS_RATE,):
-        if found != OPUS_RATE:
-            raise InvalidOption(f"sample_rate {found}: {format_.name} always has {OPUS_RATE} Hz")
+    if format_.only_rate:
+        if found != format_.only_rate:
+            raise InvalidOption(f"sample_rate {found}: {format_.name} always has {format_.only_rate} Hz")
         return None
     return found
 

@@ -16,7 +16,7 @@ import jsonpickle
 from msaas.errors import MSaaSError, NotFound
 from msaas.fields import Fields, code_of, number_of
 from msaas.formats import FORMAT_NAMES
-from msaas.options import PUBLISHED_STEM, Options, complete_options, work_of
+from msaas.options import PUBLISHED_STEM, Options, complete_options, part_seconds, work_of
 from msaas.song_names import clean_tags, song_name
 
 # Increase it when the same request gives other samples: new weights under an old name, another encoder. Tags, which
@@ -219,7 +219,13 @@ class Job:
     def duration_seconds(self) -> float | None:
         """As decoded; before that as the upload declares."""
         found = number_of(self.result.get("duration_seconds"))
-        return number_of(self.upload.get("duration_seconds")) if found is None else found
+        return self.declared_seconds if found is None else found
+
+    @property
+    def declared_seconds(self) -> float | None:
+        """The length of what is separated, as the upload declares it."""
+        seconds, known = number_of(self.upload.get("duration_seconds")), self.known_options
+        return seconds if seconds is None or known is None else part_seconds(seconds, known["start"], known["end"])
 
     @property
     def timings(self) -> dict[str, float]:

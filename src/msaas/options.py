@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any, NoReturn
 
 from msaas.errors import InvalidOption
-from msaas.fields import canonical_json
+from msaas.fields import canonical_json, number_of
 from msaas.formats import (
     DEFAULT_BITRATE,
     DEFAULT_FORMAT,
@@ -18,6 +18,7 @@ from msaas.formats import (
     FORMAT_NAMES,
     SAMPLE_RATES,
     SOURCE_RATE,
+    STEMS_FILE,
     format_named,
     parse_bit_depth,
     parse_bitrate,
@@ -27,7 +28,9 @@ from msaas.formats import (
 
 STEM_NAME = re.compile(r"[a-z0-9_]{1,32}")
 MAX_STEMS = 32
+STEMS_IN_FILE = 4
 MAX_SHIFTS = 10
+MAX_SECONDS = 1e6  # of start and end
 MAX_OVERLAP = 0.9
 DEMUCS_OVERLAP = 0.25  # apply_model's default
 QUALITIES = ("fast", "balanced", "best")
@@ -39,6 +42,8 @@ ADDED_LATER: Mapping[str, Any] = {
     "sample_rate": None,
     "bit_depth": None,
     "mono": False,
+    "start": None,
+    "end": None,
 }
 RESIDUAL = "residual"  # of a refined stem: what its other parts do not contain
 
@@ -69,6 +74,8 @@ class Options:
     sample_rate: int | str | None = None  # Hz, or `source`: the song's own; None: the model's
     bit_depth: str | None = None  # one of the format's; None: its default
     mono: bool = False  # the mean of both channels
+    start: float | None = None  # seconds: only this part of the song; None: from its start
+    end: float | None = None  # None: to its end
     refine: tuple[tuple[str, str], ...] = ()  # (stem, model): the stem is separated further by this model
 
     @classmethod
@@ -98,10 +105,18 @@ class Options:
             sample_rate=parse_sample_rate(given.get("sample_rate"), format_),
             bit_depth=parse_bit_depth(given.get("bit_depth"), format_),
             mono=parse_switch("mono", given.get("mono")),
+            start=_parse_seconds("start", given.get("start")) or None,
+            end=_parse_seconds("end", given.get("end")),
             refine=_parse_refine(given.get("refine"), allowed),
         )
         if options.stems and options.two_stems:
             raise InvalidOption("stems and two_stems exclude each other: two_stems already names both stems")
+        if options.format == STEMS_FILE and (options.stems or options.two_stems or options.refine or options.mono):
+            raise InvalidOption(
+                f"{STEMS_FILE} has the mix and all stems: stems, two_stems, refine and mono do not apply"
+            )
+        if options.end is not None and options.end <= (options.start or 0.0):
+            raise InvalidOption(f"end {options.end:g} is not after start {options.start or 0:g}")
         return options
 
     @classmethod
@@ -142,6 +157,11 @@ class Options:
             kind.refuse_rate(sample_rate)
             kind.refuse_bitrate(sample_rate, self.bitrate or 0)
 
+    def refuse_part_of(self, seconds: float | None) -> None:
+        """Raises InvalidOption if the part begins after the end of a song whose header declares its length."""
+        if seconds is not None and self.start and self.start >= seconds:
+            raise InvalidOption(f"start {self.start:g}: the song ends after {seconds:.3f} seconds")
+
     @property
     def models(self) -> tuple[str, ...]:
         """All models that the request needs, each once."""
@@ -152,6 +172,10 @@ class Options:
 
         Raises InvalidOption naming the stem that the model does not have, or that is refined without being made.
         """
+        if self.format == STEMS_FILE and len(sources) != STEMS_IN_FILE:
+            raise InvalidOption(
+                f"{STEMS_FILE} takes {STEMS_IN_FILE} stems; {self.model} separates {', '.join(sources)}"
+            )
         chosen = self._chosen(self._possible(tuple(sources)))
         names = [output.name for output in chosen]
         for stem, _ in self.refine:
@@ -220,6 +244,7 @@ def _are_options(given: Mapping[str, Any]) -> bool:
         and not isinstance(given["sample_rate"], float)
         and given["bit_depth"] in (None, *DEPTH_NAMES)
         and isinstance(given["mono"], bool)
+        and all(given[name] is None or number_of(given[name]) is not None for name in ("start", "end"))
         and isinstance(refine, dict)
         and all(isinstance(model, str) for model in refine.values())
     )
@@ -230,6 +255,11 @@ def work_of(overlap: float | None, shifts: int, refined: int = 0) -> float:
     overlap = DEMUCS_OVERLAP if overlap is None else max(0.0, min(overlap, MAX_OVERLAP))
     passes = 1 + min(refined, MAX_STEMS)
     return passes * max(1, min(shifts, MAX_SHIFTS)) * (1 - DEMUCS_OVERLAP) / (1 - overlap)
+
+
+def part_seconds(seconds: float, start: float | None, end: float | None) -> float:
+    """How long the part of a song of this length is."""
+    return max(0.0, (seconds if end is None else min(seconds, end)) - (start or 0.0))
 
 
 def _with_quality(given: Mapping[str, Any], qualities: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Any]:
@@ -282,6 +312,18 @@ def _parse_overlap(value: Any) -> float | None:
     if not 0 <= overlap <= MAX_OVERLAP:  # also refuses nan
         raise InvalidOption(f"overlap {str(value)[:20]!r} is not a number from 0 to {MAX_OVERLAP:g}")
     return round(overlap, 4)
+
+
+def _parse_seconds(option: str, value: Any) -> float | None:
+    if value in (None, ""):
+        return None
+    try:
+        seconds = -1.0 if isinstance(value, bool) else float(str(value))
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds <= MAX_SECONDS:  # also refuses nan
+        raise InvalidOption(f"{option} {str(value)[:20]!r} is not a number of seconds")
+    return round(seconds, 6)
 
 
 def _parse_shifts(value: Any) -> int:

@@ -100,5 +100,7 @@ def stem_label(stem: str) -> str:
 
 
 def stem_file_name(name: str, stem: str, extension: str) -> str:
-    """`name` as safe_name or song_name returns it."""
+    """`name` as safe_name or song_name returns it. DJ programs know their files by `.stem.m4a`."""
+    if extension == "stems.m4a":
+        return f"{name}.stem.m4a"
     return f"{name} ({stem_label(stem)}).{extension}"

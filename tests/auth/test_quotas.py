@@ -19,6 +19,7 @@ from msaas.auth.quotas import (
     rate_headers,
 )
 from msaas.errors import NotAudio, QueueFull, QuotaExceeded
+from msaas.options import Options
 from msaas.queue import Admission
 from msaas.queue.audio_length import AudioLength, declared_seconds, max_seconds
 from tests.support.api import URL, song_bytes
@@ -384,6 +385,14 @@ def test_the_most_that_a_songs_bytes_can_hold(codec, seconds):
     assert max_seconds(about, 14_400) == seconds
     assert max_seconds(about | {"bytes": 10**12}, 14_400) == 14_400
     assert AudioLength.of(about, 14_400) == AudioLength(1, seconds)
+
+
+def test_a_part_of_a_song_is_charged_as_that_part():
+    about = {"duration_seconds": 240.0, "codec": "mp3", "bytes": 4_000_000, "sample_rate": 44_100, "channels": 2}
+    part = Options("m", start=30.0, end=45.5)
+    assert AudioLength.of(about, 14_400, part) == AudioLength(16, 16)
+    assert AudioLength.of(about, 14_400, replace(part, shifts=3)) == AudioLength(47, 47)
+    assert AudioLength.of(about, 14_400, Options("m", start=230.0)) == AudioLength(10, 3770)
 
 
 def test_over_http_a_song_that_may_hold_more_is_charged_more(make_app, redis):

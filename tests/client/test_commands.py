@@ -289,6 +289,17 @@ def test_song_that_is_not_there_is_status_2_and_leaves_no_folder(
             {"shifts": "2", "overlap": "0.5", "format": "mp3"},
         ),
         (["--quality", "best"], {"quality": "best", "format": "mp3"}),
+        (
+            ["--format", "wav", "--int24", "--sample-rate", "source", "--mono", "--start", "1:02.5", "--end", "90"],
+            {
+                "format": "wav",
+                "bit_depth": "24",
+                "sample_rate": "source",
+                "mono": "true",
+                "start": "62.5",
+                "end": "90.0",
+            },
+        ),
     ],
 )
 def test_options_of_demucs_with_a_meaning_here_are_taken(

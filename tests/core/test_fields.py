@@ -68,7 +68,7 @@ def test_options_of_another_shape_are_not_shown():
     given = {"model": "m", "stems": None, "two_stems": None, "format": "flac", "bitrate": 320}
     assert shown == given | {
         **{"overlap": None, "shifts": 0, "refine": {}},
-        **{"sample_rate": None, "bit_depth": None, "mono": False},
+        **{"sample_rate": None, "bit_depth": None, "mono": False, "start": None, "end": None},
     }
 
 

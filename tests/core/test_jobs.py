@@ -48,8 +48,11 @@ def test_the_order_of_stems_does_not_change_the_songhash():
         {"sample_rate": "source"},
         {"sample_rate": 48000},
         {"mono": True},
+        {"start": 1},
+        {"end": 60},
         {"format": "m4a"},
         {"format": "opus"},
+        {"format": "stems.m4a"},
     ],
 )
 def test_each_option_changes_the_songhash(other):
@@ -63,6 +66,27 @@ def test_a_depth_changes_the_songhash_unless_it_is_the_formats_own():
         assert songhash(SHA, parse(format=format_, bit_depth=other)) != plain
     assert songhash(SHA, parse(format="opus", sample_rate="48000")) == songhash(SHA, parse(format="opus"))
     assert songhash(SHA, parse(mono="false", sample_rate="", bit_depth=None)) == songhash(SHA, parse())
+
+
+def test_a_file_for_djs_takes_four_stems():
+    options = parse(format="stems.m4a")
+    assert names(options.outputs(("drums", "bass", "other", "vocals"))) == ("drums", "bass", "other", "vocals")
+    with pytest.raises(InvalidOption, match="4 stems"):
+        options.outputs(("drums", "bass", "other", "vocals", "guitar", "piano"))
+
+
+def test_a_part_is_counted_in_microseconds():
+    assert songhash(SHA, parse(start="12.0000001", end="20")) == songhash(SHA, parse(start=12, end=20.0))
+    assert songhash(SHA, parse(start=0)) == songhash(SHA, parse())
+    assert Options.from_json(parse(start=1.5, end=2).to_json()) == parse(start=1.5, end=2)
+
+
+def test_a_job_of_a_part_is_as_long_as_the_part():
+    record = {"state": "queued", "model": "m", "options": parse(start=10, end=40).to_json()}
+    for declared, seconds in ((200, 30), (25, 15), (5, 0)):
+        assert (
+            Job.from_hash("x", record | {"upload": f'{{"duration_seconds": {declared}}}'}).duration_seconds == seconds
+        )
 
 
 def test_rates_and_switches_are_numbers_or_texts():
@@ -194,6 +218,17 @@ def test_parts_are_named_after_their_stem_and_add_up_to_it(complete):
         ({"format": "wav", "bit_depth": 8}, "16, 24, 32f"),
         ({"format": "wav", "bit_depth": ["16"]}, "bit_depth"),
         ({"mono": "yes"}, "mono"),
+        ({"format": "stems.m4a", "mono": True}, "stems.m4a"),
+        ({"format": "stems.m4a", "stems": "vocals"}, "stems.m4a"),
+        ({"format": "stems.m4a", "two_stems": "vocals"}, "stems.m4a"),
+        ({"format": "stems.m4a", "sample_rate": 48_000}, "44100"),
+        ({"start": -1}, "-1"),
+        ({"start": "nan"}, "nan"),
+        ({"end": "inf"}, "inf"),
+        ({"end": True}, "True"),
+        ({"end": 0}, "end 0"),
+        ({"start": 5, "end": 5}, "end 5"),
+        ({"start": "1:30"}, "1:30"),
         ({"mono": 1.0}, "mono"),
         ({"mono": {"a": 1}}, "mono"),
         ({"stems": 7}, "stems"),

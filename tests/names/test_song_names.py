@@ -150,6 +150,7 @@ def test_stems_have_names_for_people():
         *("Vocals", "Instrumental", "No drums", "Lead vocals", "Drums, kick")
     ]
     assert stem_file_name("A - B", "no_vocals", "flac") == "A - B (Instrumental).flac"
+    assert stem_file_name("A - B", "mix", "stems.m4a") == "A - B.stem.m4a"
 
 
 @pytest.mark.parametrize("found", [None, 7, "title", ["title"], {"title": 7}, {"title": " \n"}, {"other": "x"}])

@@ -73,7 +73,7 @@ def test_what_may_be_asked_for_is_listed(client, settings):
     assert offer["default"] == settings.model
     [model] = offer["models"]
     assert (model["name"], model["sources"]) == (settings.model, ["drums", "bass", "other", "vocals"])
-    assert offer["formats"] == ["mp3", "flac", "wav", "m4a", "opus"] and 320 in offer["bitrates"]
+    assert offer["formats"] == ["mp3", "flac", "wav", "m4a", "opus", "stems.m4a"] and 320 in offer["bitrates"]
     assert offer["format_choices"]["wav"] == {
         "bitrates": [], "default_bitrate": None, "bit_depths": ["32f", "24", "16"], "sample_rates": None
     }  # fmt: skip

@@ -10,7 +10,7 @@ import mutagen
 import soundfile
 from playwright.sync_api import Download, Page, expect
 
-from tests.page.conftest import pick, songhash_of, stem_row
+from tests.page.conftest import in_mixer, pick, songhash_of, stem_row
 from tests.support.audio.sounds import flac, tune
 
 
@@ -81,3 +81,14 @@ def test_format_rate_and_mono_are_chosen_on_the_page(page):
 def test_opus_has_one_rate_on_the_page(page):
     page.select_option("[name=format]", "opus 192")
     assert page.locator("[name=rate] option").all_text_contents() == ["48 kHz"]
+
+
+def test_a_part_is_chosen_on_the_page_and_compared_with_the_same_part(page):
+    page.fill("[name=start]", "0:01")
+    page.fill("[name=end]", "2,5")
+    sent(page, "Part.flac", flac(tune(4, seed=815)))
+    expect(page.locator("#length")).to_have_text("0:01")
+    page.locator("#sides").get_by_text("Original", exact=True).click()
+    expect(page.locator("#sides input[value=original]")).to_be_checked()
+    frames = in_mixer(page, "return [mixer.lane('original').buffer.length, mixer.frames]")
+    assert frames == [66_150, 66_150]

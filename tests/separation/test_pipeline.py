@@ -7,6 +7,7 @@ from contextlib import nullcontext
 from dataclasses import replace
 from types import SimpleNamespace
 
+import av
 import mutagen
 import numpy as np
 import pytest
@@ -93,6 +94,48 @@ def test_fixed_point_wavs_share_one_gain(separator, write_wav, kit, tmp_path) ->
     plain = separator.separate_song(song, tmp_path / "plain", WAV)
     for stem, samples in stems_of(result).items():
         assert np.abs(samples - samples_of(plain.stems[stem]) * result.gain).max() < 2**-22
+
+
+def test_a_part_is_separated_as_a_file_that_was_cut_there(separator, write_wav, kit, tmp_path) -> None:
+    samples = kit.noise(150_000)
+    whole, cut = write_wav(samples), write_wav(samples[:, 33_075:121_275], "cut.wav")
+    options = Options("tiny", format="wav", bitrate=None, start=0.75, end=2.75)
+    part = separator.separate_song(whole, tmp_path / "part", options)
+    alone = separator.separate_song(cut, tmp_path / "alone", WAV)
+    assert (part.total_samples, part.duration_seconds) == (88_200, 2.0)
+    for stem, heard in stems_of(part).items():
+        assert np.array_equal(heard, samples_of(alone.stems[stem]))
+
+
+def test_a_part_at_the_songs_own_rate_has_exactly_its_samples(separator, kit, tmp_path) -> None:
+    song = tmp_path / "song.wav"
+    soundfile.write(song, kit.noise(120_000).T, 48_000, subtype="FLOAT")
+    options = Options("tiny", format="wav", bitrate=None, sample_rate="source", start=0.5, end=1.50001)
+    assert separator.separate_song(song, tmp_path / "out", options).total_samples == round(1.50001 * 48_000) - 24_000
+
+
+def test_a_part_after_the_end_is_the_requests_fault(separator, song, tmp_path) -> None:
+    with pytest.raises(InvalidOption, match=r"start 9: the song ends after 2\.600 seconds"):
+        separator.separate_song(song, tmp_path / "out", Options("tiny", start=9.0))
+
+
+def test_a_file_for_djs_has_the_mix_and_four_stems(separator, song, tmp_path) -> None:
+    seen = {}
+    options = Options("tiny", format="stems.m4a", bitrate=256)
+    result = separator.separate_song(
+        song, tmp_path / "out", options, on_waveforms=lambda waveforms: seen.update(waveforms.to_json())
+    )
+    assert result.stems == {"mix": tmp_path / "out" / "mix.stems.m4a"}
+    assert list((tmp_path / "out").iterdir()) == [tmp_path / "out" / "mix.stems.m4a"]
+    assert list(seen["stems"]) == ["mix"]
+    plain = separator.separate_song(song, tmp_path / "plain", WAV)
+    meant = [samples_of(song), *(samples_of(plain.stems[stem]) for stem in ("drums", "bass", "other", "vocals"))]
+    for index, samples in enumerate(meant):
+        with av.open(str(result.stems["mix"])) as file:
+            frames = [frame.to_ndarray() for frame in file.decode(file.streams.audio[index])]
+        heard = np.concatenate(frames, axis=1)[:, : samples.shape[1]]
+        assert heard.shape == samples.shape
+        assert np.corrcoef(heard.ravel(), samples.ravel())[0, 1] > 0.8  # AAC of noise
 
 
 def test_a_song_comes_out_as_one_file_a_source(separator, song, tmp_path) -> None:

@@ -94,3 +94,12 @@ def test_the_choices_of_the_file_are_in_the_record(client, queue, song):
     query = "format=wav&bit_depth=24&sample_rate=48000&mono=true"
     recorded = queue.get(client.post(f"{URL}?{query}", data=song, **RAW).json["songhash"]).options
     assert (recorded["bit_depth"], recorded["sample_rate"], recorded["mono"]) == ("24", 48_000, True)
+
+
+def test_a_part_that_begins_after_the_song_is_refused(client, queue, song):
+    detail = problem(client.post(f"{URL}?start=0.2", data=song, **RAW), 422, "invalid_option")
+    assert "start 0.2: the song ends after 0.200 seconds" in detail and queue.counts().waiting == 0
+    posted = client.post(URL, json={"mp3": as_base64(song), "start": 0.1, "end": 0.15}).json
+    job = client.get(posted["links"]["job"]).json
+    assert (job["options"]["start"], job["options"]["end"]) == (0.1, 0.15)
+    assert job["duration_seconds"] == pytest.approx(0.05)

@@ -99,6 +99,8 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help=f"average N runs, each shifted by up to half a second: better and N times slower, 0 to {MAX_SHIFTS} (0)",
     )
+    parser.add_argument("--start", type=_seconds, metavar="TIME", help="only from here on: seconds, or 1:30.5")
+    parser.add_argument("--end", type=_seconds, metavar="TIME", help="only up to here")
     _add_encoding(parser)
 
 
@@ -121,6 +123,17 @@ def _bitrates() -> str:
 
 def _depths() -> str:
     return ", ".join(f"{one.name} {'/'.join(one.depths)} ({one.depths[0]})" for one in FORMATS.values() if one.depths)
+
+
+def _seconds(text: str) -> float:
+    """Seconds, minutes:seconds or hours:minutes:seconds."""
+    parts = [float(part) for part in text.split(":")]
+    if len(parts) > 3 or any(not 0 <= part < 60 for part in parts[1:]):
+        raise argparse.ArgumentTypeError(f"{printable(text)} is not a time")
+    seconds = 0.0
+    for part in parts:
+        seconds = seconds * 60 + part
+    return seconds
 
 
 def _stem_and_model(text: str) -> tuple[str, str]:

@@ -78,6 +78,8 @@ class Client:
         sample_rate: int | str | None = None,
         bit_depth: str | None = None,
         mono: bool = False,
+        start: float | None = None,
+        end: float | None = None,
         refine: Mapping[str, str] | None = None,
         callback: Mapping[str, Any] | None = None,
         idempotency_key: str | None = None,
@@ -86,9 +88,9 @@ class Client:
         """Uploads a song: a path, bytes, or a binary file (from its current position). The same song is the same job.
 
         A pipe is read to its end first, even if it has a path. on_upload(sent, size) in bytes; starts again after a
-        broken connection. refine: stems, and the models that separate them further. callback: {"url": …, "data": …}.
-        idempotency_key: by default a new one for each call; the attempts of one call share it. Job.known says whether
-        the service had the job already.
+        broken connection. start, end: seconds, for a part of the song. refine: stems, and the models that separate
+        them further. callback: {"url": …, "data": …}. idempotency_key: by default a new one for each call; the
+        attempts of one call share it. Job.known says whether the service had the job already.
 
         Raises ServiceError if the song or an option is rejected, OSError if the file cannot be read, SongTooLarge if a
         pipe exceeds the service's limit.
@@ -105,6 +107,8 @@ class Client:
             "sample_rate": sample_rate,
             "bit_depth": bit_depth,
             "mono": "true" if mono else None,
+            "start": start,
+            "end": end,
             "refine": ",".join(f"{stem}={name}" for stem, name in refine.items()) if refine else None,
             "callback": json.dumps(callback) if callback else None,
         }

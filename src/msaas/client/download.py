@@ -12,6 +12,7 @@ import requests
 
 from msaas.client.errors import NotTheService, UnsafeName
 from msaas.client.transport import CONNECTION_ERRORS, Transport, refuse_problem
+from msaas.formats import STEMS_FILE
 from msaas.song_names import safe_name, stem_file_name
 
 CHUNK_BYTES = 64 * 1024  # lost at most when a connection breaks
@@ -25,7 +26,7 @@ def stem_path(folder: Path, stem: str, extension: str, song: str = "") -> Path:
     """`song`: what the song is called, as the service says; it is made safe. Raises UnsafeName for a stem's name from
     the network that would leave the folder."""
     for part in (stem, extension):
-        if not isinstance(part, str) or not NAME.fullmatch(part):
+        if not isinstance(part, str) or not (NAME.fullmatch(part) or part == STEMS_FILE):
             raise UnsafeName(f"{str(part)[:80]!r} is not a valid stem name")
     name = safe_name(song)
     return folder / (stem_file_name(name, stem, extension) if name else f"{stem}.{extension}")

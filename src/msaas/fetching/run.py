@@ -155,6 +155,7 @@ class FetchRun:
         filename = str(job.upload.get("filename") or "")
         about = song_facts(self.context.probe(song.path), song.size, song.sha256, filename)
         options.refuse_source(about["sample_rate"])
+        options.refuse_part_of(about["duration_seconds"])
         fields = {"model": options.model, "options": options.to_json(), "tenant": job.tenant}
         if not self._retry(lambda: is_waiting(storage, known)):
             self._retry(lambda: storage.put_input(name, song.path))
@@ -172,7 +173,7 @@ class FetchRun:
 
     def _admission(self, about: dict[str, Any], options: Options) -> Admission:
         limits = self.context.limits
-        audio = AudioLength.of(about, limits.max_duration_seconds, options.work)
+        audio = AudioLength.of(about, limits.max_duration_seconds, options)
         seconds = (audio.declared_seconds, audio.max_seconds, limits.audio_limit_seconds)
         # the provisional job is one of the account's open songs until it leads to this one
         most = limits.max_songs + 1 if limits.max_songs else 0

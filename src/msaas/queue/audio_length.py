@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from math import ceil
 from typing import Any
 
+from msaas.options import Options, part_seconds
+
 ESTIMATED_BYTES_PER_SECOND = 16_000  # 128 kb/s
 # Lowest number of bytes per second of a codec, from its lowest bit rate: 8 kb/s (of AC-3 at halved rates). Other codecs
 # can take next to nothing: silence in AAC, Opus, Vorbis or FLAC does.
@@ -26,11 +28,13 @@ class AudioLength:
     max_seconds: int
 
     @classmethod
-    def of(cls, about: Mapping[str, Any], longest_seconds: float, work: float = 1.0) -> AudioLength:
-        """`about`: the probe's result; `longest_seconds`: the limit of decoding; `work`: Options.work. A song that
-        takes five times the usual work is charged as five songs."""
-        seconds = declared_seconds(about, longest_seconds), max_seconds(about, longest_seconds)
-        return cls(*(ceil(one * max(work, 1.0)) for one in seconds))
+    def of(cls, about: Mapping[str, Any], longest_seconds: float, options: Options | None = None) -> AudioLength:
+        """`about`: the probe's result; `longest_seconds`: the limit of decoding. A song that takes five times the usual
+        work is charged as five songs, a part of a song as that part."""
+        seconds: tuple[float, ...] = declared_seconds(about, longest_seconds), max_seconds(about, longest_seconds)
+        if options:
+            seconds = tuple(part_seconds(one, options.start, options.end) * max(options.work, 1.0) for one in seconds)
+        return cls(*map(ceil, seconds))
 
 
 def declared_seconds(about: Mapping[str, Any], longest_seconds: float) -> int:

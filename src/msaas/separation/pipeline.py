@@ -18,17 +18,19 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from msaas.audio.decode.decoder import DecodeReport, TrackStats, measure
+from msaas.audio.decode.decoder import TrackStats, measure
 from msaas.audio.encode.converted import Sound
 from msaas.audio.encode.open_writer import open_writer
+from msaas.audio.encode.stems_file import mix_tags, write_stems_file
 from msaas.audio.limits import Limits
+from msaas.audio.part import Part
 from msaas.audio.sandbox.decoder import IsolatedDecoder
 from msaas.audio.sandbox.tags import tags_isolated
 from msaas.audio.tags import SongTags, stem_tags
 from msaas.audio.warnings import SongWarning, warnings_of
 from msaas.audio.waveform import Waveforms
 from msaas.errors import Cancelled, InvalidOption, NotAudio
-from msaas.formats import OPUS_RATE, SOURCE_RATE, format_named
+from msaas.formats import MIX, STEMS_FILE, format_named
 from msaas.options import Options, Output, parts_of
 from msaas.separation import memory
 from msaas.separation.engines.engine import Engine, cpu_threads, default_batch
@@ -41,7 +43,7 @@ from msaas.separation.mixture import Samples
 from msaas.separation.model import LoadedModel, Network
 from msaas.separation.overlap_add import Span, random_shifts, separate_stream
 from msaas.separation.timing import Clock, timed
-from msaas.separation.writers import StemWriters
+from msaas.separation.writers import StemWriters, saved_sound
 
 __all__ = ["SeparationResult", "Separator", "separate_song"]
 
@@ -199,12 +201,16 @@ def separate_song(
     model, report = separator.model.describe(), separator.report()
     outputs = options.outputs(separator.model.sources)
     rate, channels = separator.model.sample_rate, separator.model.channels
-    decoder = IsolatedDecoder(song, sample_rate=rate, channels=channels, limits=limits or Limits())
+    part = Part(options.start or 0.0, options.end)
+    decoder = IsolatedDecoder(song, sample_rate=rate, channels=channels, limits=limits or Limits(), part=part)
     progress("decoding", 0.0)
     with clock.running("measure"):
         stats = _measure(decoder, stop, lambda: progress("decoding", 0.0))
     decoding = decoder.report
     if stats.total_samples == 0:
+        if options.start and decoding.samples_in:
+            seconds = decoding.samples_in / decoding.sample_rate_in
+            raise InvalidOption(f"start {options.start:g}: the song ends after {seconds:.3f} seconds")
         raise NotAudio("the song has no samples")
     progress("decoding", 1.0)
     tags = tags_isolated(song)
@@ -223,6 +229,8 @@ def separate_song(
         progress("encoding", 0.0)
         with clock.running("encode"):
             gain = stems.close(lambda fraction: progress("encoding", fraction))
+            if run.is_one_file:
+                run.join()
     result = SeparationResult(
         stems=run.paths,
         total_samples=saved.total_samples,
@@ -239,22 +247,6 @@ def separate_song(
         "separated stems=%d seconds=%.1f took=%.1f", len(run.paths), result.duration_seconds, result.timings["total"]
     )
     return result
-
-
-def saved_sound(options: Options, made: Sound, decoding: DecodeReport) -> Sound:
-    """What stems are saved as. At the song's own rate they have exactly its samples, unless its rate changes in
-    mid-song."""
-    rate = made.sample_rate
-    if options.sample_rate == SOURCE_RATE:
-        rate = decoding.sample_rate_in
-    elif isinstance(options.sample_rate, int):
-        rate = options.sample_rate
-    elif options.format == "opus":
-        rate = OPUS_RATE
-    samples = -(-made.total_samples * rate // made.sample_rate)
-    if rate == decoding.sample_rate_in and -(-decoding.samples_in * made.sample_rate // rate) == made.total_samples:
-        samples = decoding.samples_in
-    return Sound(rate, 1 if options.mono else made.channels, samples)
 
 
 def _measure(decoder: IsolatedDecoder, stop: Stop, on_minute: Callable[[], None]) -> TrackStats:
@@ -303,6 +295,8 @@ class _Run:
                 for span in spans:
                     for output in outputs:
                         self._write(output.name, _stem_of(span, output, sources))
+                    if self.is_one_file:
+                        self._write(MIX, span.mix)
                     self.on_waveforms(self.waveforms)
         self.finished += 1
 
@@ -321,9 +315,10 @@ class _Run:
         return model.describe()
 
     def _open(self, model: LoadedModel, outputs: Sequence[Output], stats: TrackStats) -> None:
-        suffix = format_named(self.options.format).suffix
-        for output in outputs:
-            path = self.paths[output.name] = self.out_dir / (output.name + suffix)
+        names = [output.name for output in outputs] + ([MIX] if self.is_one_file else [])
+        suffix = ".m4a" if self.is_one_file else format_named(self.options.format).suffix
+        for name in names:
+            path = self.paths[name] = self.out_dir / (name + suffix)
             writer = open_writer(
                 path,
                 self.options.format,
@@ -333,14 +328,29 @@ class _Run:
                 made=Sound(model.sample_rate, model.channels, stats.total_samples),
                 bitrate_kbps=self.options.bitrate,
                 bit_depth=self.options.bit_depth,
-                tags=stem_tags(self.tags, output.name, model.name),
+                tags=None if self.is_one_file else stem_tags(self.tags, name, model.name),
             )
-            self.stems.add(output.name, writer)
-        self.waveforms.begin(output.name for output in outputs)
+            self.stems.add(name, writer)
+        self.waveforms.begin([MIX] if self.is_one_file else names)
+
+    @property
+    def is_one_file(self) -> bool:
+        return self.options.format == STEMS_FILE
+
+    def join(self) -> None:
+        """Replaces the files of mix and stems by one file with all of them."""
+        path = self.out_dir / f"{MIX}.{STEMS_FILE}"
+        stems = {name: file for name, file in self.paths.items() if name != MIX}
+        tags = mix_tags(stem_tags(self.tags, MIX, self.options.model), self.tags.texts.get("title"))
+        write_stems_file(path, self.paths[MIX], stems, tags)
+        for file in self.paths.values():
+            file.unlink()
+        self.paths = {MIX: path}
 
     def _write(self, stem: str, block: Samples) -> None:
         self.stems.write(stem, block)
-        self.waveforms.add(stem, block)
+        if stem == MIX or not self.is_one_file:
+            self.waveforms.add(stem, block)
         if stem in self.kept:
             self.kept[stem].write(block)
 

@@ -10,12 +10,32 @@ from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from types import TracebackType
 
+from msaas.audio.decode.decoder import DecodeReport
+from msaas.audio.encode.converted import Sound
 from msaas.audio.encode.writer import Writer, common_gain
+from msaas.formats import SOURCE_RATE, format_named
+from msaas.options import Options
 from msaas.separation.mixture import Samples
 
 BLOCKS_AHEAD = 2  # per stem; a block is as long as a batch of segments, a few megabytes
 PIECE_SAMPLES = 1 << 16
 PROGRESS_SECONDS = 1.0
+
+
+def saved_sound(options: Options, made: Sound, decoding: DecodeReport) -> Sound:
+    """What stems are saved as. At the song's own rate they have exactly its samples, unless its rate changes in
+    mid-song."""
+    rate = made.sample_rate
+    if options.sample_rate == SOURCE_RATE:
+        rate = decoding.sample_rate_in
+    elif isinstance(options.sample_rate, int):
+        rate = options.sample_rate
+    elif only := format_named(options.format).only_rate:
+        rate = only
+    samples = -(-made.total_samples * rate // made.sample_rate)
+    if rate == decoding.sample_rate_in and -(-decoding.part_samples * made.sample_rate // rate) == made.total_samples:
+        samples = decoding.part_samples
+    return Sound(rate, 1 if options.mono else made.channels, samples)
 
 
 class StemWriters:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import heapq
 from collections.abc import Mapping, Sequence
 
-from msaas.fields import number_of
 from msaas.jobs import Job, State
 from msaas.queue.pace import of_model, weight_of
 from msaas.queue.position import NOTHING_AHEAD, QueueAhead
@@ -68,7 +67,7 @@ def _free_in(line: QueueAhead, workers: int, per_job: float, pace: Mapping[str, 
 
 
 def _run_seconds(job: Job, pace: Mapping[str, float]) -> float | None:
-    duration = number_of(job.upload.get("duration_seconds"))
+    duration = job.declared_seconds
     per_second = of_model(pace, "seconds_per_audio_second", job.model)
     if duration and per_second:
         return weight_of(duration) * job.work * per_second

@@ -119,7 +119,7 @@ def test_a_box_is_added_only_where_its_parents_are_the_last(tmp_path, music):
 # --- rates and mono
 
 
-@pytest.mark.parametrize("format_", FORMATS)
+@pytest.mark.parametrize("format_", [one.name for one in FORMATS.values() if one.only_rate != 44_100])
 @pytest.mark.parametrize("n", [1, 1_000, 44_101])
 def test_other_rates_have_exact_lengths(tmp_path, music, both_hear, format_, n):
     path = write(tmp_path / f"a.{format_}", music(n), format_, 48_000, made=44_100)

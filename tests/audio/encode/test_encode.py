@@ -26,7 +26,8 @@ def write(path, samples, fmt, rate=44_100, block=5_000, **options):
     return path
 
 
-EXACT = [fmt for fmt in FORMATS if fmt != "m4a"]  # for FFmpeg, an m4a ends with its last frame; soundfile reads none
+# For FFmpeg an m4a ends with its last frame, and soundfile reads none.
+EXACT = [fmt for fmt in FORMATS if not fmt.endswith("m4a")]
 
 
 def rate_of(fmt):

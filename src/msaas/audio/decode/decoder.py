@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -15,11 +16,13 @@ from msaas.audio.decode.downmix import headroom, matrix
 from msaas.audio.decode.resample import Block, Resampler
 from msaas.audio.decode.stats import TrackStats, measure
 from msaas.audio.limits import Limits
+from msaas.audio.part import Part
 from msaas.audio.source.findings import Findings
 from msaas.errors import AudioTooLong, DecodedTooLarge, NotAudio
 
 __all__ = ["DecodeReport", "Decoder", "TrackStats", "measure"]
 
+WHOLE = Part()
 BATCH_SAMPLES = 1 << 14  # small codec frames are gathered to this: one filter call each costs more than decoding
 SLICE_SAMPLES = 1 << 16  # large frames are split, which keeps copies small
 
@@ -29,6 +32,7 @@ class DecodeReport(Findings):
     """The result of one pass over a song. Filled while iterating; rate and channels are those of the first frame."""
 
     samples_in: int = 0
+    part_samples: int = 0  # those that belong to the part: all, if the whole song is asked for
     sample_rate_in: int = 0
     channels_in: int = 0
     max_channels: int = 0
@@ -40,22 +44,31 @@ class DecodeReport(Findings):
 class Decoder:
     """A song as blocks of [channels, n] float32 at `sample_rate`; each call of `blocks` starts from the beginning.
 
-    `gain` is the maximum gain of the downmix. A pass lowers it to what the song's layouts need, and the next pass
-    starts with that value: one gain for the whole song, even if stereo becomes 5.1 in mid-song (`report.gain_fell`).
+    `part`: only these samples of the song. `skipping` is called for each frame outside of it. `gain` is the maximum
+    gain of the downmix. A pass lowers it to what the song's layouts need, and the next pass starts with that value: one
+    gain for the whole song, even if stereo becomes 5.1 in mid-song (`report.gain_fell`).
     """
 
     def __init__(
-        self, path: Path, *, sample_rate: int, channels: int, limits: Limits | None = None, gain: float = 1.0
+        self,
+        path: Path,
+        *,
+        sample_rate: int,
+        channels: int,
+        limits: Limits | None = None,
+        gain: float = 1.0,
+        part: Part = WHOLE,
+        skipping: Callable[[], None] = lambda: None,
     ) -> None:
         if channels not in (1, 2):
             raise ValueError(f"{channels} channels; a song is decoded to one or two")
         self.path, self.sample_rate, self.channels = path, sample_rate, channels
         self.limits = limits or Limits()
-        self.gain = gain
+        self.gain, self.part, self._skipping = gain, part, skipping
         self.report = DecodeReport()
 
     def blocks(self) -> Iterator[Block]:
-        """Yields exactly ceil(n · sample_rate / rate_in) samples in total, where n samples decode.
+        """Yields exactly ceil(n · sample_rate / rate_in) samples in total, where n samples of the part decode.
 
         Raises NotAudio if nothing decodes or no sample is finite; AudioTooLong and DecodedTooLarge as soon as a limit
         is exceeded.
@@ -75,14 +88,21 @@ class Decoder:
                 if samples is None:
                     report.skip(frame.samples / frame.sample_rate)
                     continue
+                before = meter.seconds
                 meter.count(frame)
                 weights = self._weights(frame, report)
-                for part in _slices(samples):
-                    yield weights @ _finite(part, report), frame.sample_rate
+                inside = samples[:, self.part.within(before, frame.sample_rate, samples.shape[1])]
+                if not inside.shape[1]:
+                    self._skipping()
+                meter.keep(inside)
+                for block in _slices(inside):
+                    yield weights @ _finite(block, report), frame.sample_rate
+                if self.part.is_over(meter.seconds):
+                    break
             if not report.samples_in:
                 raise nothing_decodes(song)
-        if report.non_finite_samples == meter.values:
-            raise NotAudio(f"none of the song's {meter.values} samples is a number")
+        if meter.kept_values and report.non_finite_samples == meter.kept_values:
+            raise NotAudio(f"none of the song's {meter.kept_values} samples is a number")
 
     def _weights(self, frame: AudioFrame, report: DecodeReport) -> Block:
         names = tuple(channel.name for channel in frame.layout.channels)
@@ -99,26 +119,31 @@ class _Meter:
 
     def __init__(self, limits: Limits, report: DecodeReport) -> None:
         self._limits, self._report = limits, report
-        self._seconds = 0.0
+        self.seconds = Fraction(0)
         self.values = 0  # samples times channels
+        self.kept_values = 0  # the same within the part
 
     def count(self, frame: AudioFrame) -> None:
         samples, channels = frame.samples, frame.layout.nb_channels
         if not self._report.samples_in:
             self._report.sample_rate_in, self._report.channels_in = frame.sample_rate, channels
         self._report.samples_in += samples
-        self._seconds += samples / frame.sample_rate
+        self.seconds += Fraction(samples, frame.sample_rate)
         self._report.max_channels = max(self._report.max_channels, channels)
         self.values += samples * channels
-        if self._seconds > self._limits.max_duration_seconds:
+        if self.seconds > self._limits.max_duration_seconds:
             raise AudioTooLong(
-                f"more than {self._seconds:.0f} seconds; the limit is {self._limits.max_duration_seconds:g}"
+                f"more than {float(self.seconds):.0f} seconds; the limit is {self._limits.max_duration_seconds:g}"
             )
         decoded_bytes = self.values * 4
         if decoded_bytes > self._limits.max_decoded_bytes:
             raise DecodedTooLarge(
                 f"more than {decoded_bytes} decoded bytes; the limit is {self._limits.max_decoded_bytes}"
             )
+
+    def keep(self, samples: Block) -> None:
+        self._report.part_samples += samples.shape[1]
+        self.kept_values += samples.size
 
 
 class _ToFloat:

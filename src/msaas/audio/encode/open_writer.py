@@ -14,9 +14,14 @@ from msaas.audio.encode.mp3 import Mp3Writer
 from msaas.audio.encode.wav import FixedWavWriter, WavWriter
 from msaas.audio.encode.writer import Writer
 from msaas.audio.tags import StemTags
-from msaas.formats import Format, format_named
+from msaas.formats import STEMS_FILE, Format, format_named
 
-_WITH_BITRATES: dict[str, Callable[..., Writer]] = {"mp3": Mp3Writer, "m4a": M4aWriter, "opus": OpusWriter}
+_WITH_BITRATES: dict[str, Callable[..., Writer]] = {
+    "mp3": Mp3Writer,
+    "m4a": M4aWriter,
+    STEMS_FILE: M4aWriter,  # one of its streams; write_stems_file joins them
+    "opus": OpusWriter,
+}
 _FIXED: dict[str, Callable[..., Writer]] = {"flac": FlacWriter, "wav": FixedWavWriter}
 
 

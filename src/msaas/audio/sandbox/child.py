@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import itertools
 import json
 import socket
 import time
@@ -14,10 +15,13 @@ from typing import Any
 
 from msaas.audio.decode import probe
 from msaas.audio.limits import Limits
+from msaas.audio.part import Part
 from msaas.audio.sandbox import protocol, restrictions
 from msaas.audio.sandbox.protocol import Request
 from msaas.audio.source.metadata import song_tags
 from msaas.errors import AudioError, DecodedTooLarge, SandboxError
+
+SKIPPED_FRAMES = 500
 
 
 def load_decoder() -> None:
@@ -77,9 +81,22 @@ def _send_blocks(sock: socket.socket, request: Request, limits: Limits) -> dict[
 
     from msaas.audio.decode.decoder import Decoder
 
-    path = Path(request.path)
+    path, skipped = Path(request.path), itertools.count(1)
+
+    def skipping() -> None:
+        """Shows the caller that the decoder is at work, which may be for minutes before a part begins."""
+        if next(skipped) % SKIPPED_FRAMES == 0:
+            protocol.send(sock, protocol.Kind.BLOCK, b"")
+            restrictions.set_alarm(request.seconds)
+
     decoder = Decoder(
-        path, sample_rate=request.sample_rate, channels=request.channels, limits=limits, gain=request.gain
+        path,
+        sample_rate=request.sample_rate,
+        channels=request.channels,
+        limits=limits,
+        gain=request.gain,
+        part=Part(request.start_seconds, request.end_seconds),
+        skipping=skipping,
     )
     restrictions.set_alarm(request.seconds)
     for block in decoder.blocks():

@@ -16,6 +16,7 @@ import numpy as np
 from msaas.audio.decode.decoder import DecodeReport
 from msaas.audio.decode.resample import Block
 from msaas.audio.limits import Limits
+from msaas.audio.part import Part
 from msaas.audio.sandbox import launcher, protocol
 from msaas.audio.sandbox.client import START_SECONDS, read_answer
 from msaas.audio.sandbox.protocol import Request
@@ -29,8 +30,11 @@ CPU_SECONDS, CPU_PER_SECOND = 60.0, 0.1
 class IsolatedDecoder:
     """A song as blocks of [channels, n] float32 at `sample_rate`; each call of `blocks` starts from the beginning."""
 
-    def __init__(self, path: Path, *, sample_rate: int, channels: int, limits: Limits | None = None) -> None:
+    def __init__(
+        self, path: Path, *, sample_rate: int, channels: int, limits: Limits | None = None, part: Part | None = None
+    ) -> None:
         self.path, self.sample_rate, self.channels = path, sample_rate, channels
+        self.part = part or Part()
         self.limits = limits or Limits()
         self.gain = 1.0  # as in Decoder
         self.report = DecodeReport()
@@ -52,6 +56,8 @@ class IsolatedDecoder:
         with sock:
             while (message := _receive(sock)) and message[0] is protocol.Kind.BLOCK:
                 block = self._block(message[1])
+                if not block.size:  # the song before the part is being skipped
+                    continue
                 left -= block.shape[1]
                 if left < 0:  # the child enforces this limit too, unless it is compromised
                     raise AudioTooLong(f"more than {self.limits.max_duration_seconds:g} seconds, the limit")
@@ -82,6 +88,8 @@ class IsolatedDecoder:
             sample_rate=self.sample_rate,
             channels=self.channels,
             gain=self.gain,
+            start_seconds=self.part.start_seconds,
+            end_seconds=self.part.end_seconds,
         )
 
 

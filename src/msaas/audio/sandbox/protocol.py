@@ -16,7 +16,7 @@ PROBE, DECODE = b"p", b"d"  # the work that a child is forked for
 
 @dataclass(frozen=True)
 class Request:
-    """`sample_rate`, `channels` and `gain` apply to decoding only."""
+    """`sample_rate` and what follows apply to decoding only."""
 
     work: str  # probe, tags or decode
     path: str
@@ -28,6 +28,8 @@ class Request:
     sample_rate: int = 0
     channels: int = 0
     gain: float = 1.0
+    start_seconds: float = 0.0
+    end_seconds: float | None = None
 
 
 class Kind(IntEnum):

@@ -124,7 +124,7 @@ class LocalBatch:
             return stems
         name = song_name(probe_isolated(song, Limits(self._settings.max_duration_seconds)).tags, printable(file))
         return {
-            stem: path.rename(path.with_name(stem_file_name(name or "song", stem, path.suffix[1:])))
+            stem: path.rename(path.with_name(stem_file_name(name or "song", stem, self._options.format)))
             for stem, path in stems.items()
         }
 

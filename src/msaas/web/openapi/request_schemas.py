@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from msaas.formats import BITRATES, DEPTH_NAMES, FORMATS, SAMPLE_RATES, WITH_BITRATES, WITH_DEPTHS
-from msaas.options import MAX_OVERLAP, MAX_SHIFTS, MAX_STEMS, QUALITIES
+from msaas.options import MAX_OVERLAP, MAX_SECONDS, MAX_SHIFTS, MAX_STEMS, QUALITIES
 from msaas.web.openapi.schemas import FORMAT, STEM, Schema, an_object, ref
 from msaas.web.uploads.callback import MAX_URL
 
@@ -35,6 +35,18 @@ OPTIONS: dict[str, Schema] = {
         "description": f"of a sample, for {WITH_DEPTHS} only: "
         + "; ".join(f"{one.name} {', '.join(one.depths)}" for one in FORMATS.values() if one.depths)
         + "; default: the first",
+    },
+    "start": {
+        "type": "number",
+        "minimum": 0,
+        "maximum": MAX_SECONDS,
+        "description": "seconds: only the song from here on, cut at the nearest sample; default: its start",
+    },
+    "end": {
+        "type": "number",
+        "minimum": 0,
+        "maximum": MAX_SECONDS,
+        "description": "seconds: only the song up to here; after the song's end it has no effect; default: its end",
     },
     "mono": {"type": "boolean", "default": False, "description": "one channel, the mean of both"},
     "quality": {

@@ -176,6 +176,8 @@ SCHEMAS: dict[str, Schema] = {
             "sample_rate": {"enum": [None, *SAMPLE_RATES], "description": "Hz, or `source`; null for the model's"},
             "bit_depth": {"enum": [None, *DEPTH_NAMES], "description": "null for the format's default"},
             "mono": {"type": "boolean"},
+            "start": nullable("number", description="seconds; null for the song's start"),
+            "end": nullable("number", description="seconds; null for the song's end"),
             "refine": {"type": "object", "additionalProperties": {"type": "string"}, "description": "stem ▸ model"},
         },
         description="The options of the job, with defaults filled in.",

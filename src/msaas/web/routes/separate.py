@@ -152,8 +152,9 @@ def _accept(
         return _answer(name, job.state, job.tags, filename, new=False)
     about = song_facts(_probe_result(services, song), song.size, song.sha256, filename)
     options.refuse_source(about["sample_rate"])
+    options.refuse_part_of(about["duration_seconds"])
     fields = _fields(options, tenant) | {"upload": record_json(about)}
-    audio = AudioLength.of(about, services.options.max_duration_seconds, options.work)
+    audio = AudioLength.of(about, services.options.max_duration_seconds, options)
     if not is_waiting(services.storage, job):
         _refuse_before_storing(services, audio, job)
         services.storage.put_input(name, song.path)

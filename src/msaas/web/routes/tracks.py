@@ -93,7 +93,7 @@ def get_track(name: str) -> Response:
 def _save_as(job: Job | None, track: Track, stored: StoredObject) -> str:
     """The file's name for people; the object's own if the song has none."""
     name = requested_name() or (job.name if job else "")
-    return stem_file_name(name, track.stem, stored.name.rpartition(".")[2]) if name else stored.name
+    return stem_file_name(name, track.stem, Track.parse(stored.name).extension or "") if name else stored.name
 
 
 def _held_bytes(services: Services, songhash: str, stored: StoredObject, start: int, stop: int) -> Iterator[bytes]:

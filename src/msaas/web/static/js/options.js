@@ -2,7 +2,7 @@
 
 import { copyOf, find, show } from "./dom.js";
 import { keep, load } from "./store.js";
-import { clock, licenceName, stemName } from "./words.js";
+import { clock, licenceName, secondsOf, stemName } from "./words.js";
 
 const TYPICAL_SONG_SECONDS = 240;
 const SHORTEST_SECONDS = 8; // a shorter song takes as long: msaas.queue.pace
@@ -19,6 +19,7 @@ const FORMATS = [
   ["wav 16", "WAV, 16 bit"],
   ["m4a 256", "M4A (AAC), 256 kb/s"],
   ["opus 192", "Opus, 192 kb/s"],
+  ["stems.m4a 256", "One file for DJs (.stem.m4a), 256 kb/s"],
 ];
 const RATES = [
   ["", "The model's"],
@@ -26,7 +27,8 @@ const RATES = [
   ["44100", "44.1 kHz"],
   ["48000", "48 kHz"],
 ];
-const OPUS_RATES = [["", "48 kHz"]];
+const ONLY_RATES = { opus: [["", "48 kHz"]], "stems.m4a": [["", "44.1 kHz"]] };
+const ONE_FILE = "stems.m4a"; // with the mix and all stems
 
 export class Options {
   #form; #offer = FALLBACK; #songs = [];
@@ -63,9 +65,14 @@ export class Options {
     const fields = { format: kind };
     if (detail) fields[["flac", "wav"].includes(kind) ? "bit_depth" : "bitrate"] = detail;
     if (rate.value) fields.sample_rate = rate.value;
-    if (mono.checked) fields.mono = "true";
+    if (mono.checked && kind !== ONE_FILE) fields.mono = "true";
+    for (const side of ["start", "end"]) {
+      const seconds = secondsOf(this.#form.elements[side].value);
+      if (seconds !== null) fields[side] = String(seconds);
+    }
     if (model.value && model.value !== this.#offer.default) fields.model = model.value;
     if (quality.value && quality.value !== "balanced") fields.quality = quality.value;
+    if (kind === ONE_FILE) return fields;
     if (which.value.startsWith("two ")) fields.two_stems = which.value.slice(4);
     const some = this.#chosenStems();
     if (which.value === "some" && some.length && some.length < this.#stems().length) fields.stems = some.join(",");
@@ -93,16 +100,19 @@ export class Options {
 
   /** The stems that a job is expected to have. @param {any} job @returns {string[]} */
   expected({ model, options }) {
+    if (options?.format === ONE_FILE) return ["mix"];
     const two = options?.two_stems;
     const stems = two ? [two, `no_${two}`] : (options?.stems ?? this.#sources(model));
     const parts = Object.entries(options?.refine ?? {}).flatMap(([stem, refiner]) => this.#partsOf(stem, refiner));
     return inOrder([...stems, ...parts]);
   }
 
-  /** Opus has one rate only. */
+  /** Some formats have one rate only; the file for DJs has all stems. */
   #fillRates(chosen) {
-    const { rate, format } = this.#form.elements;
-    fill(rate, format.value.startsWith("opus") ? OPUS_RATES : RATES, chosen ?? "");
+    const { rate, format, which, mono } = this.#form.elements;
+    const [kind] = format.value.split(" ");
+    fill(rate, ONLY_RATES[kind] ?? RATES, chosen ?? "");
+    which.disabled = mono.disabled = kind === ONE_FILE;
   }
 
   #changed() {

@@ -8,7 +8,7 @@ import { mixdown, save } from "./mixdown.js";
 import { Mixer, ORIGINAL } from "./mixer.js";
 import { inOrder } from "./options.js";
 import { original } from "./originals.js";
-import { Meter, decode, loadStem } from "./stems.js";
+import { Meter, decode, loadStem, part } from "./stems.js";
 import { Watch, hasEnded } from "./watch.js";
 import { commonScale, outlineOf, outlinesOf } from "./waveform.js";
 import { bytes, clock, plainly } from "./words.js";
@@ -251,7 +251,8 @@ export class Song {
     if (!file) return false;
     this.#showLoading("Loading the original …");
     try {
-      const buffer = await decode(await file.arrayBuffer(), visit.mixer.rate);
+      const whole = await decode(await file.arrayBuffer(), visit.mixer.rate);
+      const buffer = part(whole, visit.job.options?.start ?? 0, visit.mixer.frames);
       if (this.#isHere(visit)) visit.mixer.setBuffer(ORIGINAL, buffer, true);
       return this.#isHere(visit);
     } catch {

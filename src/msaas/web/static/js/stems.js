@@ -58,10 +58,17 @@ export function decode(data, rate) {
 
 /** Drops the last moments, which are unreliable in a truncated file. */
 function shorter(buffer, rate) {
-  const frames = Math.max(1, buffer.length - Math.round(rate / 2));
+  return part(buffer, 0, Math.max(1, buffer.length - Math.round(rate / 2)));
+}
+
+/** @param {number} start in seconds @param {number} most frames that are kept */
+export function part(buffer, start, most) {
+  const first = Math.min(Math.round(start * buffer.sampleRate), buffer.length - 1);
+  const frames = Math.min(most, buffer.length - first);
+  if (frames === buffer.length) return buffer;
   const cut = new AudioBuffer({ length: frames, numberOfChannels: buffer.numberOfChannels, sampleRate: buffer.sampleRate });
   for (let channel = 0; channel < buffer.numberOfChannels; channel++) {
-    cut.copyToChannel(buffer.getChannelData(channel).subarray(0, frames), channel);
+    cut.copyToChannel(buffer.getChannelData(channel).subarray(first, first + frames), channel);
   }
   return cut;
 }

@@ -72,6 +72,13 @@ export function clock(seconds) {
   return hours ? `${hours}:${String(minutes).padStart(2, "0")}:${tail}` : `${minutes}:${tail}`;
 }
 
+/** `1:15.5` or `75.5` ▸ 75.5; null for an empty or invalid text. @param {string} text */
+export function secondsOf(text) {
+  const parts = text.trim().replace(",", ".").split(":");
+  if (!parts.every((part) => /^\d+(\.\d+)?$/.test(part)) || parts.length > 3) return null;
+  return parts.reduce((sum, part) => sum * 60 + Number(part), 0);
+}
+
 /** Remaining time, rounded to its accuracy. @param {number | null} seconds */
 export function timeLeft(seconds) {
   if (seconds === null || seconds === undefined) return "";

@@ -26,6 +26,7 @@ from msaas.local.folder import Folder, LiveStack
 from msaas.local.plan import Plan
 from msaas.local.processes.child import Interrupted
 from msaas.local.processes.stack import POLL_SECONDS, StopSignals, wait_for
+from msaas.local.shipped import shipped_folders
 from msaas.local.stream import framed
 from msaas.local.up import local_stack
 from msaas.settings import Settings
@@ -67,7 +68,7 @@ def find_song(given: str | None) -> Path:
         if song != STANDARD_INPUT and (wrong := _why_unreadable(song)):
             raise SongMissing(f"{printable(song)} {wrong}; give the path of a song")
         return song
-    for base in (Path(__file__).resolve().parents[3], Path.cwd()):
+    for base in shipped_folders():
         if (sample := base / "data" / SAMPLE).is_file():
             return sample
     raise SongMissing(f"data/{SAMPLE} is missing; give a song: make demo SONG=path")

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from msaas.command import typed
 from msaas.errors import MSaaSError, SettingsError
+from msaas.local.shipped import shipped_folders
 
 DEFAULT_MODEL = "htdemucs"
 SMALL = "htdemucs_mini"
@@ -27,8 +28,8 @@ class ModelChoice:
 
 
 def models_folder() -> Path | None:
-    """The repository's models/, found from a source tree or an editable install."""
-    for base in (Path(__file__).resolve().parents[3], Path.cwd()):
+    """The folder models/ that comes with MSaaS."""
+    for base in shipped_folders():
         if (base / "models" / SMALL).is_dir():
             return base / "models"
     return None

@@ -37,7 +37,7 @@ COMPILE := $(PIP_COMPILE) --allow-unsafe --generate-hashes
 
 .DEFAULT_GOAL := help
 .PHONY: help demo serve test test-all test-avx2 check lint types format bench bench-lengths bench-memory bench-models bench-load bench-growth bench-neighbours bench-abuse soak chaos chaos-mutants \
-	images manifests container-smoke cluster-smoke lock audit sbom fuzz hostile bench-uploads \
+	images manifests container-smoke cluster-smoke compose compose-smoke lock audit sbom fuzz hostile bench-uploads \
 	mini-train mini-eval clean
 
 help:
@@ -59,6 +59,7 @@ help:
 	@echo 'make audit         known weaknesses of what the images hold      make sbom   what that is'
 	@echo 'make chaos         the fault suite, a quarter of an hour      make chaos-mutants  each guard taken away'
 	@echo 'make images        container images (IMAGES="--weights none")  make manifests  every overlay, checked'
+	@echo 'make compose       the whole service in containers (compose.yaml)      make compose-smoke  it at work, without a registry'
 	@echo 'make container-smoke | cluster-smoke   the images and manifests at work, without and with a cluster'
 	@echo 'make mini-train    makes the small model again (MINUTES=120 of training)      make mini-eval   how well it separates'
 	@echo 'make clean         remove .venv and caches; songs in .msaas/ and stems/ stay'
@@ -84,6 +85,7 @@ check: lint types test-all
 lint: .venv/stamp-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	deploy/tools/workflows.sh
 
 types: .venv/stamp-dev
 	$(BIN)/python -P -m mypy
@@ -144,6 +146,13 @@ images:
 
 manifests: .venv/stamp-dev
 	deploy/tools/manifests.sh
+
+# Needs docker compose or podman-compose, and neither Python nor .venv.
+compose:
+	deploy/tools/compose.sh
+
+compose-smoke: .venv/stamp-dev
+	deploy/tools/compose-smoke.sh
 
 container-smoke: .venv/stamp-dev
 	deploy/tools/container-smoke.sh

@@ -13,8 +13,6 @@ LAB_FOLDER=$(mktemp -d)
 source deploy/tools/lab.sh
 
 python=.venv/bin/python
-python_image=localhost/msaas-standin/python:bookworm
-redis_image=localhost/msaas-standin/redis:bookworm
 rest=http://127.0.0.1:10500
 worker=http://127.0.0.1:10808
 overlay=deploy/.smoke-$$
@@ -64,19 +62,6 @@ show_logs() {
     echo "-- $name" >&2
     podman logs --tail 30 "$name-pod-0-$name" >&2 || true
   done
-}
-
-build_images() {
-  local arguments
-  lab_base "$python_image" python3 python3-venv python3-pip
-  lab_base "$redis_image" redis-server
-  mapfile -t arguments < <(lab_pip_arguments)
-  # torch comes from where this machine's pip finds it: its own index may be out of reach.
-  deploy/tools/images.sh --engine buildah --registry localhost --tag smoke --weights htdemucs_mini -- \
-    --isolation chroot --pull-never "${arguments[@]}" \
-    --build-arg "PYTHON_IMAGE=$python_image" --build-arg TORCH_INDEX= >"$LAB_FOLDER/build.log" 2>&1 ||
-    { tail -30 "$LAB_FOLDER/build.log" && die 'an image cannot be built'; }
-  grep -E '^localhost/msaas-' "$LAB_FOLDER/build.log"
 }
 
 start_s3() {
@@ -182,7 +167,7 @@ main() {
   ports_are_free || die 'ports 10500, 10637 and 10808 have to be free'
   trap clean_up EXIT
   say 'tools' && lab_setup
-  if "$build"; then say 'images' && build_images; fi
+  if "$build"; then say 'images' && lab_base localhost/msaas-standin/redis:bookworm redis-server && lab_images smoke; fi
   local access secret
   access=smoke$RANDOM secret=$(head -c 16 /dev/urandom | od -An -tx1 | tr -d ' \n')
   say 'S3 on the host' && start_s3 "$access" "$secret"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Containers on a Debian machine where no image registry can be reached: stand-in base images, builds, podman.
-# Sourced by container-smoke.sh. A stand-in is Debian with the packages named, not the published image: it shows that
+# Sourced by container-smoke.sh and compose-smoke.sh. A stand-in is Debian with the packages named, not the published image: it shows that
 # a Dockerfile and a manifest work, not which versions the published base brings.
 
 LAB_FOLDER=${LAB_FOLDER:?the caller names a folder for its files}
@@ -55,6 +55,19 @@ lab_base() {
   printf 'FROM scratch\nADD fs.tar /\nENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n' >"$root/Dockerfile"
   buildah build --quiet --isolation chroot -t "$image" -f "$root/Dockerfile" "$root"
   rm -rf "$root"
+}
+
+# lab_images TAG: our images as localhost/msaas-<component>:TAG, with the small model.
+lab_images() {
+  local arguments python_image=localhost/msaas-standin/python:bookworm
+  lab_base "$python_image" python3 python3-venv python3-pip
+  mapfile -t arguments < <(lab_pip_arguments)
+  # torch comes from where this machine's pip finds it: its own index may be out of reach.
+  deploy/tools/images.sh --engine buildah --registry localhost --tag "$1" --weights htdemucs_mini -- \
+    --isolation chroot --pull-never "${arguments[@]}" \
+    --build-arg "PYTHON_IMAGE=$python_image" --build-arg TORCH_INDEX= >"$LAB_FOLDER/build.log" 2>&1 ||
+    { tail -30 "$LAB_FOLDER/build.log" >&2 && return 1; }
+  grep -E '^localhost/msaas-' "$LAB_FOLDER/build.log"
 }
 
 # lab_pip_arguments: this machine's pip settings as arguments for a build, one a line. They reach it as a secret file

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import threading
 from contextlib import nullcontext
 from dataclasses import replace
@@ -21,6 +23,7 @@ from msaas.errors import Cancelled, InvalidOption, NotAudio, ScratchFull
 from msaas.options import Options
 from msaas.separation import memory
 from msaas.separation.engines.selection import EngineChoice
+from msaas.separation.kept_stem import KeptStem
 from msaas.separation.model import from_demucs
 from msaas.separation.pipeline import Separator, separate_song
 from tests.support.audio.audio_files import write_song
@@ -444,3 +447,31 @@ def test_a_full_disk_is_said_of_a_stem_that_is_kept(refiners, song, tmp_path, mo
     with pytest.raises(ScratchFull):
         separate_song(refiners.get, song, tmp_path / "out", REFINED)
     assert not list((tmp_path / "out").iterdir())
+
+@pytest.mark.parametrize("full_at", ["write", "measure"])
+def test_a_disk_that_fills_up_while_a_stem_is_kept_is_said_and_leaves_no_file(tmp_path, full_at):
+    """The last bytes wait in a buffer, which closing the file writes again."""
+    path = tmp_path / "drums.kept"
+    path.symlink_to("/dev/full")
+    block = np.ones((2, 20 if full_at == "measure" else 200_000), np.float32)
+    with pytest.raises(ScratchFull), KeptStem(path, sample_rate=44_100, channels=2) as kept:
+        kept.write(block)
+        list(kept.blocks())
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_error_in_mid_song_is_not_replaced_by_that_of_a_full_disk(tmp_path):
+    path = tmp_path / "drums.kept"
+    path.symlink_to("/dev/full")
+    with pytest.raises(Cancelled), KeptStem(path, sample_rate=44_100, channels=2) as kept:
+        kept.write(np.ones((2, 20), np.float32))
+        raise Cancelled("stopped on request")
+
+
+def test_a_folder_that_takes_no_more_files_is_a_full_disk(tmp_path, monkeypatch):
+    def refuse(_path, _mode):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("pathlib.Path.open", refuse)
+    with pytest.raises(ScratchFull):
+        KeptStem(tmp_path / "drums.kept", sample_rate=44_100, channels=2)

@@ -4,6 +4,7 @@ result."""
 from __future__ import annotations
 
 from collections.abc import Generator
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -18,12 +19,13 @@ BLOCK_SAMPLES = 1 << 18
 class KeptStem:
     """Interleaved 32-bit floats without a header: `write` all blocks, then read them by `blocks`, as often as needed.
 
-    As a context manager it deletes the file.
+    As a context manager it deletes the file. Raises ScratchFull if it cannot be created.
     """
 
     def __init__(self, path: Path, *, sample_rate: int, channels: int) -> None:
         self.path, self.sample_rate, self.channels = path, sample_rate, channels
-        self._file = path.open("w+b")
+        with full_disk_as_scratch_full(path):
+            self._file = path.open("w+b")
 
     def __enter__(self) -> KeptStem:
         return self
@@ -31,8 +33,9 @@ class KeptStem:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        with suppress(OSError):  # closing writes buffered bytes, which a full disk refuses; nobody needs them
+            self._file.close()
         self.path.unlink(missing_ok=True)
-        self._file.close()
 
     def write(self, block: Samples) -> None:
         """block: [C, n] float32. Raises ScratchFull."""

@@ -42,12 +42,30 @@ def test_a_song_whose_stems_are_refined_needs_all_its_models(queue):
 
 
 @pytest.mark.parametrize(
-    "options", ['{"refine": ', '{"refine": 7}', '"refine"', '{"refine": {"drums": null}}', "[" * 9999]
+    "options",
+    [
+        '{"refine": ',
+        '{"refine": 7}',
+        '"refine"',
+        '{"refine": {"drums": null}}',
+        '{"refine": ["other"]}',
+        '{"refine": {"drums": null, "vocals": "other"}}',
+        "[" * 9999,
+    ],
 )
 def test_a_song_with_damaged_options_is_claimed_so_that_its_run_can_say_so(queue, options):
     name = str(uuid.uuid4())
     queue.submit(name, {"model": "big", "options": options})
+    assert queue.get(name).models == ("big",)
     assert claim(queue, "big") == name
+
+
+def test_a_song_waits_for_the_models_that_its_view_names_whatever_else_of_its_options_is_damaged(queue):
+    name = str(uuid.uuid4())
+    queue.submit(name, {"model": "big", "options": '{"format": 7, "refine": {"drums": "other"}}'})
+    assert queue.get(name).models == ("big", "other")
+    assert claim(queue, "big") is None
+    assert claim(queue, "big", "other") == name
 
 
 def test_a_worker_that_names_no_model_takes_all(queue):

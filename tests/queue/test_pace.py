@@ -18,9 +18,10 @@ from msaas.queue.position import MAX_EXAMINED, NOTHING_AHEAD
 from msaas.web.eta import eta_seconds
 
 
-def submit(queue: Queue, seconds: float, model: str = "m") -> str:
-    songhash = str(uuid.uuid4())
-    queue.submit(songhash, {"model": model, "upload": json.dumps({"duration_seconds": seconds})})
+def submit(queue: Queue, seconds: float, model: str = "m", **refine: str) -> str:
+    songhash, upload = str(uuid.uuid4()), json.dumps({"duration_seconds": seconds})
+    options = {"options": json.dumps({"model": model, "refine": refine})} if refine else {}
+    queue.submit(songhash, {"model": model, "upload": upload, **options})
     return songhash
 
 
@@ -30,13 +31,13 @@ def claimed(queue: Queue) -> Claim:
     return claim
 
 
-def ran(queue: Queue, redis: Any, audio_seconds: float, run_seconds: float, model: str = "m") -> None:
+def ran(queue: Queue, redis: Any, audio_seconds: float, run_seconds: float, model: str = "m", **refine: str) -> None:
     """A job that took so long, as the record and Redis' clock have it."""
-    submit(queue, audio_seconds, model)
+    submit(queue, audio_seconds, model, **refine)
     claim = claimed(queue)
     seconds, microseconds = redis.time()
     redis.hset(f"job:{claim.songhash}", "started_ms", int((seconds + microseconds / 1e6 - run_seconds) * 1000))
-    assert queue.finish(claim, {"stems": {}}, audio_seconds)
+    assert queue.finish(claim, {"stems": {}, "work": 1 + len(refine)}, audio_seconds)
 
 
 def eta(queue: Queue, songhash: str, workers: int = 1) -> float:
@@ -82,6 +83,26 @@ def test_each_model_has_its_own_pace(queue, redis):
 def test_a_model_without_a_run_has_the_pace_of_all(queue, redis):
     ran(queue, redis, 80, 400, "small")
     assert eta(queue, submit(queue, 160, "new")) == pytest.approx(800, rel=0.1)
+
+
+def test_a_slow_model_that_refines_a_stem_does_not_slow_down_the_pace_of_the_songs_model(queue, redis):
+    for _ in range(3):
+        ran(queue, redis, 80, 400)
+    assert eta(queue, submit(queue, 80, drums="slow")) == pytest.approx(800, rel=0.1)  # not known yet: two passes
+    queue.cancel(queue.waiting()[0])
+    for _ in range(3):
+        ran(queue, redis, 80, 4400, drums="slow")
+    assert queue.pace()["seconds_per_audio_second:m"] == pytest.approx(5, rel=0.1)
+    assert eta(queue, submit(queue, 80)) == pytest.approx(400, rel=0.1)
+    queue.cancel(queue.waiting()[0])
+    assert eta(queue, submit(queue, 80, drums="slow")) == pytest.approx(4400, rel=0.1)
+    queue.cancel(queue.waiting()[0])
+    assert eta(queue, submit(queue, 80, drums="slow", vocals="slow")) == pytest.approx(6600, rel=0.1)
+
+
+def test_a_model_that_refines_its_own_stem_has_its_own_pace(queue, redis):
+    ran(queue, redis, 80, 800, drums="m")
+    assert queue.pace()["seconds_per_audio_second:m"] == pytest.approx(5, rel=0.1)
 
 
 def test_a_song_without_a_model_counts_for_all_of_them_only(queue, redis):

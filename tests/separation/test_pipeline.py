@@ -448,6 +448,7 @@ def test_a_full_disk_is_said_of_a_stem_that_is_kept(refiners, song, tmp_path, mo
         separate_song(refiners.get, song, tmp_path / "out", REFINED)
     assert not list((tmp_path / "out").iterdir())
 
+
 @pytest.mark.parametrize("full_at", ["write", "measure"])
 def test_a_disk_that_fills_up_while_a_stem_is_kept_is_said_and_leaves_no_file(tmp_path, full_at):
     """The last bytes wait in a buffer, which closing the file writes again."""

@@ -170,7 +170,7 @@ class Queue:
         """Moving averages: `seconds_per_job`, and `seconds_per_audio_second`, weighted by length.
 
         Empty before the first job is done. `run_seconds` and `audio_seconds` are the sums behind the latter. Each is
-        there for all runs, and as `<name>:<model>` for those of each model.
+        there for all runs, and as `<name>:<model>` for those of each model (pace.run_name).
         """
         found = unless_damaged(lambda: self.redis.hgetall(self._pace), {})
         pace = {name: Fields(found).amount(name) for name in found}

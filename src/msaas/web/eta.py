@@ -6,7 +6,7 @@ import heapq
 from collections.abc import Mapping, Sequence
 
 from msaas.jobs import Job, State
-from msaas.queue.pace import of_model, weight_of
+from msaas.queue.pace import of_models, weight_of
 from msaas.queue.position import NOTHING_AHEAD, QueueAhead
 
 # Below this progress, the average of earlier runs is a better estimate than the run's own speed.
@@ -68,7 +68,7 @@ def _free_in(line: QueueAhead, workers: int, per_job: float, pace: Mapping[str, 
 
 def _run_seconds(job: Job, pace: Mapping[str, float]) -> float | None:
     duration = job.declared_seconds
-    per_second = of_model(pace, "seconds_per_audio_second", job.model)
+    per_second = of_models(pace, "seconds_per_audio_second", job.models)
     if duration and per_second:
         return weight_of(duration) * job.work * per_second
-    return of_model(pace, "seconds_per_job", job.model)
+    return of_models(pace, "seconds_per_job", job.models)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import uuid
+
 import pytest
 
 from msaas.catalogue import catalogue
@@ -80,3 +83,15 @@ def test_all_leaves_out_models_whose_licence_nobody_accepted(make_app, queue, ac
 def test_a_damaged_list_of_loaded_models_is_as_an_empty_one(make_app, redis):
     redis.set("models", "text")
     assert list(models(make_app(models=("all",)).test_client())) == ["htdemucs_mini"]
+
+
+def test_songs_that_no_worker_can_run_are_not_before_a_new_one(make_app, queue, redis):
+    client = make_app(models=("mine",)).test_client()
+    queue.announce(Worker("w", ("htdemucs_mini",)))
+    redis.hset("toWorkers:pace", mapping={"seconds_per_job": "100", "seconds_per_audio_second": "1"})
+    for seconds, model in ((1000, "mine"), (30, "htdemucs_mini")):
+        upload = json.dumps({"duration_seconds": seconds})
+        queue.submit(str(uuid.uuid4()), {"model": model, "upload": upload})
+    assert client.get("/apiv1/models").json["seconds_until_free"] == pytest.approx(30, abs=1)
+    queue.announce(Worker("w", ("htdemucs_mini", "mine")))
+    assert client.get("/apiv1/models").json["seconds_until_free"] == pytest.approx(1030, abs=1)

@@ -31,6 +31,7 @@ def get_models() -> Response:
     """`sources` is null for a model of the operator's own until a worker has loaded it."""
     services = current_services()
     options, workers, pace = services.options, services.queue.workers(), services.queue.pace()
+    line = workers.runnable(services.queue.line(services.queue.counts().waiting))
     return jsonify(
         default=options.model,
         models=[
@@ -45,9 +46,7 @@ def get_models() -> Response:
         ],
         qualities={name: _described(quality, options.model) for name, quality in options.qualities.items()},
         seconds_per_audio_second=pace.get("seconds_per_audio_second"),
-        seconds_until_free=seconds_until_free(
-            services.queue.line(services.queue.counts().waiting), workers=workers.ready, pace=pace, now=time.time()
-        ),
+        seconds_until_free=seconds_until_free(line, workers=workers.ready, pace=pace, now=time.time()),
         formats=list(FORMATS),
         bitrates=MP3_BITRATES,
         format_choices={one.name: _choices(one) for one in FORMATS.values()},

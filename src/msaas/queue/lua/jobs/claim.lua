@@ -17,15 +17,8 @@ local LOOK_AHEAD = 64  -- entries behind the first song in which one of a loaded
 
 -- Whether a model that refines a stem, by the options of the record, is one that this worker does not run.
 local function refined_by_others(options)
-  if not options or not string.find(options, '"refine"', 1, true) then
-    return false
-  end
-  local read, given = pcall(cjson.decode, options)
-  if not read or type(given) ~= 'table' or type(given.refine) ~= 'table' then
-    return false  -- damaged: the run fails and says so
-  end
-  for _, model in pairs(given.refine) do
-    if type(model) == 'string' and not runs[model] then
+  for _, model in ipairs(refining_models(options)) do
+    if not runs[model] then
       return true
     end
   end

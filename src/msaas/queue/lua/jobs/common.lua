@@ -5,7 +5,7 @@
 -- KEYS[3] toWorkers:leases      zset  songhash > lease expiry, ms
 -- KEYS[4] toWorkers:dead        list  dead jobs, and entries that are not UUIDs
 -- KEYS[5] toWorkers:fence       counter, one for all jobs
--- KEYS[6] toWorkers:pace        hash  moving averages for ETAs, of all runs and, with :<model> after the field, by model
+-- KEYS[6] toWorkers:pace        hash  moving averages for ETAs, of all runs and, with :<run_name> after the field, by models
 -- job:<songhash>                hash  the record. The key is built from the songhash: Redis Cluster is not supported.
 local waiting, processing, leases, dead, fence_counter, pace = unpack(KEYS)
 expect('list', waiting)
@@ -47,6 +47,30 @@ local function ran_ms(record)
   return count_of(record[3]) + (latest and math.max(now - latest, 0) or 0)
 end
 
+-- The models that refine stems by the options of a record, each once, in order; none if they are damaged: the run fails
+-- and says so. msaas.jobs.Job.models reads the same.
+local function refining_models(options)
+  local found, seen = {}, {}
+  if not options or not string.find(options, '"refine"', 1, true) then
+    return found
+  end
+  local read, given = pcall(cjson.decode, options)
+  if not read or type(given) ~= 'table' or type(given.refine) ~= 'table' then
+    return found
+  end
+  for stem, model in pairs(given.refine) do
+    if type(stem) ~= 'string' or type(model) ~= 'string' then
+      return {}
+    end
+    if not seen[model] then
+      seen[model] = true
+      found[#found + 1] = model
+    end
+  end
+  table.sort(found)
+  return found
+end
+
 -- The model that was asked for; nil for a song pushed by hand, or a name that no model has (damaged).
 local LONGEST_MODEL_NAME = 200
 local function model_of(songhash)
@@ -54,11 +78,29 @@ local function model_of(songhash)
   return model ~= '' and #model <= LONGEST_MODEL_NAME and model or nil
 end
 
--- Seconds of work per second of audio, of the song's model if one of its runs has ended; nil before the first run.
+-- What the averages of a song's runs are kept under: its model, and after a + each, others that refine its stems, since
+-- those may be many times slower. nil as for model_of. msaas.queue.pace.run_name reads the same.
+local function run_name(songhash)
+  local model = model_of(songhash)
+  if not model then
+    return nil
+  end
+  local name = model
+  for _, refining in ipairs(refining_models(fields_of(job_key(songhash), 'options')[1])) do
+    if refining ~= model then
+      name = name .. '+' .. refining
+    end
+  end
+  return #name <= LONGEST_MODEL_NAME and name or nil
+end
+
+-- Seconds of work per second of audio, of the song's models if one of their runs has ended, else of its model; nil before
+-- the first run.
 local function pace_of(songhash)
   local field = 'seconds_per_audio_second'
-  local own = model_of(songhash)
-  for _, text in ipairs({own and fields_of(pace, field .. ':' .. own)[1] or '', fields_of(pace, field)[1] or ''}) do
+  local names = {run_name(songhash) or '', model_of(songhash) or ''}
+  local fields = {field .. ':' .. names[1], field .. ':' .. names[2], field}
+  for _, text in ipairs(fields_of(pace, unpack(fields))) do
     local found = tonumber(text)
     if found and found > 0 then
       return found

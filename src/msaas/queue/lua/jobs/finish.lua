@@ -40,9 +40,9 @@ local function note_run(suffix)
   end
 end
 note_run('')
-local model = model_of(songhash)
-if model then
-  note_run(':' .. model)
+local name = run_name(songhash)
+if name then
+  note_run(':' .. name)
 end
 
 redis.call('HDEL', job_key(songhash), 'error')

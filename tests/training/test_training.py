@@ -1,5 +1,7 @@
 """What trains the small model: examples drawn again, an optimiser that learns, a run that outlives a kill."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,12 +9,18 @@ from demucs.pretrained import get_model
 from training.learning.examples import Songs, batch
 from training.learning.losses import loss, sdr
 from training.learning.optimiser import Muon, orthogonalised
-from training.learning.recipe import Recipe, build_model, rate_at
-from training.package import NAME, package
+from training.learning.recipe import RECIPES, build_model, rate_at
+from training.package import package
 from training.score.notes import RATE, STEMS
 from training.train import Run, Trainer
 
-SMALL = Recipe(architecture=Recipe().architecture | {"channels": 8}, segment_seconds=0.5)
+from msaas.separation.weights.loader import load_model
+
+SMALL = {
+    name: replace(RECIPES[name], architecture=RECIPES[name].architecture | smaller, segment_seconds=0.5)
+    for name, smaller in {"htdemucs_mini": {"channels": 8}, "scnet_mini": {"dims": [4, 8, 8, 16]}}.items()
+}
+by_model = pytest.mark.parametrize("name", SMALL)
 
 
 @pytest.fixture
@@ -58,7 +66,7 @@ def test_an_orthogonalised_matrix_treats_every_direction_alike(shape):
 
 
 def test_the_rate_rises_stays_and_falls_to_nothing():
-    recipe = Recipe()
+    recipe = RECIPES["htdemucs_mini"]
     assert rate_at(recipe, 0) == 0
     assert rate_at(recipe, recipe.warm_up) == 1
     assert rate_at(recipe, 1.0) == 0
@@ -68,8 +76,9 @@ def test_the_rate_rises_stays_and_falls_to_nothing():
 
 @pytest.mark.slow
 def test_the_optimiser_learns_one_example_by_heart(songs):
-    model = build_model(SMALL).train()
-    optimiser = Muon(model, SMALL.muon_rate, SMALL.learning_rate)
+    recipe = SMALL["htdemucs_mini"]
+    model = build_model(recipe).train()
+    optimiser = Muon(model, recipe.muon_rate, recipe.learning_rate)
     stems = batch(songs, seed=1, step=0, rank=0, examples=1, seconds=0.5)
     values = []
     for _ in range(25):
@@ -81,16 +90,17 @@ def test_the_optimiser_learns_one_example_by_heart(songs):
     assert min(values[-5:]) < 0.9 * values[0], values
 
 
-def trained(songs, folder, seconds):
-    trainer = Trainer(SMALL, songs, Run(folder), 0, 1, seconds)
+def trained(name, songs, folder, seconds):
+    trainer = Trainer(SMALL[name], songs, Run(folder), 0, 1, seconds)
     trainer.train()
     return trainer
 
 
 @pytest.mark.slow
-def test_a_run_goes_on_where_it_was_stopped(songs, tmp_path):
-    first = trained(songs, tmp_path / "run", 1)
-    second = Trainer(SMALL, songs, Run(tmp_path / "run"), 0, 1, 60)
+@by_model
+def test_a_run_goes_on_where_it_was_stopped(songs, tmp_path, name):
+    first = trained(name, songs, tmp_path / "run", 1)
+    second = Trainer(SMALL[name], songs, Run(tmp_path / "run"), 0, 1, 60)
     assert second.step == first.step > 0
     assert second.spent_seconds == first.spent_seconds
     for ours, theirs in zip(second.model.parameters(), first.model.parameters(), strict=True):
@@ -101,14 +111,28 @@ def test_a_run_goes_on_where_it_was_stopped(songs, tmp_path):
 
 @pytest.mark.slow
 def test_a_run_becomes_files_that_demucs_loads(songs, tmp_path):
-    trainer = trained(songs, tmp_path / "run", 1)
+    trainer = trained("htdemucs_mini", songs, tmp_path / "run", 1)
     out = tmp_path / "model"
     out.mkdir()
     (out / "mini-00000000.th").write_bytes(b"the one before")
-    made = package(tmp_path / "run", out)
+    made = package("htdemucs_mini", tmp_path / "run", out)
     assert list(out.glob("*.th")) == [made]
-    model = get_model(NAME, repo=out)
+    model = get_model("htdemucs_mini", repo=out)
     assert model.sources == list(STEMS)
     [network] = model.models
     for ours, theirs in zip(network.parameters(), trainer.average.parameters(), strict=True):
         assert torch.allclose(ours, theirs, atol=2e-3)
+
+
+@pytest.mark.slow
+def test_a_run_becomes_a_folder_that_the_service_loads(songs, tmp_path):
+    trainer = trained("scnet_mini", songs, tmp_path / "run", 1)
+    out = tmp_path / "models" / "scnet_mini"
+    out.mkdir(parents=True)
+    package("scnet_mini", tmp_path / "run", out)
+    model = load_model("scnet_mini", repo=tmp_path / "models", sources=[])
+    assert model.sources == tuple(STEMS)
+    [network] = model.networks
+    song = torch.randn(1, 2, model.segment_samples)
+    with torch.inference_mode():
+        assert torch.allclose(network.module(song), trainer.average(song), atol=2e-2)

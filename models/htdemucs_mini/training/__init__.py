@@ -1,1 +1,1 @@
-"""How htdemucs_mini was made: songs by code, training, evaluation. No part of the installed package."""
+"""How the small models are made: songs by code, training, evaluation. No part of the installed package."""

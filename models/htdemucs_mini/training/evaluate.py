@@ -1,7 +1,7 @@
 """How well a model separates: `python -m training.evaluate --songs DIR`. Median SDR a stem, beside what costs nothing.
 
 A song's SDR is over the whole song, left and right together (losses.sdr); a stem that is silent throughout a song
-has none. The model runs as the service runs it: normalised by the whole song, 25 % overlap, no shifts.
+has none. A model runs as the service runs it: normalised by the whole song, its own overlap, no shifts.
 """
 
 from __future__ import annotations
@@ -10,32 +10,44 @@ import argparse
 import json
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from demucs.apply import apply_model
-from demucs.pretrained import get_model
 
+from msaas.separation.engines.engine import TorchEngine
+from msaas.separation.overlap_add import separate_stream
+from msaas.separation.weights.loader import load_model
 from training.learning.examples import FULL_SCALE, SILENT
 from training.learning.losses import sdr
 from training.learning.plain import plain_separation
 from training.score.notes import STEMS
 
-HERE = Path(__file__).resolve().parent.parent
+MODELS = Path(__file__).resolve().parent.parent.parent
 Separator = Callable[[torch.Tensor], torch.Tensor]  # [2, samples] ▸ [4, 2, samples]
 
 
-def by_model(name: str, repo: Path) -> Separator:
-    model = get_model(name, repo=repo).eval()
+@dataclass(frozen=True)
+class Stats:
+    """Of a song: what the service measures in its first pass."""
+
+    total_samples: int
+    mean: float
+    std: float
+
+
+def by_service(name: str, repo: Path) -> Separator:
+    """The model `repo/name` as a worker runs it in float32."""
+    model = load_model(name, repo=repo, sources=[])
+    engines = [TorchEngine(network.module, torch.device("cpu")) for network in model.networks]
     order = [model.sources.index(stem) for stem in STEMS]
 
     def separate(mix: torch.Tensor) -> torch.Tensor:
         centre = mix.mean(0)
-        mean, spread = centre.mean(), centre.std() + 1e-8
-        with torch.inference_mode():
-            stems = apply_model(model, ((mix - mean) / spread)[None], shifts=0, overlap=0.25)[0]
-        return (stems * spread + mean)[order]
+        stats = Stats(mix.shape[-1], float(centre.mean()), float(centre.std()))
+        spans = separate_stream([mix.numpy()], stats, model, engines, sources=order)
+        return torch.from_numpy(np.concatenate([span.stems for span in spans], axis=-1))
 
     return separate
 
@@ -87,7 +99,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--songs", nargs="+", metavar="TITLE=DIR", required=True)
     parser.add_argument("--model", default="htdemucs_mini")
-    parser.add_argument("--repo", type=Path, default=HERE)
+    parser.add_argument("--repo", type=Path, default=MODELS, help="a folder of models, each in a folder of its name")
     parser.add_argument("--card", type=Path, help="a model card to write the tables into")
     parser.add_argument("--json", type=Path, help="a file for the figures of every song")
     options = parser.parse_args()
@@ -95,7 +107,7 @@ def main() -> None:
         "the mixture itself": the_mixture,
         "a quarter of it": a_quarter,
         "plain signal processing": plain_separation,
-        options.model: by_model(options.model, options.repo),
+        options.model: by_service(options.model, options.repo),
     }
     folders = dict(pair.split("=", 1) for pair in options.songs)
     found = {title: scores(separators, Path(folder)) for title, folder in folders.items()}

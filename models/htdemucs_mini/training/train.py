@@ -1,4 +1,4 @@
-"""Trains htdemucs_mini: `python -m training.train --songs DIR --run DIR`. Goes on where it was killed.
+"""Trains a small model: `python -m training.train --model NAME --songs DIR --run DIR`. Goes on where it was killed.
 
 On a CPU one process a core, each on one thread, with their gradients averaged: small convolutions gain little from
 threads. On CUDA one process, larger batches, bfloat16.
@@ -17,7 +17,6 @@ import signal
 import socket
 import sys
 import time
-from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -30,7 +29,7 @@ from torch import nn
 from training.learning.examples import Songs, batch
 from training.learning.losses import loss, sdr
 from training.learning.optimiser import Muon
-from training.learning.recipe import Recipe, build_model, rate_at
+from training.learning.recipe import RECIPES, Recipe, build_model, rate_at
 from training.score.notes import STEMS
 
 log = logging.getLogger("training")
@@ -129,7 +128,7 @@ class Trainer:
         recipe = self.recipe
         stems = self._batch().to(self.device)
         on_cuda = self.device.type == "cuda"
-        with torch.autocast("cuda", torch.bfloat16) if on_cuda else nullcontext():
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=on_cuda or recipe.bfloat16):
             estimate = self.model(stems.sum(1))
         estimate = estimate.float()
         value = loss(estimate, stems, recipe.spectral_weight)
@@ -191,13 +190,14 @@ def _process(rank: int, ranks: int, recipe: Recipe, folders: list[Path], run: Pa
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", choices=RECIPES, default="htdemucs_mini")
     parser.add_argument("--songs", type=Path, nargs="+", required=True, help="folders that training.corpus wrote")
     parser.add_argument("--run", type=Path, required=True, help="where the run's state is kept")
     parser.add_argument("--minutes", type=float, default=120, help="of processor time on a CPU")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="other numbers of the recipe")
     options = parser.parse_args()
-    recipe = _recipe(options.set)
+    recipe = _recipe(RECIPES[options.model], options.set)
     if torch.cuda.is_available():
         recipe = replace(recipe, examples_a_step=CUDA_EXAMPLES)
         _process(0, 1, recipe, options.songs, options.run, options.minutes * 60)
@@ -230,9 +230,8 @@ def _free_port() -> int:
         return int(server.getsockname()[1])
 
 
-def _recipe(changes: list[str]) -> Recipe:
+def _recipe(recipe: Recipe, changes: list[str]) -> Recipe:
     """`channels=24` changes the architecture, `muon_rate=0.03` the run."""
-    recipe = Recipe()
     for change in changes:
         name, _, text = change.partition("=")
         value = json.loads(text)

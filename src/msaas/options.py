@@ -47,8 +47,10 @@ ADDED_LATER: Mapping[str, Any] = {
 }
 RESIDUAL = "residual"  # of a refined stem: what its other parts do not contain
 
-# A stem as it is published: a stem's name, or that of a part, `drums.kick`. An extension is not a part.
-PUBLISHED_STEM = re.compile(rf"{STEM_NAME.pattern}(?:\.(?!(?:{'|'.join(FORMAT_NAMES)})(?:\.|$)){STEM_NAME.pattern})?")
+# A stem as it is published: a stem's name, or that of a part, `drums.kick`. An extension, and what one begins with, is
+# not a part.
+_EXTENSIONS = "|".join(sorted({part for name in FORMAT_NAMES for part in name.split(".")}))
+PUBLISHED_STEM = re.compile(rf"{STEM_NAME.pattern}(?:\.(?!(?:{_EXTENSIONS})(?:\.|$)){STEM_NAME.pattern})?")
 
 
 @dataclass(frozen=True)
@@ -210,7 +212,11 @@ def parts_of(stem: str, sources: Sequence[str], *, complete: bool) -> tuple[Outp
     """The parts of a refined stem: the sources of the model that refines it, and a residual unless they are complete.
 
     complete: whether they add up to the stem. With the residual they always do.
+    Raises InvalidOption for a source after which no part can be named.
     """
+    for source in sources:
+        if not PUBLISHED_STEM.fullmatch(f"{stem}.{source}") or (source == RESIDUAL and not complete):
+            raise InvalidOption(f"{stem} cannot be refined by a model that has a source named {source!r}")
     parts = tuple(Output(f"{stem}.{source}", (index,)) for index, source in enumerate(sources))
     residual = Output(f"{stem}.{RESIDUAL}", tuple(range(len(sources))), rest=True)
     return parts if complete else (*parts, residual)
@@ -343,11 +349,19 @@ def _parse_refine(value: Any, allowed: tuple[str, ...]) -> tuple[tuple[str, str]
     if value in (None, "", {}):
         return ()
     if isinstance(value, str):
-        value = dict(_parse_pair(pair) for pair in value.split(",") if pair.strip())
+        value = _parse_pairs(value)
     if not isinstance(value, Mapping) or len(value) > MAX_STEMS:
         raise InvalidOption("refine takes stems and models: drums=mdx23c_drumsep, or in JSON an object")
     pairs = {_parse_stem("refine", stem) or _refuse_empty_stem("refine"): model for stem, model in value.items()}
     return tuple(sorted((stem, _parse_model(model, "", allowed)) for stem, model in pairs.items()))
+
+
+def _parse_pairs(text: str) -> dict[str, str]:
+    found = [_parse_pair(pair) for pair in text.split(",") if pair.strip()] or _refuse_empty_stem("refine")
+    pairs = dict(found)
+    if len(pairs) < len(found):
+        raise InvalidOption("refine names a stem twice; a stem is refined by one model")
+    return pairs
 
 
 def _parse_pair(text: str) -> tuple[str, str]:

@@ -175,6 +175,19 @@ def test_refine_is_given_as_an_object_or_as_text():
     assert parse(refine={}) == parse(refine="") == parse()
 
 
+@pytest.mark.parametrize("source", ["mp3", "opus", "stems", "Lead Vocals", "a.b", "", "a" * 33, "residual"])
+def test_a_source_after_which_no_part_can_be_named_is_refused_by_its_name(source):
+    with pytest.raises(InvalidOption, match=rf"drums cannot be refined by a model .*{source!r}"):
+        parts_of("drums", ["kick", source], complete=False)
+
+
+def test_the_name_of_a_track_has_one_meaning_in_each_format():
+    name = "00000000-0000-4000-8000-000000000000"
+    track = Track.parse(f"{name}-drums.stems.m4a")
+    assert (track.stem, track.extension) == ("drums", "stems.m4a")
+    assert parts_of("drums", ["kick", "residual"], complete=True)[1].name == "drums.residual"
+
+
 def test_a_stem_that_is_not_made_cannot_be_refined():
     assert names(parse(two_stems="vocals", refine="no_vocals=htdemucs").outputs(("drums", "vocals")))
     for chosen in ({}, {"stems": "vocals"}, {"two_stems": "vocals"}):
@@ -240,6 +253,8 @@ def test_parts_are_named_after_their_stem_and_add_up_to_it(complete):
         ({"refine": {"drums": 7}}, "7"),
         ({"refine": {"../etc": "htdemucs"}}, "../etc"),
         ({"refine": "=htdemucs"}, "refine"),
+        ({"refine": ","}, "refine"),
+        ({"refine": "drums=htdemucs,drums=htdemucs_ft"}, "twice"),
         ({"refine": {"drums": ""}}, "model"),
     ],
 )

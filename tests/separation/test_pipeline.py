@@ -427,6 +427,15 @@ def test_a_model_of_another_rate_cannot_refine(refiners, song, tmp_path):
     assert not list((tmp_path / "out").iterdir())
 
 
+@pytest.mark.parametrize("source", ["mp3", "residual"])
+def test_a_model_whose_parts_cannot_be_named_cannot_refine(refiners, song, tmp_path, source):
+    model = replace(refiners["drumkit"].model, sources=("kick", "snare", source))
+    odd = SimpleNamespace(model=model)
+    with pytest.raises(InvalidOption, match=rf"drums cannot be refined.*{source!r}"):
+        separate_song({"tiny": refiners["tiny"], "drumkit": odd}.get, song, tmp_path / "out", REFINED)
+    assert not list((tmp_path / "out").iterdir())
+
+
 def test_a_cancelled_refinement_leaves_no_file(refiners, song, tmp_path):
     begun = threading.Event()
 

@@ -31,7 +31,7 @@ from msaas.audio.warnings import SongWarning, warnings_of
 from msaas.audio.waveform import Waveforms
 from msaas.errors import Cancelled, InvalidOption, NotAudio
 from msaas.formats import MIX, STEMS_FILE, format_named
-from msaas.options import Options, Output, parts_of
+from msaas.options import Options, Output
 from msaas.separation import memory
 from msaas.separation.engines.engine import Engine, cpu_threads, default_batch
 from msaas.separation.engines.lanes import MAX_LANES, ParallelSegments, default_lanes, lane_pool
@@ -42,6 +42,7 @@ from msaas.separation.kept_stem import KeptStem
 from msaas.separation.mixture import Samples
 from msaas.separation.model import LoadedModel, Network
 from msaas.separation.overlap_add import Span, random_shifts, separate_stream
+from msaas.separation.refining import refined_parts
 from msaas.separation.timing import Clock, timed
 from msaas.separation.writers import StemWriters, saved_sound
 
@@ -303,14 +304,10 @@ class _Run:
     def refine(self, stem: str, separator: Separator) -> dict[str, object]:
         """Separates a stem further, into parts that add up to it; returns the description of the model that did."""
         model, kept = separator.model, self.kept[stem]
-        if (model.sample_rate, model.channels) != (kept.sample_rate, kept.channels):
-            raise InvalidOption(
-                f"{model.name} cannot refine {stem}: it needs {model.sample_rate} Hz and {model.channels} channels, "
-                f"but {self.options.model} makes {kept.sample_rate} Hz and {kept.channels}"
-            )
+        parts = refined_parts(stem, model, by=(self.options.model, kept.sample_rate, kept.channels))
         with self.clock.running("measure"):
             stats = measure(_Stoppable(kept, self.stop))
-        self.separate(separator, kept, stats, parts_of(stem, model.sources, complete=model.complete))
+        self.separate(separator, kept, stats, parts)
         self.refined[stem] = separator.report()
         return model.describe()
 

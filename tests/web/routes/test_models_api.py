@@ -95,3 +95,13 @@ def test_songs_that_no_worker_can_run_are_not_before_a_new_one(make_app, queue, 
     assert client.get("/apiv1/models").json["seconds_until_free"] == pytest.approx(30, abs=1)
     queue.announce(Worker("w", ("htdemucs_mini", "mine")))
     assert client.get("/apiv1/models").json["seconds_until_free"] == pytest.approx(1030, abs=1)
+
+
+def test_a_model_whose_parts_cannot_be_named_is_refused_before_the_song_is_queued(make_app, queue):
+    client = make_app(models=("mine",)).test_client()
+    queue.publish_model("htdemucs_mini", {"sources": ["drums", "vocals"]})
+    queue.publish_model("mine", {"sources": ["kick", "mp3"]})
+    refused = post(client, refine="drums=mine")
+    assert refused.status_code == 422
+    assert refused.json["detail"] == "drums cannot be refined by a model that has a source named 'mp3'"
+    assert queue.counts().waiting == 0

@@ -49,12 +49,20 @@ def outcomes(tasks: Sequence[SongTask], args: argparse.Namespace) -> Iterator[So
     check_writable(settings.scratch_dir)
     check_sandbox(settings)
     load = loader(settings)
-    options.outputs(load(options.model).model.sources)
-    for model in options.models:
-        load(model)
+    _check_models(options, load)
     work = LocalBatch(load, options, settings, args.out, named=args.names == NAMED_SONG)
     for task in tasks:
         yield work.separate(task)
+
+
+def _check_models(options: Options, load: Callable[[str], Separator]) -> None:
+    """Loads all models. Raises InvalidOption for stems that they cannot make, before any song is separated."""
+    from msaas.separation.refining import refined_parts
+
+    first = load(options.model).model
+    options.outputs(first.sources)
+    for stem, refining in options.refine:
+        refined_parts(stem, load(refining).model, by=(first.name, first.sample_rate, first.channels))
 
 
 def _chosen(args: argparse.Namespace) -> dict[str, str]:

@@ -15,7 +15,7 @@ from msaas.callbacks.outbox import CallbackRequest
 from msaas.errors import AudioError, Forbidden, InvalidOption, QueueFull
 from msaas.fetching.sources import last_part
 from msaas.jobs import Job, State, record_json, songhash, with_name
-from msaas.options import REQUEST_NAMES, Options
+from msaas.options import REQUEST_NAMES, Options, parts_of
 from msaas.queue import FETCHES, NO_CALLBACK
 from msaas.queue.audio_length import AudioLength
 from msaas.song_names import file_name, song_name
@@ -138,8 +138,7 @@ def parse_filename(given: dict[str, Any]) -> str:
 def _accept(
     services: Services, song: Spool, options: Options, posting: CallbackRequest | None, filename: str
 ) -> Response:
-    if sources := sources_of(services, options.model):
-        options.outputs(sources)  # raises for a stem that the model does not have or that is refined without being made
+    _refuse_impossible(services, options)
     tenant = caller().tenant
     name = songhash(song.sha256, options, tenant)
     hold_for_posting(services, name)
@@ -192,8 +191,7 @@ class Place:
 
 
 def _fetch(services: Services, place: Place, options: Options, posting: CallbackRequest | None) -> Response:
-    if sources := sources_of(services, options.model):
-        options.outputs(sources)
+    _refuse_impossible(services, options)
     name, tenant = str(uuid.uuid4()), caller().tenant
     fields = {"list": FETCHES, "fetch_url": place.url, "fetch_from": place.origin}
     fields |= _fields(options, tenant) | {"upload": record_json({"filename": place.filename})}
@@ -205,6 +203,15 @@ def _fetch(services: Services, place: Place, options: Options, posting: Callback
     )
     log.info("submitted job=%s from=%s model=%s tenant=%s", name, place.origin, options.model, tenant or "-")
     return _answer(name, State.QUEUED, {}, place.filename, new=True, message=FETCH_MESSAGE, provisional=True)
+
+
+def _refuse_impossible(services: Services, options: Options) -> None:
+    """Raises InvalidOption for a stem that the model does not have, or that is refined without being made or by a model
+    that cannot; as far as the models' stems are known."""
+    if sources := sources_of(services, options.model):
+        options.outputs(sources)
+    for stem, model in options.refine:
+        parts_of(stem, sources_of(services, model) or (), complete=True)
 
 
 def _refuse_before_storing(services: Services, audio: AudioLength, job: Job | None) -> None:

@@ -197,3 +197,17 @@ def test_links_into_the_store_carry_the_name(make_app, player, s3, song):
     location = client.get(f"/apiv1/track/{songhash}-vocals?redirect=1").headers["Location"]
     [header] = parse_qs(urlsplit(location).query)["response-content-disposition"]
     assert parse_options_header(header)[1]["filename"] == "Ærø (Vocals).mp3"
+
+
+def test_a_file_for_djs_has_their_ending(client, queue, player, song):
+    songhash = send(client, song, "a.wav", format="stems.m4a")["songhash"]
+    claim = queue.claim("player")
+    player.put(f"{songhash}-mix.stems.m4a", b"five streams")
+    assert queue.finish(claim, {"stems": {"mix": "stems.m4a"}, "duration_seconds": 0.2}, 0.2)
+    assert list(client.get(f"/apiv1/jobs/{songhash}").json["stems"]) == ["mix"]
+    for path in (f"{songhash}-mix", f"{songhash}-mix.stems.m4a"):
+        answer = client.get(f"/apiv1/track/{path}")
+        assert (answer.data, answer.content_type, saved_as(answer)) == (b"five streams", "audio/mp4", "a.stem.m4a")
+    inside = zipfile.ZipFile(io.BytesIO(client.get(f"/apiv1/jobs/{songhash}/stems.zip").data))
+    assert inside.namelist() == ["a/a.stem.m4a"]
+    assert client.delete(f"/apiv1/remove/{songhash}-mix").json["removed"] == [f"{songhash}-mix.stems.m4a"]

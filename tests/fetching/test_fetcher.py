@@ -11,6 +11,8 @@ import pytest
 from msaas.errors import NotAudio
 from msaas.fetching.run import FetchLimits
 from msaas.jobs import State
+from msaas.queue import FETCH_KEYS, Queue
+from msaas.telemetry.metrics import FETCH_RESULTS, Metrics
 from tests.fetching.conftest import HOME, LIMITS
 from tests.support.api import RAW, URL, problem, song_bytes
 from tests.support.environment import BUSY_SECONDS
@@ -445,3 +447,26 @@ def test_a_fetched_song_of_a_tenant_is_that_tenants(make_app, fetcher, queue, se
     assert client.get(f"/apiv1/jobs/{name}", headers=as_anna).json["songhash"] == songhash
     problem(client.get(f"/apiv1/jobs/{name}", headers=as_ben), 404, "job_unknown")
     assert queue.get(name).state is State.DONE
+
+
+# --- metrics
+
+
+def test_each_end_of_a_fetch_is_counted_once_and_apart_from_songs(home, redis, make_fetcher, server, song):
+    metrics = Metrics()
+    counted = Queue(redis, lease_seconds=0.2, max_attempts=1, observer=metrics.fetches, keys=FETCH_KEYS)
+    fetcher = make_fetcher(fetches=counted)
+    by_address(home, server(song).url)
+    fetcher.turn()
+    by_address(home, server(song, statuses=[404]).url)
+    fetcher.turn()
+    by_address(home, "https://example.org/lost")
+    counted.claim("killed")
+    wait_for(counted.reap)
+    counted.cancel(by_address(home, "https://example.org/cancelled"))
+    found = {
+        result: metrics.registry.get_sample_value("msaas_fetches_ended_total", {"result": result})
+        for result in FETCH_RESULTS
+    }
+    assert found == {"fetched": 1, "failed": 2, "cancelled": 1}
+    assert metrics.registry.get_sample_value("msaas_jobs_ended_total", {"result": "failed"}) == 0

@@ -36,5 +36,8 @@ class QueueObserver:
     def reaped(self, outcomes: Mapping[str, str]) -> None:
         """Leases expired: songhash ▸ `queued`, `failed`, or another state if only a list was cleaned up."""
 
+    def fetched(self) -> None:
+        """A fetch ended: its provisional job leads to the song's job."""
+
     def retired(self) -> None:
         """An expired job's record was deleted."""

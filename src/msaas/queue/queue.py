@@ -240,7 +240,10 @@ class Queue:
     def lead(self, claim: Claim, songhash: str) -> bool:
         """Ends a fetch: its provisional job leads to the song's job from now on, and its callbacks wait for that one.
         Returns False if the fetch no longer belongs to this claim: nothing has changed."""
-        return bool(self._run("lead", claim.songhash, claim.fence, songhash))
+        led = bool(self._run("lead", claim.songhash, claim.fence, songhash))
+        if led:
+            self._observe(self.observer.fetched)
+        return led
 
     def claims_of(self, worker: str) -> list[Claim]:
         """The running jobs of a worker: finds a claim whose answer was lost."""

@@ -42,6 +42,31 @@ REQUEST_SECONDS = (0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60, 600)
 DROP_REASONS = ("headers_too_late", "too_slow", "too_many_connections", "callers_slowest")
 
 
+FETCH_RESULTS = ("fetched", "failed", "cancelled")
+
+
+class FetchMetrics(QueueObserver):
+    """Counts how fetches end. Their jobs and runs are not those of songs."""
+
+    def __init__(self, ended: Counter) -> None:
+        self.ended = ended
+
+    def fetched(self) -> None:
+        self.ended.labels("fetched").inc()
+
+    def cancelled(self) -> None:
+        self.ended.labels("cancelled").inc()
+
+    def failed(self, *, final: bool) -> None:
+        if final:
+            self.ended.labels("failed").inc()
+
+    def reaped(self, outcomes: Mapping[str, str]) -> None:
+        for outcome in outcomes.values():
+            if outcome == State.FAILED:
+                self.ended.labels("failed").inc()
+
+
 class Metrics(QueueObserver):
     """One process's counters, in their own registry. `render()` returns the /metrics page."""
 
@@ -74,6 +99,9 @@ class Metrics(QueueObserver):
             "Attempts at callbacks: delivered, failed (retried), given_up, refused",
             ["outcome"],
         )
+        self.fetches = FetchMetrics(
+            counter("msaas_fetches_ended_total", "Songs by address: fetched, failed, cancelled", ["result"])
+        )
         self.refused = counter("msaas_requests_refused_total", "Requests refused because of key or quota", ["code"])
         self.requests = histogram(
             "msaas_http_request_seconds",
@@ -103,6 +131,7 @@ class Metrics(QueueObserver):
             (self.runs, ("done", "failed", "given_back", "lost")),
             (self.callbacks, CALLBACK_OUTCOMES.values()),
             (self.dropped, DROP_REASONS),
+            (self.fetches.ended, FETCH_RESULTS),
         ):
             for label in labels:
                 counter.labels(label)

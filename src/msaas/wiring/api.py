@@ -137,7 +137,7 @@ def build_services(settings: Settings, queue: Queue, storage: Storage, probe: Pr
     return Services(
         options=build_options(settings),
         queue=queue,
-        fetches=build_fetches(settings, queue.redis),
+        fetches=build_fetches(settings, queue.redis, metrics),
         storage=storage,
         probe=probe,
         metrics=metrics,

@@ -59,9 +59,15 @@ def build_probe(settings: Settings) -> Probe:
     )
 
 
-def build_fetches(settings: Settings, redis: Redis) -> Queue:
+def build_fetches(settings: Settings, redis: Redis, metrics: Metrics) -> Queue:
     """The queue of provisional jobs."""
-    return Queue(redis, lease_seconds=settings.lease_seconds, max_attempts=settings.max_attempts, keys=FETCH_KEYS)
+    return Queue(
+        redis,
+        lease_seconds=settings.lease_seconds,
+        max_attempts=settings.max_attempts,
+        observer=metrics.fetches,
+        keys=FETCH_KEYS,
+    )
 
 
 def build_fetch_limits(settings: Settings) -> FetchLimits:
@@ -105,7 +111,7 @@ def build_fetchers(settings: Settings, songs: Queue, fetches: Queue, storage: St
 def housekeeping(settings: Settings, queue: Queue, storage: Storage, metrics: Metrics) -> Iterator[None]:
     """Runs beside the block; stopped at its end."""
     sender = build_sender(settings, queue.redis, settled=metrics.called_back)
-    fetches = build_fetches(settings, queue.redis)
+    fetches = build_fetches(settings, queue.redis, metrics)
     keeper = Housekeeper(
         queue,
         storage,

@@ -21,7 +21,7 @@ def test_the_queue_is_listed_head_first_with_what_is_beside_it(client, queue):
     assert answer["queue"] == [third]
     assert (answer["total"], answer["offset"], answer["limit"]) == (1, 0, 1000)
     assert (answer["dead"], answer["in_work"]) == ([first], [second])
-    assert answer["counts"] == {"waiting": 1, "in_work": 1, "dead": 1}
+    assert answer["counts"] == {"waiting": 1, "in_work": 1, "dead": 1, "to_fetch": 0, "fetching": 0}
 
 
 def test_an_empty_queue_is_an_empty_list(client):

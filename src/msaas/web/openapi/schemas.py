@@ -230,7 +230,11 @@ SCHEMAS: dict[str, Schema] = {
             "in_work": SONGHASHES,
             # entries pushed by hand that are not songhashes end among the dead letters
             "dead": {**NAMES, "description": "dead letters, latest first"},
-            "counts": {"type": "object", "additionalProperties": {"type": "integer"}},
+            "counts": {
+                "type": "object",
+                "additionalProperties": {"type": "integer"},
+                "description": "waiting, in_work and dead songs; to_fetch and fetching: songs by address",
+            },
             "troubles": {**NAMES, "description": "problems that keep workers from starting jobs, as text"},
         }
     ),

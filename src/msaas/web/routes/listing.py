@@ -42,7 +42,8 @@ def whole_number(low: int, high: int, default: int) -> dict[str, object]:
     problems={422: ["invalid_option"], 503: QUEUE_UNAVAILABLE},
 )
 def get_queue() -> Response:
-    queue = current_services().queue
+    services = current_services()
+    queue, to_fetch = services.queue, services.fetches.counts()
     offset = number("offset", default=0, low=0, high=MAX_OFFSET)
     limit = number("limit", default=QUEUE_PAGE, low=1, high=QUEUE_PAGE)
     counts = queue.counts()
@@ -53,7 +54,7 @@ def get_queue() -> Response:
         limit=limit,
         in_work=queue.in_work(),
         dead=queue.dead(),
-        counts=asdict(counts),
+        counts=asdict(counts) | {"to_fetch": to_fetch.waiting, "fetching": to_fetch.in_work},
         troubles=queue.workers().reasons,
     )
 

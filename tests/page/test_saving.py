@@ -7,6 +7,7 @@ import zipfile
 from pathlib import Path
 
 import mutagen
+import pytest
 import soundfile
 from playwright.sync_api import Download, Page, expect
 
@@ -57,6 +58,7 @@ def test_two_people_who_sent_the_same_bytes_save_each_their_own_name(open_page):
         assert download.value.suggested_filename == f"{name} (Bass).mp3"
 
 
+@pytest.mark.slow
 def test_a_song_that_another_browser_sent_has_its_name_here(page, open_page):
     sent(page, "Sent there.flac", flac(tune(1, seed=813)))
     other = open_page(f"/#/job/{songhash_of(page)}")
@@ -83,6 +85,7 @@ def test_opus_has_one_rate_on_the_page(page):
     assert page.locator("[name=rate] option").all_text_contents() == ["48 kHz"]
 
 
+@pytest.mark.slow
 def test_a_part_is_chosen_on_the_page_and_compared_with_the_same_part(page):
     page.fill("[name=start]", "0:01")
     page.fill("[name=end]", "2,5")
@@ -92,3 +95,9 @@ def test_a_part_is_chosen_on_the_page_and_compared_with_the_same_part(page):
     expect(page.locator("#sides input[value=original]")).to_be_checked()
     frames = in_mixer(page, "return [mixer.lane('original').buffer.length, mixer.frames]")
     assert frames == [66_150, 66_150]
+
+
+def test_a_part_that_is_no_time_is_refused_and_not_overlooked(page):
+    page.fill("[name=start]", "a minute")
+    pick(page, ("Refused.flac", flac(tune(1, seed=816))))
+    expect(page.locator("#alert")).to_contain_text("'a minute' is not a number of seconds")

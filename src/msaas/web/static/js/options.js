@@ -67,8 +67,8 @@ export class Options {
     if (rate.value) fields.sample_rate = rate.value;
     if (mono.checked && kind !== ONE_FILE) fields.mono = "true";
     for (const side of ["start", "end"]) {
-      const seconds = secondsOf(this.#form.elements[side].value);
-      if (seconds !== null) fields[side] = String(seconds);
+      const text = this.#form.elements[side].value.trim();
+      if (text) fields[side] = String(secondsOf(text) ?? text); // the server says what is wrong with it
     }
     if (model.value && model.value !== this.#offer.default) fields.model = model.value;
     if (quality.value && quality.value !== "balanced") fields.quality = quality.value;

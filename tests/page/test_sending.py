@@ -165,6 +165,50 @@ def test_picked_songs_wait_with_what_they_take_here_until_they_are_started(page,
     expect(page.locator("#play")).to_be_visible()
 
 
+def test_a_song_removed_by_keyboard_leaves_the_focus_on_the_next_one(page):
+    names = ("First", "Second", "Third")
+    pick(page, *((f"{name}.flac", flac(tune(1, seed=733))) for name in names), start=False)
+    expect(page.locator("#tray-cost")).not_to_have_text("Reading the length …")
+    page.get_by_role("button", name="Remove Second").press("Enter")
+    expect(page.get_by_role("button", name="Remove Third")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("button", name="Remove First")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator("#pick")).to_be_focused()
+    expect(page.locator("#tray")).to_be_hidden()
+
+
+def test_a_length_that_arrives_moves_no_focus(page):
+    pick(page, ("First.flac", flac(tune(1, seed=733))), start=False)
+    page.get_by_role("button", name="Remove First").focus()
+    page.evaluate("document.querySelector('#tray-start').focus = () => {}")
+    pick(page, ("Second.flac", flac(tune(1, seed=733))), start=False)
+    expect(page.locator("#tray .songs li").last).to_contain_text("0:01")
+    expect(page.get_by_role("button", name="Remove First")).to_be_focused()
+
+
+def test_files_of_which_the_browser_never_says_anything_do_not_hold_up_the_cost(open_page):
+    page = open_page()
+    page.clock.install()
+    page.evaluate("() => { window.Audio = class extends EventTarget { removeAttribute() {} }; }")
+    pick(page, *((f"Song {number}.flac", b"fLaC") for number in range(9)), start=False)
+    expect(page.locator("#tray-cost")).to_have_text("Reading the length …")
+    for _ in range(9):
+        page.clock.run_for(10_000)
+    expect(page.locator("#tray-cost")).not_to_have_text("Reading the length …")
+
+
+def test_what_is_chosen_here_stays_when_a_song_is_added_whatever_the_browser_keeps(page):
+    choice = page.locator("#options select[name=format]")
+    choice.select_option("flac 16")
+    page.evaluate("localStorage.clear()")  # by the user, or another tab of the page has other choices
+    with page.expect_response("**/apiv1/models"):
+        pick(page, ("First.flac", flac(tune(1, seed=733))), start=False)
+    expect(page.locator("#tray-cost")).not_to_have_text("Reading the length …")
+    page.evaluate("new Promise((done) => setTimeout(done))")
+    expect(choice).to_have_value("flac 16")
+
+
 def test_the_cost_of_a_song_follows_model_quality_and_what_waits(page):
     model = {"sources": ["drums", "vocals"], "refines": [], "summary": None, "licence": None}
     models = [

@@ -31,7 +31,7 @@ const ONLY_RATES = { opus: [["", "48 kHz"]], "stems.m4a": [["", "44.1 kHz"]] };
 const ONE_FILE = "stems.m4a"; // with the mix and all stems
 
 export class Options {
-  #form; #offer = FALLBACK; #songs = [];
+  #form; #offer = FALLBACK; #songs = []; #chosen = null;
 
   /** @param {HTMLFormElement} form */
   constructor(form) {
@@ -44,7 +44,7 @@ export class Options {
   /** @param {any} offer the answer of GET /apiv1/models */
   offer(offer) {
     this.#offer = offer;
-    const kept = load("options", {});
+    const kept = this.#chosen ?? load("options", {}); // another tab may have kept other choices
     const { model, format, quality, mono } = this.#form.elements;
     fill(model, offer.models.map(({ name }) => [name, name]), kept.model ?? offer.default);
     show(find("#model-field"), offer.models.length > 1);
@@ -127,6 +127,7 @@ export class Options {
       some: this.#chosenStems(),
       refine: this.#refine(),
     };
+    this.#chosen = kept;
     keep("options", kept);
     this.#fillRates(kept.rate);
     this.#fillStems(kept);

@@ -3,7 +3,11 @@
 import { copyOf, find, show, write } from "./dom.js";
 import { bytes, clock, plural, roughly, titleOf } from "./words.js";
 
-/** @typedef {{file: File, seconds: number | null | undefined}} Picked seconds: undefined while it is read, null if unknown */
+/** @typedef {{file: File, row: HTMLElement, seconds: number | null | undefined}} Picked seconds: undefined while it is
+ *  read, null if unknown */
+
+const READ_AT_ONCE = 4; // files: browsers refuse players beyond some tens
+const READ_MS = 10_000; // some browsers say nothing of a file that they do not read
 
 export class Tray {
   /** @type {Picked[]} */ #picked = [];
@@ -15,7 +19,7 @@ export class Tray {
     this.#options = options;
     find("#tray-start").addEventListener("click", () => {
       const files = this.#picked.map(({ file }) => file);
-      if (start(files)) this.#put([]);
+      if (start(files)) this.#empty();
     });
     find("#tray-clear").addEventListener("click", () => this.#clear());
     find("#options").addEventListener("change", () => this.#showCost());
@@ -23,10 +27,12 @@ export class Tray {
 
   /** Adds files and moves the focus to Start. @param {File[]} files */
   add(files) {
-    const added = files.map((file) => ({ file, seconds: undefined }));
-    this.#put([...this.#picked, ...added]);
+    const added = files.map((file) => this.#entry(file));
+    this.#picked.push(...added);
+    find("#tray .songs").append(...added.map(({ row }) => row));
+    this.#showCost();
     find("#tray-start").focus();
-    for (const one of added) this.#measure(one);
+    for (let reader = 0; reader < READ_AT_ONCE; reader++) this.#measure(added);
   }
 
   /** Shows costs again: the service's pace has been read. */
@@ -34,40 +40,53 @@ export class Tray {
     this.#showCost();
   }
 
-  async #measure(one) {
-    one.seconds = await lengthOf(one.file);
-    if (this.#picked.includes(one)) this.#put(this.#picked);
+  /** Reads one length after the other of those that nobody reads yet. @param {Picked[]} added */
+  async #measure(added) {
+    for (let one; (one = added.shift()); ) {
+      if (!this.#picked.includes(one)) continue;
+      one.seconds = await lengthOf(one.file);
+      if (one.seconds) write(find(".song-state", one.row), clock(one.seconds));
+      this.#showCost();
+    }
   }
 
   #clear() {
-    this.#put([]);
+    this.#empty();
     find("#pick").focus();
   }
 
-  #put(picked) {
-    this.#picked = picked;
-    show(find("#tray"), picked.length > 0);
-    find("#tray .songs").replaceChildren(...picked.map((one) => this.#row(one)));
+  #empty() {
+    this.#picked = [];
+    find("#tray .songs").replaceChildren();
     this.#showCost();
   }
 
-  #row(one) {
+  /** Other rows stay, so that they keep the focus. */
+  #remove(one) {
+    const index = this.#picked.indexOf(one);
+    this.#picked.splice(index, 1);
+    if (!this.#picked.length) return this.#clear();
+    one.row.remove();
+    this.#showCost();
+    find(".remove", this.#picked[Math.min(index, this.#picked.length - 1)].row).focus();
+  }
+
+  /** @param {File} file @returns {Picked} */
+  #entry(file) {
     const row = copyOf("picked-template");
-    const title = titleOf(one.file.name);
+    const title = titleOf(file.name);
+    const one = { file, row, seconds: undefined };
     find(".song-name", row).textContent = title;
-    find(".song-state", row).textContent = one.seconds ? clock(one.seconds) : bytes(one.file.size);
+    find(".song-state", row).textContent = bytes(file.size);
     const button = find(".remove", row);
     button.setAttribute("aria-label", `Remove ${title}`);
-    button.addEventListener("click", () => {
-      const left = this.#picked.filter((other) => other !== one);
-      if (left.length) this.#put(left);
-      else this.#clear();
-    });
-    return row;
+    button.addEventListener("click", () => this.#remove(one));
+    return one;
   }
 
   /** In the choice of quality and beside Start: what these songs take here. */
   #showCost() {
+    show(find("#tray"), this.#picked.length > 0);
     const seconds = this.#picked.map((one) => one.seconds ?? 0).filter((length) => length > 0);
     this.#options.showCosts(seconds);
     if (!this.#picked.length) return;
@@ -97,6 +116,7 @@ function lengthOf(file) {
   const length = new Promise((resolve) => {
     audio.onloadedmetadata = () => resolve(Number.isFinite(audio.duration) ? audio.duration : null);
     audio.onerror = () => resolve(null); // a format that this browser does not play
+    setTimeout(() => resolve(null), READ_MS);
   });
   audio.src = url;
   return length.finally(() => {

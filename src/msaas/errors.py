@@ -242,8 +242,14 @@ class Unavailable(MSaaSError):
 
 
 class QueueUnavailable(Unavailable):
+    """`answered`: Redis did, with an error."""
+
     code = "queue_unavailable"
     public: str | None = "the queue (Redis) does not respond correctly"
+
+    def __init__(self, message: str, *, answered: bool = False) -> None:
+        super().__init__(message)
+        self.answered = answered
 
 
 class StorageUnavailable(Unavailable):

@@ -47,7 +47,8 @@ def redis_errors() -> Iterator[None]:
     try:
         yield
     except (RedisError, *UNEXPECTED_ANSWER) as error:
-        raise QueueUnavailable(f"the queue (Redis) does not respond correctly: {error}") from error
+        answered = isinstance(error, ResponseError)
+        raise QueueUnavailable(f"the queue (Redis) does not respond correctly: {error}", answered=answered) from error
 
 
 def is_of_another_type(answer: object) -> bool:

@@ -14,6 +14,7 @@ import pytest
 
 from msaas import cli
 from msaas.cli import settings
+from msaas.local.servers import Valkey
 from msaas.queue import Queue
 from msaas.settings import Settings
 from tests.support.environment import REPOSITORY
@@ -46,6 +47,17 @@ def test_a_redis_that_does_not_answer_comes_with_how_to_name_another(
     monkeypatch.setenv("REDIS_HOST", "127.0.0.1:1")
     assert cli.main(["dead"]) == 1
     assert "set REDIS_HOST to the address of Redis" in capsys.readouterr().err
+
+
+def test_a_redis_that_answers_with_an_error_needs_no_other_address(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], valkey: Valkey, redis: Any
+) -> None:
+    """A key that was overwritten by hand: another address would not help."""
+    monkeypatch.setenv("REDIS_HOST", valkey.address)
+    redis.set("toWorkers:dead", "something else")
+    assert cli.main(["dead", "list"]) == 1
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith("msaas: the queue (Redis) does not respond correctly: ")
 
 
 def test_markdown_table_has_a_row_for_each_setting(capsys: pytest.CaptureFixture[str]) -> None:

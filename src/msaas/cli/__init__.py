@@ -43,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _hint(error: MSaaSError) -> str:
     """The commands for operators connect to Redis themselves; a local stack chooses its port."""
-    if not isinstance(error, QueueUnavailable):
+    if not isinstance(error, QueueUnavailable) or error.answered:
         return ""
     return "\nset REDIS_HOST to the address of Redis; `make serve` prints the one that it uses (redis=HOST:PORT)"
 

@@ -7,6 +7,7 @@ import hashlib
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -47,9 +48,11 @@ def outcomes(tasks: Sequence[SongTask], args: argparse.Namespace) -> Iterator[So
     allowed = (choice.name, *args.refine.values())
     options = Options.parse(given, default_model=choice.name, allowed=allowed, qualities=qualities)
     check_writable(settings.scratch_dir)
-    check_sandbox(settings)
-    load = loader(settings)
-    _check_models(options, load)
+    with ThreadPoolExecutor(1) as beside:
+        sandbox = beside.submit(check_sandbox, settings)
+        load = loader(settings)
+        _check_models(options, load)
+        sandbox.result()
     work = LocalBatch(load, options, settings, args.out, named=args.names == NAMED_SONG)
     for task in tasks:
         yield work.separate(task)
@@ -77,17 +80,25 @@ def loader(settings: Settings) -> Callable[[str], Separator]:
         os.environ.setdefault(name, value)
     memory.keep_freed()
     from msaas.separation.device import choose_device
+    from msaas.separation.engines.verdicts import RememberedChoice, default_folder
     from msaas.separation.pipeline import Separator
     from msaas.separation.weights.loader import load_model
 
+    remembered = RememberedChoice(default_folder())
     device = choose_device(settings.device).device
     threads = settings.cpu_threads or None
 
     @cache
     def load(name: str) -> Separator:
-        model = load_model(name, repo=settings.model_repo, licences=settings.licence_rule)
         return Separator(
-            model, device, settings.batch, lanes=settings.lanes, threads=threads, precision=settings.precision
+            load_model(name, repo=settings.model_repo, licences=settings.licence_rule, mapped=True),
+            device,
+            settings.batch,
+            lanes=settings.lanes,
+            threads=threads,
+            precision=settings.precision,
+            choose=remembered,
+            release=True,
         )
 
     return load

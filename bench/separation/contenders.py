@@ -28,7 +28,10 @@ def demucs_cli(job: Job) -> dict[str, Any]:
 
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as out:
-        main(["--repo", job["repo"], "-n", job["model"], "-d", "cpu", "--mp3", "-o", out, job["song"]])
+        main(
+            ["--repo", job["repo"], "-n", job["model"], "-d", "cpu", "--mp3", "-o", out]
+            + ["--overlap", job.get("overlap", "0.25"), "--shifts", job.get("shifts", "0"), job["song"]]
+        )
     return {"job_seconds": time.monotonic() - began}
 
 
@@ -42,7 +45,14 @@ def demucs_api(job: Job) -> dict[str, Any]:
         if state["state"] == "end" and not first:
             first.append(time.monotonic() - STARTED)
 
-    separator = Separator(job["model"], repo=Path(job["repo"]), device="cpu", callback=heard)
+    separator = Separator(
+        job["model"],
+        repo=Path(job["repo"]),
+        device="cpu",
+        overlap=float(job.get("overlap", "0.25")),
+        shifts=int(job.get("shifts", "0")),
+        callback=heard,
+    )
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as out:
         _, stems = separator.separate_audio_file(Path(job["song"]))
@@ -99,6 +109,7 @@ def exported(run: Callable[..., Any], name: str) -> Callable[..., Any]:
 def ours(job: Job, batch: int = 0, **how: Any) -> dict[str, Any]:
     from msaas.options import Options
     from msaas.separation.device import choose_device
+    from msaas.separation.engines.verdicts import RememberedChoice
     from msaas.separation.pipeline import Separator
     from msaas.separation.weights.loader import load_model
 
@@ -108,11 +119,15 @@ def ours(job: Job, batch: int = 0, **how: Any) -> dict[str, Any]:
         if stage == "separating" and fraction > 0 and not first:
             first.append(time.monotonic() - STARTED)
 
-    model = load_model(job["model"], repo=Path(job["repo"]), sources=[])
-    separator = Separator(model, choose_device("cpu").device, batch, **how)
+    model = load_model(job["model"], repo=Path(job["repo"]), sources=[], mapped=True)
+    if "choose" not in how:
+        how["choose"] = RememberedChoice(Path(job["verdicts"]) if job.get("verdicts") else None)
+    separator = Separator(model, choose_device("cpu").device, batch, release=True, **how)
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as out:
-        separator.separate_song(Path(job["song"]), Path(out), Options(model.name, format="mp3"), progress=heard)
+        overlap = float(job["overlap"]) if "overlap" in job else None
+        options = Options(model.name, format="mp3", overlap=overlap, shifts=int(job.get("shifts", "0")))
+        separator.separate_song(Path(job["song"]), Path(out), options, progress=heard)
     took = time.monotonic() - began
     engine = separator._engines[0]
     return {

@@ -47,7 +47,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--model", default="htdemucs_mini")
     parser.add_argument("--repo", type=Path, default=ROOT / "models", help="folder of the model's folder")
     parser.add_argument("--format", default="mp3", help="of the stems")
-    parser.add_argument("--batch", type=int, default=0)
+    parser.add_argument("--lanes", type=int, default=0)
+    parser.add_argument("--verdicts", type=Path, help="folder of remembered engines; none by default: each is checked")
     parser.add_argument("--no-demucs", action="store_true", help="leave Demucs' own out")
     parser.add_argument("--child", choices=tuple(_CHILDREN), help=argparse.SUPPRESS)
     parser.add_argument("--song", type=Path, help=argparse.SUPPRESS)
@@ -75,7 +76,8 @@ def make_song(folder: Path, minutes: float) -> Path:
 def _measured(child: str, minutes: float, song: Path, options: argparse.Namespace) -> dict[str, Any]:
     command = [sys.executable, "-m", "bench.separation.memory", "--child", child, "--song", str(song)]
     command += ["--model", options.model, "--repo", str(options.repo)]
-    command += ["--format", options.format, "--batch", str(options.batch)]
+    command += ["--format", options.format, "--lanes", str(options.lanes)]
+    command += ["--verdicts", str(options.verdicts)] if options.verdicts else []
     environment = {**PROCESS_ENVIRONMENT, **os.environ} if child == "msaas" else dict(os.environ)
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
         watch = Watch(process.pid)
@@ -92,11 +94,14 @@ def _measured(child: str, minutes: float, song: Path, options: argparse.Namespac
 def _msaas(options: argparse.Namespace) -> float:
     from msaas.options import Options
     from msaas.separation.device import choose_device
+    from msaas.separation.engines.verdicts import RememberedChoice
     from msaas.separation.pipeline import Separator
     from msaas.separation.weights.loader import load_model
 
-    model = load_model(options.model, repo=options.repo, sources=[])
-    separator = Separator(model, choose_device("cpu").device, options.batch)
+    model = load_model(options.model, repo=options.repo, sources=[], mapped=True)
+    remembered = RememberedChoice(options.verdicts)
+    device = choose_device("cpu").device
+    separator = Separator(model, device, lanes=options.lanes, choose=remembered, release=True)
     with tempfile.TemporaryDirectory(dir=options.song.parent) as out:
         start = time.monotonic()
         separator.separate_song(options.song, Path(out), Options(model.name, format=options.format))

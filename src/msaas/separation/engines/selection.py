@@ -82,7 +82,8 @@ def choose_engine(
     layout, variants = _variants(network, original, device, dtypes, kernels)
     clock = clock or (time.process_time if device.type == "cpu" else time.monotonic)
     checked = _fastest_checked(original, variants, network, layout, clock) if variants else None
-    memory.trim_heap()  # the check's own forward took more memory than the engine will
+    del variants
+    memory.trim_heap()
     return checked or (original, EngineChoice("module", "fp32", None))
 
 
@@ -139,6 +140,7 @@ def _fastest_checked(
     with _without_padding(network.module):
         sound = _sound(network, _check_samples(network))
         expected = original.forward(sound)
+        memory.trim_heap()  # it takes more memory than the engines will
         for dtype, tried in variants.items():
             for variant in tried:
                 found = _checked(variant, original, sound, expected, dtype)
@@ -148,6 +150,7 @@ def _fastest_checked(
                 continue
             engine, snr_db = found
             seconds = _seconds(engine, sound, clock) if len(variants) > 1 else 0.0
+            memory.trim_heap()
             if best is None or seconds < best[0]:
                 best = seconds, engine, EngineChoice(layout, PRECISIONS[dtype], round(snr_db, 1), variant.kernels)
     return best[1:] if best else None

@@ -96,15 +96,15 @@ class Decoder:
     def __call__(self, x: Tensor, length: int) -> Tensor:
         """[B, F, T, C], skip connection included, ▸ [B, 4 F, T, C'], or along time, cut to `length`; in the weights'
         type."""
-        z = self._cut(self.norm(self._upsampled(self._rewritten(x.to(self.kernel.dtype)))), length)
+        z = self._cut(self.norm(self._upsampled(self._rewritten(x))), length)
         return z if self.last else torch.ops.aten.gelu_(z)
 
     def _rewritten(self, x: Tensor) -> Tensor:
         """Convolution, gate and residual branches, some bands at a time, so that the ungated tensor is never whole."""
         padding = self.rewrite.shape[2] // 2, self.rewrite.shape[3] // 2
-        result = torch.empty_like(x)
+        result = torch.empty_like(x, dtype=self.kernel.dtype)
         bands = x.shape[1]
-        for first, last in _portions(x, bands, 2 * x.shape[-1], whole=self.norm_wide.groups > 0):
+        for first, last in _portions(result, bands, 2 * x.shape[-1], whole=self.norm_wide.groups > 0):
             gated = result[:, first:last]
             self._gate(gated, lambda half: _convolved(x, *half, padding, first, last))  # noqa: B023 - used here only
             for (rows,) in _chunks(gated):
@@ -153,7 +153,7 @@ def _convolved(x: Tensor, kernel: Tensor, bias: Tensor, padding: tuple[int, int]
     inside = above >= 0 and below <= x.shape[1]
     if inside:
         padding = 0, padding[1]
-    inputs = x[:, max(above, 0) : below]
+    inputs = x[:, max(above, 0) : below].to(kernel.dtype)  # some bands at a time: all would take as much again
     result = nhwc(F.conv2d(nchw(inputs), kernel, bias, padding=padding))
     return result if inside else result[:, first - max(above, 0) : last - max(above, 0)]
 

@@ -142,7 +142,7 @@ def _normalized(x: Tensor, dtype: torch.dtype) -> tuple[Tensor, tuple[Tensor, Te
     """The items with mean and deviation removed, in `dtype`; and (deviation, mean)."""
     dims = tuple(range(1, x.ndim))
     std, mean = torch.std_mean(x, dims, keepdim=True)
-    return ((x - mean) / (1e-5 + std)).contiguous().to(dtype), (std, mean)
+    return (x - mean).div_(1e-5 + std).to(dtype).contiguous(), (std, mean)
 
 
 def _restored(x: Tensor, level: tuple[Tensor, Tensor]) -> Tensor:

@@ -36,7 +36,7 @@ PIP_COMPILE := CUSTOM_COMPILE_COMMAND='make lock' $(BIN)/python -P -m piptools c
 COMPILE := $(PIP_COMPILE) --allow-unsafe --generate-hashes
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test test-all test-avx2 check lint types format bench bench-lengths bench-memory bench-models bench-load bench-growth bench-neighbours bench-abuse soak chaos chaos-mutants \
+.PHONY: help demo serve test test-all test-avx2 check lint types format bench bench-compare bench-lengths bench-memory bench-models bench-load bench-growth bench-neighbours bench-abuse soak chaos chaos-mutants \
 	images manifests container-smoke cluster-smoke compose compose-smoke lock audit sbom fuzz hostile bench-uploads \
 	mini-train mini-eval clean
 
@@ -48,6 +48,7 @@ help:
 	@echo 'make test-avx2     the separation tests as on a CPU with AVX2 and no more'
 	@echo 'make lint | types | format                make lock     pin all requirements anew'
 	@echo 'make bench         the full model: ours, Demucs, ONNX Runtime, OpenVINO    make bench-lengths  time against length'
+	@echo 'make bench-compare OLD=… NEW=…  two records of bench/results side by side; without them, their names'
 	@echo 'make bench-memory  peak memory of a short song and of a long one'
 	@echo 'make bench-models  each family of networks: speed at real configurations, peak memory of small ones'
 	@echo 'make bench-load    posts, status and downloads a second      make bench-growth  with 100,000 jobs'
@@ -98,6 +99,10 @@ bench: .venv/stamp-bench
 	$(BIN)/python -m bench.separation.speed
 	$(BIN)/python -m bench.separation.speed --profile
 	$(BIN)/python -m bench.separation.speed --steps
+	$(BIN)/python -m bench.separation.qualities --qualities fast balanced
+
+bench-compare: .venv/stamp-bench
+	@$(BIN)/python -m bench.separation.results $(OLD) $(NEW)
 
 bench-lengths: .venv/stamp-bench
 	$(BIN)/python -m bench.separation.lengths

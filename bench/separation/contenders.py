@@ -28,10 +28,8 @@ def demucs_cli(job: Job) -> dict[str, Any]:
 
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as out:
-        main(
-            ["--repo", job["repo"], "-n", job["model"], "-d", "cpu", "--mp3", "-o", out]
-            + ["--overlap", job.get("overlap", "0.25"), "--shifts", job.get("shifts", "0"), job["song"]]
-        )
+        chosen = ["--overlap", job.get("overlap", "0.25"), "--shifts", job.get("shifts", "0")]
+        main(["--repo", job["repo"], "-n", job["model"], "-d", "cpu", "--mp3", "-o", out, *chosen, job["song"]])
     return {"job_seconds": time.monotonic() - began}
 
 
@@ -157,17 +155,23 @@ def alone(forward: Callable[..., Any], batch: int, job: Job) -> dict[str, Any]:
     return {"segment_seconds": sorted(seconds)[SEGMENTS // 2]}
 
 
-def step(job: Job, *, channels_last: bool, side_by_side: bool) -> dict[str, Any]:
+def step(
+    job: Job, *, channels_last: bool, side_by_side: bool, chosen_kernels: bool = False, half: bool = False
+) -> dict[str, Any]:
     import torch
 
     from msaas.separation.engines.engine import TorchEngine, cpu_threads
     from msaas.separation.engines.htdemucs import ChannelsLast
+    from msaas.separation.engines.htdemucs.kernels import measured_kernels
     from msaas.separation.engines.lanes import ParallelSegments, default_lanes
+    from msaas.separation.engines.selection import has_bf16
     from msaas.separation.weights.loader import load_model
 
     model, device = load_model(job["model"], repo=Path(job["repo"]), sources=[]), torch.device("cpu")
     network = model.networks[0].module
-    engine = TorchEngine(ChannelsLast(network, device) if channels_last else network, device)
+    dtype = torch.bfloat16 if half and has_bf16() else torch.float32
+    kernels = {one: measured_kernels(one) for one in {dtype, torch.float32}} if chosen_kernels else {}
+    engine = TorchEngine(ChannelsLast(network, device, dtype, kernels) if channels_last else network, device)
     if side_by_side:
         return alone(ParallelSegments(engine, cpu_threads()).forward, default_lanes(cpu_threads()), job)
     return alone(engine.forward, 1, job)
@@ -179,6 +183,10 @@ STEPS: dict[str, Callable[[Job], dict[str, Any]]] = {
     "memory kept": lambda job: step(job, channels_last=False, side_by_side=False),
     "channels last, fused attention": lambda job: step(job, channels_last=True, side_by_side=False),
     "segments side by side": lambda job: step(job, channels_last=True, side_by_side=True),
+    "kernels chosen by timing": lambda job: step(job, channels_last=True, side_by_side=True, chosen_kernels=True),
+    "bfloat16, if the CPU has it": lambda job: step(
+        job, channels_last=True, side_by_side=True, chosen_kernels=True, half=True
+    ),
 }
 CONTENDERS: dict[str, Callable[[Job], dict[str, Any]]] = {
     "demucs (command line)": demucs_cli,

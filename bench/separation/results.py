@@ -1,7 +1,7 @@
 """Records of benchmark runs, and what changed from one to another.
 
-    python -m bench.separation.results                       the records in bench/results
-    python -m bench.separation.results OLD.json NEW.json     both side by side, with ratios
+python -m bench.separation.results                       the records in bench/results
+python -m bench.separation.results OLD.json NEW.json     both side by side, with ratios
 """
 
 from __future__ import annotations
@@ -89,7 +89,12 @@ def _is_number(value: Any) -> bool:
 
 
 def _git(*arguments: str) -> str:
-    made = subprocess.run(["git", "-C", str(ROOT), *arguments], capture_output=True, text=True, check=False)
+    made = subprocess.run(
+        ["git", "-C", str(ROOT), *arguments],  # noqa: S607
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     return made.stdout.strip()
 
 

@@ -7,7 +7,8 @@
 
 The network is exactly htdemucs' (41,984,456 parameters) with seeded weights, layer scales of ordinary size so that
 errors show. Whole jobs go from FLAC to four MP3s of 320 kb/s; the model alone is one segment of 7.8 s. Signal to
-difference is from Demucs' own stems of that segment. Memory is the largest of the process and its children.
+difference is from Demucs' own stems of that segment. Memory is the largest of the process and its children. Each run
+writes a record to bench/results; bench.separation.results compares two.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from torch import nn
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
+from bench.separation import results
 from bench.separation.contenders import CONTENDERS, RATE, STEPS
 from bench.separation.memory import make_song
 from bench.support.watching import Watch
@@ -67,6 +69,9 @@ def main() -> None:
                 rows[name].append(run(name, job, folder))
                 print(f"  {name}: {json.dumps(rows[name][-1])}", file=sys.stderr, flush=True)
     medians = {name: _median(found) for name, found in rows.items()}
+    kind = "steps" if options.steps else "speed"
+    record = results.write(kind, medians, {"seconds": options.seconds, "rounds": options.rounds})
+    print(f"record: {record}", file=sys.stderr)
     if options.steps:
         _tell_steps(medians)
     else:
@@ -287,9 +292,7 @@ def _profile(segment: torch.Tensor) -> None:
 
 
 def machine() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    model = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), "CPU")
-    return f"{model}, {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}"
+    return "{cpu}, {threads} threads, {capability}".format_map(results.machine_facts())
 
 
 if __name__ == "__main__":

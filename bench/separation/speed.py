@@ -227,7 +227,7 @@ def _snr_of(made: np.ndarray, wanted: np.ndarray) -> float:
 
 
 def _median(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    numbers = ("job_seconds", "segment_seconds", "first_seconds", "peak_mib")
+    numbers = ("job_seconds", "job_cpu_seconds", "segment_seconds", "first_seconds", "peak_mib")
     row = {name: statistics.median(found[name] for found in rows) for name in numbers if name in rows[0]}
     return rows[0] | row
 

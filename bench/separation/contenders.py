@@ -26,7 +26,7 @@ _WHO = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
 
 
 def cpu_seconds() -> float:
-    """Processor time of this process and the children that have ended, which other work on the machine changes little."""
+    """Processor time of this process and of children that have ended; other work on the machine changes it little."""
     return sum(getattr(resource.getrusage(who), name) for who in _WHO for name in ("ru_utime", "ru_stime"))
 
 

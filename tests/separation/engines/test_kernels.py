@@ -14,8 +14,13 @@ from torch.nn import functional as F  # noqa: N812 - torch's convention
 
 from msaas.separation.engines import selection
 from msaas.separation.engines.htdemucs import ChannelsLast, kernels
-from msaas.separation.engines.htdemucs.attention import composed_attention, fused_attention
-from msaas.separation.engines.htdemucs.kernels import Kernels, Packed, fastest_kernels
+from msaas.separation.engines.htdemucs.kernels import (
+    Kernels,
+    Packed,
+    composed_attention,
+    fastest_kernels,
+    fused_attention,
+)
 from msaas.separation.engines.selection import EngineChoice, choose_engine, engine_of
 from msaas.separation.model import from_demucs
 

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812 - torch's convention
 
 from msaas.separation.engines.htdemucs.common import require
+from msaas.separation.engines.htdemucs.kernels import composed_attention, fused_attention
 from msaas.separation.engines.htdemucs.products import Weights
-
-BLOCK_ROWS = 336  # of the attention matrix that exist at a time, 1.8 MB for htdemucs in bfloat16
 
 
 class Attention:
@@ -42,30 +40,6 @@ class Attention:
             for part in torch.unflatten(project(tokens), -1, (parts, self._heads, -1)).permute(2, 0, 3, 1, 4)
         )  # [B, heads, tokens, C / heads]
         return self._out(self._attend(query, key, value).flatten(2))
-
-
-def fused_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """[B, heads, N, C], [B, heads, M, C] twice ▸ [B, N, heads, C]. Never holds the whole attention matrix."""
-    return F.scaled_dot_product_attention(query, key, value).transpose(1, 2)
-
-
-def composed_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """The same for queries that are scaled already: a head and a block of rows at a time.
-
-    The scores are rounded to the type of the products. Keys are centred first, which adds the same to all scores of a
-    query and so leaves its softmax as it is: smaller scores lose less by the rounding.
-    """
-    batch, heads, rows, channels = query.shape
-    result = query.new_empty(batch, rows, heads, channels)
-    key = (key.float() - key.float().mean(2, keepdim=True)).to(query.dtype)
-    for item in range(batch):
-        for head in range(heads):
-            keys, values = key[item, head].contiguous(), value[item, head].t().contiguous()
-            for first in range(0, rows, BLOCK_ROWS):
-                block = slice(first, first + BLOCK_ROWS)
-                scores = F.linear(query[item, head, block], keys)
-                result[item, block, head] = F.linear(torch.softmax(scores, -1), values)
-    return result
 
 
 def _scaled(weight: Tensor, bias: Tensor, channels: int, heads: int) -> tuple[Tensor, Tensor]:

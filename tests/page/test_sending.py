@@ -147,7 +147,7 @@ def test_a_stem_can_be_separated_further_by_a_model_that_is_made_for_it(page):
     assert 'name="refine"' in sent[0] and "drums=mdx23c_drumsep" in sent[0]
 
 
-def test_picked_songs_wait_with_what_they_take_here_until_they_are_started(page, service):
+def test_picked_songs_wait_with_what_they_take_here_until_they_are_started(page, service, song):
     pick(page, ("First.flac", flac(tune(2, seed=733))), ("Notes.txt", b"milk, eggs"), start=False)
     rows = page.locator("#tray .songs li")
     expect(rows).to_have_count(2)

@@ -141,7 +141,7 @@ def ours(job: Job, batch: int = 0, **how: Any) -> dict[str, Any]:
         "job_cpu_seconds": used,
         "first_seconds": first[0],
         "way": separator.choices[0],
-        **alone(engine.forward, separator.lanes, job),
+        **alone(engine.forward, separator.parallel, job),
     }
 
 
@@ -172,7 +172,7 @@ def step(
     from msaas.separation.engines.engine import TorchEngine, cpu_threads
     from msaas.separation.engines.htdemucs import ChannelsLast
     from msaas.separation.engines.htdemucs.kernels import measured_kernels
-    from msaas.separation.engines.lanes import ParallelSegments, default_lanes
+    from msaas.separation.engines.parallel import ParallelSegments, default_parallel
     from msaas.separation.engines.selection import has_bf16
     from msaas.separation.weights.loader import load_model
 
@@ -182,7 +182,7 @@ def step(
     kernels = {one: measured_kernels(one) for one in {dtype, torch.float32}} if chosen_kernels else {}
     engine = TorchEngine(ChannelsLast(network, device, dtype, kernels) if channels_last else network, device)
     if side_by_side:
-        return alone(ParallelSegments(engine, cpu_threads()).forward, default_lanes(cpu_threads()), job)
+        return alone(ParallelSegments(engine, cpu_threads()).forward, default_parallel(cpu_threads()), job)
     return alone(engine.forward, 1, job)
 
 

@@ -101,7 +101,7 @@ def _msaas(options: argparse.Namespace) -> float:
     model = load_model(options.model, repo=options.repo, sources=[], mapped=True)
     remembered = RememberedChoice(options.verdicts)
     device = choose_device("cpu").device
-    separator = Separator(model, device, lanes=options.lanes, choose=remembered, release=True)
+    separator = Separator(model, device, parallel=options.lanes, choose=remembered, release=True)
     with tempfile.TemporaryDirectory(dir=options.song.parent) as out:
         start = time.monotonic()
         separator.separate_song(options.song, Path(out), Options(model.name, format=options.format))

@@ -13,7 +13,7 @@ from torch import nn
 from msaas.errors import Cancelled
 from msaas.separation.engines.engine import TorchEngine
 from msaas.separation.engines.htdemucs import ChannelsLast
-from msaas.separation.engines.lanes import ParallelSegments
+from msaas.separation.engines.parallel import ParallelSegments
 from msaas.separation.interrupt import check, interruptible
 from msaas.separation.writers import PIECE_SAMPLES, StemWriters
 

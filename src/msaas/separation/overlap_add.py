@@ -24,7 +24,7 @@ import torch
 from msaas.errors import Cancelled
 from msaas.options import DEMUCS_OVERLAP
 from msaas.separation.engines.engine import Engine
-from msaas.separation.engines.lanes import segments_ahead
+from msaas.separation.engines.parallel import segments_ahead
 from msaas.separation.families.chunked import ChunkedPass
 from msaas.separation.mixture import FinishedBlocks, Level, Samples, Stats, Window
 from msaas.separation.model import LoadedModel, Network

@@ -34,7 +34,7 @@ from msaas.formats import MIX, STEMS_FILE, format_named
 from msaas.options import Options, Output
 from msaas.separation import memory
 from msaas.separation.engines.engine import Engine, cpu_threads, default_batch
-from msaas.separation.engines.lanes import MAX_LANES, ParallelSegments, default_lanes, lane_pool
+from msaas.separation.engines.parallel import MAX_PARALLEL, ParallelSegments, default_parallel, segment_pool
 from msaas.separation.engines.selection import EngineChoice, choose_engine
 from msaas.separation.engines.verdicts import RememberedChoice
 from msaas.separation.interrupt import interruptible
@@ -80,14 +80,14 @@ class Separator:
         device: torch.device,
         batch: int = 0,
         *,
-        lanes: int = 0,
+        parallel: int = 0,
         threads: int | None = None,
         precision: str = "auto",
         choose: ChooseEngine = choose_engine,
         release: bool = False,
     ) -> None:
         """batch: segments per forward, on a CPU at a time; 0: the device's default. threads: torch's, process-wide;
-        None: unchanged. lanes: segments at a time on a CPU, instead of `batch`; 0: one for each thread, at most four.
+        None: unchanged. parallel: segments at a time on a CPU, instead of `batch`; 0: one a thread, at most 4.
         precision: "fp32" or "auto" (engines.selection.choose_engine). release: drops the weights of `model` that the
         engines have copies of.
         """
@@ -98,9 +98,9 @@ class Separator:
         threads = cpu_threads()
         torch.set_num_threads(threads)  # more threads than cores would wait for each other at each step
         self.batch = batch or default_batch(device)
-        self.lanes = min(lanes or min(batch, MAX_LANES), threads) or default_lanes(threads)
+        self.parallel = min(parallel or min(batch, MAX_PARALLEL), threads) or default_parallel(threads)
         self._threads, self._precision = threads, precision
-        self._pool = lane_pool(self.lanes) if device.type == "cpu" else None
+        self._pool = segment_pool(self.parallel) if device.type == "cpu" else None
         self._use([choose(network, device, precision) for network in model.networks])
         for network, choice in zip(model.networks, self.choices, strict=True):
             if release and choice["layout"] == "channels_last":
@@ -120,14 +120,14 @@ class Separator:
     def _use(self, chosen: Sequence[tuple[Engine, EngineChoice]]) -> None:
         self.choices = [choice.as_report() for _, choice in chosen]
         self._engines: list[Engine] = [
-            engine if self._pool is None else ParallelSegments(engine, self._threads, self.lanes, self._pool)
+            engine if self._pool is None else ParallelSegments(engine, self._threads, self.parallel, self._pool)
             for engine, _ in chosen
         ]
         log.info(
             "engine model=%s batch=%d lanes=%d threads=%d engines=%s",
             self.model.name,
             self.batch,
-            self.lanes,
+            self.parallel,
             self._threads,
             json.dumps(self.choices),
         )
@@ -169,7 +169,7 @@ class Separator:
             "model": self.model.name,
             "device": str(self.device),
             "batch": self.batch,
-            "lanes": self.lanes,
+            "lanes": self.parallel,
             "engine": self.choices,
         }
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import torch
 
 from msaas.separation.engines.engine import Engine
-from msaas.separation.engines.lanes import LaneEngine
+from msaas.separation.engines.parallel import ParallelEngine
 from msaas.separation.interrupt import interruptible, must_stop
 
 
@@ -35,7 +35,9 @@ class Clock:
 
 def timed(engine: Engine, clock: Clock, stop: Callable[[], bool]) -> Engine:
     """An engine whose time counts as the model's, and whose forward is interrupted if stop() returns True."""
-    return _TimedLanes(engine, clock, stop) if isinstance(engine, LaneEngine) else _TimedEngine(engine, clock, stop)
+    return (
+        _TimedParallel(engine, clock, stop) if isinstance(engine, ParallelEngine) else _TimedEngine(engine, clock, stop)
+    )
 
 
 class _TimedEngine:
@@ -47,18 +49,18 @@ class _TimedEngine:
             return self._engine.forward(batch)
 
 
-class _TimedLanes(_TimedEngine):
+class _TimedParallel(_TimedEngine):
     """The time of lanes is that of waiting for their outputs."""
 
-    def __init__(self, engine: LaneEngine, clock: Clock, stop: Callable[[], bool]) -> None:
+    def __init__(self, engine: ParallelEngine, clock: Clock, stop: Callable[[], bool]) -> None:
         super().__init__(engine, clock, stop)
-        self._in_lanes, self.lanes = engine, engine.lanes
+        self._parallel_engine, self.parallel = engine, engine.parallel
 
     def submit(self, segment: torch.Tensor, sharing: int) -> Future[torch.Tensor]:
         outer, stop = must_stop(), self._stop
         with interruptible(lambda: outer() or stop()):
-            return self._in_lanes.submit(segment, sharing)
+            return self._parallel_engine.submit(segment, sharing)
 
     def result(self, run: Future[torch.Tensor]) -> torch.Tensor:
         with self._clock.running("model"):
-            return self._in_lanes.result(run)
+            return self._parallel_engine.result(run)

@@ -307,7 +307,7 @@ def build_cache(settings: Settings, changed: Callable[[tuple[str, ...]], object]
             loaded,
             choice.device,
             settings.batch,
-            lanes=settings.lanes,
+            parallel=settings.lanes,
             precision=settings.precision,
             choose=remembered,
             release=True,

@@ -13,7 +13,7 @@ from msaas.separation.engines import selection
 from msaas.separation.engines.engine import TorchEngine
 from msaas.separation.engines.htdemucs import ChannelsLast, Unsupported, layers
 from msaas.separation.engines.htdemucs.kernels import Kernels
-from msaas.separation.engines.lanes import ParallelSegments
+from msaas.separation.engines.parallel import ParallelSegments
 from msaas.separation.engines.selection import EngineChoice, choose_engine
 from msaas.separation.model import from_demucs
 

@@ -17,7 +17,7 @@ import yaml
 from msaas.catalogue import catalogue
 from msaas.errors import Cancelled, ModelUnavailable
 from msaas.separation.engines.engine import TorchEngine
-from msaas.separation.engines.lanes import ParallelSegments
+from msaas.separation.engines.parallel import ParallelSegments
 from msaas.separation.engines.selection import MIN_SNR_DB, EngineChoice, choose_engine
 from msaas.separation.families.load import from_family
 from msaas.separation.families.networks import build_network

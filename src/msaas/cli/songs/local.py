@@ -94,7 +94,7 @@ def loader(settings: Settings) -> Callable[[str], Separator]:
             load_model(name, repo=settings.model_repo, licences=settings.licence_rule, mapped=True),
             device,
             settings.batch,
-            lanes=settings.lanes,
+            parallel=settings.lanes,
             threads=threads,
             precision=settings.precision,
             choose=remembered,

@@ -20,7 +20,7 @@ import numpy.typing as npt
 import torch
 
 from msaas.separation.engines.engine import Engine
-from msaas.separation.engines.lanes import segments_ahead
+from msaas.separation.engines.parallel import segments_ahead
 from msaas.separation.mixture import FinishedBlocks, Level, Samples, Stats, Window
 from msaas.separation.model import Chunks, Network
 

@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from msaas.errors import Cancelled
-from msaas.separation.engines.lanes import MAX_LANES, ParallelSegments, SegmentsAhead, default_lanes
+from msaas.separation.engines.parallel import MAX_PARALLEL, ParallelSegments, SegmentsAhead, default_parallel
 from msaas.separation.interrupt import check, interruptible
 from msaas.separation.overlap_add import separate_stream
 
-PATIENCE = 60.0
+TIMEOUT_SECONDS = 60.0
 
 
 class Gate:
@@ -44,7 +44,7 @@ class Gate:
 
     def wait_until_begun(self, *indices: int) -> None:
         with self._changed:
-            assert self._changed.wait_for(lambda: set(indices) <= set(self.begun), PATIENCE)
+            assert self._changed.wait_for(lambda: set(indices) <= set(self.begun), TIMEOUT_SECONDS)
 
 
 @pytest.fixture(autouse=True)
@@ -65,7 +65,7 @@ def test_a_lane_takes_the_next_segment_while_another_still_works() -> None:
     first.start()
     gate.wait_until_begun(0, 1, 2)  # 2 by the lane that has done 1, while 0 still runs
     gate.let_through(*range(6))
-    first.join(PATIENCE)
+    first.join(TIMEOUT_SECONDS)
     assert [int(ahead.next(segment)[0, 0, 0, 0]) for _ in range(5)] == [1, 2, 3, 4, 5]
     assert sorted(gate.begun) == list(range(6))
     ahead.close()
@@ -98,7 +98,7 @@ def test_the_others_wait_for_the_remainder() -> None:
     gate.wait_until_begun(0)
     assert gate.begun == [0]
     gate.let_through(0, 1, 2)
-    first.join(PATIENCE)
+    first.join(TIMEOUT_SECONDS)
     assert gate.begun == [0]
     ahead.next(segment)
     ahead.next(segment)
@@ -172,4 +172,4 @@ def test_a_song_that_is_given_up_leaves_no_segment_running(model, kit) -> None:
 
 
 def test_lanes_are_few() -> None:
-    assert [default_lanes(threads) for threads in (1, 2, 4, 64)] == [1, 2, 4, MAX_LANES]
+    assert [default_parallel(threads) for threads in (1, 2, 4, 64)] == [1, 2, 4, MAX_PARALLEL]

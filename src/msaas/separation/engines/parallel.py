@@ -21,14 +21,14 @@ from msaas.separation.interrupt import interruptible, must_stop
 
 # Segments at a time. Each needs memory for its activations (docs/performance.md); four keeps most cores busy even if
 # their number is not divisible by it.
-MAX_LANES = 4
+MAX_PARALLEL = 4
 
 
 @runtime_checkable
-class LaneEngine(Engine, Protocol):
+class ParallelEngine(Engine, Protocol):
     """An engine that runs several segments at a time."""
 
-    lanes: int
+    parallel: int
 
     def submit(self, segment: Tensor, sharing: int) -> Future[Tensor]:
         """Begins the forward of one segment, [1, C, samples], in the caller's context. sharing: how many segments
@@ -41,17 +41,17 @@ class LaneEngine(Engine, Protocol):
 
 
 class ParallelSegments:
-    """A CPU engine that runs up to `lanes` segments at a time."""
+    """A CPU engine that runs up to `parallel` segments at a time."""
 
-    def __init__(self, engine: Engine, threads: int, lanes: int = 0, pool: ThreadPoolExecutor | None = None) -> None:
-        """threads: in total. lanes: 0 stands for default_lanes(threads). pool: of as many threads as lanes, shared by
+    def __init__(self, engine: Engine, threads: int, parallel: int = 0, pool: ThreadPoolExecutor | None = None) -> None:
+        """threads: in total. parallel: 0 stands for default_parallel(threads). pool: of as many threads, shared by
         the networks of a model."""
         self._engine, self._threads = engine, threads
-        self.lanes = lanes or default_lanes(threads)
-        self._pool = pool or lane_pool(self.lanes)
+        self.parallel = parallel or default_parallel(threads)
+        self._pool = pool or segment_pool(self.parallel)
 
     def forward(self, batch: Tensor) -> Tensor:
-        sharing = min(len(batch), self.lanes)
+        sharing = min(len(batch), self.parallel)
         if sharing == 1:
             return self._run(batch, self._threads)
         runs = [self.submit(segment, sharing) for segment in torch.split(batch, 1)]
@@ -69,13 +69,13 @@ class ParallelSegments:
         return self._engine.forward(batch)
 
 
-def default_lanes(threads: int) -> int:
+def default_parallel(threads: int) -> int:
     """Segments at a time for a number of threads."""
-    return max(1, min(threads, MAX_LANES))
+    return max(1, min(threads, MAX_PARALLEL))
 
 
-def lane_pool(lanes: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(lanes, thread_name_prefix="lane")
+def segment_pool(parallel: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(parallel, thread_name_prefix="lane")
 
 
 class SegmentsAhead:
@@ -85,10 +85,10 @@ class SegmentsAhead:
     lane is left without a segment at the end.
     """
 
-    def __init__(self, engine: LaneEngine, segments: int, *, alone: bool) -> None:
+    def __init__(self, engine: ParallelEngine, segments: int, *, alone: bool) -> None:
         """alone: whether no other pass uses the lanes."""
         self._engine, self._segments = engine, segments
-        self._first = segments % engine.lanes if alone else 0
+        self._first = segments % engine.parallel if alone else 0
         self._runs: deque[Future[Tensor]] = deque()
         self._begun = 0
         self._closed = threading.Event()
@@ -116,8 +116,8 @@ class SegmentsAhead:
             self._submit(input_of, self._first)
         if self._begun - len(self._runs) < self._first:
             return
-        while self._begun < self._segments and len(self._runs) <= self._engine.lanes:
-            self._submit(input_of, self._engine.lanes)
+        while self._begun < self._segments and len(self._runs) <= self._engine.parallel:
+            self._submit(input_of, self._engine.parallel)
 
     def _submit(self, input_of: Callable[[int], Tensor], sharing: int) -> None:
         outer, closed = must_stop(), self._closed
@@ -128,4 +128,4 @@ class SegmentsAhead:
 
 def segments_ahead(engine: Engine, segments: int, *, alone: bool) -> SegmentsAhead | None:
     """None for an engine without lanes."""
-    return SegmentsAhead(engine, segments, alone=alone) if isinstance(engine, LaneEngine) else None
+    return SegmentsAhead(engine, segments, alone=alone) if isinstance(engine, ParallelEngine) else None

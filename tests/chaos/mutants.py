@@ -219,7 +219,13 @@ MUTANTS = (
     ),
     Mutant(
         "damage: songs are claimed while the store refuses",
-        [("worker/claim_checks.py", "return self._has_room() and self._store_works()", "return self._has_room()")],
+        [
+            (
+                "worker/claim_checks.py",
+                "return self._has_memory() and self._has_room() and self._store_works()",
+                "return self._has_memory() and self._has_room()",
+            )
+        ],
         "17",
     ),
     Mutant(

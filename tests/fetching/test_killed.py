@@ -9,6 +9,7 @@ import time
 import pytest
 import requests
 
+from msaas.local.processes.child import wait_until
 from tests.support.api import start_api, wait_alive
 from tests.support.environment import BUSY_SECONDS
 
@@ -33,7 +34,8 @@ def test_a_fetch_of_a_killed_api_is_run_by_the_next_one(environ, queue, storage,
             time.sleep(0.05)
         view = requests.get(f"{url}/apiv1/jobs/{name}", timeout=60).json()
         assert ([view["songhash"]], view["state"]) == (queue.waiting(), "queued")
-        assert not list((tmp_path).glob("msaas-fetch-*")), "the killed process' folder is swept"
+        # the killed process' folder is swept, and that of the fetch that submitted the song goes when it ends
+        assert wait_until(lambda: not list(tmp_path.glob("msaas-fetch-*")), BUSY_SECONDS)
     finally:
         other.terminate()
         other.wait(60)

@@ -94,7 +94,7 @@ async function offer() {
 
 /** Puts files into the tray, in the home view, and reads anew what they take here. @param {File[]} files */
 function gather(files) {
-  if (location.hash !== "#/") location.hash = "#/";
+  if (JOB.test(location.hash)) history.pushState(null, "", "#/"); // no hashchange, which would stop an upload begun since
   openHome();
   home.clearAlert();
   tray.add(files);

@@ -8,7 +8,6 @@ from playwright.sync_api import Page, expect
 
 from msaas.audio.waveform import Waveforms
 from msaas.catalogue import catalogue
-from msaas.local.processes.child import wait_until
 from tests.page.conftest import STEMS, drop, ink, pick, songhash_of, stem_row, violations
 from tests.support.audio.sounds import RATE, flac, tune
 
@@ -138,13 +137,12 @@ def test_a_stem_can_be_separated_further_by_a_model_that_is_made_for_it(page):
     expect(page.locator("#refine select")).to_have_count(1)  # no drums are made
     page.locator("#options select[name=which]").select_option("all")
     choice.select_option("mdx23c_drumsep")
-    sent = []
     refusal = {"status": 400, "json": {"code": "not_audio", "detail": "no"}}
-    page.route("**/apiv1/separate", lambda route: (sent.append(route.request.post_data), route.fulfill(**refusal)))
-    pick(page, ("Song.flac", flac(tune(1, seed=732))))
-    page.wait_for_function("document.querySelector('#sending').hidden")
-    assert wait_until(lambda: bool(sent), 20)
-    assert 'name="refine"' in sent[0] and "drums=mdx23c_drumsep" in sent[0]
+    page.route("**/apiv1/separate", lambda route: route.fulfill(**refusal))
+    with page.expect_request("**/apiv1/separate") as posted:
+        pick(page, ("Song.flac", flac(tune(1, seed=732))))
+    sent = posted.value.post_data_buffer or b""
+    assert b'name="refine"' in sent and b"drums=mdx23c_drumsep" in sent
 
 
 def test_picked_songs_wait_with_what_they_take_here_until_they_are_started(page, service, song):

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from msaas.errors import SettingsError
 
-# between the creation of a file or folder and its lock, during which another process's sweep must not delete it
-UNLOCKED_SECONDS = 2
+# until a hidden file or folder, whose process was killed before it was locked, is swept
+UNLOCKED_SECONDS = 60
 
 
 def check_writable(folder: Path) -> None:
@@ -36,11 +36,11 @@ def check_writable(folder: Path) -> None:
 @contextmanager
 def locked_folder(parent: Path, prefix: str) -> Iterator[Path]:
     """A folder locked while this process lives. Raises OSError if it cannot be created."""
-    folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
+    folder = Path(tempfile.mkdtemp(prefix=hidden(prefix), dir=parent))
     try:
         lock = os.open(folder, os.O_RDONLY)
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            folder = locked(folder, lock)
             yield folder
         finally:
             os.close(lock)
@@ -48,16 +48,31 @@ def locked_folder(parent: Path, prefix: str) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def hidden(prefix: str) -> str:
+    """The prefix of a file or folder that is not locked yet."""
+    return f".{prefix}"
+
+
+def locked(path: Path, descriptor: int) -> Path:
+    """Locks a file or folder with a hidden prefix, open as `descriptor`, and returns its new name, without the dot.
+
+    What has such a name is locked as long as its process lives, so that a sweep may delete it at any age otherwise.
+    """
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    return path.rename(path.with_name(path.name.removeprefix(".")))
+
+
 def sweep(parent: Path, prefix: str) -> int:
     """Deletes the files and folders of this prefix that no process has locked (flock), and returns their number."""
-    return sum(_remove_stray(path) for path in parent.glob(f"{prefix}*"))
+    strays = sum(_remove_stray(path) for path in parent.glob(f"{prefix}*"))
+    return strays + sum(_remove_stray(path, UNLOCKED_SECONDS) for path in parent.glob(f"{hidden(prefix)}*"))
 
 
-def _remove_stray(path: Path) -> bool:
+def _remove_stray(path: Path, min_age_seconds: float = 0) -> bool:
     with suppress(OSError):  # locked: in use; or already deleted
         lock = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
         try:
-            if time.time() - os.fstat(lock).st_mtime < UNLOCKED_SECONDS:
+            if min_age_seconds and time.time() - os.fstat(lock).st_mtime < min_age_seconds:
                 return False
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if path.is_dir():

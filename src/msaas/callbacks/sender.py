@@ -23,8 +23,8 @@ from msaas.callbacks.schedule import DELAYS_SECONDS, AttemptOutcome, judge
 from msaas.callbacks.signing import signed_headers
 from msaas.errors import CallbackRefused, QueueUnavailable, RecordBroken
 from msaas.maintenance.loop import Loop
-from msaas.outbound.connection import Connect, TooSlow, connect_to
-from msaas.outbound.resolve import Unresolved, resolve
+from msaas.outbound.connection import Connect, TooSlow, connect_to, reason_of
+from msaas.outbound.resolve import resolve
 from msaas.outbound.targets import Resolve, TargetPolicy
 from msaas.queue import Backoff
 from msaas.settings.callback_secrets import Secret
@@ -66,7 +66,7 @@ class HttpPost:
         except TooSlow:
             return AttemptOutcome(error=f"no complete answer within {self.attempt_seconds:g} seconds")
         except (OSError, http.client.HTTPException) as error:
-            return AttemptOutcome(error=_reason(error))
+            return AttemptOutcome(error=reason_of(error))
         error_text = "" if 200 <= answer.status < 300 else f"answered {answer.status}{_note(answer.status)}"
         return AttemptOutcome(answer.status, error_text, retry_after=answer.retry_after)
 
@@ -80,20 +80,6 @@ class HttpPost:
 
     def _resolve_by(self, deadline: float) -> Resolve:
         return lambda host, port: self.resolve(host, port, deadline - time.monotonic())
-
-
-def _reason(error: Exception) -> str:
-    """The step that failed, without the receiver's message: that could contain anything, even an internal service's
-    banner."""
-    if isinstance(error, Unresolved):
-        return str(error)
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"TLS: {error.verify_message}"
-    if isinstance(error, ssl.SSLError):
-        return f"TLS: {error.reason or 'handshake failed'}"
-    if isinstance(error, OSError):
-        return f"no connection: {error.strerror or type(error).__name__}"
-    return f"no HTTP answer: {type(error).__name__}"
 
 
 def _note(status: int) -> str:

@@ -33,7 +33,8 @@ class Fetcher:
         return self._loop.stopping
 
     def start(self) -> None:
-        self._sweep()
+        if strays := scratch.sweep(self.context.scratch_dir, PREFIX):
+            log.info("swept fetches of a killed process folders=%d", strays)
         self._loop.start()
 
     def stop(self) -> None:
@@ -42,18 +43,12 @@ class Fetcher:
             run.interrupt()
         self._loop.join(STOP_SECONDS)
 
-    def _sweep(self) -> None:
-        """At the start, and before each fetch: at the start a folder may be too young to be swept."""
-        if strays := scratch.sweep(self.context.scratch_dir, PREFIX):
-            log.info("swept fetches of a killed process folders=%d", strays)
-
     def turn(self) -> None:
         """Waits for a fetch, and runs it."""
         fetches = self.context.fetches
         if not fetches.wait(WAIT_SECONDS) or self.stopping.is_set():
             return
         if claim := fetches.claim(self.name):
-            self._sweep()
             self._run = FetchRun(self.context, claim, self.stopping)
             try:
                 self._run.execute()

@@ -18,8 +18,8 @@ from urllib.parse import urljoin
 from msaas.errors import FetchRefused
 from msaas.fetching.answers import Broken, FetchFailed, SourceAnswer
 from msaas.fetching.sources import MEMBER
-from msaas.outbound.connection import Connect, DeadlineGuard, connect_to, connected, with_tls
-from msaas.outbound.resolve import Unresolved, resolve
+from msaas.outbound.connection import Connect, DeadlineGuard, connect_to, connected, reason_of, with_tls
+from msaas.outbound.resolve import resolve
 from msaas.outbound.targets import Target, TargetPolicy
 
 IDLE_SECONDS = 30.0
@@ -105,7 +105,7 @@ def _as_broken() -> Iterator[None]:
     try:
         yield
     except (OSError, http.client.HTTPException) as error:
-        raise Broken(_reason(error)) from error
+        raise Broken(reason_of(error)) from error
 
 
 def _request(target: Target, channel: socket.socket, headers: dict[str, str]) -> http.client.HTTPResponse:
@@ -182,18 +182,3 @@ def _redirected(url: str, response: http.client.HTTPResponse) -> str:
 
 def _left(deadline: float) -> float:
     return deadline - time.monotonic()
-
-
-def _reason(error: Exception) -> str:
-    """Without the server's own words, which could be an internal service's banner."""
-    if isinstance(error, Unresolved):
-        return str(error)
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"TLS: {error.verify_message}"
-    if isinstance(error, ssl.SSLError):
-        return f"TLS: {error.reason or 'handshake failed'}"
-    if isinstance(error, TimeoutError):
-        return "the server sends nothing"
-    if isinstance(error, OSError):
-        return f"no connection: {error.strerror or type(error).__name__}"
-    return f"no HTTP answer: {type(error).__name__}"

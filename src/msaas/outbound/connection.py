@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
+from msaas.outbound.resolve import Unresolved
 from msaas.outbound.targets import Target
 from msaas.settings.networks import Address
 
@@ -75,3 +76,18 @@ class DeadlineGuard:
         self._timer.cancel()
         self._timer.join()
         self._handle.close()
+
+
+def reason_of(error: Exception) -> str:
+    """The step that failed, without the other side's own words: they could be an internal service's banner."""
+    if isinstance(error, Unresolved):
+        return str(error)
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"TLS: {error.verify_message}"
+    if isinstance(error, ssl.SSLError):
+        return f"TLS: {error.reason or 'handshake failed'}"
+    if isinstance(error, TimeoutError):
+        return "the other side sends nothing"
+    if isinstance(error, OSError):
+        return f"no connection: {error.strerror or type(error).__name__}"
+    return f"no HTTP answer: {type(error).__name__}"

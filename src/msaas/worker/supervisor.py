@@ -164,7 +164,6 @@ class Supervisor:
             return
         self._for_others = False
         self._store_pauses.reset()
-        self._sweep_scratch()  # at the start, a folder may have been too young to be swept
         log.info("claimed job=%s attempt=%d fence=%s", claim.songhash, claim.job.attempts, claim.fence)
         Run(self._context, claim).execute()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from fractions import Fraction
 from pathlib import Path
@@ -14,6 +15,9 @@ import numpy as np
 from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
 from numpy.typing import NDArray
+
+from msaas.audio.encode.writer import Block, Writer
+from msaas.audio.tags import StemTags
 
 LAYOUTS = {1: "mono", 2: "stereo"}
 
@@ -69,3 +73,44 @@ class FFmpegOutput:
         """Closes the file and ignores errors."""
         with contextlib.suppress(av.FFmpegError, OSError):
             self._out.close()
+
+
+class FFmpegWriter(Writer):
+    """Encodes with PyAV at a constant bit rate. The encoders take floats, so levels beyond ±1 pass unchanged."""
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        sample_rate: int,
+        channels: int,
+        total_samples: int,
+        bitrate_kbps: int,
+        tags: StemTags | None = None,
+    ) -> None:
+        super().__init__(path, sample_rate=sample_rate, channels=channels, total_samples=total_samples, tags=tags)
+        self.bitrate_kbps = bitrate_kbps
+
+        def constant_rate(stream: AudioStream) -> None:
+            stream.bit_rate = bitrate_kbps * 1000
+
+        self._out = FFmpegOutput(
+            path, sample_rate=sample_rate, channels=channels, configure=constant_rate, **self._format()
+        )
+
+    @abstractmethod
+    def _format(self) -> dict[str, Any]:
+        """FFmpegOutput's arguments for container, codec and sample format."""
+
+    def _write(self, block: Block) -> None:
+        self._out.write(self._arranged(block), block.shape[1])
+
+    def _arranged(self, block: Block) -> NDArray[np.float32]:
+        """[channels, n] as PyAV expects the sample format."""
+        return block
+
+    def _finish(self, _gain: float, /) -> None:
+        self._out.close()
+
+    def _drop(self) -> None:
+        self._out.drop()

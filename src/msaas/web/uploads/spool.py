@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import hashlib
+import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -36,12 +36,9 @@ class Scratch:
         self.folder, self.limit_bytes, self.size = folder, limit_bytes, 0
         with scratch_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
-            self.file: IO[bytes] = tempfile.NamedTemporaryFile(prefix=PREFIX, dir=folder)  # noqa: SIM115
-            fcntl.flock(self.file, fcntl.LOCK_EX)
-
-    @property
-    def path(self) -> Path:
-        return Path(self.file.name)
+            descriptor, name = tempfile.mkstemp(prefix=scratch.hidden(PREFIX), dir=folder)
+            self.file: IO[bytes] = os.fdopen(descriptor, "w+b")
+            self.path = scratch.locked(Path(name), descriptor)
 
     def write(self, data: bytes) -> int:
         """Raises UploadTooLarge before it writes past the limit, ScratchFull if the disk is full."""
@@ -56,6 +53,7 @@ class Scratch:
             return self.file.seek(position)
 
     def close(self) -> None:
+        self.path.unlink(missing_ok=True)
         with suppress(OSError):  # unflushed data of a full disk is no longer needed
             self.file.close()
 

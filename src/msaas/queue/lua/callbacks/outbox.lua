@@ -145,6 +145,20 @@ local function callback_refusal(songhash, digest, url, data, owner, ended)
   return open_fits(owner, bytes_of(url, data)) and '' or 'heavy'
 end
 
+-- Lists a callback with the song, and makes it due if the song's job has ended. Else it waits for the end.
+local function attach_callback(songhash, id, digest, ended, now_ms)
+  local all = 'callbacks:of:' .. songhash
+  make_room('list', all)
+  redis.call('LPUSH', all, id)
+  redis.call('LTRIM', all, 0, MAX_CALLBACKS_A_SONG - 1)
+  redis.call('PEXPIRE', all, CALLBACKS_REMEMBERED_MS)
+  if ended then
+    make_callback_due(id, snapshot_of(songhash), now_ms)
+  else
+    write_fields(callbacks_waiting_key(songhash), digest, id)
+  end
+end
+
 -- Adds a callback: for the job's end, or, if the job is done, due now. The same callback posted twice for a job that
 -- has not ended is sent once, since a client repeats a post after a lost answer.
 local function note_callback(songhash, id, digest, url, data, origin, owner, ended, now_ms)
@@ -155,14 +169,5 @@ local function note_callback(songhash, id, digest, url, data, origin, owner, end
   write_fields(callback_key(id), 'songhash', songhash, 'url', url, 'data', data, 'origin', origin, 'owner', owner,
     'state', 'waiting', 'attempts', '0', 'posted_ms', string.format('%d', now_ms))
   count_open(id, owner, bytes_of(url, data))
-  local all = 'callbacks:of:' .. songhash
-  make_room('list', all)
-  redis.call('LPUSH', all, id)
-  redis.call('LTRIM', all, 0, MAX_CALLBACKS_A_SONG - 1)
-  redis.call('PEXPIRE', all, CALLBACKS_REMEMBERED_MS)
-  if ended then
-    make_callback_due(id, snapshot_of(songhash), now_ms)
-  else
-    write_fields(waits, digest, id)
-  end
+  attach_callback(songhash, id, digest, ended, now_ms)
 end

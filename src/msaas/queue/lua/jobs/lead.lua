@@ -6,7 +6,7 @@ local provisional, fence, songhash = ARGV[1], ARGV[2], ARGV[3]
 if not owns(provisional, fence) then
   return 0
 end
-local from, to, all = callbacks_waiting_key(provisional), callbacks_waiting_key(songhash), 'callbacks:of:' .. songhash
+local from, to = callbacks_waiting_key(provisional), callbacks_waiting_key(songhash)
 local state = fields_of(job_key(songhash), 'state')[1]
 local ended = state == 'done' or state == 'failed' or state == 'cancelled'
 
@@ -20,15 +20,7 @@ local function move_callback(digest, id)
     return
   end
   redis.call('HSET', callback_key(id), 'songhash', songhash)
-  make_room('list', all)
-  redis.call('LPUSH', all, id)
-  redis.call('LTRIM', all, 0, MAX_CALLBACKS_A_SONG - 1)
-  redis.call('PEXPIRE', all, CALLBACKS_REMEMBERED_MS)
-  if ended then
-    make_callback_due(id, snapshot_of(songhash), now)
-  else
-    write_fields(to, digest, id)
-  end
+  attach_callback(songhash, id, digest, ended, now)
 end
 
 if type_of(from) == 'hash' then

@@ -16,26 +16,6 @@ python=.venv/bin/python
 project=msaas-smoke-$$
 port=10550
 rest=http://127.0.0.1:$port
-song=data/the-slow-river.mp3
-build=true
-
-say() { printf '\n== %s\n' "$*"; }
-
-die() {
-  echo "compose-smoke: $*" >&2
-  exit 1
-}
-
-parse() {
-  while (($#)); do
-    case $1 in
-      --no-build) build=false ;;
-      -*) die "unknown argument $1" ;;
-      *) song=$1 ;;
-    esac
-    shift
-  done
-}
 
 clean_up() {
   local status=$?
@@ -162,7 +142,7 @@ print(len(found["input-tracks"]), len(found["output-tracks"]))' "$rest"
 }
 
 main() {
-  parse "$@"
+  parse_smoke "$@"
   ((EUID == 0)) || die 'building and playing containers here needs root'
   [[ -f $song && -x $python ]] || die 'no song, or no .venv with the [dev] extra: make check sets it up'
   trap clean_up EXIT

@@ -16,29 +16,9 @@ python=.venv/bin/python
 rest=http://127.0.0.1:10500
 worker=http://127.0.0.1:10808
 overlay=deploy/.smoke-$$
-song=data/the-slow-river.mp3
-build=true
 needed_gib=20
 s3_pid=''
 pods=(redis-pod-0 rest-pod-0 worker-pod-0 logs-pod-0)
-
-say() { printf '\n== %s\n' "$*"; }
-
-die() {
-  echo "container-smoke: $*" >&2
-  exit 1
-}
-
-parse() {
-  while (($#)); do
-    case $1 in
-      --no-build) build=false ;;
-      -*) die "unknown argument $1" ;;
-      *) song=$1 ;;
-    esac
-    shift
-  done
-}
 
 clean_up() {
   local status=$?
@@ -159,7 +139,7 @@ PY
 }
 
 main() {
-  parse "$@"
+  parse_smoke "$@"
   ((EUID == 0)) || die 'building and playing containers here needs root'
   [[ -f $song ]] || die "$song is not there"
   [[ -x .venv/bin/kubectl && -x $python ]] || die 'no .venv with the [dev] extra: make check sets it up'

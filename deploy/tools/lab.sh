@@ -7,6 +7,33 @@ LAB_FOLDER=${LAB_FOLDER:?the caller names a folder for its files}
 LAB_STORE=${LAB_STORE:-/var/lib/msaas-lab}
 export CONTAINERS_CONF=$LAB_FOLDER/containers.conf CONTAINERS_STORAGE_CONF=$LAB_FOLDER/storage.conf
 
+# --- what the smoke tests have in common
+
+song=data/the-slow-river.mp3
+build=true
+
+say() { printf '\n== %s\n' "$*"; }
+
+die() {
+  echo "$(basename "$0" .sh): $*" >&2
+  exit 1
+}
+
+# parse_smoke [--no-build] [SONG]: sets build and song of the script that sources this.
+# shellcheck disable=SC2034
+parse_smoke() {
+  while (($#)); do
+    case $1 in
+      --no-build) build=false ;;
+      -*) die "unknown argument $1" ;;
+      *) song=$1 ;;
+    esac
+    shift
+  done
+}
+
+# --- containers
+
 lab_setup() {
   local package missing=()
   for package in buildah podman runc catatonit netavark aardvark-dns containernetworking-plugins iptables debootstrap; do

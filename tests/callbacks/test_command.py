@@ -6,7 +6,7 @@ import pytest
 from standardwebhooks import Webhook
 
 from msaas.callbacks.schedule import Verdict
-from msaas.cli import callbacks
+from msaas.cli.operator import callbacks
 
 
 @pytest.fixture

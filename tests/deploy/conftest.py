@@ -15,6 +15,7 @@ import yaml
 
 from msaas.auth.keys import new_key
 from msaas.callbacks.signing import new_secret
+from tests.support.kubectl import Stub
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 DEPLOY = REPOSITORY / "deploy"
@@ -121,3 +122,9 @@ def _value_from(source: Manifest, container: Manifest) -> str:
 @pytest.fixture(params=OVERLAYS)
 def manifests(request: pytest.FixtureRequest) -> list[Manifest]:
     return render(request.param)
+
+
+@pytest.fixture
+def stub(tmp_path: Path) -> Stub:
+    """A PATH on which kubectl, docker, kind and minikube are stubs."""
+    return Stub(tmp_path, tool("kubectl"))

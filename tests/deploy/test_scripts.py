@@ -1,101 +1,17 @@
-"""deploy-all.sh and deploy-local-dev.sh against a kubectl that renders in earnest and otherwise only writes down."""
+"""deploy-all.sh against a kubectl that renders in earnest and otherwise only writes down."""
 
 from __future__ import annotations
 
 import os
 import shutil
-import signal
-import socket
 import subprocess
-import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import yaml
 
-from msaas.local.servers import free_ports
 from msaas.settings.callback_secrets import Secret
 from tests.deploy.conftest import OVERLAYS, REPOSITORY, tool
-
-STUB = """#!/bin/sh
-# Writes each call to $STUB_LOG; answers what the test left in $STUB_ANSWERS/<words of the call, joined by _>.
-case "$1" in
-  kustomize) exec "$STUB_KUBECTL" "$@" ;;
-esac
-printf '%s\\n' "$*" >>"$STUB_LOG"
-case "$*" in
-  *port-forward*) [ -n "$STUB_DROPS" ] && exit 1; exec sleep 60 ;;
-  "apply -f "*) cat "$3" >>"$STUB_LOG.applied"; printf -- '---\\n' >>"$STUB_LOG.applied" ;;
-esac
-for answer in "$STUB_ANSWERS"/*; do
-  [ -e "$answer" ] || continue
-  case "$*" in
-    *"$(basename "$answer" | tr _~ ' /')"*) cat "$answer"; grep -q '^FAIL' "$answer" && exit 1 || exit 0 ;;
-  esac
-done
-exit 0
-"""
-
-
-class Stub:
-    """A PATH on which kubectl, docker, kind and minikube are stubs."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.log, self.answers = folder, folder / "calls", folder / "answers"
-        self.bin = folder / "bin"
-        for made in (self.bin, self.answers):
-            made.mkdir()
-        self.log.touch()
-        for name in ("kubectl", "kind", "minikube"):
-            self.make(name, STUB.replace('"$*" >>', f'"{"" if name == "kubectl" else name + " "}$*" >>'))
-        self.answer("get_secret", "FAIL")
-        self.env = {
-            "PATH": f"{self.bin}:{os.defpath}",
-            "HOME": str(folder),
-            "STUB_LOG": str(self.log),
-            "STUB_ANSWERS": str(self.answers),
-            "STUB_KUBECTL": tool("kubectl"),
-            "STUB_DROPS": "",
-        }
-
-    def make(self, name: str, text: str) -> None:
-        path = self.bin / name
-        path.write_text(text, encoding="utf-8")
-        path.chmod(0o755)
-
-    def answer(self, call: str, text: str) -> None:
-        (self.answers / call).write_text(text + "\n", encoding="utf-8")
-
-    def run(self, script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [str(REPOSITORY / script), *arguments],
-            env=self.env,
-            capture_output=True,
-            text=True,
-            timeout=240,  # a busy machine
-            check=False,
-        )
-
-    @property
-    def calls(self) -> list[str]:
-        return self.log.read_text(encoding="utf-8").splitlines()
-
-    def applied_anything(self) -> bool:
-        return any(call.startswith("apply") for call in self.calls)
-
-    @property
-    def applied(self) -> list[dict]:
-        text = Path(f"{self.log}.applied").read_text(encoding="utf-8")
-        return [document for document in yaml.safe_load_all(text) if document]
-
-
-@pytest.fixture
-def stub(tmp_path: Path) -> Stub:
-    return Stub(tmp_path)
-
-
-# --- deploy-all.sh
+from tests.support.kubectl import STUB
 
 
 def test_everything_is_applied_in_order_and_waited_for(stub):
@@ -319,109 +235,6 @@ def test_down_keeps_volumes_and_secrets_unless_told_otherwise(stub):
     assert not any(word in delete for word in ("namespace ", "secret", "persistentvolumeclaims"))
     assert stub.run("deploy-all.sh", "--down", "--purge").returncode == 0
     assert stub.calls[-1] == "delete namespace msaas --ignore-not-found"
-
-
-# --- deploy-local-dev.sh
-
-PORTS = free_ports(3)  # of a developer's machine the usual ones may be taken
-
-
-class Session:
-    """deploy-local-dev.sh running, its ports never bound: the stub's forwards only sleep."""
-
-    def __init__(self, stub: Stub, *arguments: str) -> None:
-        self.stub = stub
-        self.output = stub.folder / "output"
-        self.process = subprocess.Popen(
-            [str(REPOSITORY / "deploy-local-dev.sh"), "--ports", ",".join(map(str, PORTS)), *arguments],
-            env=stub.env,
-            stdout=self.output.open("w"),
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-
-    def until(self, calls: int, words: str) -> None:
-        deadline = time.monotonic() + 20
-        while sum(words in call for call in self.stub.calls) < calls or "Ctrl-C here" not in self.output.read_text():
-            assert self.process.poll() is None, self.output.read_text()
-            assert time.monotonic() < deadline, (self.output.read_text(), self.stub.calls)
-            time.sleep(0.05)
-
-    def interrupt(self) -> str:
-        """Ctrl-C: the whole group gets the signal."""
-        os.killpg(self.process.pid, signal.SIGINT)
-        self.process.wait(timeout=60)
-        return self.output.read_text(encoding="utf-8")
-
-
-@pytest.fixture
-def develop(stub: Stub) -> Iterator:
-    sessions = []
-
-    def start(*arguments: str) -> Session:
-        sessions.append(Session(stub, *arguments))
-        return sessions[-1]
-
-    yield start
-    for session in sessions:
-        if session.process.poll() is None:
-            os.killpg(session.process.pid, signal.SIGKILL)
-            session.process.wait()
-
-
-def test_the_three_ports_are_forwarded_and_the_two_lines_told(develop, stub):
-    session = develop()
-    session.until(2, "port-forward")
-    output = session.interrupt()
-    forwards = {call for call in stub.calls if "port-forward" in call}
-    redis, s3, console = PORTS
-    assert forwards == {
-        f"-n msaas-dev port-forward service/redis {redis}:6379",
-        f"-n msaas-dev port-forward service/minio {s3}:9000 {console}:9001",
-    }
-    where = f"REDIS_HOST=localhost:{redis} MINIO_HOST=localhost:{s3}"
-    assert f"  {where} python rest/rest-server.py\n  {where} python worker/worker-server.py\n" in output
-
-
-def test_a_forward_that_drops_is_started_again(develop, stub):
-    stub.env["STUB_DROPS"] = "yes"
-    session = develop()
-    session.until(4, "port-forward")
-    assert "dropped; starting it again" in session.interrupt()
-
-
-def test_ctrl_c_takes_the_servers_down_and_keeps_their_volumes(develop, stub):
-    session = develop()
-    session.until(2, "port-forward")
-    session.interrupt()
-    [delete] = [call for call in stub.calls if "delete" in call]
-    assert delete.startswith("-n msaas-dev delete statefulsets,services,secrets -l ")
-    assert not _children_of_group(session.process.pid)
-
-
-@pytest.mark.parametrize(("argument", "deleted"), [("--keep", 0), ("--purge", 1)])
-def test_keep_and_purge_do_what_they_say(develop, stub, argument, deleted):
-    session = develop(argument)
-    session.until(2, "port-forward")
-    session.interrupt()
-    assert sum("delete namespace msaas-dev" in call for call in stub.calls) == deleted
-    assert sum("delete statefulsets" in call for call in stub.calls) == 0
-
-
-def test_a_port_that_is_taken_is_named_before_anything_is_applied(stub):
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = taken.getsockname()[1]
-        done = stub.run("deploy-local-dev.sh", "--ports", f"{PORTS[0]},{PORTS[1]},{port}")
-    assert done.returncode == 1
-    assert f"port {port} is taken" in done.stderr
-    assert not stub.applied_anything()
-
-
-def _children_of_group(group: int) -> list[str]:
-    listing = subprocess.run(["/bin/ps", "-eo", "pgid,args"], capture_output=True, text=True, check=True).stdout
-    return [line for line in listing.splitlines() if line.split(None, 1)[0] == str(group)]
 
 
 # --- all scripts

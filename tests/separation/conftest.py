@@ -167,6 +167,11 @@ def write_wav(tmp_path: Path) -> Callable[[np.ndarray], Path]:
     return write
 
 
+@pytest.fixture
+def song(write_wav: Callable[[np.ndarray], Path]) -> Path:
+    return write_wav(noise(int(2.6 * RATE) + 11))
+
+
 class FileServer(ThreadingHTTPServer):
     """Serves `files` (path ▸ bytes) on loopback with ranges, as a hub or a mirror does, and with faults on request."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -37,15 +38,22 @@ def url(real_api: str, queue: Queue, storage: Storage) -> str:
 
 @pytest.fixture
 def worker(queue: Queue, storage: Storage, tmp_path: Path) -> Iterator[None]:
-    """Plays it: separates whatever comes into stems of 300 kB."""
+    with playing_worker(queue, storage, tmp_path):
+        yield
+
+
+@contextmanager
+def playing_worker(queue: Queue, storage: Storage, folder: Path, *, half_way_seconds: float = 0) -> Iterator[None]:
+    """Separates whatever comes into stems of 300 kB, after a stay at half of the progress."""
     stopped = threading.Event()
 
     def work() -> None:
-        player = Player(queue, storage, tmp_path)
+        player = Player(queue, storage, folder)
         player.content = lambda stem: stem.encode() * 60_000  # type: ignore[method-assign]
         while not stopped.wait(0.05):
             if claim := queue.claim("player"):
                 queue.renew(claim, {"stage": "separating", "progress": "0.5"})
+                stopped.wait(half_way_seconds)
                 player.finish(claim, extension_of(queue, claim.songhash))
 
     thread = threading.Thread(target=work, daemon=True)

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.api import STEMS, Player, song_bytes
+from tests.support.api import STEMS, song_bytes
+from tests.support.api_process import playing_worker
 from tests.support.environment import REPOSITORY
 
 SCRIPT = REPOSITORY / "sample-requests.py"
@@ -22,23 +23,9 @@ SCRIPT = REPOSITORY / "sample-requests.py"
 
 @pytest.fixture
 def worker(queue, storage, tmp_path) -> Iterator[None]:
-    """Separates whatever comes, with some progress, into stems of 300 kB."""
-    stopped = threading.Event()
-
-    def work() -> None:
-        player = Player(queue, storage, tmp_path)
-        player.content = lambda stem: stem.encode() * 60_000  # type: ignore[method-assign]
-        while not stopped.wait(0.1):
-            if claim := queue.claim("watcher"):
-                queue.renew(claim, {"stage": "separating", "progress": "0.5"})
-                stopped.wait(0.7)
-                player.finish(claim)
-
-    thread = threading.Thread(target=work, daemon=True)
-    thread.start()
-    yield
-    stopped.set()
-    thread.join(timeout=60)
+    """Stays at half of the progress long enough to be seen there."""
+    with playing_worker(queue, storage, tmp_path, half_way_seconds=0.7):
+        yield
 
 
 @contextmanager

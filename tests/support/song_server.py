@@ -83,7 +83,7 @@ class QuietServer(http.server.ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, *_: object) -> None:
-        """A client that leaves is no error here."""
+        """Ignores clients that disconnect."""
 
 
 @contextmanager

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
-from msaas.cli import callbacks, cancel, dead, evaluate, jobs, keys, mcp, models, separate, settings
+from msaas.cli import cancel, evaluate, jobs, mcp, models, separate, settings
+from msaas.cli.operator import callbacks, dead, keys
 from msaas.cli.paths import path_argument
 from msaas.client.names import printable, printable_lines
 from msaas.errors import MSaaSError, QueueUnavailable, SettingsError

@@ -1,4 +1,4 @@
-"""What the tools return: their JSON schemas are told to the agent. No I/O."""
+"""The records that the tools return. An agent gets their JSON schemas. No I/O."""
 
 from __future__ import annotations
 

@@ -204,16 +204,9 @@ def separate_song(
     rate, channels = separator.model.sample_rate, separator.model.channels
     part = Part(options.start or 0.0, options.end)
     decoder = IsolatedDecoder(song, sample_rate=rate, channels=channels, limits=limits or Limits(), part=part)
-    progress("decoding", 0.0)
     with clock.running("measure"):
-        stats = _measure(decoder, stop, lambda: progress("decoding", 0.0))
+        stats = _measured(decoder, options.start, progress, stop)
     decoding = decoder.report
-    if stats.total_samples == 0:
-        if options.start and decoding.samples_in:
-            seconds = decoding.samples_in / decoding.sample_rate_in
-            raise InvalidOption(f"start {options.start:g}: the song ends after {seconds:.3f} seconds")
-        raise NotAudio("the song has no samples")
-    progress("decoding", 1.0)
     tags = tags_isolated(song)
     saved = saved_sound(options, Sound(rate, channels, stats.total_samples), decoding)
     out_dir.mkdir(parents=True, exist_ok=True)
@@ -250,10 +243,23 @@ def separate_song(
     return result
 
 
-def _measure(decoder: IsolatedDecoder, stop: Stop, on_minute: Callable[[], None]) -> TrackStats:
-    """The first pass; repeated if the downmix's gain was lowered in mid-song, since earlier samples were too loud."""
-    stats = measure(_Stoppable(decoder, stop, on_minute))
-    return measure(_Stoppable(decoder, stop, on_minute)) if decoder.report.gain_lowered else stats
+def _measured(decoder: IsolatedDecoder, start: float | None, progress: Progress, stop: Stop) -> TrackStats:
+    """The first pass; repeated if the downmix's gain was lowered in mid-song, since earlier samples were too loud.
+
+    Raises NotAudio without a sample, InvalidOption if the song ends before `start`.
+    """
+    audio = _Stoppable(decoder, stop, lambda: progress("decoding", 0.0))
+    progress("decoding", 0.0)
+    stats = measure(audio)
+    if decoder.report.gain_lowered:
+        stats = measure(audio)
+    if stats.total_samples == 0 and start and decoder.report.samples_in:
+        seconds = decoder.report.samples_in / decoder.report.sample_rate_in
+        raise InvalidOption(f"start {start:g}: the song ends after {seconds:.3f} seconds")
+    if stats.total_samples == 0:
+        raise NotAudio("the song has no samples")
+    progress("decoding", 1.0)
+    return stats
 
 
 @dataclass

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from msaas.errors import ScratchFull, UploadTooLarge
+from msaas.scratch import hidden
 from msaas.web.uploads.spool import PREFIX, Scratch, Spool, scratch_errors, sweep
 
 FULL = Path("/dev/full")
@@ -37,17 +38,18 @@ def test_strays_are_swept_and_what_is_in_use_is_not(tmp_path):
     stray.touch()
     other.touch()
     with Scratch(tmp_path, 1) as used:
-        for path in (stray, other, used.path):
-            os.utime(path, (1, 1))
         assert sweep(tmp_path) == 1
         assert used.path.exists() and other.exists()
     assert sweep(tmp_path) == 0
     assert sweep(tmp_path / "nowhere") == 0
 
 
-def test_a_file_too_young_to_have_its_lock_is_left_alone(tmp_path):
-    (tmp_path / f"{PREFIX}new").touch()
+def test_a_file_that_has_no_lock_yet_is_left_alone_for_a_while(tmp_path):
+    new = tmp_path / hidden(f"{PREFIX}new")
+    new.touch()
     assert sweep(tmp_path) == 0
+    os.utime(new, (1, 1))
+    assert sweep(tmp_path) == 1
 
 
 @pytest.mark.parametrize(

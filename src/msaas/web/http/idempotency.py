@@ -48,12 +48,12 @@ def fingerprint(*parts: str) -> str:
     return hashlib.sha256(json.dumps([request.path, *parts]).encode()).hexdigest()
 
 
-def answered_once(answers: Answers, print_: str, answer: Callable[[], Response]) -> Response:
+def answered_once(answers: Answers, request_fingerprint: str, answer: Callable[[], Response]) -> Response:
     """The answer, or the one that a request with the same key had. Raises IdempotencyKeyReused, RequestInProgress."""
     key = requested_key()
     if key is None:
         return answer()
-    reservation = answers.begin(caller().account, key, print_)
+    reservation = answers.begin(caller().account, key, request_fingerprint)
     if reservation.answer is not None:
         return _replayed(reservation.answer)
     try:

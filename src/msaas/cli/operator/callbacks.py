@@ -8,7 +8,7 @@ import os
 from functools import partial
 from typing import TYPE_CHECKING
 
-from msaas.cli.replay import outcomes, report
+from msaas.cli.operator.replay import outcomes, report
 from msaas.client.names import printable
 from msaas.settings import Settings
 from msaas.wiring.stores import build_redis

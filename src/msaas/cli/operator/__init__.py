@@ -1,0 +1,1 @@
+"""Commands for who runs the service: dead letters, callbacks, keys."""

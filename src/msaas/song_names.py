@@ -100,7 +100,8 @@ def stem_label(stem: str) -> str:
 
 
 def stem_file_name(name: str, stem: str, extension: str) -> str:
-    """`name` as safe_name or song_name returns it. DJ programs know their files by `.stem.m4a`."""
+    """`name` as safe_name or song_name returns it; without one, the stem's name is the file's. DJ programs know their
+    files by `.stem.m4a`."""
     if extension == "stems.m4a":
-        return f"{name}.stem.m4a"
-    return f"{name} ({stem_label(stem)}).{extension}"
+        return f"{name or stem}.stem.m4a"
+    return f"{name} ({stem_label(stem)}).{extension}" if name else f"{stem}.{extension}"

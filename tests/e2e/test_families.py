@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import requests
 
+from msaas.client import Client
 from tests.support.audio.sounds import RATE, decode_with_av, flac, tune
 from tests.support.models.families import SMALL, write_model
 from tests.support.service import shared_service
@@ -87,10 +88,12 @@ def test_parts_of_refined_stems_add_up_to_them_in_each_format(service, format_, 
         assert lag(whole, total) == 0
 
 
-def test_a_job_with_refined_stems_has_one_set_of_waveforms_and_says_which_models_ran(service):
+def test_a_job_with_refined_stems_has_one_set_of_waveforms_and_says_which_models_ran(service, tmp_path):
     song = tune(3, seed=12)
     songhash = service.submit(flac(song), model="scnet_tiny", refine="drums=mdx23c_tiny")
     job = service.until(songhash, "done", seconds=300)
     assert job["options"]["refine"] == {"drums": "mdx23c_tiny"} and job["progress"] == 1
+    paths = Client(service.url).download(Client(service.url).job(songhash), tmp_path)
+    assert {path.name for path in paths.values()} == {f"{stem}.mp3" for stem in job["stems"]}
     drawn = requests.get(f"{service.url}/apiv1/jobs/{songhash}/waveforms", timeout=60).json()
     assert set(drawn["stems"]) == set(job["stems"]) and drawn["done_samples"] == drawn["total_samples"]

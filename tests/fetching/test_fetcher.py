@@ -36,6 +36,7 @@ def test_a_song_by_address_becomes_the_job_that_its_upload_would_be(home, fetche
     assert (fetches.waiting(), queue.waiting()) == ([name], [])
     listed = home.get("/apiv1/queue").json
     assert (listed["queue"], listed["counts"]["to_fetch"]) == ([], 1)
+    assert answer.json["links"]["named"] == f"/apiv1/jobs/{name}"  # the song's tags come before any name
     before = job(home, name)
     assert (before["state"], before["queue_position"], before["provisional"]) == ("queued", 0, True)
     assert before["fetched_from"] == f"http://127.0.0.1:{origin.port}"

@@ -151,6 +151,8 @@ def test_stems_have_names_for_people():
     ]
     assert stem_file_name("A - B", "no_vocals", "flac") == "A - B (Instrumental).flac"
     assert stem_file_name("A - B", "mix", "stems.m4a") == "A - B.stem.m4a"
+    assert stem_file_name("", "drums.kick", "mp3") == "drums.kick.mp3"
+    assert stem_file_name("", "mix", "stems.m4a") == "mix.stem.m4a"
 
 
 @pytest.mark.parametrize("found", [None, 7, "title", ["title"], {"title": 7}, {"title": " \n"}, {"other": "x"}])

@@ -16,7 +16,9 @@ from msaas.formats import STEMS_FILE
 from msaas.song_names import safe_name, stem_file_name
 
 CHUNK_BYTES = 64 * 1024  # lost at most when a connection breaks
-NAME = re.compile(r"[A-Za-z0-9_]{1,64}")
+WORD = r"[A-Za-z0-9_]{1,64}"
+STEM = re.compile(rf"{WORD}(?:\.{WORD})?")  # also a part of a stem: drums.kick
+EXTENSION = re.compile(rf"{WORD}|{re.escape(STEMS_FILE)}")
 PARTIAL, RANGE_NOT_SATISFIABLE = 206, 416
 
 OnDownload = Callable[[int, int | None], None]
@@ -25,11 +27,10 @@ OnDownload = Callable[[int, int | None], None]
 def stem_path(folder: Path, stem: str, extension: str, song: str = "") -> Path:
     """`song`: what the song is called, as the service says; it is made safe. Raises UnsafeName for a stem's name from
     the network that would leave the folder."""
-    for part in (stem, extension):
-        if not isinstance(part, str) or not (NAME.fullmatch(part) or part == STEMS_FILE):
+    for part, form in ((stem, STEM), (extension, EXTENSION)):
+        if not isinstance(part, str) or not form.fullmatch(part):
             raise UnsafeName(f"{str(part)[:80]!r} is not a valid stem name")
-    name = safe_name(song)
-    return folder / (stem_file_name(name, stem, extension) if name else f"{stem}.{extension}")
+    return folder / stem_file_name(safe_name(song), stem, extension)
 
 
 def fetch(transport: Transport, path: str, target: Path, on_progress: OnDownload | None = None) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -57,6 +58,8 @@ def serve_http(server: MCPServer[None], address: str) -> None:
     that a page of another site cannot reach it by a name of its own.
     """
     host, port = _loopback(address)
+    where = f"[{host}]" if ":" in host else host
+    sys.stderr.write(f"msaas mcp: http://{where}:{port}{HTTP_PATH}\n")
     server.run("streamable-http", host=host, port=port, streamable_http_path=HTTP_PATH)
 
 

@@ -40,7 +40,12 @@ class Tools:
         two_stems: Annotated[
             str | None, Field(description="this stem and the rest as no_<stem>: vocals for karaoke; not with stems")
         ] = None,
-        format: Literal["mp3", "flac", "wav"] = "mp3",
+        format: Literal["mp3", "flac", "wav", "m4a", "opus", "stems.m4a"] = "mp3",
+        start: Annotated[float | None, Field(ge=0, description="seconds: separate only from here")] = None,
+        end: Annotated[float | None, Field(gt=0, description="seconds: separate only up to here")] = None,
+        refine: Annotated[
+            dict[str, str] | None, Field(description="stems, and for each the model that separates it further")
+        ] = None,
         quality: Annotated[
             Literal["fast", "balanced", "best"] | None, Field(description="best takes several times as long")
         ] = None,
@@ -55,6 +60,9 @@ class Tools:
             "stems": stems,
             "two_stems": two_stems,
             "format": format,
+            "start": start,
+            "end": end,
+            "refine": refine,
             "quality": quality,
         }
         if is_address(song):

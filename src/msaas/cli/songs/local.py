@@ -135,15 +135,16 @@ class LocalBatch:
         return SongResult(task, model=self._options.model, stems=stems, warnings=warnings, **took)  # type: ignore[arg-type]
 
     def _renamed(self, stems: Mapping[str, Path], song: Path, file: str) -> Mapping[str, Path]:
-        """As a service names saved files: by the song's tags, else by its file."""
+        """As a service names saved files: by the song's tags, else by its file; or by the stems alone."""
         from msaas.audio.limits import Limits
         from msaas.audio.sandbox.probe import probe_isolated
 
-        if not self._named:
-            return stems
-        name = song_name(probe_isolated(song, Limits(self._settings.max_duration_seconds)).tags, printable(file))
+        name = ""
+        if self._named:
+            tags = probe_isolated(song, Limits(self._settings.max_duration_seconds)).tags
+            name = song_name(tags, printable(file)) or "song"
         return {
-            stem: path.rename(path.with_name(stem_file_name(name or "song", stem, self._options.format)))
+            stem: path.rename(path.with_name(stem_file_name(name, stem, self._options.format)))
             for stem, path in stems.items()
         }
 

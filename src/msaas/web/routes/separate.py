@@ -113,7 +113,7 @@ def parse_given(given: dict[str, Any], services: Services) -> tuple[Options, Cal
     names = {name: value for name, value in given.items() if name not in BESIDE_OPTIONS}
     for name in names:
         if name not in REQUEST_NAMES:
-            known = ", ".join((*REQUEST_NAMES, *BESIDE_OPTIONS))
+            known = ", ".join((*REQUEST_NAMES, *BESIDE_OPTIONS, ADDRESS))
             raise InvalidOption(f"unknown option {str(name)[:40]!r}; the options are {known}")
     try:
         options = Options.parse(
@@ -202,7 +202,8 @@ def _fetch(services: Services, place: Place, options: Options, posting: Callback
         admission=gate().quotas.admission(caller().account),
     )
     log.info("submitted job=%s from=%s model=%s tenant=%s", name, place.origin, options.model, tenant or "-")
-    return _answer(name, State.QUEUED, {}, place.filename, new=True, message=FETCH_MESSAGE, provisional=True)
+    # no name in the links: the song's tags, which are not known yet, come before it
+    return _answer(name, State.QUEUED, {}, "", new=True, message=FETCH_MESSAGE, provisional=True)
 
 
 def _refuse_impossible(services: Services, options: Options) -> None:
@@ -247,10 +248,11 @@ def _probe_result(services: Services, song: Spool) -> Any:
 def _answer(
     songhash_: str, state: State, tags: Mapping[str, str], filename: str, *, new: bool, **more: Any
 ) -> Response:
-    """`links.named` carries this post's name: another post of the same bytes may have another."""
+    """`links.named` and `links.stems_zip` carry this post's name: another post of the same bytes may have another."""
     links, called = job_links(songhash_), song_name(tags, filename)
     of_the_post = called if called != song_name(tags) else ""
     links["named"] = with_name(links["job"], of_the_post)
+    links["stems_zip"] = with_name(links["stems_zip"], of_the_post)
     about = {"state": state, "known": not new, "name": called or None}
     response = jsonify({"songhash": songhash_, "message": MESSAGE, **about, "links": links, **more})
     response.status_code = 202 if new else 200

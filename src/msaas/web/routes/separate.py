@@ -248,11 +248,9 @@ def _probe_result(services: Services, song: Spool) -> Any:
 def _answer(
     songhash_: str, state: State, tags: Mapping[str, str], filename: str, *, new: bool, **more: Any
 ) -> Response:
-    """`links.named` and `links.stems_zip` carry this post's name: another post of the same bytes may have another."""
+    """`links.named` carries this post's name: another post of the same bytes may have another."""
     links, called = job_links(songhash_), song_name(tags, filename)
-    of_the_post = called if called != song_name(tags) else ""
-    links["named"] = with_name(links["job"], of_the_post)
-    links["stems_zip"] = with_name(links["stems_zip"], of_the_post)
+    links["named"] = with_name(links["job"], called if called != song_name(tags) else "")
     about = {"state": state, "known": not new, "name": called or None}
     response = jsonify({"songhash": songhash_, "message": MESSAGE, **about, "links": links, **more})
     response.status_code = 202 if new else 200

@@ -20,7 +20,10 @@ from playwright.sync_api import Page, sync_playwright
 
 RATE = 44_100
 MEGABYTE = 1e6
-MIXER = "async () => { const { player } = await import('/static/js/main.js'); return player.mixer?.%s }"
+MIXER = """async () => {
+    const { player } = await import(document.querySelector('script[type=module]').src);
+    return player.mixer?.%s;
+}"""
 
 
 def song(minutes: float) -> bytes:

@@ -27,7 +27,7 @@ COLOURS = ("light", "dark")
 MINUTES_MS = 600_000
 HALF = 0.56
 POSE = """async () => {
-    const { player } = await import('/static/js/main.js');
+    const { player } = await import(document.querySelector('script[type=module]').src);
     player.seek(14.2);
     player.mixer.setLevel('drums', { pan: -0.3 });
     player.mixer.setLevel('bass', { db: -6 });

@@ -12,7 +12,7 @@ from msaas.web.openapi.schemas import SCHEMAS
 from tests.support.environment import REPOSITORY
 
 SOURCES = REPOSITORY / "src/msaas"
-WORDS = SOURCES / "web/static/js/words.js"
+WORDS = SOURCES / "web/static/js/common/words.js"
 DOCS = REPOSITORY / "docs/codes.md"
 CATALOGUE = {**PROBLEM_CODES, **JOB_CODES, **WAIT_CODES, **WARNING_CODES, **CLIENT_CODES}
 # the page's words for a song's options stand beside each option; here the server's own detail says which is wrong
@@ -79,7 +79,7 @@ def test_the_page_translates_every_reason_of_a_failed_job_and_no_code_that_there
 
 
 def test_the_pages_own_codes_are_in_the_catalogue():
-    scripts = (SOURCES / "web/static/js").glob("*.js")
+    scripts = (SOURCES / "web/static/js").rglob("*.js")
     named = {code for path in scripts for code in re.findall(r'\bcode(?:: | = | === )"(\w+)"', path.read_text())}
     assert named
     assert named <= CATALOGUE.keys()

@@ -45,7 +45,7 @@ def test_the_table_of_options_names_the_bit_rates_and_the_defaults():
 
 
 def test_the_page_offers_each_format_and_only_bit_rates_and_depths_that_exist():
-    script = (ROOT / "src/msaas/web/static/js/options.js").read_text()
+    script = (ROOT / "src/msaas/web/static/js/home/options.js").read_text()
     choices = re.findall(r'^  \["((?:mp3|flac|wav|m4a|opus|stems\.m4a)[\w ]*)", "(.*)"\],$', script, re.MULTILINE)
     assert [*dict.fromkeys(value.split()[0] for value, _ in choices)] == list(FORMATS)
     assert choices[0][0] == f"{DEFAULT_FORMAT} {DEFAULT_BITRATE}"

@@ -78,6 +78,9 @@ def test_the_wheel_has_code_scripts_page_sample_and_small_model_and_no_tests(whe
         "share/msaas/models/htdemucs_mini/htdemucs_mini.yaml",
     ):
         assert any(name.endswith(part) for name in names), part
+    static = REPOSITORY / "src/msaas/web/static"
+    pages = [f"msaas/web/static/{path.relative_to(static)}" for path in static.rglob("*") if path.is_file()]
+    assert [page for page in pages if not any(name.endswith(page) for name in names)] == []
     assert [name for name in names if "tests/" in name or "training" in name] == []
 
 

@@ -27,6 +27,7 @@ ARGUMENTS = (
 )
 TIMEOUT_MS = 90_000  # machines that test are busy
 STEMS = ("vocals", "drums", "bass", "other")
+MAIN = "document.querySelector('script[type=module]').src"  # the page's own module, and no second copy
 
 expect.set_options(timeout=TIMEOUT_MS)
 
@@ -145,7 +146,7 @@ def stem_row(page: Page, stem: str) -> Locator:
 def in_mixer(page: Page, script: str, argument: Any = None) -> Any:
     """Runs `script`, the body of a function of (mixer, argument): the page's own mixer, by the page's own module."""
     return page.evaluate(
-        "async (argument) => { const { player } = await import('/static/js/main.js');"
+        f"async (argument) => {{ const {{ player }} = await import({MAIN});"
         f" return (async (mixer, argument) => {{ {script} }})(player.mixer, argument); }}",
         argument,
     )

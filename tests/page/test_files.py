@@ -61,9 +61,15 @@ def test_the_page_names_nothing_that_is_not_there_or_not_ours():
 
 
 def test_modules_import_only_modules_that_are_there():
-    for path in (STATIC / "js").glob("*.js"):
-        for name in re.findall(r'from "(\./[^"]+)"', path.read_text()):
+    for path in (STATIC / "js").rglob("*.js"):
+        for name in re.findall(r'(?:from |import\()"([^"]+)"', path.read_text()):
+            assert name.startswith("."), f"{path.name} imports {name}"
             assert (path.parent / name).is_file(), f"{path.name} imports {name}"
+
+
+def test_folders_of_modules_stay_small():
+    folders = {path.parent for path in STATIC.rglob("*.js")}
+    assert {folder.name: count for folder in folders if (count := len(list(folder.iterdir()))) > 14} == {}
 
 
 def test_what_may_be_asked_for_is_listed(client, settings):

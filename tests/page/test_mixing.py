@@ -135,7 +135,7 @@ def test_every_lane_is_told_the_same_moment_and_place(mixer):
 
 
 SWAP = """
-    const { Mixer } = await import('/static/js/mixer.js');
+    const { Mixer } = await import(new URL('player/mixer.js', document.querySelector('script[type=module]').src));
     const rate = 44100, frames = 4 * rate;
     const ramp = (length) => {
         const buffer = new AudioBuffer({ length, numberOfChannels: 2, sampleRate: rate });

@@ -1,22 +1,22 @@
 /** The page's entry point: selects the view by URL and handles new files. */
 
-import { getModels } from "./api.js";
-import { find, say, show, vary, write } from "./dom.js";
-import { remember } from "./history.js";
-import { Home } from "./home.js";
-import * as keydialog from "./keydialog.js";
-import * as keys from "./keys.js";
-import { Lanes } from "./lanes.js";
-import { Options } from "./options.js";
-import { keepOriginal } from "./originals.js";
-import { Player } from "./player.js";
-import { Progress } from "./progress.js";
-import { Song } from "./song.js";
-import * as theme from "./theme.js";
-import * as tickets from "./tickets.js";
-import { Tray } from "./tray.js";
-import { upload } from "./upload.js";
-import { titleOf } from "./words.js";
+import { getModels } from "./service/api.js";
+import { find, say, show, vary, write } from "./common/dom.js";
+import { remember } from "./song/history.js";
+import { Home } from "./home/home.js";
+import * as keydialog from "./service/keydialog.js";
+import * as keys from "./player/keys.js";
+import { Lanes } from "./player/lanes.js";
+import { Options } from "./home/options.js";
+import { keepOriginal } from "./song/originals.js";
+import { Player } from "./player/player.js";
+import { Progress } from "./song/progress.js";
+import { Song } from "./song/song.js";
+import * as theme from "./common/theme.js";
+import * as tickets from "./service/tickets.js";
+import { Tray } from "./home/tray.js";
+import { upload } from "./service/upload.js";
+import { titleOf } from "./common/words.js";
 
 const JOB = /^#\/job\/([0-9a-f-]{36})$/i;
 

@@ -1,7 +1,7 @@
 /** Keyboard shortcuts of the player. They can be switched off (WCAG 2.1.4), and are inactive in form fields. */
 
-import { find } from "./dom.js";
-import { keep, load } from "./store.js";
+import { find } from "../common/dom.js";
+import { keep, load } from "../common/store.js";
 
 const STEP_SECONDS = 5;
 const FINE_SECONDS = 1;

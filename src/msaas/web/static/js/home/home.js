@@ -1,10 +1,10 @@
 /** The home view: the drop zone and the songs sent from this browser. Uploads nothing itself. */
 
-import { getJob } from "./api.js";
-import { askDelete } from "./deleting.js";
-import { copyOf, find, show, write } from "./dom.js";
-import { note, sent } from "./history.js";
-import { bytes, plainly, plural, stageOf } from "./words.js";
+import { getJob } from "../service/api.js";
+import { askDelete } from "../song/deleting.js";
+import { copyOf, find, show, write } from "../common/dom.js";
+import { note, sent } from "../song/history.js";
+import { bytes, plainly, plural, stageOf } from "../common/words.js";
 
 const ASK_AGAIN_MS = 3000;
 const MAX_ASKED = 20;

@@ -2,8 +2,8 @@
 
 import { key } from "./access.js";
 import { getLinks } from "./api.js";
-import { say } from "./dom.js";
-import { plainly } from "./words.js";
+import { say } from "../common/dom.js";
+import { plainly } from "../common/words.js";
 
 const SONGHASH = /^\/apiv1\/(?:track|jobs)\/([0-9a-f-]{36})/i;
 

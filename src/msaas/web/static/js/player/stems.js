@@ -1,6 +1,6 @@
 /** Downloads and decodes stems. A long song's beginning is decoded separately, so that playback starts at once. */
 
-import { ask, piecesOf } from "./api.js";
+import { ask, piecesOf } from "../service/api.js";
 
 /** Number of whole stems decoded at a time. While decoding, a browser holds a stem twice; four at a time would double the peak. */
 const AT_ONCE = 2;

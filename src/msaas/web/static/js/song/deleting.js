@@ -1,11 +1,11 @@
 /** Deletes a song after confirmation: its stems on the server, or only its entry in this browser. */
 
-import { cancelJob, getJob, removeStems } from "./api.js";
-import { find, say, write } from "./dom.js";
+import { cancelJob, getJob, removeStems } from "../service/api.js";
+import { find, say, write } from "../common/dom.js";
 import { forget } from "./history.js";
 import { dropOriginal } from "./originals.js";
-import { hasEnded } from "./watch.js";
-import { plainly } from "./words.js";
+import { hasEnded } from "../service/watch.js";
+import { plainly } from "../common/words.js";
 
 /**
  * Asks for confirmation, then deletes the song.

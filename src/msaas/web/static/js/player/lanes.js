@@ -1,9 +1,9 @@
 /** The lanes on the page: name, two switches, two sliders and a waveform each. Reports user actions; plays nothing. */
 
-import { copyOf, find, vary, write } from "./dom.js";
+import { copyOf, find, vary, write } from "../common/dom.js";
 import { LOUDEST_DB, SILENT_DB } from "./levels.js";
 import { Waveform } from "./waveform.js";
-import { clock, decibels, place, stemName } from "./words.js";
+import { clock, decibels, place, stemName } from "../common/words.js";
 
 const COLOURS = ["vocals", "drums", "bass", "other", "guitar", "piano"];
 const DRAG_PIXELS = 6; // a shorter drag is a click

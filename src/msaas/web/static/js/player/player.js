@@ -1,10 +1,10 @@
 /** The transport: play, loop, seek, compare, and the playhead. Connects the mixer to the page. */
 
-import { find, say, setIcon, vary, write } from "./dom.js";
+import { find, say, setIcon, vary, write } from "../common/dom.js";
 import { loopWords } from "./lanes.js";
 import { LOUDEST_DB, SILENT_DB, neutral } from "./levels.js";
 import { ORIGINAL } from "./mixer.js";
-import { clock, decibels, place, stemName } from "./words.js";
+import { clock, decibels, place, stemName } from "../common/words.js";
 
 export class Player {
   #mixer = null; #lanes; #length = 0; #chosen = 0; #marked = false; #lastLoop = null; #askOriginal;

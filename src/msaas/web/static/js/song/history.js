@@ -1,6 +1,6 @@
 /** The songs sent from this browser, newest first: songhash, name, time and last known state. */
 
-import { keep, load } from "./store.js";
+import { keep, load } from "../common/store.js";
 
 const MOST = 200;
 

@@ -1,8 +1,8 @@
 /** The options of an upload: filled from the server's models, remembered, converted to form fields. */
 
-import { copyOf, find, show } from "./dom.js";
-import { keep, load } from "./store.js";
-import { clock, licenceName, secondsOf, stemName } from "./words.js";
+import { copyOf, find, show } from "../common/dom.js";
+import { keep, load } from "../common/store.js";
+import { clock, licenceName, secondsOf, stemName } from "../common/words.js";
 
 const TYPICAL_SONG_SECONDS = 240;
 const SHORTEST_SECONDS = 8; // a shorter song takes as long: msaas.queue.pace

@@ -1,17 +1,17 @@
 /** The view of one song, from upload to mix: follows the job, fills the lanes, opens the player. */
 
-import { Problem, cancelJob, getWaveforms, named, zipPath } from "./api.js";
+import { Problem, cancelJob, getWaveforms, named, zipPath } from "../service/api.js";
 import { askDelete } from "./deleting.js";
-import { find, say, show, write } from "./dom.js";
+import { find, say, show, write } from "../common/dom.js";
 import { note, sentAs } from "./history.js";
-import { mixdown, save } from "./mixdown.js";
-import { Mixer, ORIGINAL } from "./mixer.js";
-import { inOrder } from "./options.js";
+import { mixdown, save } from "../player/mixdown.js";
+import { Mixer, ORIGINAL } from "../player/mixer.js";
+import { inOrder } from "../home/options.js";
 import { original } from "./originals.js";
-import { Meter, decode, loadStem, part } from "./stems.js";
-import { Watch, hasEnded } from "./watch.js";
-import { commonScale, outlineOf, outlinesOf } from "./waveform.js";
-import { bytes, clock, plainly } from "./words.js";
+import { Meter, decode, loadStem, part } from "../player/stems.js";
+import { Watch, hasEnded } from "../service/watch.js";
+import { commonScale, outlineOf, outlinesOf } from "../player/waveform.js";
+import { bytes, clock, plainly } from "../common/words.js";
 
 const DEFAULT_RATE = 44_100;
 const OUTLINE_EVERY_MS = 1500;

@@ -1,7 +1,7 @@
 /** Picked songs that wait for Start: their lengths, and how long they take here. Uploads nothing itself. */
 
-import { copyOf, find, show, write } from "./dom.js";
-import { bytes, clock, plural, roughly, titleOf } from "./words.js";
+import { copyOf, find, show, write } from "../common/dom.js";
+import { bytes, clock, plural, roughly, titleOf } from "../common/words.js";
 
 /** @typedef {{file: File, row: HTMLElement, seconds: number | null | undefined}} Picked seconds: undefined while it is
  *  read, null if unknown */

@@ -1,8 +1,8 @@
 /** The dialog for the service's key. Opens automatically once, then on request. */
 
 import { forgetKey, isRemembered, keepKey, key, onKeyWanted } from "./access.js";
-import { find, say, show, write } from "./dom.js";
-import { plainly } from "./words.js";
+import { find, say, show, write } from "../common/dom.js";
+import { plainly } from "../common/words.js";
 
 let asked = false;
 

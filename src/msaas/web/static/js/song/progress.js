@@ -1,7 +1,7 @@
 /** The progress card of a song: uploading, waiting, separating, and the reason of a failure. */
 
-import { find, say, show, vary, write } from "./dom.js";
-import { plainly, stageOf, timeLeft } from "./words.js";
+import { find, say, show, vary, write } from "../common/dom.js";
+import { plainly, stageOf, timeLeft } from "../common/words.js";
 
 export class Progress {
   #card = find("#status"); #bar = find("#bar"); #ended = find("#ended"); #said = "";

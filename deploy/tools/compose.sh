@@ -38,7 +38,7 @@ find_compose() {
   fi
 }
 
-make_env
 find_compose
+make_env
 if (($#)); then exec "${compose[@]}" "$@"; fi
 exec "${compose[@]}" up --detach --build

@@ -136,3 +136,4 @@ def test_without_an_engine_it_says_so(clone: Path) -> None:
         run(clone)
     assert failed.value.returncode == 2
     assert "neither docker compose nor podman-compose" in failed.value.stderr
+    assert not (clone / ".env").exists()

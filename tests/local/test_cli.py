@@ -127,7 +127,7 @@ def test_mistyped_folder_of_weights_is_refused(
 def test_models_of_the_clone_are_shown_without_a_setting_and_others_in_a_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("msaas.separation.weights.loader._default_sources", list)
+    monkeypatch.setattr("msaas.separation.weights.on_disk.default_sources", list)
     assert cli.main(["models", "show", "htdemucs_mini"]) == 0
     assert json.loads(capsys.readouterr().out)["name"] == "htdemucs_mini"
 

@@ -13,7 +13,10 @@ from msaas.cli.model_table import markdown_tables
 from tests.support.environment import REPOSITORY
 
 MINI = REPOSITORY / "models" / "htdemucs_mini"
-OWN = b"audio: {sample_rate: 44100}\nmodel: {band_SR: [1], band_stride: [1], band_kernel: [3]}\n"
+OWN = (
+    b"audio: {sample_rate: 44100, chunk_size: 1000}\nmodel: {band_SR: [1], band_stride: [1], band_kernel: [3]}\n"
+    b"training: {instruments: [vocals, other]}\ninference: {num_overlap: 2}\n"
+)
 
 
 @pytest.fixture(autouse=True)
@@ -22,7 +25,7 @@ def _no_network_and_empty_caches(monkeypatch, tmp_path, environ):
         monkeypatch.delenv(name, raising=False)
     for name in ("MSAAS_MODEL", "MSAAS_MODEL_REPO"):
         monkeypatch.setenv(name, environ[name])
-    monkeypatch.setattr("msaas.separation.weights.loader._default_sources", lambda _name: [])
+    monkeypatch.setattr("msaas.separation.weights.on_disk.default_sources", lambda _name: [])
 
 
 @pytest.fixture
@@ -65,7 +68,33 @@ def test_a_model_of_ones_own_is_in_the_list(models, monkeypatch, tmp_path):
     monkeypatch.setenv("MSAAS_MODEL_REPO", str(tmp_path))
     found = {row["name"]: row for row in json.loads(models("list", "--json")[1])}
     assert found["mine"]["weights"] == f"here: the folder {tmp_path / 'mine'}"
+    assert found["mine"]["sources"] == ["vocals", "other"]
     assert "licence" not in found["mine"]
+
+
+@pytest.mark.parametrize(
+    ("config", "fault"),
+    [
+        (b"audio: {}\nmodel: {foo: 1}\n", "add a line `family: NAME`"),
+        (OWN.replace(b"training:", b"learning:"), "has no section `training`"),
+        (b"ensemble: [{model: nobody}]\n", "its member nobody is not on this machine"),
+        (b"a: [", "is not a list of models"),
+        (b"models: [nobody]\n", "has no nobody.th or .safetensors"),
+    ],
+    ids=["family", "section", "member", "yaml", "network"],
+)
+def test_a_model_of_ones_own_that_cannot_be_used_says_why(models, monkeypatch, tmp_path, config, fault):
+    (tmp_path / "mine.yaml").write_bytes(config)
+    (tmp_path / "mine.ckpt").write_bytes(b"x")
+    monkeypatch.setenv("MSAAS_MODEL_REPO", str(tmp_path))
+    listed = {row["name"]: row for row in json.loads(models("list", "--json")[1])}["mine"]
+    assert listed["weights"].startswith("cannot be used: ")
+    assert fault in listed["weights"]
+    for command in ("show", "check"):
+        status, out, err = models(command, "mine")
+        assert (status, out) == (1, "")
+        assert fault in err
+        assert "fetch" not in err
 
 
 def test_a_model_is_shown_with_the_document_of_each_fact_also_before_its_weights_are_here(models):

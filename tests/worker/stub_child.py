@@ -120,7 +120,11 @@ def main():
         return
     loaded = MODEL["name"]
     send(loaded=[loaded])
-    found = {"models": os.environ["STUB_MODELS"].split(",")} if "STUB_MODELS" in os.environ else {}
+    found: dict[str, object] = {}
+    if "STUB_MODELS" in os.environ:
+        found["models"] = os.environ["STUB_MODELS"].split(",")
+    if "STUB_FAULT" in os.environ:
+        found["faults"] = {"mine": os.environ["STUB_FAULT"]}
     send(ready={"model": MODEL, "device": "cpu", "reason": "stub", **found})
     while True:
         arrived.acquire()

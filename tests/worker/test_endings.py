@@ -14,8 +14,9 @@ from msaas import failpoints
 from msaas.errors import QueueUnavailable, StorageFull
 from msaas.local.processes.child import wait_until
 from msaas.options import Options
+from msaas.queue.worker_registry import MODEL_WITHDRAWN_SECONDS
 from msaas.worker import run, scratch
-from msaas.worker.claim_checks import MODEL_WITHDRAWN_SECONDS, ModelOffers
+from msaas.worker.claim_checks import ModelOffers
 
 
 @pytest.fixture(autouse=True)
@@ -90,7 +91,20 @@ def test_a_model_whose_weights_are_missing_is_withdrawn_and_its_songs_wait_uncha
     waiting = harness.until(foreign, "queued")
     assert (waiting.attempts, waiting.error) == (0, None)
     assert wait_until(lambda: harness.queue.workers().why_waiting("htdemucs") is not None, 20)
-    assert harness.queue.workers().why_waiting("htdemucs")["code"] == "model_not_offered"
+    why = harness.queue.workers().why_waiting("htdemucs")
+    assert why["code"] == "model_not_offered"
+    assert why["detail"].startswith("htdemucs could not be loaded: ")
+
+
+def test_a_model_of_the_operators_that_cannot_be_read_is_not_offered_from_the_start(harness, monkeypatch):
+    monkeypatch.setenv("STUB_FAULT", "mine.yaml: no section `audio`")
+    worker = harness.worker(models=("mine",))
+    assert wait_until(lambda: worker.offers == (harness.settings.model,), 60)
+    assert wait_until(lambda: harness.queue.workers().ready == 1, 20)
+    assert (
+        "mine could not be loaded: mine.yaml: no section `audio`"
+        in (harness.queue.workers().why_waiting("mine")["detail"])
+    )
 
 
 def test_a_withdrawn_model_is_offered_again_later_and_the_default_is_never_withdrawn():
@@ -98,9 +112,9 @@ def test_a_withdrawn_model_is_offered_again_later_and_the_default_is_never_withd
     models = ModelOffers("a", ("a", "b"), changed=lambda: changes.append(1), clock=lambda: now[0])
     assert not models.withdraw("a", "no weights")
     assert models.withdraw("b", "no weights")
-    assert (models.offered, changes) == (("a",), [1])
+    assert (models.offered, models.faults, changes) == (("a",), {"b": "no weights"}, [1])
     now[0] = MODEL_WITHDRAWN_SECONDS
-    assert models.offered == ("a", "b")
+    assert (models.offered, models.faults) == (("a", "b"), {})
 
 
 def test_a_job_that_failed_half_stored_leaves_no_stems(harness, monkeypatch):

@@ -22,6 +22,7 @@ class ModelRow:
     name: str
     entry: Entry | None
     weights: str
+    stems: tuple[str, ...] = ()  # empty if they are known only once the model is loaded
     default: bool = False
     is_here: bool = False  # on this machine, and its licence is stated or accepted
 
@@ -37,10 +38,10 @@ def text_table(rows: Sequence[ModelRow]) -> str:
 
 def _cells(row: ModelRow) -> tuple[str, ...]:
     name = f"{row.name} (default)" if row.default else row.name
+    stems = ",".join(row.stems) or UNKNOWN
     if row.entry is None:
-        return (name, *[UNKNOWN] * 4, row.weights)
+        return (name, stems, *[UNKNOWN] * 3, row.weights)
     entry = row.entry
-    stems = ",".join(entry.sources)
     return (name, stems, entry.licence.id, best_score(entry), speed(entry), row.weights)
 
 

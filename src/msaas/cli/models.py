@@ -65,14 +65,16 @@ def list_(args: argparse.Namespace) -> int:
 
 
 def show(args: argparse.Namespace) -> int:
-    from msaas.separation.weights import loader
+    from msaas.separation.weights import loader, on_disk
 
     settings = _settings()
     name = args.name or settings.model
     repo, entry = _repo(name, settings), catalogue().get(name)
     facts = {"name": name} | _facts(entry)
-    if loader.held(name, repo=repo) and not settings.licence_rule.refusal(name):
+    if on_disk.held(name, repo=repo) and not settings.licence_rule.refusal(name):
         facts |= loader.load_model(name, repo=repo, licences=settings.licence_rule).describe()
+    elif fault := on_disk.fault_in_folder(name, repo):
+        raise ModelUnavailable(f"{name}: {fault}")
     elif entry is None:
         found = loader.locate(name, repo=repo)
         _print_reasons(found, args.verbose)
@@ -131,27 +133,30 @@ def _repo(name: str, settings: Settings) -> Path | None:
 
 def _known(settings: Settings) -> tuple[str, ...]:
     """Those that a request may choose, those in the operator's folder, then the catalogue's."""
-    from msaas.separation.weights import loader
+    from msaas.separation.weights import on_disk
 
-    own = loader.names_in(settings.model_repo) if settings.model_repo else ()
+    own = on_disk.names_in(settings.model_repo) if settings.model_repo else ()
     return tuple(dict.fromkeys((*settings.allowed_models, *own, *catalogue().entries)))
 
 
 def _row(name: str, settings: Settings, verbose: bool) -> ModelRow:
-    from msaas.separation.weights import loader
+    from msaas.separation.weights import loader, on_disk
 
     repo, entry = _repo(name, settings), catalogue().get(name)
+    stems = entry.sources if entry else on_disk.stems_in_folder(name, repo)
     if settings.licence_rule.refusal(name):
         state = REFUSED
-    elif where := loader.held(name, repo=repo):
-        return ModelRow(name, entry, f"here: {where}", default=name == settings.model, is_here=True)
+    elif fault := on_disk.fault_in_folder(name, repo):
+        state = f"cannot be used: {fault}"
+    elif where := on_disk.held(name, repo=repo):
+        return ModelRow(name, entry, f"here: {where}", stems, default=name == settings.model, is_here=True)
     elif name in settings.allowed_models or verbose:
         found = loader.locate(name, repo=repo)
         _print_reasons(found, verbose)
         state = _state(found, entry)
     else:
         state = f"can be fetched, {size(entry.bytes if entry else None)}"
-    return ModelRow(name, entry, state, default=name == settings.model)
+    return ModelRow(name, entry, state, stems, default=name == settings.model)
 
 
 def _state(found: WeightLocation, entry: Entry | None) -> str:
@@ -163,7 +168,7 @@ def _state(found: WeightLocation, entry: Entry | None) -> str:
 
 
 def _as_json(row: ModelRow, settings: Settings) -> dict[str, Any]:
-    facts = row.entry.facts() if row.entry else {}
+    facts = row.entry.facts() if row.entry else {"sources": list(row.stems) or None}
     offered = row.name in settings.allowed_models or (settings.all_models and row.is_here)
     return {"name": row.name, "default": row.default, "offered": offered, "weights": row.weights} | facts
 

@@ -6,8 +6,8 @@ A stopping worker withdraws; a lost one expires after OFFER_SECONDS.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from redis import Redis
@@ -20,16 +20,19 @@ from msaas.queue.position import QueueAhead
 WORKERS = "workers"
 ANNOUNCE_SECONDS = 5.0
 OFFER_SECONDS = 20.0
+MODEL_WITHDRAWN_SECONDS = 300  # until a worker offers a model again that it could not load
 
 
 @dataclass(frozen=True)
 class Worker:
-    """`models`: what it runs, empty until it is ready. `reason`: the reason that it is not ready."""
+    """`models`: what it runs, empty until it is ready. `reason`: the reason that it is not ready. `faults`: the models
+    that it could not load, and why."""
 
     name: str
     models: tuple[str, ...] = ()
     reason: str = ""
     code: str = ""  # of the reason, if waiting jobs report it: one of error_codes.WAIT_CODES
+    faults: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def ready(self) -> bool:
@@ -75,9 +78,15 @@ class Workers:
             return {"code": blocked[0].code, "detail": f"songs cannot start: {blocked[0].reason}"}
         if not self.ready:
             return {"code": "no_worker", "detail": "no worker is ready yet; the song waits for one"}
+        return {"code": "model_not_offered", "detail": self._not_offered(models)}
+
+    def _not_offered(self, models: tuple[str, ...]) -> str:
+        reasons = {model: reason for worker in self.live for model, reason in worker.faults.items() if model in models}
+        if reasons:
+            why = "; ".join(f"{model} could not be loaded: {reason}" for model, reason in sorted(reasons.items()))
+            return f"{why}. The song waits; workers try again every {MODEL_WITHDRAWN_SECONDS // 60} minutes"
         offered = ", ".join(self.models)
-        detail = f"no live worker offers {' and '.join(models)} (available: {offered}); the song waits for one"
-        return {"code": "model_not_offered", "detail": detail}
+        return f"no live worker offers {' and '.join(models)} (available: {offered}); the song waits for one"
 
 
 class WorkerRegistry:
@@ -88,7 +97,9 @@ class WorkerRegistry:
         self._announce = scripts.load(redis, "workers/announce")
 
     def announce(self, worker: Worker) -> None:
-        announcement = record_json({"models": worker.models, "trouble": worker.reason, "code": worker.code})
+        announcement = record_json(
+            {"models": worker.models, "trouble": worker.reason, "code": worker.code, "faults": dict(worker.faults)}
+        )
         self._announce(keys=[WORKERS], args=[worker.name, int(OFFER_SECONDS * 1000), announcement])
 
     def withdraw(self, name: str) -> None:
@@ -109,6 +120,7 @@ def _live(announcement: Iterable[tuple[str, str]], now_ms: int) -> Iterable[Work
             body = json.loads(about)
             if int(until_ms) > now_ms:
                 code = body.get("code") if body.get("code") in WAIT_CODES else ""
-                yield Worker(name, tuple(map(str, body["models"])), str(body["trouble"]), code)
+                faults = {str(model): str(reason) for model, reason in body.get("faults", {}).items()}
+                yield Worker(name, tuple(map(str, body["models"])), str(body["trouble"]), code, faults)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             continue

@@ -39,7 +39,8 @@ from msaas.separation.engines.verdicts import RememberedChoice, default_folder
 from msaas.separation.loaded_models import LoadedModels
 from msaas.separation.model import LoadedModel
 from msaas.separation.pipeline import SeparationResult, Separator, separate_song
-from msaas.separation.weights.loader import all_held, load_model
+from msaas.separation.weights.loader import load_model
+from msaas.separation.weights.on_disk import all_held, fault_in_folder
 from msaas.settings import Settings
 from msaas.telemetry import logs
 from msaas.worker.protocol import Task, failure, line
@@ -271,6 +272,7 @@ def main() -> int:
             self_check.check_decoder(settings.scratch_dir, models.limits)
             if settings.all_models:
                 description["models"] = all_held(settings.model_repo, settings.licence_rule)
+            description["faults"] = _faults(settings)
         send({"ready": description})
     except SandboxError as error:  # a retry would fail the same way
         send(failure(error.code, str(error), retry=False))
@@ -322,6 +324,12 @@ def build_cache(settings: Settings, changed: Callable[[tuple[str, ...]], object]
     )
     limits = Limits(settings.max_duration_seconds, settings.max_decoded_bytes, settings.decoder_memory_bytes)
     return ModelCache(models, choice, limits, remembered, load_weights)
+
+
+def _faults(settings: Settings) -> dict[str, str]:
+    """The models of the operator's folder that cannot be used, and why."""
+    faults = {name: fault_in_folder(name, settings.model_repo) for name in settings.allowed_models}
+    return {name: fault for name, fault in faults.items() if fault}
 
 
 def _stated_bytes(model: str) -> int:

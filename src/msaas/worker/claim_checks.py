@@ -14,13 +14,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from msaas.errors import OutOfMemory, ScratchFull, StorageFull, StorageRefused, StorageUnavailable
+from msaas.queue.worker_registry import MODEL_WITHDRAWN_SECONDS
 from msaas.storage import Storage
 
 log = logging.getLogger(__name__)
 
+MAX_REASON = 500  # characters
 CHECK_SECONDS = 5  # between two checks of a blocked worker
 MEMORY_PAUSE_SECONDS = 600  # after deaths for lack of memory; a neighbour's load may have been the cause
-MODEL_WITHDRAWN_SECONDS = 300  # until a model that could not be loaded is offered again
 
 
 @dataclass(frozen=True)
@@ -132,7 +133,7 @@ class ModelOffers:
     ) -> None:
         self.default, self.allowed, self.changed, self.clock = default, allowed, changed, clock
         self._named = allowed
-        self._missing: dict[str, float] = {}  # model ▸ when it is offered again
+        self._missing: dict[str, tuple[float, str]] = {}  # model ▸ when it is offered again, and why it is not
 
     def found(self, models: Iterable[str]) -> None:
         """Sets the models that the separation process has found, in addition to the named ones."""
@@ -140,14 +141,20 @@ class ModelOffers:
 
     @property
     def offered(self) -> tuple[str, ...]:
+        faults = self.faults
+        return tuple(model for model in self.allowed if model not in faults)
+
+    @property
+    def faults(self) -> dict[str, str]:
+        """The models that are left out now, and why."""
         now = self.clock()
-        return tuple(model for model in self.allowed if self._missing.get(model, now) <= now)
+        return {model: reason for model, (until, reason) in self._missing.items() if until > now}
 
     def withdraw(self, model: str, reason: str) -> bool:
         """False for the default model."""
         if model == self.default:
             return False
         log.warning("model withdrawn model=%s seconds=%d reason=%s", model, MODEL_WITHDRAWN_SECONDS, reason)
-        self._missing[model] = self.clock() + MODEL_WITHDRAWN_SECONDS
+        self._missing[model] = self.clock() + MODEL_WITHDRAWN_SECONDS, reason[:MAX_REASON]
         self.changed()
         return True

@@ -98,7 +98,8 @@ class Supervisor:
         if not self.loop.stopping.is_set():
             blocker = self.checks.blocker
             reason = str(blocker) if blocker else "" if self.offers else self.process.not_ready_reason
-            self.queue.announce(Worker(self.name, self.offers, reason, blocker.code if blocker else ""))
+            code = blocker.code if blocker else ""
+            self.queue.announce(Worker(self.name, self.offers, reason, code, self.models.faults))
 
     def _announce_soon(self) -> None:
         self._announcing.wake()
@@ -139,6 +140,8 @@ class Supervisor:
         if able:
             assert self.process.ready is not None  # noqa: S101 - set by ensure_ready
             self.models.found(self.process.ready.get("models", ()))
+            for model, reason in self.process.ready.get("faults", {}).items():
+                self.models.withdraw(model, reason)
         self._note_prepared(able)
         if self.process.ready is not None:
             self.queue.publish_model(self.options.model, self.process.ready["model"])

@@ -11,7 +11,8 @@ import pytest
 from msaas.catalogue import LicenceRule
 from msaas.errors import ModelUnavailable
 from msaas.separation.engines.engine import TorchEngine
-from msaas.separation.weights.loader import fetch, held, load_model, locate
+from msaas.separation.weights.loader import fetch, load_model, locate
+from msaas.separation.weights.on_disk import held
 from tests.support.models.families import SMALL, write_model
 
 FULL_SCALE_ERROR = 1e-5

@@ -8,8 +8,8 @@ import pytest
 
 from msaas.separation.weights.catalogue import CatalogueMirrors
 from msaas.separation.weights.hub import Hub
-from msaas.separation.weights.loader import all_held, held, names_in
 from msaas.separation.weights.mirror import Mirror
+from msaas.separation.weights.on_disk import all_held, held, names_in
 
 CONFIG = "audio: {sample_rate: 44100}\nmodel: {band_SR: [1], band_stride: [1], band_kernel: [3]}\n"
 
@@ -23,7 +23,7 @@ def _caches_of_this_test(monkeypatch, tmp_path, refusing_url):
             CatalogueMirrors(tmp_path / "cache"),
         ]
 
-    monkeypatch.setattr("msaas.separation.weights.loader._default_sources", sources)
+    monkeypatch.setattr("msaas.separation.weights.on_disk.default_sources", sources)
 
 
 def model(folder, name, suffix=".ckpt"):

@@ -40,12 +40,24 @@ def test_a_model_of_ones_own_has_no_facts_and_the_stems_that_a_worker_reports(ma
         "name": "mine",
         "sources": None,
         "workers": 0,
+        "waiting_for": {"code": "no_worker", "detail": "no worker is ready yet; the song waits for one"},
         "seconds_per_audio_second": None,
         "refines": [],
         **dict.fromkeys(FACTS),
     }
     queue.publish_model("mine", {"sources": ["speech", "rest"]})
     assert models(client)["mine"]["sources"] == ["speech", "rest"]
+
+
+def test_a_model_that_workers_could_not_load_says_why(make_app, queue):
+    client = make_app(models=("mine",)).test_client()
+    queue.announce(Worker("w", ("htdemucs_mini",), faults={"mine": "mine.yaml has no section `audio`"}))
+    assert models(client)["htdemucs_mini"]["waiting_for"] is None
+    assert models(client)["mine"]["waiting_for"] == {
+        "code": "model_not_offered",
+        "detail": "mine could not be loaded: mine.yaml has no section `audio`. The song waits; workers try again every "
+        "5 minutes",
+    }
 
 
 def test_a_worker_that_loaded_the_model_knows_its_stems_better_than_the_catalogue(make_app, queue):

@@ -11,7 +11,6 @@ import logging
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,7 +20,9 @@ import yaml
 from msaas.catalogue import LicenceRule, catalogue
 from msaas.command import typed
 from msaas.errors import ModelUnavailable
-from msaas.separation.weights.ensemble import ENSEMBLE, Member, read_members
+from msaas.separation.weights import on_disk
+from msaas.separation.weights.ensemble import ENSEMBLE
+from msaas.separation.weights.on_disk import NOTHING_ACCEPTED, fault_in_folder, held, members
 from msaas.separation.weights.sources import (
     FoundWeights,
     WeightsDamaged,
@@ -36,8 +37,6 @@ if TYPE_CHECKING:
     from msaas.separation.model import LoadedModel
 
 log = logging.getLogger(__name__)
-
-NOTHING_ACCEPTED = LicenceRule()
 
 
 def load_model(
@@ -75,7 +74,7 @@ def fetch(
     refuse_unlicensed(name, licences)
     found = _find(name, repo, sources)
     if into is not None:
-        for member in _members(found):
+        for member in members(found):
             fetch(member.model, into, repo=repo, sources=sources, licences=licences)
         _copy(name, found, into)
         found, repo = in_folder(name, into), into
@@ -138,7 +137,7 @@ def _locate(
 
 def _location(found: FoundWeights, repo: Path | None, sources: Sequence[WeightSource] | None) -> WeightLocation:
     """Where `found` is; for an ensemble, the reasons of the first member that is not available."""
-    for member in _members(found):
+    for member in members(found):
         location = _locate(member.model, repo, sources, lambda part: WeightLocation(part.where))
         if not location.obtainable:
             return WeightLocation(reasons=tuple(f"its member {member.model}: {why}" for why in location.reasons))
@@ -158,11 +157,19 @@ def verify(
     """
     refuse_unlicensed(name, licences)
     if not held(name, repo=repo, sources=sources):
-        raise ModelUnavailable(f"the weights of {name!r} are not on this machine; {typed(f'models fetch {name}')}")
+        raise ModelUnavailable(f"the weights of {name!r} are not on this machine{_how_to_get(name, repo)}")
     found = _find(name, repo, sources)
     _compare_with_catalogue(name, found)
     _build(name, found, repo, sources, licences)
     return found
+
+
+def _how_to_get(name: str, repo: Path | None) -> str:
+    if fault := fault_in_folder(name, repo):
+        return f": {fault}"
+    if name in catalogue().entries or "/" in name:
+        return f"; {typed(f'models fetch {name}')}"
+    return "; a model of your own belongs in the folder MSAAS_MODEL_REPO"
 
 
 def _compare_with_catalogue(name: str, found: FoundWeights) -> None:
@@ -173,48 +180,6 @@ def _compare_with_catalogue(name: str, found: FoundWeights) -> None:
         actual = sha256_of(path)
         if not actual.startswith(file.sha256):
             raise ModelUnavailable(f"{path} has the sha256 {actual}; the catalogue has {file.sha256} for {name!r}")
-
-
-def held(name: str, *, repo: Path | None, sources: Sequence[WeightSource] | None = None) -> str:
-    """Where the weights are on this machine, empty if they are not. Reads no weights and uses no network."""
-    if not valid_name(name):
-        return ""
-    if repo is not None:
-        with suppress(WeightsNotFound, ModelUnavailable, OSError):
-            found = in_folder(name, repo, verify=False)
-            return found.where if all(_held_member(member, repo, sources) for member in _members(found)) else ""
-    for source in _default_sources(name) if sources is None else sources:
-        with suppress(WeightsNotFound, OSError):
-            return source.held(name)
-    return ""
-
-
-def _held_member(member: Member, repo: Path, sources: Sequence[WeightSource] | None) -> bool:
-    with suppress(WeightsNotFound, ModelUnavailable, OSError):
-        return in_folder(member.model, repo, verify=False).family != ENSEMBLE
-    return bool(held(member.model, repo=None, sources=sources))
-
-
-def all_held(repo: Path | None, licences: LicenceRule = NOTHING_ACCEPTED) -> tuple[str, ...]:
-    """The models of the catalogue and of the folder `repo` that are on this machine and may be used."""
-    names = dict.fromkeys((*catalogue().entries, *(names_in(repo) if repo is not None else ())))
-    return tuple(name for name in licences.allowed(names) if held(name, repo=repo))
-
-
-def names_in(folder: Path) -> tuple[str, ...]:
-    """The models in a folder: its yaml files, and its subfolders with files of their name."""
-    try:
-        children = sorted(folder.iterdir())
-    except OSError:
-        return ()
-    flat = (path.stem for path in children if path.suffix == ".yaml")
-    nested = (path.name for path in children if path.is_dir() and any(path.glob(f"{path.name}[-.]*")))
-    return tuple(name for name in dict.fromkeys((*flat, *nested)) if valid_name(name))
-
-
-def _members(found: FoundWeights) -> tuple[Member, ...]:
-    """Of an ensemble; none of another model."""
-    return read_members(found.config) if found.family == ENSEMBLE and found.config else ()
 
 
 def _build(
@@ -232,7 +197,7 @@ def _build(
     if found.config is None or found.family != ENSEMBLE:
         return build(name, found, mapped=mapped)
     parts = []
-    for member in _members(found):
+    for member in members(found):
         refuse_unlicensed(member.model, licences)
         weights = _find(member.model, repo, sources)
         if weights.family == ENSEMBLE:
@@ -281,7 +246,7 @@ def _attempts(
         if not os.path.isdir(repo):  # noqa: PTH112
             raise ModelUnavailable(f"MSAAS_MODEL_REPO={repo} is not a folder")
         yield lambda: in_folder(name, repo)
-    available = _default_sources(name) if sources is None else sources
+    available = on_disk.default_sources(name) if sources is None else sources
     for source in available:
         yield lambda source=source: _undamaged(source, name)  # type: ignore[misc]
     for source in available:
@@ -300,15 +265,6 @@ def _undamaged(source: WeightSource, name: str) -> FoundWeights:
 def _from_network(source: WeightSource, name: str, download: bool) -> FoundWeights | None:
     source.probe(name)
     return source.download(name) if download else None
-
-
-def _default_sources(name: str) -> list[WeightSource]:
-    from msaas.separation.weights.catalogue import CatalogueMirrors
-    from msaas.separation.weights.hub import Hub
-    from msaas.separation.weights.mirror import Mirror
-
-    entry = catalogue().get(name)
-    return [CatalogueMirrors()] if entry is not None and entry.config else [Hub(), Mirror()]
 
 
 def _copy(name: str, found: FoundWeights, into: Path) -> None:

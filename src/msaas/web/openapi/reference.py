@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from flask import Blueprint, Response, current_app, render_template
+from flask import Blueprint, Response, current_app, render_template, request
 from markupsafe import Markup, escape
 
 from msaas.error_codes import PROBLEM_CODES
@@ -162,14 +162,14 @@ _JSON = """printf '{{"mp3": "%s"}}' "$(base64 -w0 song.mp3)" |
 
 
 def curl_example(method: str, path: str, operation: Spec) -> str:
-    """curl commands for a local service, one per kind of body."""
+    """curl commands for this service, by the address that the page was requested at, one per kind of body."""
     for name, value in EXAMPLES.items():
         path = path.replace(f"{{{name}}}", value)
     needs_key = "security" in operation and {} not in operation["security"]
     key = ' -H "Authorization: Bearer $MSAAS_API_KEY"' if needs_key else ""
     kinds = operation.get("requestBody", {}).get("content", {})
     verb = "" if method == "GET" or kinds else f" -X {method}"  # curl uses POST if there is a body
-    base = f"curl{verb}{key} http://localhost:5000{path}"
+    base = f"curl{verb}{key} {request.host_url.rstrip('/')}{path}"
     if not kinds:
         return base
     raw = f"{base} -H 'Content-Type: audio/mpeg' --data-binary @song.mp3"

@@ -331,6 +331,10 @@ SCHEMAS: dict[str, Schema] = {
                 "description": "its stems; null for a model of the operator's own until a worker has loaded it",
             },
             "workers": {"type": "integer", "minimum": 0, "description": "number of workers that offer it now"},
+            "waiting_for": {
+                "oneOf": [ref("WaitingFor"), {"type": "null"}],
+                "description": "why no worker runs it now; its songs wait",
+            },
             "seconds_per_audio_second": nullable(
                 "number",
                 description="the same as in Offer, of the model's own songs; before any of them, of all songs",

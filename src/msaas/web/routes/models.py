@@ -39,6 +39,7 @@ def get_models() -> Response:
                 "name": name,
                 "sources": sources_of(services, name),
                 "workers": workers.offering(name),
+                "waiting_for": workers.why_waiting(name),
                 "seconds_per_audio_second": of_model(pace, "seconds_per_audio_second", name),
             }
             | facts_of(name)

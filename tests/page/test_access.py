@@ -38,8 +38,9 @@ def test_axe_finds_nothing_to_object_to(open_page, song, screen):
 @pytest.mark.slow
 def test_axe_finds_nothing_while_a_song_is_separated_or_refused(page):
     pick(page, ("notes.txt", b"no song"))
-    expect(page.locator("#alert")).to_be_visible()
+    expect(page.locator(".toast[role=alert]")).to_be_visible()
     assert violations(page) == []
+    page.click("#tray-clear")
     pick(page, ("Long.flac", flac(tune(60, seed=740))))
     expect(page.locator("#stage")).to_have_text("Separating")
     assert violations(page) == []

@@ -100,6 +100,6 @@ def test_a_dialog_that_was_closed_does_not_come_back_by_itself(page):
     expect(page.locator("#key")).to_be_visible()
     page.keyboard.press("Escape")
     pick(page, ("Nobody.flac", flac(tune(1, seed=803))))
-    expect(page.locator("#alert")).to_contain_text("requires a key")
+    expect(page.locator(".toast[role=alert]")).to_contain_text("requires a key")
     expect(page.locator("#key")).to_be_hidden()
     expect(page.locator("#open-key")).to_be_visible()

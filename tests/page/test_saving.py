@@ -100,4 +100,4 @@ def test_a_part_is_chosen_on_the_page_and_compared_with_the_same_part(page):
 def test_a_part_that_is_no_time_is_refused_and_not_overlooked(page):
     page.fill("[name=start]", "a minute")
     pick(page, ("Refused.flac", flac(tune(1, seed=816))))
-    expect(page.locator("#alert")).to_contain_text("'a minute' is not a number of seconds")
+    expect(page.locator(".toast[role=alert]")).to_contain_text("'a minute' is not a number of seconds")

@@ -260,7 +260,7 @@ def test_cancel_stops_the_song(page, service):
 )
 def test_a_bad_file_is_refused_in_plain_words(page, name, data, words):
     drop(page, name, data)
-    alert = page.locator("#alert")
+    alert = page.locator(".toast[role=alert]")
     expect(alert).to_be_visible()
     expect(alert).to_contain_text(words)
     expect(alert).to_contain_text(name.split(".")[0])

@@ -1,37 +1,45 @@
-/** The page's entry point: selects the view by URL and handles new files. */
+/** The page's entry point: selects the view by URL, and connects what is picked, sent and shown. */
 
-import { getModels } from "./service/api.js";
-import { find, say, show, vary, write } from "./common/dom.js";
-import { remember } from "./song/history.js";
+import { find, show } from "./common/dom.js";
+import * as theme from "./common/theme.js";
+import { tell, warn } from "./common/toasts.js";
+import { mayHelpToRetry, plural, summary, titleOf } from "./common/words.js";
 import { Home } from "./home/home.js";
-import * as keydialog from "./service/keydialog.js";
+import { Options } from "./home/options.js";
+import { Sender } from "./home/sender.js";
+import { Tray } from "./home/tray.js";
 import * as keys from "./player/keys.js";
 import { Lanes } from "./player/lanes.js";
-import { Options } from "./home/options.js";
-import { keepOriginal } from "./song/originals.js";
 import { Player } from "./player/player.js";
+import { getModels } from "./service/api.js";
+import * as keydialog from "./service/keydialog.js";
+import * as tickets from "./service/tickets.js";
+import { remember } from "./song/history.js";
+import { keepOriginal } from "./song/originals.js";
 import { Progress } from "./song/progress.js";
 import { Song } from "./song/song.js";
-import * as theme from "./common/theme.js";
-import * as tickets from "./service/tickets.js";
-import { Tray } from "./home/tray.js";
-import { upload } from "./service/upload.js";
-import { titleOf } from "./common/words.js";
 
 const JOB = /^#\/job\/([0-9a-f-]{36})$/i;
 
 const options = new Options(find("#options"));
-const tray = new Tray(options, (files) => start(files));
-const home = new Home((files) => gather(files));
+const tray = new Tray(options, (files) => send(files.map((file) => ({ file, fields: options.fields() }))));
+const home = new Home((files) => gather(files), () => sender.stop());
 const lanes = new Lanes(find("#lanes"), {
   level: (name, change) => player.mixer?.setLevel(name, change),
   seek: (seconds) => player.seek(seconds),
   loop: (region) => player.setLoop(region),
 });
 const player = new Player(lanes, () => song.loadOriginal());
-const song = new Song({ progress: new Progress(), lanes, player, expected: (job) => options.expected(job) });
-/** The current upload. A single song's is cancelled when its view is left. @type {{stop: AbortController, alone: boolean} | null} */
-let sending = null;
+const song = new Song({ progress: new Progress(), lanes, player, expected: (job) => options.expected(job), changed: () => home.list() });
+const sender = new Sender({
+  begun: (item, number, total) => item !== watched && home.showSending(titleOf(item.file.name), number, total),
+  progressed: (item, fraction) => (item === watched ? song.uploaded(fraction) : home.showSent(fraction)),
+  arrived,
+  refused,
+  finished,
+});
+/** The song whose upload is shown in its own view. @type {import("./home/sender.js").Item | null} */
+let watched = null;
 
 /** For tests, which import this module as the page does. */
 export { player };
@@ -44,7 +52,11 @@ keydialog.listen(() => {
 });
 tickets.listen();
 addEventListener("hashchange", () => route());
-addEventListener("beforeunload", (event) => sending && event.preventDefault());
+addEventListener("beforeunload", (event) => sender.busy && event.preventDefault());
+document.addEventListener("click", (event) => {
+  const same = event.target.closest?.("a[href='#/']") && location.hash === "#/"; // no hashchange then
+  if (same) openHome();
+});
 route();
 offer();
 
@@ -52,7 +64,6 @@ offer();
 
 function route() {
   const songhash = JOB.exec(location.hash)?.[1];
-  if (sending?.alone) sending.stop.abort();
   if (songhash) openSong(songhash.toLowerCase());
   else openHome();
 }
@@ -67,16 +78,23 @@ function view(name) {
 }
 
 function openHome() {
+  leaveUpload();
   song.close();
   view("home");
   home.enter();
 }
 
 function openSong(songhash) {
+  leaveUpload();
   home.leave();
-  home.clearAlert();
   view("song");
   song.open(songhash);
+}
+
+/** An upload goes on, in the home view. */
+function leaveUpload() {
+  if (watched) home.showSending(titleOf(watched.file.name), 1, 1);
+  watched = null;
 }
 
 async function offer() {
@@ -94,76 +112,51 @@ async function offer() {
 
 /** Puts files into the tray, in the home view, and reads anew what they take here. @param {File[]} files */
 function gather(files) {
-  if (JOB.test(location.hash)) history.pushState(null, "", "#/"); // no hashchange, which would stop an upload begun since
+  if (JOB.test(location.hash)) history.pushState(null, "", "#/");
   openHome();
-  home.clearAlert();
   tray.add(files);
   offer();
 }
 
-/** @param {File[]} files @returns {boolean} false while others are being sent */
-function start(files) {
-  home.clearAlert();
-  if (sending) {
-    home.alert("Not yet", { detail: "other songs are being sent; send these when they have arrived" });
-    return false;
-  }
-  send(files);
-  return true;
+/** Opens the view of a single song; several are listed. @param {import("./home/sender.js").Item[]} items */
+function send(items) {
+  if (items.length === 1 && !sender.busy) watchUpload(items[0]);
+  else openHome();
+  sender.add(items);
+  if (document.activeElement === document.body) find("#main").focus(); // the pressed button is hidden
 }
 
-/** Opens the view of a single song; several are uploaded one after the other and listed. @param {File[]} files */
-async function send(files) {
-  const chosen = options.fields();
-  if (files.length === 1) return sendOne(files[0], chosen);
-  location.hash = "#/";
-  openHome();
-  await sendAll(files, chosen);
-}
-
-async function sendOne(file, chosen) {
+function watchUpload(item) {
+  song.close();
   home.leave();
   view("song");
-  song.uploading(titleOf(file.name), () => sending?.stop.abort());
-  const songhash = await attempt(file, chosen, true, (fraction) => song.uploaded(fraction));
-  if (!songhash) {
-    history.replaceState(null, "", "#/");
-    return openHome();
-  }
-  history.pushState(null, "", `#/job/${songhash}`);
-  openSong(songhash);
+  song.uploading(titleOf(item.file.name), () => sender.stop());
+  watched = item;
 }
 
-async function sendAll(files, chosen) {
-  const card = find("#sending");
-  show(card, true);
-  for (const [index, file] of files.entries()) {
-    write(find(".label", card), `Sending ${index + 1} of ${files.length}: ${titleOf(file.name)}`);
-    await attempt(file, chosen, false, (fraction) => showSending(card, fraction));
-    if (!find("#home").hidden) home.enter();
-  }
-  show(card, false);
-  say(`${files.length} songs sent`);
+function arrived(item, { songhash, state, name }) {
+  remember({ songhash, name: name?.replaceAll("_", " ") ?? titleOf(item.file.name), savedAs: name, at: Date.now(), state });
+  keepOriginal(songhash, item.file);
+  if (item === watched) {
+    watched = null;
+    history.pushState(null, "", `#/job/${songhash}`);
+    openSong(songhash);
+  } else if (!find("#home").hidden) home.enter();
 }
 
-function showSending(card, fraction) {
-  const bar = find(".bar", card);
-  vary(bar, "done", fraction);
-  bar.setAttribute("aria-valuenow", String(Math.floor(fraction * 100)));
+function refused(item) {
+  if (item !== watched) return;
+  watched = null;
+  openHome();
 }
 
-/** @returns {Promise<string | null>} the songhash; null if rejected (the error is shown) or cancelled */
-async function attempt(file, chosen, alone, onProgress) {
-  sending = { stop: new AbortController(), alone };
-  try {
-    const { songhash, state, name } = await upload(file, chosen, { onProgress, signal: sending.stop.signal });
-    remember({ songhash, name: name?.replaceAll("_", " ") ?? titleOf(file.name), savedAs: name, at: Date.now(), state });
-    keepOriginal(songhash, file);
-    return songhash;
-  } catch (error) {
-    if (error.name !== "AbortError") home.alert(titleOf(file.name), error);
-    return null;
-  } finally {
-    sending = null;
-  }
+/** What was not sent goes back to the tray; one message says what became of all. */
+function finished({ sent, refused, stopped }) {
+  home.hideSending();
+  tray.takeBack([...refused.map(({ item, problem }) => ({ file: item.file, problem })), ...stopped.map(({ file }) => ({ file, problem: null }))]);
+  const named = refused.map(({ item, problem }) => ({ name: titleOf(item.file.name), problem }));
+  const retry = { label: "Retry", run: () => tray.start() };
+  if (refused.length) warn(summary(sent, named, stopped.length), { action: refused.some(({ problem }) => mayHelpToRetry(problem)) ? retry : null });
+  else if (stopped.length) tell(summary(sent, [], stopped.length), { action: retry });
+  else if (sent > 1) tell(`${plural(sent, "song")} sent`);
 }

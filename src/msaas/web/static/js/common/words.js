@@ -55,6 +55,32 @@ export function plainly({ code = "", detail = "" }) {
   return detail ? detail[0].toUpperCase() + detail.slice(1) + (/[.!?]$/.test(detail) ? "" : ".") : "Something went wrong.";
 }
 
+/** codes of refusals that the same file meets each time */
+const HOPELESS = new Set(["not_audio", "bad_audio", "empty_file", "upload_too_large", "audio_too_long", "decoded_too_large"]);
+
+/** Whether the same file may be accepted when it is sent again. @param {{code?: string} | null} problem */
+export function mayHelpToRetry(problem) {
+  return !HOPELESS.has(problem?.code);
+}
+
+const MOST_NAMES = 3;
+
+/** One text for what became of several songs: `1 sent, 2 refused: This file is empty (a, b).`
+ *  @param {number} sent @param {{name: string, problem: any}[]} refused @param {number} stopped */
+export function summary(sent, refused, stopped) {
+  if (refused.length === 1 && !sent && !stopped) return `${refused[0].name}: ${plainly(refused[0].problem)}`;
+  const counts = [sent && `${sent} sent`, refused.length && `${refused.length} refused`, stopped && `${stopped} not sent`];
+  const reasons = Map.groupBy(refused, ({ problem }) => plainly(problem));
+  const texts = [...reasons].map(([reason, those]) => `${reason.replace(/\.$/, "")} (${listed(those.map(({ name }) => name))}).`);
+  return `${counts.filter(Boolean).join(", ")}${texts.length ? ": " : "."}${texts.join(" ")}`;
+}
+
+/** @param {string[]} names */
+function listed(names) {
+  const rest = names.length - MOST_NAMES;
+  return names.slice(0, MOST_NAMES).join(", ") + (rest > 0 ? ` and ${rest} more` : "");
+}
+
 /** code of a queued song's `waiting_for` ▸ text */
 const WAITS = {
   no_worker: "Waiting for a worker to start",

@@ -2,9 +2,9 @@
 
 import { getJob } from "../service/api.js";
 import { askDelete } from "../song/deleting.js";
-import { copyOf, find, show, write } from "../common/dom.js";
+import { copyOf, find, show, vary, write } from "../common/dom.js";
 import { note, sent } from "../song/history.js";
-import { bytes, plainly, plural, stageOf } from "../common/words.js";
+import { bytes, plural, stageOf } from "../common/words.js";
 
 const ASK_AGAIN_MS = 3000;
 const MAX_ASKED = 20;
@@ -14,16 +14,17 @@ const PAST = { gone: "No longer on the server", removed: "Stems deleted", failed
 export class Home {
   #timer = 0; #live = new Map();
 
-  /** @param {(files: File[]) => void} send */
-  constructor(send) {
+  /** @param {(files: File[]) => void} send @param {() => void} stop stops the uploads */
+  constructor(send, stop) {
     decorate(find("#drop .art"));
     this.#wirePicker(send);
     this.#wireDrop(send);
+    find("#stop-sending").addEventListener("click", stop);
   }
 
   enter() {
     document.title = "MSaaS · music separation";
-    this.#list();
+    this.list();
     this.#ask();
   }
 
@@ -38,15 +39,28 @@ export class Home {
     write(find("#limits"), `Any audio format, up to ${bytes(upload_bytes)} or ${long}`);
   }
 
-  /** @param {string} name @param {any} problem */
-  alert(name, problem) {
-    write(find("#alert strong"), name);
-    write(find("#alert span"), plainly(problem));
-    show(find("#alert"), true);
+  // --- the upload
+
+  /** @param {string} name @param {number} number of the song, from 1 @param {number} total */
+  showSending(name, number, total) {
+    const card = find("#sending");
+    write(find(".label", card), total > 1 ? `Sending ${number} of ${total}: ${name}` : `Sending ${name}`);
+    show(card, true);
   }
 
-  clearAlert() {
-    show(find("#alert"), false);
+  /** @param {number} fraction uploaded part of the current song */
+  showSent(fraction) {
+    const bar = find("#sending .bar");
+    vary(bar, "done", fraction);
+    bar.setAttribute("aria-valuenow", String(Math.floor(fraction * 100)));
+  }
+
+  hideSending() {
+    const card = find("#sending");
+    const had = card.contains(document.activeElement);
+    show(card, false);
+    this.showSent(0);
+    if (had) find("#pick").focus();
   }
 
   // --- choosing files
@@ -83,7 +97,7 @@ export class Home {
 
   // --- the songs
 
-  #list() {
+  list() {
     const songs = sent();
     show(find("#history"), songs.length > 0);
     find("#history .songs").replaceChildren(...songs.map((song) => this.#row(song)));
@@ -96,9 +110,7 @@ export class Home {
     find(".song-state", row).textContent = this.#standing(song);
     const button = find(".forget", row);
     button.setAttribute("aria-label", `Delete ${song.name}`);
-    button.addEventListener("click", async () => {
-      if (await askDelete(song.songhash, song.name)) this.#list();
-    });
+    button.addEventListener("click", () => askDelete(song.songhash, song.name, null, () => this.list()));
     return row;
   }
 

@@ -1,10 +1,10 @@
-/** Picked songs that wait for Start: their lengths, and how long they take here. Uploads nothing itself. */
+/** Picked songs that wait for Start, and refused ones: their lengths, and how long they take here. Uploads nothing itself. */
 
 import { copyOf, find, show, write } from "../common/dom.js";
-import { bytes, clock, plural, roughly, titleOf } from "../common/words.js";
+import { bytes, clock, mayHelpToRetry, plainly, plural, roughly, titleOf } from "../common/words.js";
 
-/** @typedef {{file: File, row: HTMLElement, seconds: number | null | undefined}} Picked seconds: undefined while it is
- *  read, null if unknown */
+/** @typedef {{file: File, row: HTMLElement, seconds: number | null | undefined, problem: any}} Picked
+ *  seconds: undefined while it is read, null if unknown; problem: why the song was refused */
 
 const READ_AT_ONCE = 4; // files: browsers refuse players beyond some tens
 const READ_MS = 10_000; // some browsers say nothing of a file that they do not read
@@ -13,26 +13,50 @@ export class Tray {
   /** @type {Picked[]} */ #picked = [];
   #options;
 
-  /** @param {import("./options.js").Options} options @param {(files: File[]) => boolean} start
-   *  false: they stay in the tray */
+  #start;
+
+  /** @param {import("./options.js").Options} options @param {(files: File[]) => void} start */
   constructor(options, start) {
     this.#options = options;
-    find("#tray-start").addEventListener("click", () => {
-      const files = this.#picked.map(({ file }) => file);
-      if (start(files)) this.#empty();
-    });
+    this.#start = start;
+    find("#tray-start").addEventListener("click", () => this.start());
     find("#tray-clear").addEventListener("click", () => this.#clear());
     find("#options").addEventListener("change", () => this.#showCost());
   }
 
   /** Adds files and moves the focus to Start. @param {File[]} files */
   add(files) {
-    const added = files.map((file) => this.#entry(file));
+    this.#append(files.map((file) => this.#entry(file)));
+    find("#tray-start").focus();
+  }
+
+  /** Takes back songs that were not sent. The focus stays. @param {{file: File, problem: any}[]} songs problem: null if
+   *  the upload was stopped */
+  takeBack(songs) {
+    this.#append(songs.map(({ file, problem }) => this.#entry(file, problem)));
+  }
+
+  /** Hands over the songs that may be accepted; the others stay. */
+  start() {
+    const going = this.#sendable();
+    if (!going.length) return;
+    this.#picked = this.#picked.filter((one) => !going.includes(one));
+    for (const { row } of going) row.remove();
+    this.#showCost();
+    this.#start(going.map(({ file }) => file));
+  }
+
+  /** @param {Picked[]} added */
+  #append(added) {
     this.#picked.push(...added);
     find("#tray .songs").append(...added.map(({ row }) => row));
     this.#showCost();
-    find("#tray-start").focus();
-    for (let reader = 0; reader < READ_AT_ONCE; reader++) this.#measure(added);
+    const unread = this.#sendable().filter((one) => added.includes(one));
+    for (let reader = 0; reader < READ_AT_ONCE; reader++) this.#measure(unread);
+  }
+
+  #sendable() {
+    return this.#picked.filter(({ problem }) => mayHelpToRetry(problem));
   }
 
   /** Shows costs again: the service's pace has been read. */
@@ -45,7 +69,7 @@ export class Tray {
     for (let one; (one = added.shift()); ) {
       if (!this.#picked.includes(one)) continue;
       one.seconds = await lengthOf(one.file);
-      if (one.seconds) write(find(".song-state", one.row), clock(one.seconds));
+      if (one.seconds && !one.problem) write(find(".song-state", one.row), clock(one.seconds));
       this.#showCost();
     }
   }
@@ -72,12 +96,13 @@ export class Tray {
   }
 
   /** @param {File} file @returns {Picked} */
-  #entry(file) {
+  #entry(file, problem = null) {
     const row = copyOf("picked-template");
     const title = titleOf(file.name);
-    const one = { file, row, seconds: undefined };
+    const one = { file, row, seconds: undefined, problem };
     find(".song-name", row).textContent = title;
-    find(".song-state", row).textContent = bytes(file.size);
+    find(".song-state", row).textContent = problem ? plainly(problem) : bytes(file.size);
+    row.classList.toggle("refused", Boolean(problem));
     const button = find(".remove", row);
     button.setAttribute("aria-label", `Remove ${title}`);
     button.addEventListener("click", () => this.#remove(one));
@@ -86,17 +111,20 @@ export class Tray {
 
   /** In the choice of quality and beside Start: what these songs take here. */
   #showCost() {
+    const going = this.#sendable();
+    const seconds = going.map((one) => one.seconds ?? 0).filter((length) => length > 0);
     show(find("#tray"), this.#picked.length > 0);
-    const seconds = this.#picked.map((one) => one.seconds ?? 0).filter((length) => length > 0);
+    show(find("#tray-start"), going.length > 0);
     this.#options.showCosts(seconds);
-    if (!this.#picked.length) return;
-    write(find("#tray-start"), this.#picked.length === 1 ? "Separate" : `Separate ${this.#picked.length} songs`);
-    write(find("#tray-cost"), this.#cost(seconds));
+    write(find("#tray-title"), going.length ? "Ready to send" : "Not sent");
+    write(find("#tray-start"), going.length === 1 ? "Separate" : `Separate ${going.length} songs`);
+    write(find("#tray-cost"), going.length ? this.#cost(going, seconds) : "");
   }
 
-  #cost(seconds) {
-    if (this.#picked.some((one) => one.seconds === undefined)) return "Reading the length …";
-    const unknown = this.#picked.length - seconds.length;
+  /** @param {Picked[]} going @param {number[]} seconds the known lengths */
+  #cost(going, seconds) {
+    if (going.some((one) => one.seconds === undefined)) return "Reading the length …";
+    const unknown = going.length - seconds.length;
     const takes = this.#options.secondsFor(seconds);
     if (takes === null) return "No song was separated here yet, so the time that it takes is not known.";
     if (!seconds.length) return "The length of this file is known once it is sent.";

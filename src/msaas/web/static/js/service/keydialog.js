@@ -1,7 +1,8 @@
 /** The dialog for the service's key. Opens automatically once, then on request. */
 
 import { forgetKey, isRemembered, keepKey, key, onKeyWanted } from "./access.js";
-import { find, say, show, write } from "../common/dom.js";
+import { find, show, write } from "../common/dom.js";
+import { tell } from "../common/toasts.js";
 import { plainly } from "../common/words.js";
 
 let asked = false;
@@ -21,7 +22,7 @@ export function listen(changed) {
   find("#key-forget").addEventListener("click", () => {
     forgetKey();
     dialog.close();
-    say("The key was removed");
+    tell("The key was removed");
     changed();
   });
   find("#key-close").addEventListener("click", () => dialog.close());

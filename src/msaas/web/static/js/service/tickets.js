@@ -2,7 +2,7 @@
 
 import { key } from "./access.js";
 import { getLinks } from "./api.js";
-import { say } from "../common/dom.js";
+import { warn } from "../common/toasts.js";
 import { plainly } from "../common/words.js";
 
 const SONGHASH = /^\/apiv1\/(?:track|jobs)\/([0-9a-f-]{36})/i;
@@ -13,8 +13,16 @@ export function listen() {
     const songhash = link && link.origin === location.origin && SONGHASH.exec(link.pathname)?.[1];
     if (!songhash || !key()) return;
     event.preventDefault();
-    open(songhash, link).catch((error) => say(plainly(error)));
+    download(songhash, { pathname: link.pathname, search: link.search });
   });
+}
+
+async function download(songhash, link) {
+  try {
+    await open(songhash, link);
+  } catch (error) {
+    warn(`The download failed. ${plainly(error)}`, { action: { label: "Retry", run: () => download(songhash, link) } });
+  }
 }
 
 async function open(songhash, { pathname, search }) {

@@ -33,3 +33,8 @@ export function note(songhash, state) {
 export function forget(songhash) {
   keep("songs", sent().filter((song) => song.songhash !== songhash));
 }
+
+/** Puts forgotten songs back to their places. @param {Sent[]} songs */
+export function restore(songs) {
+  keep("songs", [...songs, ...sent()].sort((a, b) => b.at - a.at).slice(0, MOST));
+}

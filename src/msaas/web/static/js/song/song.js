@@ -3,6 +3,7 @@
 import { Problem, cancelJob, getWaveforms, named, zipPath } from "../service/api.js";
 import { askDelete } from "./deleting.js";
 import { find, say, show, write } from "../common/dom.js";
+import { tell, warn } from "../common/toasts.js";
 import { note, sentAs } from "./history.js";
 import { mixdown, save } from "../player/mixdown.js";
 import { Mixer, ORIGINAL } from "../player/mixer.js";
@@ -21,14 +22,15 @@ const SMALL = "This is the small demonstration model. Its quality is far below t
 const LIGHT_BYTES = matchMedia("(pointer: coarse)").matches ? 800e6 : 1.6e9;
 
 export class Song {
-  #progress; #lanes; #player; #expected; #visit = null;
+  #progress; #lanes; #player; #expected; #changed; #visit = null;
 
-  /** `expected` predicts a job's stems, to show their lanes from the start. */
-  constructor({ progress, lanes, player, expected }) {
+  /** `expected` predicts a job's stems, to show their lanes from the start; `changed`: the list of songs is another one. */
+  constructor({ progress, lanes, player, expected, changed }) {
     this.#progress = progress;
     this.#lanes = lanes;
     this.#player = player;
     this.#expected = expected;
+    this.#changed = changed;
     find("#cancel").addEventListener("click", () => this.#visit?.cancel?.());
     find("#delete").addEventListener("click", () => this.#askDelete());
     find("#save-mix").addEventListener("click", () => this.#saveMix());
@@ -153,7 +155,8 @@ export class Song {
       this.#heard(visit, await cancelJob(visit.songhash));
       visit.watch.stop();
     } catch (error) {
-      if (this.#isHere(visit)) say(plainly(error));
+      const action = { label: "Retry", run: () => this.#cancel(visit) };
+      if (this.#isHere(visit)) warn(`${visit.name} was not cancelled. ${plainly(error)}`, { action });
     }
   }
 
@@ -234,8 +237,7 @@ export class Song {
       return this.#progress.removed();
     }
     const reason = error instanceof Problem || error instanceof TypeError ? plainly({ code: "unreachable" }) : "This browser cannot decode the stems.";
-    write(find("#notice"), `${reason} Reload the page to try again; downloads still work.`);
-    show(find("#notice"), true);
+    warn(`The stems were not loaded. ${reason} Downloads still work.`, { action: { label: "Retry", run: () => this.#isHere(visit) && this.#load(visit) } });
   }
 
   #showLoading(text) {
@@ -256,7 +258,7 @@ export class Song {
       if (this.#isHere(visit)) visit.mixer.setBuffer(ORIGINAL, buffer, true);
       return this.#isHere(visit);
     } catch {
-      say("This browser cannot play the original");
+      warn("This browser cannot play the original");
       show(find("#sides"), false);
       return false;
     } finally {
@@ -271,7 +273,10 @@ export class Song {
     try {
       this.#showLoading("Rendering your mix …");
       save(await mixdown(visit.mixer), `${visit.name} (mix).wav`);
-      say("Your mix was downloaded");
+      tell("Your mix was downloaded");
+    } catch {
+      const action = { label: "Retry", run: () => this.#isHere(visit) && this.#saveMix() };
+      warn("The mix was not rendered: this browser has too little memory for it.", { action });
     } finally {
       button.disabled = false;
       this.#showLoading("");
@@ -281,8 +286,9 @@ export class Song {
   // --- deleting
 
   #askDelete() {
-    const { songhash, name, job } = this.#visit;
-    askDelete(songhash, name, job).then((gone) => gone && (location.hash = "#/"));
+    const visit = this.#visit;
+    const { songhash, name, job } = visit;
+    askDelete(songhash, name, job ?? null, () => (this.#isHere(visit) ? (location.hash = "#/") : this.#changed()));
   }
 }
 

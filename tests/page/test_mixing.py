@@ -59,6 +59,17 @@ def test_solo_mute_and_fader_are_heard(mixer):
     assert set(gains(mixer).values()) == {1}
 
 
+def test_switches_look_on_while_they_are_pointed_at(mixer):
+    colour = "element => getComputedStyle(element).backgroundColor"
+    for switch, on in ((".mute", "rgb(201, 42, 62)"), (".solo", "rgb(255, 212, 59)")):
+        button = stem_row(mixer, "bass").locator(switch)
+        button.click()
+        assert button.evaluate("element => element.matches(':hover')")
+        assert button.evaluate(colour) == on
+        button.click()
+        assert button.evaluate(colour) != on
+
+
 # How often each difference between two samples in a row was heard.
 STEPS = """
     const stepsOf = (samples) => {

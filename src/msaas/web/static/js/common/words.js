@@ -75,8 +75,8 @@ export function summary(sent, refused, stopped) {
   return `${counts.filter(Boolean).join(", ")}${texts.length ? ": " : "."}${texts.join(" ")}`;
 }
 
-/** @param {string[]} names */
-function listed(names) {
+/** Some names of many. @param {string[]} names */
+export function listed(names) {
   const rest = names.length - MOST_NAMES;
   return names.slice(0, MOST_NAMES).join(", ") + (rest > 0 ? ` and ${rest} more` : "");
 }

@@ -3,8 +3,10 @@
 import { getJob } from "../service/api.js";
 import { askDelete } from "../song/deleting.js";
 import { copyOf, find, show, vary, write } from "../common/dom.js";
+import { chosen, dropped } from "./folders.js";
 import { note, sent } from "../song/history.js";
-import { bytes, plural, stageOf } from "../common/words.js";
+import { warn } from "../common/toasts.js";
+import { bytes, listed, plural, stageOf } from "../common/words.js";
 
 const ASK_AGAIN_MS = 3000;
 const MAX_ASKED = 20;
@@ -73,6 +75,18 @@ export class Home {
       input.value = ""; // allows choosing the same file again
       if (files.length) send(files);
     });
+    this.#wireFolderPicker(send);
+  }
+
+  #wireFolderPicker(send) {
+    const [input, button] = [find("#folder"), find("#pick-folder")];
+    show(button, "webkitdirectory" in input);
+    button.addEventListener("click", () => input.click());
+    input.addEventListener("change", () => {
+      const taken = chosen(input.files);
+      input.value = "";
+      take(taken, send);
+    });
   }
 
   /** A file may be dropped anywhere on the page. */
@@ -90,8 +104,7 @@ export class Home {
       if (!carriesFiles(event)) return;
       event.preventDefault();
       mark((deep = 0) > 0);
-      const files = [...event.dataTransfer.files];
-      if (files.length) send(files);
+      dropped(event.dataTransfer).then((taken) => take(taken, send));
     });
   }
 
@@ -149,6 +162,14 @@ export class Home {
     const rows = find("#history .songs").children;
     sent().forEach((song, index) => rows[index] && write(find(".song-state", rows[index]), this.#standing(song)));
   }
+}
+
+/** @param {import("./folders.js").Taken} taken @param {(files: File[]) => void} send */
+function take({ files, left }, send) {
+  if (files.length) send(files);
+  const what = files.length ? `${plural(files.length, "song")} taken.` : "No songs found.";
+  if (left.length) warn(`${what} Left out: ${listed(left)}.`);
+  else if (!files.length) warn(what);
 }
 
 /** Four faint waves behind the drop zone. */

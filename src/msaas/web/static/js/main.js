@@ -19,7 +19,7 @@ import { keepOriginal } from "./song/originals.js";
 import { Progress } from "./song/progress.js";
 import { Song } from "./song/song.js";
 
-const JOB = /^#\/job\/([0-9a-f-]{36})$/i;
+const JOB = /^#\/job\/([0-9a-f-]{36})(?:\?(.{1,2000}))?$/i;
 
 const options = new Options(find("#options"));
 const tray = new Tray(options, (files) => send(files.map((file) => ({ file, fields: options.fields() }))));
@@ -63,8 +63,9 @@ offer();
 // --- views
 
 function route() {
-  const songhash = JOB.exec(location.hash)?.[1];
-  if (songhash) openSong(songhash.toLowerCase());
+  const [, songhash, mix] = JOB.exec(location.hash) ?? [];
+  if (mix) history.replaceState(null, "", `#/job/${songhash}`); // a reload keeps what is changed since
+  if (songhash) openSong(songhash.toLowerCase(), mix);
   else openHome();
 }
 
@@ -84,11 +85,12 @@ function openHome() {
   home.enter();
 }
 
-function openSong(songhash) {
+/** @param {string} songhash @param {string} [mix] of a shared address */
+function openSong(songhash, mix) {
   leaveUpload();
   home.leave();
   view("song");
-  song.open(songhash);
+  song.open(songhash, mix);
 }
 
 /** An upload goes on, in the home view. */

@@ -5,6 +5,7 @@ import { find, write } from "../common/dom.js";
 import { tell, warn } from "../common/toasts.js";
 import { forget, restore, sentAs } from "./history.js";
 import { dropOriginal } from "./originals.js";
+import { keepMix } from "../player/mixes.js";
 import { hasEnded } from "../service/watch.js";
 import { plainly } from "../common/words.js";
 
@@ -36,8 +37,14 @@ function takeOff(songhash, name, changed) {
         changed();
       },
     },
-    closed: () => dropOriginal(songhash),
+    closed: () => drop(songhash),
   });
+}
+
+/** What this browser keeps of a song beside its entry. */
+function drop(songhash) {
+  keepMix(songhash, "");
+  return dropOriginal(songhash);
 }
 
 async function remove(songhash, name, job, changed) {
@@ -47,7 +54,7 @@ async function remove(songhash, name, job, changed) {
     if (error.status !== 404) return failed(error, songhash, name, job, changed);
   }
   forget(songhash);
-  await dropOriginal(songhash);
+  await drop(songhash);
   tell(`${name} was deleted`);
   changed();
 }

@@ -7,6 +7,8 @@ import { tell, warn } from "../common/toasts.js";
 import { note, sentAs } from "./history.js";
 import { mixdown, save } from "../player/mixdown.js";
 import { Mixer, ORIGINAL } from "../player/mixer.js";
+import * as mixes from "../player/mixes.js";
+import { share } from "./sharing.js";
 import { inOrder } from "../home/options.js";
 import { original } from "./originals.js";
 import { Meter, decode, loadStem, part } from "../player/stems.js";
@@ -34,6 +36,7 @@ export class Song {
     find("#cancel").addEventListener("click", () => this.#visit?.cancel?.());
     find("#delete").addEventListener("click", () => this.#askDelete());
     find("#save-mix").addEventListener("click", () => this.#saveMix());
+    find("#share-mix").addEventListener("click", () => share(this.#visit.songhash, this.#visit.name, mixes.textOf(this.#visit.mixer)));
     find("#load-anyway").addEventListener("click", () => this.#load(this.#visit));
   }
 
@@ -50,10 +53,10 @@ export class Song {
     this.#progress.uploading(fraction);
   }
 
-  /** @param {string} songhash */
-  open(songhash) {
+  /** @param {string} songhash @param {string} [shared] the mix of a shared address */
+  open(songhash, shared = "") {
     const known = sentAs(songhash);
-    const visit = this.#enter({ songhash, known, name: known?.name ?? `Song ${songhash.slice(0, 8)}` });
+    const visit = this.#enter({ songhash, known, shared, name: known?.name ?? `Song ${songhash.slice(0, 8)}` });
     visit.cancel = () => this.#cancel(visit);
     visit.watch = new Watch(songhash, {
       job: (job) => this.#heard(visit, job),
@@ -175,6 +178,7 @@ export class Song {
     this.#lanes.build(names);
     for (const name of names) this.#lanes.setDownload(name, named(job.stems[name], visit.known?.savedAs));
     this.#player.open(visit.mixer, frames / rate);
+    this.#setMix(visit);
     this.#lanes.enable(true);
     this.#draw(visit);
     find("#save-all").href = named(zipPath(visit.songhash), visit.known?.savedAs);
@@ -184,6 +188,18 @@ export class Song {
     const needed = names.length * frames * 8;
     if (needed > LIGHT_BYTES) this.#askFirst(needed);
     else this.#load(visit);
+  }
+
+  /** The mix of the address, else the one that this browser keeps; changes are kept. */
+  #setMix({ songhash, mixer, shared }) {
+    const own = mixes.kept(songhash);
+    const isShared = mixes.hasMix(shared);
+    mixes.apply(mixer, isShared ? shared : own);
+    mixer.addEventListener("change", () => mixes.keepMix(songhash, mixes.textOf(mixer)));
+    if (!isShared) return;
+    mixes.keepMix(songhash, mixes.textOf(mixer));
+    const undo = { label: "Undo", run: () => mixes.apply(mixer, own) };
+    tell("This is the mix of the link.", { action: own ? undo : null });
   }
 
   #draw(visit) {

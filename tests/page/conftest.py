@@ -26,6 +26,7 @@ ARGUMENTS = (
     "--autoplay-policy=user-gesture-required",
 )
 TIMEOUT_MS = 90_000  # machines that test are busy
+PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 STEMS = ("vocals", "drums", "bass", "other")
 MAIN = "document.querySelector('script[type=module]').src"  # the page's own module, and no second copy
 

@@ -3,10 +3,9 @@
 import pytest
 from playwright.sync_api import expect
 
-from tests.page.conftest import in_mixer, pick, position, stem_row, violations
+from tests.page.conftest import PHONE, in_mixer, pick, position, stem_row, violations
 from tests.support.audio.sounds import flac, tune
 
-PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 SCREENS = [{}, {"color_scheme": "dark"}, PHONE | {"color_scheme": "dark"}, PHONE]
 IDS = ["light desktop", "dark desktop", "dark phone", "light phone"]
 SLOW_IDS = IDS[1:]

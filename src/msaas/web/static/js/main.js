@@ -9,7 +9,6 @@ import { Options } from "./home/options.js";
 import { Sender } from "./home/sender.js";
 import { Tray } from "./home/tray.js";
 import * as keys from "./player/keys.js";
-import { Lanes } from "./player/lanes.js";
 import { Player } from "./player/player.js";
 import { getModels } from "./service/api.js";
 import * as keydialog from "./service/keydialog.js";
@@ -24,13 +23,8 @@ const JOB = /^#\/job\/([0-9a-f-]{36})(?:\?(.{1,2000}))?$/i;
 const options = new Options(find("#options"));
 const tray = new Tray(options, (files) => send(files.map((file) => ({ file, fields: options.fields() }))));
 const home = new Home((files) => gather(files), () => sender.stop());
-const lanes = new Lanes(find("#lanes"), {
-  level: (name, change) => player.mixer?.setLevel(name, change),
-  seek: (seconds) => player.seek(seconds),
-  loop: (region) => player.setLoop(region),
-});
-const player = new Player(lanes, () => song.loadOriginal());
-const song = new Song({ progress: new Progress(), lanes, player, expected: (job) => options.expected(job), changed: () => home.list() });
+const player = new Player(() => song.loadOriginal());
+const song = new Song({ progress: new Progress(), player, expected: (job) => options.expected(job), changed: () => home.list() });
 const sender = new Sender({
   begun: (item, number, total) => item !== watched && home.showSending(titleOf(item.file.name), number, total),
   progressed: (item, fraction) => (item === watched ? song.uploaded(fraction) : home.showSent(fraction)),
@@ -45,7 +39,7 @@ let watched = null;
 export { player };
 
 theme.listen();
-keys.listen(player, (target) => lanes.laneOf(target));
+keys.listen(player);
 keydialog.listen(() => {
   route();
   offer();

@@ -16,7 +16,7 @@ const ACTIONS = {
   ArrowRight: (player, fine) => player.nudge(fine ? FINE_SECONDS : STEP_SECONDS),
   ArrowUp: (player) => player.choose(-1),
   ArrowDown: (player) => player.choose(1),
-  Home: (player) => player.seek(0),
+  Home: (player) => player.toStart(),
   0: (player) => player.allOn(),
   m: (player) => player.flip("muted"),
   s: (player) => player.flip("soloed"),
@@ -31,17 +31,14 @@ const ACTIONS = {
   a: (player) => player.toggleSide(),
 };
 
-/**
- * @param {import("./player.js").Player} player
- * @param {(target: EventTarget | null) => string | undefined} laneOf
- */
-export function listen(player, laneOf) {
+/** @param {import("./player.js").Player} player */
+export function listen(player) {
   const switch_ = find("#keys-on");
   switch_.checked = load("keys", true);
   switch_.addEventListener("change", () => keep("keys", switch_.checked));
   find("#open-help").addEventListener("click", () => find("#help").showModal());
   document.addEventListener("focusin", (event) => {
-    const lane = player.mixer && laneOf(event.target);
+    const lane = player.mixer && player.lanes.laneOf(event.target);
     if (lane) player.chooseNamed(lane);
   });
   document.addEventListener("keydown", (event) => switch_.checked && press(event, player));

@@ -6,19 +6,18 @@ import { Waveform } from "./waveform.js";
 import { clock, decibels, place, stemName } from "../common/words.js";
 
 const COLOURS = ["vocals", "drums", "bass", "other", "guitar", "piano"];
-const DRAG_PIXELS = 6; // a shorter drag is a click
 
 export class Lanes {
-  #list; #lanes = new Map(); #actions; #length = 0;
+  #list; #lanes = new Map(); #axis; #level;
 
   /**
-   * @param {HTMLElement} list
-   * @param {{level: (name: string, change: object) => void, seek: (seconds: number) => void,
-   *          loop: (region: {start: number, end: number}) => void}} actions
+   * @param {HTMLElement} list @param {import("./axis.js").Axis} axis
+   * @param {(name: string, change: object) => void} level called when a lane's controls are used
    */
-  constructor(list, actions) {
+  constructor(list, axis, level) {
     this.#list = list;
-    this.#actions = actions;
+    this.#axis = axis;
+    this.#level = level;
   }
 
   get names() {
@@ -43,11 +42,6 @@ export class Lanes {
       for (const control of element.querySelectorAll("button, input")) control.disabled = !on;
       find(".save", element).hidden = !on;
     }
-  }
-
-  /** @param {number} seconds the song's length */
-  setLength(seconds) {
-    this.#length = seconds;
   }
 
   setDownload(name, path) {
@@ -84,8 +78,8 @@ export class Lanes {
   showLoop(region) {
     this.#list.classList.toggle("looping", region !== null);
     if (!region) return;
-    vary(this.#list, "from", region.start / this.#length);
-    vary(this.#list, "to", region.end / this.#length);
+    vary(this.#list, "from", region.start / this.#axis.length);
+    vary(this.#list, "to", region.end / this.#axis.length);
   }
 
   /** Marks the lane that the keyboard controls. */
@@ -114,7 +108,7 @@ export class Lanes {
   }
 
   #wire(name, element) {
-    const ask = (change) => this.#actions.level(name, change);
+    const ask = (change) => this.#level(name, change);
     const pressed = (button) => button.getAttribute("aria-pressed") === "true";
     const [mute, solo] = [find(".mute", element), find(".solo", element)];
     const [volume, pan] = [find(".volume", element), find(".pan", element)];
@@ -124,32 +118,9 @@ export class Lanes {
     pan.addEventListener("input", () => ask({ pan: Number(pan.value) / 100 }));
     volume.addEventListener("dblclick", () => ask({ db: 0 }));
     pan.addEventListener("dblclick", () => ask({ pan: 0 }));
-    this.#wireWave(find(".wave", element));
+    this.#axis.wire(find(".wave", element));
     this.#showVolume(element, 0);
     this.#showPan(element, 0);
-  }
-
-  /** A click seeks, a drag makes a loop. */
-  #wireWave(wave) {
-    let from = null;
-    const seconds = (event) => {
-      const box = wave.getBoundingClientRect();
-      return Math.min(Math.max((event.clientX - box.left) / box.width, 0), 1) * this.#length;
-    };
-    const isDrag = (event) => Math.abs(event.clientX - from.x) >= DRAG_PIXELS;
-    wave.addEventListener("pointerdown", (event) => {
-      if (event.button !== 0 || this.#list.classList.contains("still")) return;
-      from = { x: event.clientX, at: seconds(event) };
-      wave.setPointerCapture(event.pointerId);
-    });
-    wave.addEventListener("pointermove", (event) => from && isDrag(event) && this.showLoop(ordered(from.at, seconds(event))));
-    wave.addEventListener("pointerup", (event) => {
-      if (!from) return;
-      if (isDrag(event)) this.#actions.loop(ordered(from.at, seconds(event)));
-      else this.#actions.seek(from.at);
-      from = null;
-    });
-    wave.addEventListener("pointercancel", () => { from = null; });
   }
 
   #showVolume(element, db) {
@@ -167,10 +138,6 @@ export class Lanes {
     input.setAttribute("aria-valuetext", percent ? `${Math.abs(percent)} percent ${percent < 0 ? "left" : "right"}` : "centre");
     write(find(".place", element), place(percent));
   }
-}
-
-function ordered(a, b) {
-  return { start: Math.min(a, b), end: Math.max(a, b) };
 }
 
 function colour(name, index) {

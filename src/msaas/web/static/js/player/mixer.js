@@ -119,9 +119,11 @@ export class Mixer extends EventTarget {
     this.#moveTo(frame);
   }
 
-  /** @param {{start: number, end: number} | null} region in seconds; null: no loop */
+  /** Moves the position into the loop. @param {{start: number, end: number} | null} region in seconds; null: no loop */
   setLoop(region) {
+    const at = this.#frameAt(this.#heard());
     this.loop = region && this.#frames(region);
+    if (this.loop && (at < this.loop.start || at >= this.loop.end)) return this.#moveTo(this.loop.start);
     if (this.#run) this.#restart();
     this.#changed();
   }
@@ -175,8 +177,10 @@ export class Mixer extends EventTarget {
   }
 
   #frames({ start, end }) {
-    const bound = (seconds) => Math.round(Math.min(Math.max(seconds * this.rate, 0), this.frames));
-    return { start: bound(start), end: Math.max(bound(end), bound(start) + Math.round(this.rate / 20)) };
+    const least = Math.min(Math.round(this.rate / 20), this.frames);
+    const bound = (seconds, most) => Math.round(Math.min(Math.max(seconds * this.rate, 0), most));
+    const first = bound(start, this.frames - least);
+    return { start: first, end: Math.max(bound(end, this.frames), first + least) };
   }
 
   /** The context time that is audible now. */

@@ -1,25 +1,38 @@
 /** The transport: play, loop, seek, compare, and the playhead. Connects the mixer to the page. */
 
 import { find, say, setIcon, vary, write } from "../common/dom.js";
-import { loopWords } from "./lanes.js";
+import { Axis } from "./axis.js";
+import { Lanes, loopWords } from "./lanes.js";
 import { LOUDEST_DB, SILENT_DB, neutral } from "./levels.js";
 import { ORIGINAL } from "./mixer.js";
+import { Ruler } from "./ruler.js";
 import { clock, decibels, place, stemName } from "../common/words.js";
 
 export class Player {
-  #mixer = null; #lanes; #length = 0; #chosen = 0; #marked = false; #lastLoop = null; #askOriginal;
+  #mixer = null; #lanes; #length = 0; #axis; #ruler; #chosen = 0; #marked = false; #lastLoop = null; #askOriginal;
   #play = find("#play"); #seek = find("#seek"); #loop = find("#loop"); #time = find("#time");
 
-  /** @param {import("./lanes.js").Lanes} lanes @param {() => Promise<boolean>} askOriginal loads it; false: not available */
-  constructor(lanes, askOriginal) {
-    this.#lanes = lanes;
+  /** @param {() => Promise<boolean>} askOriginal loads it; false: not available */
+  constructor(askOriginal) {
+    const axis = new Axis({
+      seek: (seconds) => this.seek(seconds),
+      loop: (region) => this.setLoop(region),
+      preview: (region) => (region ? this.#showLoop(region) : this.#show()),
+    });
+    this.#axis = axis;
+    this.#lanes = new Lanes(find("#lanes"), axis, (name, change) => this.#mixer?.setLevel(name, change));
+    this.#ruler = new Ruler(find("#ruler"), axis, (region) => this.setLoop(region));
     this.#askOriginal = askOriginal;
     this.#play.addEventListener("click", () => this.toggle());
-    find("#to-start").addEventListener("click", () => this.seek(0));
+    find("#to-start").addEventListener("click", () => this.toStart());
     this.#loop.addEventListener("click", () => this.toggleLoop());
     this.#seek.addEventListener("input", () => this.seek(Number(this.#seek.value)));
     find("#sides").addEventListener("change", (event) => this.setSide(event.target.value));
     find("#reset-mix").addEventListener("click", () => this.reset());
+  }
+
+  get lanes() {
+    return this.#lanes;
   }
 
   get mixer() {
@@ -34,7 +47,8 @@ export class Player {
     this.#seek.max = String(length);
     write(find("#length"), clock(length));
     find("#sides input[value=stems]").checked = true;
-    this.#lanes.setLength(length);
+    this.#axis.length = length;
+    this.#ruler.draw();
     mixer.addEventListener("change", () => this.#mixer === mixer && this.#show());
     this.#chosen = 0;
     this.#marked = false;
@@ -45,6 +59,7 @@ export class Player {
   close() {
     this.#mixer?.close();
     this.#mixer = null;
+    this.#axis.length = 0;
   }
 
   // --- actions
@@ -54,13 +69,24 @@ export class Player {
     else this.#mixer.play();
   }
 
+  /** Switches the loop off if the position is beyond it. */
   seek(seconds) {
+    const loop = this.#axis.loop;
+    if (loop && (seconds < loop.start || seconds >= loop.end)) this.setLoop(null);
     this.#mixer.seek(seconds);
     this.#showTime();
   }
 
+  /** Stays in the loop. */
   nudge(seconds) {
-    this.seek(this.#mixer.position + seconds);
+    const loop = this.#axis.loop;
+    const wanted = this.#mixer.position + seconds;
+    this.seek(loop && (wanted < loop.start || wanted >= loop.end) ? loop.start : wanted);
+  }
+
+  /** To the start of the loop, or of the song. */
+  toStart() {
+    this.seek(this.#axis.loop?.start ?? 0);
   }
 
   toggleLoop() {
@@ -148,9 +174,15 @@ export class Player {
     this.#play.setAttribute("aria-label", going ? "Pause" : "Play");
     this.#play.classList.toggle("waiting", waiting);
     this.#loop.setAttribute("aria-pressed", String(loop !== null));
-    this.#lanes.showLoop(loop && { start: loop.start / rate, end: loop.end / rate });
+    this.#axis.loop = loop && { start: loop.start / rate, end: loop.end / rate };
+    this.#showLoop(this.#axis.loop);
     this.#lanes.showLevels(stems);
     this.#showTime();
+  }
+
+  #showLoop(region) {
+    this.#lanes.showLoop(region);
+    this.#ruler.showLoop(region);
   }
 
   #showTime() {

@@ -27,9 +27,9 @@ export class Song {
   #progress; #lanes; #player; #expected; #changed; #visit = null;
 
   /** `expected` predicts a job's stems, to show their lanes from the start; `changed`: the list of songs is another one. */
-  constructor({ progress, lanes, player, expected, changed }) {
+  constructor({ progress, player, expected, changed }) {
     this.#progress = progress;
-    this.#lanes = lanes;
+    this.#lanes = player.lanes;
     this.#player = player;
     this.#expected = expected;
     this.#changed = changed;

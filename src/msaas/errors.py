@@ -5,6 +5,9 @@ MSaaSError
 │   ├── BadRequest          400  the body does not match its Content-Type
 │   ├── UnsupportedBody     415  unsupported Content-Type
 │   ├── UploadTooLarge      413
+│   ├── ChecksumMismatch    460  of a part of an upload (tus)
+│   ├── UploadLocked        423  another request appends to the upload
+│   ├── ProtocolUnsupported 412  another version of tus
 │   ├── ClientTooSlow       408  the body arrives below the minimum rate
 │   ├── InvalidOption       422  an unknown option, stem, format or model
 │   ├── TargetRefused       422  a URL that this service may not call
@@ -12,6 +15,8 @@ MSaaSError
 │   │   └── FetchRefused             of a song to fetch
 │   ├── NotFound            404  unknown job, track or stem
 │   ├── Conflict            409  the job's state does not allow it
+│   │   ├── OffsetMismatch           an upload has another offset
+│   │   ├── UploadIncomplete         bytes of the upload are missing
 │   │   ├── NoLinks                  this service provides no links to its object store
 │   │   └── RequestInProgress        the first request with the same Idempotency-Key is not answered yet
 │   ├── IdempotencyKeyReused 422  an Idempotency-Key that belongs to another request
@@ -88,6 +93,26 @@ class UploadTooLarge(RequestError):
     status = 413
 
 
+class ChecksumMismatch(RequestError):
+    code = "checksum_mismatch"
+    status = 460
+
+
+class UploadLocked(RequestError):
+    code = "upload_locked"
+    status = 423
+    retry_after_seconds = 1
+
+
+class ProtocolUnsupported(RequestError):
+    code = "tus_version_unsupported"
+    status = 412
+
+    def __init__(self, message: str, version: str) -> None:
+        super().__init__(message)
+        self.headers = {"Tus-Version": version}
+
+
 class ClientTooSlow(RequestError):
     code = "client_too_slow"
     status = 408
@@ -125,6 +150,21 @@ class NotFound(RequestError):
 class Conflict(RequestError):
     code = "conflict"
     status = 409
+
+
+class OffsetMismatch(Conflict):
+    code = "offset_mismatch"
+
+    def __init__(self, offset: int, given: int) -> None:
+        super().__init__(f"the upload has {offset} bytes; the request starts at {given}")
+        self.headers = {"Upload-Offset": str(offset)}
+
+
+class UploadIncomplete(Conflict):
+    code = "upload_incomplete"
+
+    def __init__(self, offset: int, size: int) -> None:
+        super().__init__(f"the upload has {offset} of {size} bytes")
 
 
 class NoLinks(Conflict):
@@ -171,7 +211,8 @@ class ScopeMissing(Forbidden):
 
 
 class QuotaExceeded(RequestError):
-    """`code` says which limit: `rate_limited`, `audio_quota_exceeded`, `too_many_songs`, `too_many_callbacks`."""
+    """`code` says which limit: `rate_limited`, `audio_quota_exceeded`, `too_many_songs`, `too_many_callbacks`,
+    `too_many_uploads`."""
 
     status = 429
 
@@ -201,6 +242,12 @@ class QuotaExceeded(RequestError):
             "too_many_songs",
             retry_after_seconds=30,
         )
+
+    @classmethod
+    def of_uploads(cls, limit: int, limit_bytes: int, *, heavy: bool) -> QuotaExceeded:
+        found = f"more than {limit_bytes} bytes" if heavy else f"{limit} uploads"
+        message = f"your unfinished uploads are {found}, the limit here; finish or remove some"
+        return cls(message, "too_many_uploads", retry_after_seconds=60)
 
     @classmethod
     def of_callbacks(cls) -> QuotaExceeded:

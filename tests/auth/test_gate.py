@@ -34,6 +34,11 @@ TABLE = {
     ("delete", "/apiv1/remove/{song}-vocals"): WRITES,
     ("delete", "/apiv1/jobs/{song}"): (401, 401, 403, 409, 404, 409),  # done: nothing to cancel
     ("post", URL): (401, 401, 403, 202, 202, 202),
+    ("options", "/apiv1/uploads"): (204,) * 6,
+    ("post", "/apiv1/uploads"): (401, 401, 403, 412, 412, 412),  # not by the protocol: tests/uploads has the rest
+    ("head", f"/apiv1/uploads/{'0' * 32}"): (401, 401, 403, 412, 412, 412),
+    ("patch", f"/apiv1/uploads/{'0' * 32}"): (401, 401, 403, 412, 412, 412),
+    ("delete", f"/apiv1/uploads/{'0' * 32}"): (401, 401, 403, 412, 412, 412),
     ("get", "/apiv1/models"): (401, 401, 200, 200, 200, 200),
     ("get", "/apiv1/queue"): ADMINS,
     ("get", "/apiv1/bucket"): ADMINS,

@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, Phase
 from hypothesis import settings as limits
 from schemathesis.checks import load_all_checks, negative_data_rejection, positive_data_acceptance
 
+from tests.support import generated  # noqa: F401 - registers a kind of body
 from tests.support.api import as_base64, song_bytes
 
 pytestmark = pytest.mark.slow

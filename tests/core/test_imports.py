@@ -30,6 +30,7 @@ LAYERS = {
         "outbound",
         "separation",
         "telemetry",
+        "uploads",
     ),
     "processes": ("web", "worker"),
     "wiring": ("wiring",),

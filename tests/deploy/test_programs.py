@@ -13,7 +13,7 @@ import requests
 from msaas.audio.sandbox.client import PROBE_MEMORY_BYTES
 from msaas.errors import SettingsError
 from msaas.settings import Settings, describe
-from msaas.storage import BUCKETS, WAVEFORMS
+from msaas.storage import ALL_BUCKETS
 from msaas.web.server import GRACEFUL_SECONDS
 from msaas.wiring.api import build_app
 from msaas.worker.health import serve_health
@@ -152,7 +152,7 @@ def test_the_job_makes_all_three_buckets(storage, environ):
     for _ in range(2):  # with every release anew
         done = subprocess.run([sys.executable, "-c", source], env=environ, capture_output=True, text=True, timeout=60)
         assert done.returncode == 0, done.stderr
-        assert {bucket.name for bucket in client.list_buckets()} == {*BUCKETS, WAVEFORMS}
+        assert {bucket.name for bucket in client.list_buckets()} == set(ALL_BUCKETS)
 
 
 def test_redis_keeps_what_it_acknowledged_and_forgets_nothing():

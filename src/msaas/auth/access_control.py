@@ -203,7 +203,8 @@ def _effective(requirement: Requirement, *, with_keys: bool) -> Requirement:
 
 
 def _kind(endpoint: str) -> str:
-    return POSTS if requirement_of(endpoint).scope == USE and request.method == "POST" else CALLS
+    requirement = requirement_of(endpoint)
+    return POSTS if requirement.scope == USE and requirement.post and request.method == "POST" else CALLS
 
 
 def _songhash(arguments: dict[str, Any]) -> str | None:

@@ -17,6 +17,7 @@ class Requirement:
     scope: str = ""
     inside: bool = False
     ticket: bool = False
+    post: bool = True  # a POST counts as an upload for the rate limit; otherwise as any other call
 
 
 OPEN = Requirement()
@@ -24,6 +25,12 @@ LOCKED = Requirement(ADMIN)
 
 REQUIREMENTS = {
     "separate.separate": Requirement(USE),
+    # A song that arrives in parts counts once, when it is submitted.
+    "uploads.create_upload": Requirement(USE, post=False),
+    "uploads.upload_state": Requirement(USE),
+    "uploads.append_to_upload": Requirement(USE),
+    "uploads.remove_upload": Requirement(USE),
+    "uploads.capabilities": OPEN,
     "jobs.get_job": Requirement(READ),
     "jobs.get_stems": Requirement(READ, ticket=True),
     "jobs.cancel_job": Requirement(USE),

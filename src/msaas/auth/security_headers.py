@@ -18,11 +18,12 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
-METHODS = "GET, HEAD, POST, DELETE"
+METHODS = "GET, HEAD, POST, PATCH, DELETE"
 ASKED_WITH = ", ".join(
     (
         "Authorization, Content-Type, Idempotency-Key",
         "Range, If-Range, If-None-Match, If-Modified-Since, Last-Event-ID",
+        "Tus-Resumable, Upload-Length, Upload-Offset, Upload-Metadata, Upload-Checksum, X-HTTP-Method-Override",
     )
 )
 EXPOSED = ", ".join(
@@ -30,6 +31,8 @@ EXPOSED = ", ".join(
         "Location, Retry-After, Idempotency-Replayed, WWW-Authenticate",
         "ETag, Content-Disposition, Content-Range, Accept-Ranges",
         "RateLimit, RateLimit-Policy, X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset",
+        "Tus-Resumable, Tus-Version, Tus-Extension, Tus-Max-Size, Tus-Checksum-Algorithm",
+        "Upload-Offset, Upload-Length, Upload-Metadata, Upload-Expires",
     )
 )
 PREFLIGHT_SECONDS = 600

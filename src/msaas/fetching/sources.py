@@ -8,12 +8,12 @@ from urllib.parse import unquote, urlsplit
 
 from msaas.errors import FetchRefused
 from msaas.outbound.targets import MAX_URL, TargetPolicy
-from msaas.storage import BUCKETS, WAVEFORMS
+from msaas.storage import ALL_BUCKETS
 
 MEMBER = "url"  # the member of a request that has the address
 BUCKET_SCHEME = "s3://"
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
-_OURS = frozenset({*BUCKETS, WAVEFORMS})
+_OURS = frozenset(ALL_BUCKETS)
 
 
 def last_part(url: str) -> str:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 
 from msaas.maintenance.loop import Background, Loop
-from msaas.maintenance.sweep import Sweep
+from msaas.maintenance.sweep import OtherSweep, Sweep
 from msaas.queue import Queue
 from msaas.redis_client import redis_errors
 from msaas.storage import Storage
@@ -44,6 +44,7 @@ class Housekeeper:
         callbacks: Background | None = None,
         fetches: Queue | None = None,
         fetchers: Sequence[Background] = (),
+        other_sweeps: Sequence[OtherSweep] = (),
         retention_seconds: float = 0,
         every_seconds: float = 0.5,
         sweep_every_seconds: float | None = None,
@@ -63,7 +64,12 @@ class Housekeeper:
         self._sweeping = Loop("sweeping", self._sweep_unlisted, sweep_every_seconds, waits_first=True)
         self._repairing = Loop("mending", self._repair_once, REPAIR_EVERY_SECONDS, waits_first=True)
         self._sweep = Sweep(
-            queue, storage, retention_seconds=retention_seconds, now=now, stopping=self._sweeping.stopping
+            queue,
+            storage,
+            retention_seconds=retention_seconds,
+            now=now,
+            stopping=self._sweeping.stopping,
+            others=other_sweeps,
         )
 
     def start(self) -> None:

@@ -29,6 +29,9 @@ STRAY_AFTER = timedelta(hours=1)  # old enough that no worker is still uploading
 BATCH = 500  # songs whose states are read at a time
 _HASH_LENGTH = 36
 
+# Given the time now, and whether to stop, it yields the names of the objects that it deletes.
+OtherSweep = Callable[[Callable[[], datetime], Callable[[], bool]], Iterator[str]]
+
 
 @dataclass(frozen=True)
 class SongObjects:
@@ -56,17 +59,22 @@ class Sweep:
         retention_seconds: float,
         now: Callable[[], datetime],
         stopping: threading.Event,
+        others: Sequence[OtherSweep] = (),
     ) -> None:
+        """`others`: sweeps of objects that belong to no song."""
         self.queue, self.storage, self.retention_seconds = queue, storage, retention_seconds
-        self.now, self.stopping = now, stopping
+        self.now, self.stopping, self.others = now, stopping, others
 
     def __call__(self) -> Iterator[str]:
         objects = 0
-        for name in chain(self._aged_out(), self._leftovers()):
+        for name in chain(self._aged_out(), self._leftovers(), *self._others()):
             objects += 1
             yield name
         if objects:
             log.info("swept objects=%d", objects)
+
+    def _others(self) -> Iterator[Iterator[str]]:
+        return (sweep(self.now, self.stopping.is_set) for sweep in self.others)
 
     # --- expired jobs
 

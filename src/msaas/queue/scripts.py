@@ -14,6 +14,7 @@ FRAGMENTS = {
     "quotas": ("types", "clock", "quotas/window"),
     "workers": ("types", "clock"),
     "idempotency": ("types", "clock"),
+    "uploads": ("types", "clock", "uploads/common"),
 }
 
 

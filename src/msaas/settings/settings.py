@@ -36,6 +36,7 @@ from msaas.settings.parsers import (
     text,
 )
 from msaas.settings.qualities import parse_quality
+from msaas.settings.uploads import UploadSettings
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 PRECISIONS = ("auto", "fp32")
@@ -44,7 +45,7 @@ LOG_LEVELS = ("debug", "info", "warning", "error")
 
 
 @dataclass(frozen=True)
-class Settings(FetchSettings):
+class Settings(FetchSettings, UploadSettings):
     """One field per setting; a test compares the metadata with the table in the docs."""
 
     redis_host: str = setting(

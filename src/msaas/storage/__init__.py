@@ -2,6 +2,7 @@
 
 from msaas.storage.connection import REGION, connect
 from msaas.storage.storage import (
+    ALL_BUCKETS,
     BUCKETS,
     CHECK_NAME,
     CHUNK_BYTES,
@@ -9,6 +10,7 @@ from msaas.storage.storage import (
     OUTPUTS,
     PARTS_AT_ONCE,
     UNKNOWN,
+    UPLOADS,
     WAVEFORMS,
     ExpectedUpload,
     Storage,
@@ -16,6 +18,7 @@ from msaas.storage.storage import (
 )
 
 __all__ = [
+    "ALL_BUCKETS",
     "BUCKETS",
     "CHECK_NAME",
     "CHUNK_BYTES",
@@ -24,6 +27,7 @@ __all__ = [
     "PARTS_AT_ONCE",
     "REGION",
     "UNKNOWN",
+    "UPLOADS",
     "WAVEFORMS",
     "ExpectedUpload",
     "Storage",

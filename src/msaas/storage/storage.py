@@ -1,7 +1,8 @@
 """Songs and stems in S3 buckets. Names and transfers objects; makes no decisions about jobs.
 
 `input-tracks` contains `<songhash>.mp3` (in any audio format), `output-tracks` `<songhash>-<stem>.<extension>`.
-`waveforms` contains `<songhash>.json`, the stems' waveforms: created and deleted with them, and optional.
+`waveforms` contains `<songhash>.json`, the stems' waveforms: created and deleted with them, and optional. `uploads`
+contains the chunks of unfinished uploads (msaas.uploads), `<upload ID>/<chunk>`.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from datetime import datetime
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from minio import Minio
 from minio.deleteobjects import DeleteObject
@@ -30,6 +31,8 @@ INPUTS = "input-tracks"
 OUTPUTS = "output-tracks"
 BUCKETS = (INPUTS, OUTPUTS)  # visible to callers
 WAVEFORMS = "waveforms"
+UPLOADS = "uploads"
+ALL_BUCKETS = (*BUCKETS, WAVEFORMS, UPLOADS)
 CHUNK_BYTES = 256 * 1024
 PARTS_AT_ONCE = 3  # minio's default
 DELETE_BATCH = 1000  # S3's maximum per request
@@ -73,7 +76,7 @@ class Storage:
             self.client.bucket_exists(INPUTS)
 
     def ensure_buckets(self) -> None:
-        for bucket in (*BUCKETS, WAVEFORMS):
+        for bucket in ALL_BUCKETS:
             with storage_errors(bucket):
                 if not self.client.bucket_exists(bucket):
                     self._make(bucket)
@@ -88,7 +91,7 @@ class Storage:
 
     def check(self) -> None:
         """Writes and deletes an object in each bucket: a store may answer but reject writes."""
-        for bucket in (*BUCKETS, WAVEFORMS):
+        for bucket in ALL_BUCKETS:
             self._put_bytes(bucket, CHECK_NAME, b"ok", "text/plain")
             self._remove_one(bucket, CHECK_NAME)
 
@@ -169,6 +172,34 @@ class Storage:
     def remove_waveforms(self, songhash: str) -> None:
         self._remove_one(WAVEFORMS, f"{songhash}.json")
 
+    # --- chunks of unfinished uploads
+
+    def put_chunk(self, name: str, source: BinaryIO, size: int) -> None:
+        """Stores `size` bytes of a file from its current position; up to 5 MiB are one request."""
+        start = source.tell()
+
+        def put() -> None:
+            source.seek(start)
+            self.client.put_object(UPLOADS, name, source, size)
+
+        failpoints.hit("before-put")
+        self._with_bucket(UPLOADS, name, put)
+        failpoints.hit("after-put")
+
+    def read_chunk(self, name: str) -> Iterator[bytes]:
+        """Raises NotFound."""
+        return self._chunks(UPLOADS, name)
+
+    def read_input(self, songhash: str) -> Iterator[bytes]:
+        """A stored song. Raises NotFound."""
+        return self._chunks(INPUTS, f"{songhash}.mp3")
+
+    def chunks_of(self, upload_id: str) -> list[str]:
+        """The names of an upload's chunks, stored by whichever request."""
+        with suppress(NotFound), storage_errors(UPLOADS):
+            return [str(item.object_name) for item in self.client.list_objects(UPLOADS, prefix=f"{upload_id}/")]
+        return []
+
     # --- songs in other buckets, which are read only
 
     def stat_object(self, bucket: str, name: str) -> StoredObject | None:
@@ -197,6 +228,7 @@ class Storage:
     def empty(self) -> int:
         """Deletes all objects in our buckets; returns the number of songs and stems."""
         self._empty(WAVEFORMS)
+        self._empty(UPLOADS)
         return sum(self._empty(bucket) for bucket in BUCKETS)
 
     def _empty(self, bucket: str) -> int:

@@ -12,13 +12,27 @@ from msaas.auth import access_control, security_headers
 from msaas.auth.access_control import AccessControl
 from msaas.web.http import problems
 from msaas.web.openapi import reference
-from msaas.web.routes import events, health, jobs, links, listing, metrics, models, page, separate, tracks, waveforms
+from msaas.web.routes import (
+    events,
+    health,
+    jobs,
+    links,
+    listing,
+    metrics,
+    models,
+    page,
+    separate,
+    tracks,
+    uploads,
+    waveforms,
+)
 from msaas.web.services import EXTENSION, Services
 
 log = logging.getLogger(__name__)
 
 CALLS = (
     separate.calls,
+    uploads.calls,
     jobs.calls,
     links.calls,
     events.calls,

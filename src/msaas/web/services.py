@@ -15,6 +15,7 @@ from msaas.callbacks.outbox import Outbox
 from msaas.queue import Queue
 from msaas.storage import Storage
 from msaas.telemetry.metrics import Metrics
+from msaas.uploads import Uploads
 from msaas.web.http.concurrency import ConcurrencyLimit, StreamLimit
 from msaas.web.options import ApiOptions
 from msaas.web.store_check import StoreCheck
@@ -32,6 +33,7 @@ class Services:
     queue: Queue
     fetches: Queue
     storage: Storage
+    uploads: Uploads
     probe: Callable[[Path], Any]
     metrics: Metrics
     callbacks: Outbox

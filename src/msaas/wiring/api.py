@@ -20,10 +20,11 @@ from msaas.telemetry.metrics import Metrics
 from msaas.web.app import create_app
 from msaas.web.asgi.app import AsgiServer
 from msaas.web.asgi.context import ServerContext
+from msaas.web.asgi.exchange import Receivers
 from msaas.web.asgi.limits import Limits
 from msaas.web.http.concurrency import ConcurrencyLimit, StreamLimit
 from msaas.web.options import ApiOptions
-from msaas.web.routes.separate import RECEIVERS
+from msaas.web.routes import separate, uploads
 from msaas.web.server import Server, listen
 from msaas.web.services import Services, services_of
 from msaas.web.store_check import StoreCheck
@@ -36,12 +37,15 @@ from msaas.wiring.background import (
     build_probe,
     build_source_policy,
     build_target_policy,
+    build_uploads,
     housekeeping,
 )
 from msaas.wiring.process import on_stop_signals
 from msaas.wiring.stores import build_queue, build_storage
 
 log = logging.getLogger(__name__)
+
+RECEIVERS: Receivers = {**separate.RECEIVERS, **uploads.RECEIVERS}
 
 REDIS_TIMEOUT_SECONDS, STORAGE_TIMEOUT_SECONDS = 3, 10  # a caller waits for the answer
 BASE64_BODIES, BASE64_WAIT_SECONDS = 2, 10
@@ -139,6 +143,7 @@ def build_services(settings: Settings, queue: Queue, storage: Storage, probe: Pr
         queue=queue,
         fetches=build_fetches(settings, queue.redis, metrics),
         storage=storage,
+        uploads=build_uploads(settings, queue.redis, storage),
         probe=probe,
         metrics=metrics,
         callbacks=Outbox(queue.redis),

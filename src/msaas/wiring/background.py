@@ -30,6 +30,7 @@ from msaas.queue import FETCH_KEYS, Queue
 from msaas.settings import Settings
 from msaas.storage import Storage
 from msaas.telemetry.metrics import Metrics
+from msaas.uploads import UploadLimits, Uploads
 
 PROBE_TIMEOUT_SECONDS = 30
 
@@ -68,6 +69,16 @@ def build_fetches(settings: Settings, redis: Redis, metrics: Metrics) -> Queue:
         observer=metrics.fetches,
         keys=FETCH_KEYS,
     )
+
+
+def build_uploads(settings: Settings, redis: Redis, storage: Storage) -> Uploads:
+    limits = UploadLimits(
+        settings.max_upload_bytes,
+        settings.max_unfinished_uploads,
+        settings.max_unfinished_upload_bytes,
+        settings.upload_hours * 3600,
+    )
+    return Uploads(redis, storage, limits)
 
 
 def build_fetch_limits(settings: Settings) -> FetchLimits:
@@ -118,6 +129,7 @@ def housekeeping(settings: Settings, queue: Queue, storage: Storage, metrics: Me
         callbacks=sender,
         fetches=fetches,
         fetchers=build_fetchers(settings, queue, fetches, storage),
+        other_sweeps=[build_uploads(settings, queue.redis, storage).sweep],
         retention_seconds=settings.retention_hours * 3600,
     )
     keeper.start()

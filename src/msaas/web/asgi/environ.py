@@ -13,6 +13,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from msaas.web.routes.events import PACED
 
 Environ = dict[str, Any]
+OVERRIDABLE, OVERRIDES = "/apiv1/uploads/", ("PATCH", "DELETE")  # X-HTTP-Method-Override
 
 
 def environ_of(scope: Any, trusted_proxies: int) -> Environ:
@@ -43,6 +44,7 @@ def environ_of(scope: Any, trusted_proxies: int) -> Environ:
         PACED: True,
     }
     _add_headers(environ, scope["headers"])
+    _override_method(environ)
     if trusted_proxies:
         _trust_proxies(environ, trusted_proxies)
     return environ
@@ -59,6 +61,14 @@ def _add_headers(environ: Environ, headers: Iterable[tuple[bytes, bytes]]) -> No
         if key in environ:
             value = f"{environ[key]}{'; ' if key == 'HTTP_COOKIE' else ','}{value}"
         environ[key] = value
+
+
+def _override_method(environ: Environ) -> None:
+    """tus, for clients that can only send GET and POST."""
+    method = environ.get("HTTP_X_HTTP_METHOD_OVERRIDE", "")
+    overrides = environ["REQUEST_METHOD"] == "POST" and method in OVERRIDES
+    if overrides and environ["PATH_INFO"].startswith(OVERRIDABLE):
+        environ["REQUEST_METHOD"] = method
 
 
 def _trust_proxies(environ: Environ, count: int) -> None:

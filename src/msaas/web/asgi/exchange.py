@@ -7,10 +7,10 @@ one after the other. The steps are those of Flask.wsgi_app and Flask.full_dispat
 from __future__ import annotations
 
 import contextvars
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from flask import Flask, Response, request
 from flask.signals import request_started
@@ -19,9 +19,28 @@ from msaas.web.asgi.environ import Environ
 from msaas.web.uploads.bodies import RECEIVED
 
 T = TypeVar("T")
+
+
+class Receiver(Protocol):
+    """Receives a body. `write` and `end` run in a thread for disks. If `due` after a `write`, `step` runs in a thread
+    for requests, before the next one."""
+
+    @property
+    def due(self) -> bool: ...
+
+    def write(self, data: bytes) -> None: ...
+
+    def step(self) -> None: ...
+
+    def end(self, *, cut_short: bool = False) -> None: ...
+
+    def close(self) -> None:
+        """After the answer was made, or instead of it."""
+
+
 # endpoint ▸ function that returns the receiver of its body. Called within the request; raises to reject the body
 # unread.
-Receivers = dict[str, Callable[[], Any]]
+Receivers = Mapping[str, Callable[[], Receiver]]
 
 
 @dataclass

@@ -78,6 +78,8 @@ class Request:
             data, more = await self._next_piece()
             if data:
                 await self.context.on_disk(self.caller, partial(self.exchange.received.write, data))
+                if self.exchange.received.due:
+                    await self._in_thread(self.exchange.received.step)
         ended = partial(self.exchange.received.end, cut_short=self.connection.cut_short)
         await self.context.on_disk(self.caller, ended)
 

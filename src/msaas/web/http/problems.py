@@ -20,6 +20,7 @@ MEDIA_TYPE = "application/problem+json"
 SCRATCH_FULL_RETRY_SECONDS = 30
 # details quote the caller's input
 MAX_DETAIL = 1000
+UNREGISTERED = {460: "Checksum Mismatch"}  # of tus
 UNEXPECTED = "unexpected error; see the server's log"
 
 
@@ -36,8 +37,12 @@ def problem(status: int, code: str, detail: str, **extra: object) -> Response:
 
 def problem_text(status: int, code: str, detail: str, **extra: object) -> str:
     shown = detail if len(detail) <= MAX_DETAIL else detail[:MAX_DETAIL] + "…"
-    body = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": shown, "code": code}
+    body = {"type": "about:blank", "title": phrase_of(status), "status": status, "detail": shown, "code": code}
     return json.dumps(body | extra) + "\n"
+
+
+def phrase_of(status: int) -> str:
+    return UNREGISTERED.get(status) or HTTPStatus(status).phrase
 
 
 def from_msaas_error(error: MSaaSError) -> Response:

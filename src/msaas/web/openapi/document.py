@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from http import HTTPStatus
 from typing import Any, TypeVar
 
 from flask import Flask
@@ -18,7 +17,7 @@ from msaas import __version__
 from msaas.auth.access_control import gate_of
 from msaas.auth.scopes import Requirement, requirement_of
 from msaas.error_codes import PROBLEM_CODES
-from msaas.web.http.problems import MEDIA_TYPE
+from msaas.web.http.problems import MEDIA_TYPE, phrase_of
 from msaas.web.openapi.schemas import SCHEMAS, ref
 
 View = TypeVar("View", bound=Callable[..., Any])
@@ -28,6 +27,7 @@ _NOTE = "documented_as"
 _ARGUMENT = re.compile(r"<(?:\w+:)?(\w+)>")
 TAGS = {
     "songs": "Send a song and fetch its stems.",
+    "uploads": "Send a large song in parts, and go on after a broken connection (tus 1.0).",
     "jobs": "Follow a song, or cancel it.",
     "store": "The queue and the buckets.",
     "service": "Health, metrics, models and this document.",
@@ -48,6 +48,10 @@ PATH_PARAMETERS: dict[str, Spec] = {
     "name": {
         "schema": {"type": "string", "examples": ["00000000-0000-5000-8000-000000000001-vocals"]},
         "description": "`<songhash>-<stem>`, with or without its extension",
+    },
+    "upload_id": {
+        "schema": {"type": "string", "pattern": "^[0-9a-f]{32}$"},
+        "description": "from the `Location` of the answer that created the upload",
     },
 }
 
@@ -109,7 +113,7 @@ class Operation:
         if self.body:
             spec["requestBody"] = self.body
         answers = {status: answer.to_spec() for status, answer in self.answers.items()}
-        problems = with_gate(self.problems, need, about_a_song=bool(rule.arguments))
+        problems = with_gate(self.problems, need, about_a_song=bool(rule.arguments & {"songhash", "name"}))
         refusals = {status: problem_spec(status, codes) for status, codes in problems.items()}
         everything = answers | refusals | {500: problem_spec(500, ["internal_error"])}
         spec["responses"] = {str(status): everything[status] for status in sorted(everything)}
@@ -177,8 +181,8 @@ def query(name: str, schema: Spec, description: str = "", **more: Any) -> Spec:
     return _parameter("query", name, schema, description) | more
 
 
-def header(name: str, description: str) -> Spec:
-    return _parameter("header", name, {"type": "string"}, description)
+def header(name: str, description: str, schema: Spec | None = None, **more: Any) -> Spec:
+    return _parameter("header", name, schema or {"type": "string"}, description) | more
 
 
 def _parameter(place: str, name: str, schema: Spec, description: str) -> Spec:
@@ -204,7 +208,7 @@ def problem_spec(status: int, codes: Sequence[str]) -> Spec:
     meanings = "\n".join(f"- `{code}`: {PROBLEM_CODES[code]}" for code in codes)
     narrowed = {"properties": {"status": {"const": status}, "code": {"enum": list(codes)}}}
     spec: Spec = {
-        "description": f"{HTTPStatus(status).phrase}\n\n{meanings}",
+        "description": f"{phrase_of(status)}\n\n{meanings}",
         "content": {MEDIA_TYPE: {"schema": {"allOf": [ref("Problem"), narrowed]}}},
     }
     return spec | headers_spec(PROBLEM_HEADERS.get(status, {}))

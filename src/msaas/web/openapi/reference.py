@@ -156,7 +156,7 @@ def error_table(spec: Spec) -> Iterator[Error]:
         yield Error(status, code, PROBLEM_CODES[code], code in shared)
 
 
-EXAMPLES = {"songhash": "$SONGHASH", "name": "$SONGHASH-vocals"}
+EXAMPLES = {"songhash": "$SONGHASH", "name": "$SONGHASH-vocals", "upload_id": "$UPLOAD"}
 _JSON = """printf '{{"mp3": "%s"}}' "$(base64 -w0 song.mp3)" |
   {base} -H 'Content-Type: application/json' -d @-"""
 
@@ -168,12 +168,19 @@ def curl_example(method: str, path: str, operation: Spec) -> str:
     needs_key = "security" in operation and {} not in operation["security"]
     key = ' -H "Authorization: Bearer $MSAAS_API_KEY"' if needs_key else ""
     kinds = operation.get("requestBody", {}).get("content", {})
-    verb = "" if method == "GET" or kinds else f" -X {method}"  # curl uses POST if there is a body
-    base = f"curl{verb}{key} {request.host_url.rstrip('/')}{path}"
+    verb = "" if method == "GET" or (method == "POST" and kinds) else f" -X {method}"  # curl uses POST for a body
+    base = f"curl{verb}{key}{_required_headers(operation)} {request.host_url.rstrip('/')}{path}"
     if not kinds:
         return base
+    if "application/json" not in kinds:
+        return f"{base} -H 'Content-Type: {next(iter(kinds))}' --data-binary @song.mp3"
     raw = f"{base} -H 'Content-Type: audio/mpeg' --data-binary @song.mp3"
     return "\n".join([raw, f"{base} -F file=@song.mp3", _JSON.format(base=base)])
+
+
+def _required_headers(operation: Spec) -> str:
+    required = [one for one in operation.get("parameters", ()) if one["in"] == "header" and one.get("required")]
+    return "".join(f" -H '{one['name']}: {one['schema'].get('const') or one['example']}'" for one in required)
 
 
 # --- text as markup

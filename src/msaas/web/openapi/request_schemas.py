@@ -91,6 +91,11 @@ ADDRESS: Schema = {
 }
 
 
+UPLOAD: Schema = {
+    "type": "string",
+    "maxLength": 64,
+    "description": "the ID of a complete upload in parts, instead of the song's bytes",
+}
 FILENAME: Schema = {
     "type": "string",
     "description": "name of the song's file, for the names of saved files; a form's file has its own. Any text is "
@@ -109,8 +114,8 @@ OPTIONS_IN_TEXT = options_with(STEMS_AS_TEXT, REFINE_AS_TEXT, CALLBACK_AS_TEXT)
 
 SONG_BODY: Schema = {
     "required": True,
-    "description": "A song in any format that FFmpeg reads: as raw bytes, in a form, or in JSON as base64 or by its "
-    "address.",
+    "description": "A song in any format that FFmpeg reads: as raw bytes, in a form, or in JSON as base64, by its "
+    "address, or as an upload in parts.",
     "content": {
         "audio/*": {"schema": SONG},
         "video/*": {"schema": SONG},
@@ -120,9 +125,10 @@ SONG_BODY: Schema = {
         },
         "application/json": {
             "schema": an_object(
-                {"mp3": {"type": "string", "contentEncoding": "base64"}, "url": ADDRESS} | OPTIONS_IN_JSON,
-                *("mp3", "url", *OPTIONS_IN_JSON),
-                oneOf=[{"required": ["mp3"]}, {"required": ["url"]}],
+                {"mp3": {"type": "string", "contentEncoding": "base64"}, "url": ADDRESS, "upload": UPLOAD}
+                | OPTIONS_IN_JSON,
+                *("mp3", "url", "upload", *OPTIONS_IN_JSON),
+                oneOf=[{"required": ["mp3"]}, {"required": ["url"]}, {"required": ["upload"]}],
                 additionalProperties=False,
             )
         },

@@ -1,4 +1,5 @@
-"""POST /apiv1/separate: a song is received, probed, stored and queued. One by address is fetched later."""
+"""POST /apiv1/separate: a song is received, probed, stored and queued. One by address is fetched later, one that
+arrived in parts (routes/uploads.py) is put together."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ from flask import Blueprint, Response, jsonify, request
 
 from msaas.auth.access_control import caller, gate, record_limit
 from msaas.callbacks.outbox import CallbackRequest
-from msaas.errors import AudioError, Forbidden, InvalidOption, QueueFull
+from msaas.errors import AudioError, Forbidden, InvalidOption, QueueFull, UploadIncomplete
 from msaas.fetching.sources import last_part
 from msaas.jobs import Job, State, record_json, songhash, with_name
 from msaas.options import REQUEST_NAMES, Options, parts_of
@@ -26,12 +27,15 @@ from msaas.web.openapi.document import Answer, as_json, documented, header, quer
 from msaas.web.openapi.request_schemas import OPTIONS_IN_TEXT, SONG_BODY
 from msaas.web.openapi.schemas import AUDIO_CODES, BODY_CODES, STORES_UNAVAILABLE, ref
 from msaas.web.retention_locks import hold_for_posting
+from msaas.web.routes.uploads import own_upload
 from msaas.web.services import Services, current_services
+from msaas.web.uploads.assembled import assembled
 from msaas.web.uploads.bodies import FILENAME, expected, received
 from msaas.web.uploads.body import Body
 from msaas.web.uploads.callback import parse_callback
-from msaas.web.uploads.json_body import ADDRESS
+from msaas.web.uploads.json_body import ADDRESS, UPLOAD
 from msaas.web.uploads.spool import Spool
+from msaas.web.uploads.tus_headers import filename_in
 from msaas.web.view import job_links
 
 log = logging.getLogger(__name__)
@@ -64,7 +68,7 @@ SONGS = ("get_job", "get_events", "get_links", "get_stems", "get_waveforms", "ca
     "songs",
     description="Options are members of the JSON, fields of the form, or, for raw bytes, in the query string. "
     "For JSON and forms, the query string must be empty. A song by address (`url`) is fetched first: `songhash` is a "
-    "provisional ID until then, and its job becomes the song's job.",
+    "provisional ID until then, and its job becomes the song's job. `upload` submits a song that arrived in parts.",
     parameters=[
         *(query(name, schema) for name, schema in OPTIONS_IN_TEXT.items()),
         header(HEADER, "a string of the caller's choice: a request that is repeated with it gets the same answer"),
@@ -78,7 +82,8 @@ SONGS = ("get_job", "get_events", "get_links", "get_stems", "get_waveforms", "ca
         400: ["bad_request", *BODY_CODES, "upload_cut_short", "bad_idempotency_key"],
         403: ["forbidden"],
         408: ["client_too_slow"],
-        409: ["conflict", "request_in_progress"],
+        404: ["upload_unknown"],
+        409: ["conflict", "request_in_progress", "upload_incomplete"],
         413: ["upload_too_large"],
         415: ["unsupported_body"],
         429: ["audio_quota_exceeded", "too_many_songs", "too_many_callbacks"],
@@ -91,7 +96,8 @@ def separate() -> Response:
     services = current_services()
     with received(request, services) as upload:
         if upload.song is None:
-            return _by_address(services, upload.given)
+            by_reference = _by_upload if UPLOAD in upload.given else _by_address
+            return by_reference(services, upload.given)
         song = upload.song
         options, callback = parse_given(upload.given, services)
         filename = parse_filename(upload.given)
@@ -113,7 +119,7 @@ def parse_given(given: dict[str, Any], services: Services) -> tuple[Options, Cal
     names = {name: value for name, value in given.items() if name not in BESIDE_OPTIONS}
     for name in names:
         if name not in REQUEST_NAMES:
-            known = ", ".join((*REQUEST_NAMES, *BESIDE_OPTIONS, ADDRESS))
+            known = ", ".join((*REQUEST_NAMES, *BESIDE_OPTIONS, ADDRESS, UPLOAD))
             raise InvalidOption(f"unknown option {str(name)[:40]!r}; the options are {known}")
     try:
         options = Options.parse(
@@ -168,10 +174,34 @@ def _accept(
     return _answer(name, submitted.state, about["tags"], filename, new=submitted.new)
 
 
+def _by_upload(services: Services, given: dict[str, Any]) -> Response:
+    """Submits an upload that arrived in parts, as if its bytes had been posted."""
+    name = given[UPLOAD]
+    options, callback = parse_given(_without(given, UPLOAD), services)
+    filename = parse_filename(given)
+    if not isinstance(name, str):
+        raise InvalidOption("upload takes the ID of an upload, as text")
+    mark = fingerprint(UPLOAD, name, options.to_json(), callback.digest if callback else "")
+    return answered_once(services.answers, mark, lambda: _submit_upload(services, name, options, callback, filename))
+
+
+def _submit_upload(
+    services: Services, name: str, options: Options, posting: CallbackRequest | None, filename: str
+) -> Response:
+    upload = own_upload(services, name)
+    if not upload.complete:
+        raise UploadIncomplete(upload.offset, upload.size)
+    filename = filename or file_name(filename_in(upload.metadata))
+    with assembled(services.uploads, upload, services.options) as song:
+        response = _accept(services, song, options, posting, filename)
+        services.uploads.submitted(upload, songhash(song.sha256, options, caller().tenant))
+    return response
+
+
 def _by_address(services: Services, given: dict[str, Any]) -> Response:
     """Queues the fetch of a song: a provisional job, which leads to the song's job."""
     url = given[ADDRESS]
-    options, callback = parse_given({name: value for name, value in given.items() if name != ADDRESS}, services)
+    options, callback = parse_given(_without(given, ADDRESS), services)
     if services.options.sources is None:
         raise Forbidden("this service does not accept songs by address (MSAAS_FETCH)")
     if not isinstance(url, str):
@@ -179,6 +209,10 @@ def _by_address(services: Services, given: dict[str, Any]) -> Response:
     place = Place(url, services.options.sources.admit(url), parse_filename(given) or file_name(last_part(url)))
     mark = fingerprint(ADDRESS, url, options.to_json(), callback.digest if callback else "")
     return answered_once(services.answers, mark, lambda: _fetch(services, place, options, callback))
+
+
+def _without(given: dict[str, Any], member: str) -> dict[str, Any]:
+    return {name: value for name, value in given.items() if name != member}
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ class Body:
         self.declared, self.limit_bytes, self.song_limit_bytes = declared, limit_bytes, song_limit_bytes
         self.received = 0
         self._scratch: Scratch | None = None
+        self.due = False  # nothing has to be done before the end
         if declared is not None and declared > limit_bytes:
             raise self._too_large(f"{declared}")
 
@@ -40,6 +41,9 @@ class Body:
         if self.received > self.limit_bytes:
             raise self._too_large(f"more than {self.limit_bytes}")
         self.scratch.write(data)
+
+    def step(self) -> None:
+        """What has to be done while the body arrives: see Receiver."""
 
     def end(self, *, cut_short: bool = False) -> None:
         """Ends the body. Raises BadRequest if it is incomplete."""

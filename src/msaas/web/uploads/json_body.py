@@ -18,6 +18,7 @@ from msaas.web.uploads.base64_stream import Base64Decoder
 
 REST_LIMIT_BYTES = 1_000_000
 ADDRESS = "url"
+UPLOAD = "upload"  # the ID of an upload in parts
 WINDOW_BYTES = 1 << 20
 
 # Possessive quantifiers, so that no input causes backtracking: time and memory stay bounded.
@@ -37,7 +38,7 @@ class SongText:
 
 
 def split_body(file: IO[bytes]) -> tuple[dict[str, Any], SongText | None]:
-    """The members other than `mp3`, and the position of `mp3`; None for a song by address (`url`).
+    """The members other than `mp3`, and the position of `mp3`; None for a song by address (`url`) or an `upload`.
 
     Raises BadRequest: bad_json, missing_mp3, bad_base64.
     """
@@ -46,12 +47,11 @@ def split_body(file: IO[bytes]) -> tuple[dict[str, Any], SongText | None]:
     head = file.read(REST_LIMIT_BYTES)
     start = song_start(head)
     if start is None:
-        return _by_address(head, size), None
+        return _by_reference(head, size), None
     end = _string_end(file, start)
     members = parse_members(head[:start] + _tail(file, start, end, size))
     del members["mp3"]
-    if ADDRESS in members:
-        raise BadRequest("the JSON has both `mp3` and `url`; send one of them", code="bad_json")
+    _refuse_several(members, "mp3")
     return members, SongText(start, end)
 
 
@@ -106,12 +106,19 @@ def _tail(file: IO[bytes], start: int, end: int, size: int) -> bytes:
     return file.read(size - end)
 
 
-def _by_address(head: bytes, size: int) -> dict[str, Any]:
-    """The members of a body with `url` and without `mp3`. Raises BadRequest."""
+def _by_reference(head: bytes, size: int) -> dict[str, Any]:
+    """The members of a body with `url` or `upload`, and without `mp3`. Raises BadRequest."""
     members = parse_members(head) if size <= len(head) else {}
-    if ADDRESS not in members or "mp3" in members:
+    if not {ADDRESS, UPLOAD} & members.keys() or "mp3" in members:
         _refuse_songless(head, size)
+    _refuse_several(members)
     return members
+
+
+def _refuse_several(members: dict[str, Any], *more: str) -> None:
+    found = [*more, *(name for name in (ADDRESS, UPLOAD) if name in members)]
+    if len(found) > 1:
+        raise BadRequest(f"the JSON has both `{found[0]}` and `{found[1]}`; send one of them", code="bad_json")
 
 
 def _refuse_songless(head: bytes, size: int) -> NoReturn:
@@ -121,7 +128,10 @@ def _refuse_songless(head: bytes, size: int) -> NoReturn:
             code="missing_mp3",
         )
     if parse_members(head).get("mp3") is None:
-        raise BadRequest("the JSON has neither `mp3` (the song in base64) nor `url` (its address)", code="missing_mp3")
+        raise BadRequest(
+            "the JSON has neither `mp3` (the song in base64) nor `url` (its address) nor `upload` (an upload's ID)",
+            code="missing_mp3",
+        )
     raise BadRequest("`mp3` is not a string; it must be the song in base64", code="bad_base64")
 
 

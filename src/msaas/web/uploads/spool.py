@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Self
+from typing import BinaryIO, Self
 
 from msaas import scratch
 from msaas.errors import ScratchFull, UploadTooLarge
@@ -37,7 +37,7 @@ class Scratch:
         with scratch_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
             descriptor, name = tempfile.mkstemp(prefix=scratch.hidden(PREFIX), dir=folder)
-            self.file: IO[bytes] = os.fdopen(descriptor, "w+b")
+            self.file: BinaryIO = os.fdopen(descriptor, "w+b")
             self.path = scratch.locked(Path(name), descriptor)
 
     def write(self, data: bytes) -> int:

@@ -133,10 +133,11 @@ def test_clients_that_can_only_post_may_override_the_method(api):
     assert requests.head(api.url + path, headers=TUS, timeout=60).status_code == 404
 
 
-def test_while_one_request_appends_another_gets_423(api):
+def test_while_one_request_appends_another_gets_423(api, redis):
     path = api.create(100)
     with api.begin(path, 0, 100, b"x" * 50):
-        assert wait_until(lambda: api.append(path, 0, b"y").status_code == 423, BUSY_SECONDS)
+        assert wait_until(lambda: redis.hexists(f"upload:{path.rpartition('/')[2]}", "lock"), BUSY_SECONDS)
+        assert api.append(path, 0, b"y").status_code == 423
 
 
 @pytest.mark.slow
@@ -153,9 +154,9 @@ def test_after_the_api_was_killed_in_mid_request_another_process_goes_on(api, ot
 
 
 @pytest.mark.slow
-def test_a_silent_client_loses_its_lock_to_the_next_request(start):
+def test_a_silent_client_loses_its_lock_to_the_next_request(api):
     """As when a phone's address changes: the old connection never ends."""
-    api, data = start(), song_of(2 * MIB)
+    data = song_of(2 * MIB)
     path = api.create(len(data))
     with api.begin(path, 0, len(data), data[:1000]):
         assert wait_until(lambda: finished(api, path, data), BUSY_SECONDS)

@@ -21,7 +21,7 @@ RETRY_AFTER_SECONDS = 5
 INDEX = {
     "separate": "POST /apiv1/separate",
     "uploads": "POST /apiv1/uploads",
-    "upload": "HEAD, PATCH, DELETE /apiv1/uploads/<upload>",
+    "append": "PATCH /apiv1/uploads/<upload_id>",
     "queue": "GET /apiv1/queue",
     "bucket": "GET /apiv1/bucket",
     "track": "GET /apiv1/track/<songhash>-<stem>",

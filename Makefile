@@ -37,7 +37,7 @@ COMPILE := $(PIP_COMPILE) --allow-unsafe --generate-hashes
 
 .DEFAULT_GOAL := help
 .PHONY: help demo serve test test-all test-avx2 check lint types format bench bench-compare bench-lengths bench-memory bench-models bench-load bench-growth bench-neighbours bench-abuse soak chaos chaos-mutants \
-	images manifests container-smoke cluster-smoke compose compose-smoke lock audit sbom fuzz hostile bench-uploads \
+	images manifests container-smoke cluster-smoke cluster-test compose compose-smoke lock audit sbom fuzz hostile bench-uploads \
 	mini-train mini-eval clean
 
 help:
@@ -62,6 +62,7 @@ help:
 	@echo 'make images        container images (IMAGES="--weights none")  make manifests  every overlay, checked'
 	@echo 'make compose       the whole service in containers (compose.yaml)      make compose-smoke  it at work, without a registry'
 	@echo 'make container-smoke | cluster-smoke   the images and manifests at work, without and with a cluster'
+	@echo 'make cluster-test  faults in a cluster on this machine while songs run (docs/kubernetes.md)'
 	@echo 'make mini-train    makes the small model again (MINUTES=120 of training)      make mini-eval   how well it separates'
 	@echo 'make clean         remove .venv and caches; songs in .msaas/ and stems/ stay'
 
@@ -164,6 +165,9 @@ container-smoke: .venv/stamp-dev
 
 cluster-smoke: .venv/stamp-dev
 	deploy/tools/cluster-smoke.sh
+
+cluster-test: .venv/stamp-dev
+	deploy/tools/cluster-test.sh $(DRILL)
 
 # logs/requirements.txt is a line of rest's, copied: pip-compile would have it depend on nothing else all the same.
 # requirements-dev.txt pins what the images hold to the same versions, and leaves out torch with what its builds bring:

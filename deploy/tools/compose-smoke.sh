@@ -67,21 +67,10 @@ ENV
 # The servers of this machine's Python packages, on Debian: the programs that the published images have.
 build_stores() {
   lab_base localhost/msaas-standin/redis:bookworm redis-server
-  stand_in valkey:9 "$("$python" -c 'from msaas.local.servers import valkey_binary as b; print(b())')" \
+  lab_program valkey:9 "$("$python" -c 'from msaas.local.servers import valkey_binary as b; print(b())')" \
     'RUN ln -s /usr/bin/redis-cli /usr/bin/valkey-cli'
-  stand_in seaweedfs:4 "$("$python" -c 'from msaas.local.servers import weed_binary as b; print(b())')" \
+  lab_program seaweedfs:4 "$("$python" -c 'from msaas.local.servers import weed_binary as b; print(b())')" \
     'RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends wget >/dev/null && mkdir -p /data'
-}
-
-stand_in() {
-  local image=localhost/msaas-standin/$1 binary=$2 more=$3 folder=$LAB_FOLDER/store
-  podman image exists "$image" && return
-  mkdir -p "$folder"
-  cp "$binary" "$folder/"
-  printf 'FROM localhost/msaas-standin/redis:bookworm\nCOPY %s /usr/bin/\n%s\nWORKDIR /data\n' \
-    "$(basename "$binary")" "$more" >"$folder/Dockerfile"
-  buildah build --quiet --isolation chroot --pull-never -t "$image" -f "$folder/Dockerfile" "$folder"
-  rm -rf "$folder"
 }
 
 wait_until() {

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Containers on a Debian machine where no image registry can be reached: stand-in base images, builds, podman.
-# Sourced by container-smoke.sh and compose-smoke.sh. A stand-in is Debian with the packages named, not the published image: it shows that
-# a Dockerfile and a manifest work, not which versions the published base brings.
+# Sourced by container-smoke.sh, compose-smoke.sh and cluster-test.sh. A stand-in is Debian with the packages named, not
+# the published image: it shows that a Dockerfile and a manifest work, not which versions the published base brings.
 
 LAB_FOLDER=${LAB_FOLDER:?the caller names a folder for its files}
 LAB_STORE=${LAB_STORE:-/var/lib/msaas-lab}
@@ -82,6 +82,18 @@ lab_base() {
   printf 'FROM scratch\nADD fs.tar /\nENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n' >"$root/Dockerfile"
   buildah build --quiet --isolation chroot -t "$image" -f "$root/Dockerfile" "$root"
   rm -rf "$root"
+}
+
+# lab_program NAME:TAG BINARY [LINES]: a stand-in with one more program of this machine, unless there is one.
+lab_program() {
+  local image=localhost/msaas-standin/$1 binary=$2 more=${3:-} folder=$LAB_FOLDER/store
+  podman image exists "$image" && return
+  mkdir -p "$folder"
+  cp "$binary" "$folder/"
+  printf 'FROM localhost/msaas-standin/redis:bookworm\nCOPY %s /usr/bin/\n%s\nWORKDIR /data\n' \
+    "$(basename "$binary")" "$more" >"$folder/Dockerfile"
+  buildah build --quiet --isolation chroot --pull-never -t "$image" -f "$folder/Dockerfile" "$folder"
+  rm -rf "$folder"
 }
 
 # lab_images TAG: our images as localhost/msaas-<component>:TAG, with the small model.

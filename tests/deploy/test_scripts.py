@@ -144,7 +144,7 @@ def test_in_kind_the_images_are_built_and_loaded(stub):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("--overlay", "nothing"), "there are: cluster-smoke container-smoke external full gpu"),
+        (("--overlay", "nothing"), "there are: cluster-smoke cluster-test container-smoke external"),
         (("--namespace", "Not_A_Name"), "is no name for a namespace"),
         (("--surprise",), "unknown argument --surprise"),
     ],
@@ -238,6 +238,14 @@ def test_down_keeps_volumes_and_secrets_unless_told_otherwise(stub):
 
 
 # --- all scripts
+
+
+def test_without_the_labs_cluster_the_cluster_test_says_that_it_tested_nothing(stub):
+    stub.env["LAB_CLUSTER"] = "/nowhere/cluster.sh"
+    done = stub.run("deploy/tools/cluster-test.sh")
+    assert done.returncode == 0
+    assert done.stdout.startswith("cluster-test: skipped, nothing was tested: /nowhere/cluster.sh is not there")
+    assert not stub.calls
 
 
 def test_shellcheck_has_nothing_to_say():

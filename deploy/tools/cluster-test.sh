@@ -1,0 +1,105 @@
+#!/usr/bin/env bash
+# Faults in a real cluster on this machine: starts the lab's cluster, builds the images from stand-in bases and loads them,
+# installs deploy/overlays/cluster-test, plays cluster-drill.py, and takes the cluster down. Root; needs .venv with the
+# package and its [dev] extra. Without the lab's cluster it does nothing, and says so.
+#
+#   cluster-test.sh [--no-build] [--keep] [ARGUMENT FOR cluster-drill.py ...]
+#
+# LAB_CLUSTER names the cluster's script (default: ../shared/cluster/cluster.sh beside this clone), with the commands `up`,
+# `keda`, `load IMAGE FILE`, `run COMMAND`, `stop NODE`, `start NODE` and `down`. Images stay in /var/lib/msaas-lab (LAB_STORE).
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+
+cluster=${LAB_CLUSTER:-../shared/cluster/cluster.sh}
+if [[ ! -x $cluster ]]; then
+  echo "cluster-test: skipped, nothing was tested: $cluster is not there (LAB_CLUSTER names another)"
+  exit 0
+fi
+cluster=$(realpath "$cluster")
+
+LAB_FOLDER=$(mktemp -d)
+# shellcheck source=deploy/tools/lab.sh
+source deploy/tools/lab.sh
+
+namespace=msaas-drill
+python=.venv/bin/python
+keep=false
+drill=()
+
+parse() {
+  while (($#)); do
+    case $1 in
+      --no-build) build=false ;;
+      --keep) keep=true ;;
+      *) drill+=("$1") ;;
+    esac
+    shift
+  done
+}
+
+clean_up() {
+  local status=$?
+  trap - EXIT
+  ((status == 0)) || "$cluster" run kubectl -n "$namespace" get pods -o wide || true
+  if "$keep"; then echo "kept: $cluster down takes the cluster away"; else "$cluster" down; fi
+  rm -rf "$LAB_FOLDER"
+  exit "$status"
+}
+
+# The cluster starts while the images are built.
+prepare() {
+  "$cluster" up >"$LAB_FOLDER/up.log" 2>&1 && "$cluster" keda >>"$LAB_FOLDER/up.log" 2>&1 &
+  local starting=$!
+  if "$build"; then build_images; fi
+  wait "$starting" || { cat "$LAB_FOLDER/up.log" && die 'the cluster does not start'; }
+}
+
+build_images() {
+  lab_base localhost/msaas-standin/redis:bookworm redis-server
+  lab_program seaweedfs:4 "$("$python" -c 'from msaas.local.servers import weed_binary as b; print(b())')" 'RUN mkdir -p /data'
+  lab_images smoke
+}
+
+# Under the names that the manifests give them: a stand-in answers to the digest of what it stands for.
+load_images() {
+  local part rendered=$LAB_FOLDER/rendered.yaml
+  .venv/bin/kubectl kustomize deploy/overlays/cluster-test >"$rendered"
+  for part in rest worker logs; do load "msaas-$part:smoke" "docker.io/library/msaas-$part:smoke"; done
+  load msaas-standin/redis:bookworm "$(pinned "$rendered" /redis:)"
+  load msaas-standin/seaweedfs:4 "$(pinned "$rendered" /seaweedfs:)"
+}
+
+# pinned FILE NAME: the image with that in its name, without its tag.
+pinned() { sed -nE "s|^ *image: (.*$2.*)\$|\1|p" "$1" | head -1 | sed -E 's/:[^:@]*@/@/'; }
+
+load() {
+  buildah push --quiet "localhost/$1" "docker-archive:$LAB_FOLDER/image.tar"
+  "$cluster" load "$2" "$LAB_FOLDER/image.tar"
+  rm "$LAB_FOLDER/image.tar"
+}
+
+install() {
+  local key entry
+  { read -r key && read -r entry; } < <("$python" -m msaas.cli keys new drill 2>/dev/null)
+  export MSAAS_API_KEY=$key
+  "$cluster" run kubectl create namespace "$namespace"
+  "$cluster" run kubectl -n "$namespace" create secret generic msaas-api-keys --from-literal=keys="$entry"
+  "$cluster" run ./deploy-all.sh --overlay cluster-test --namespace "$namespace" --tag smoke --no-build
+}
+
+main() {
+  parse "$@"
+  ((EUID == 0)) || die 'building images and starting nodes here needs root'
+  [[ -x .venv/bin/kubectl && -x $python ]] || die 'no .venv with the [dev] extra: make check sets it up'
+  trap clean_up EXIT
+  say 'cluster and images' && lab_setup && prepare && load_images
+  say 'installing' && install
+  local address
+  address=$("$cluster" run kubectl -n "$namespace" get service rest-server -o 'jsonpath={.spec.clusterIP}:{.spec.ports[0].port}')
+  say 'the drill'
+  "$cluster" run deploy/tools/cluster-drill.py --namespace "$namespace" --url "http://$address" \
+    --power-off "$cluster stop" --power-on "$cluster start" "${drill[@]}"
+  say "cluster-test: passed in $((SECONDS / 60)) min $((SECONDS % 60)) s"
+}
+
+main "$@"

@@ -1,0 +1,51 @@
+"""The cluster, by kubectl."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from dataclasses import dataclass
+
+from deploy.tools.drill.records import DrillError, Plan
+
+WORKLOADS = ("statefulset/redis", "statefulset/minio", "deployment/rest-server", "deployment/worker")
+READY_SECONDS = 600
+
+
+@dataclass(frozen=True)
+class Cluster:
+    plan: Plan
+
+    def kubectl(self, *arguments: str) -> str:
+        done = subprocess.run(kubectl_command(self.plan, *arguments), capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise DrillError(f"kubectl {' '.join(arguments)}: {done.stderr.strip()}")
+        return done.stdout
+
+    def pods(self, part: str) -> dict[str, str]:
+        """name ▸ node of a part's pods that run."""
+        found = json.loads(self.kubectl("get", "pods", "-l", f"app.kubernetes.io/name={part}", "-o", "json"))
+        return {
+            pod["metadata"]["name"]: pod["spec"]["nodeName"]
+            for pod in found["items"]
+            if pod["status"]["phase"] == "Running" and "deletionTimestamp" not in pod["metadata"]
+        }
+
+    def stores_nodes(self) -> list[str]:
+        return sorted({node for part in ("redis", "minio") for node in self.pods(part).values()})
+
+    def other_node(self) -> str:
+        """A node with a worker or an API, and without Redis and the store where there is one."""
+        ours = [node for part in ("worker", "rest-server") for node in self.pods(part).values()]
+        stores = self.stores_nodes()
+        return sorted(ours, key=lambda node: (node in stores, ours.index(node)))[0]
+
+    def wait_ready(self) -> None:
+        for workload in WORKLOADS:
+            if self.kubectl("get", workload, "--ignore-not-found", "-o", "name"):
+                self.kubectl("rollout", "status", workload, f"--timeout={READY_SECONDS}s")
+
+
+def kubectl_command(plan: Plan, *arguments: str) -> list[str]:
+    context = ["--context", plan.context] if plan.context else []
+    return ["kubectl", *context, "--namespace", plan.namespace, *arguments]

@@ -84,7 +84,7 @@ check() {
 # What the rendered objects need of the cluster beyond Kubernetes itself.
 check_kinds() {
   local group
-  for group in keda.sh monitoring.coreos.com; do
+  for group in keda.sh monitoring.coreos.com gateway.networking.k8s.io; do
     grep -q "^apiVersion: $group/" "$work/all.yaml" || continue
     "$dry_run" && echo "needs: the API $group in the cluster" && continue
     [[ -n $(kubectl api-resources --api-group="$group" -o name 2>/dev/null) ]] ||
@@ -374,6 +374,9 @@ take_down() {
   if grep -q '^apiVersion: monitoring.coreos.com/' "$work/all.yaml"; then
     local group=monitoring.coreos.com
     kinds=servicemonitors.$group,podmonitors.$group,prometheusrules.$group,$kinds
+  fi
+  if grep -q '^apiVersion: gateway.networking.k8s.io/' "$work/all.yaml"; then
+    kinds=httproutes.gateway.networking.k8s.io,$kinds
   fi
   run kubectl -n "$namespace" delete "$kinds" -l app.kubernetes.io/part-of=msaas --ignore-not-found
   echo "the volumes and Secrets of $namespace are kept; --down --purge removes them too"

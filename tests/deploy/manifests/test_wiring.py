@@ -72,6 +72,34 @@ def test_callbacks_link_to_the_host_of_the_ingress(overlay):
     assert [tls["hosts"] for tls in spec["tls"]] == [[url.hostname]]
 
 
+def test_an_ingress_names_no_controller_unless_it_is_chosen():
+    """An annotation of one controller is another's silence."""
+    for overlay in OVERLAYS:
+        for ingress in of_kind(render(overlay), "Ingress"):
+            chosen = overlay == "ingress-nginx"
+            assert ("ingressClassName" in ingress["spec"]) is chosen
+            assert ("annotations" in ingress["metadata"]) is chosen
+
+
+def test_the_gateway_takes_the_ingress_place():
+    manifests = render("gateway")
+    assert not of_kind(manifests, "Ingress")
+    route = named(manifests, "HTTPRoute", "rest-server")["spec"]
+    assert [f"https://{host}" for host in route["hostnames"]] == [settings_map(manifests)["MSAAS_PUBLIC_URL"]]
+    service = named(manifests, "Service", "rest-server")
+    for rule in route["rules"]:
+        [backend] = rule["backendRefs"]
+        assert backend["name"] == service["metadata"]["name"]
+        assert backend["port"] in {port["port"] for port in service["spec"]["ports"]}
+
+
+def test_the_gateway_ends_no_event_stream_and_no_upload():
+    rules = named(render("gateway"), "HTTPRoute", "rest-server")["spec"]["rules"]
+    timeouts = {rule["matches"][0]["path"]["value"]: rule["timeouts"] for rule in rules}
+    assert timeouts["/apiv1"] == {"request": "0s", "backendRequest": "0s"}
+    assert timeouts["/"]["request"] != "0s"
+
+
 def test_addresses_in_the_environment_are_services_with_that_port(manifests):
     services = {
         f"{service['metadata']['name']}:{port['port']}"

@@ -1,9 +1,12 @@
 """The page's files over HTTP: who gets which, how long they are kept, and what the policy leaves open."""
 
+import gzip
 import re
 
 import pytest
+from playwright.sync_api import expect
 
+from msaas.web.http.static_files import StaticFiles
 from msaas.web.routes.page import STATIC
 from msaas.wiring.api import build_app
 from msaas.wiring.stores import build_queue
@@ -36,11 +39,59 @@ def test_each_file_is_under_a_policy_that_allows_nothing_from_elsewhere_and_noth
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
 
 
-def test_files_are_asked_about_and_not_sent_again(client):
-    first = client.get("/static/js/main.js")
+@pytest.mark.parametrize("path", ["/", "/static/js/main.js", "/static/0123456789ab/js/main.js"])
+def test_files_under_addresses_without_their_version_are_asked_about_and_not_sent_again(client, path):
+    first = client.get(path, headers=BROWSER)
     assert first.headers["Cache-Control"] == "no-cache"
-    again = client.get("/static/js/main.js", headers={"If-None-Match": first.headers["ETag"]})
+    again = client.get(path, headers=BROWSER | {"If-None-Match": first.headers["ETag"]})
     assert (again.status_code, again.data) == (304, b"")
+
+
+def test_the_page_names_its_files_by_version_and_browsers_keep_those(client):
+    page = client.get("/", headers=BROWSER).text
+    named = re.findall(r'"(/static/[^"]+)"', page)
+    assert len(named) >= 4
+    for path in named:
+        assert re.match(r"/static/[0-9a-f]{12}/", path)
+        answer = client.get(path)
+        assert answer.status_code == 200
+        assert answer.headers["Cache-Control"] == "public, max-age=31536000, immutable"
+
+
+def test_another_content_has_another_address(tmp_path):
+    (tmp_path / "js").mkdir()
+    (tmp_path / "index.html").write_text('<script src="/static/js/main.js"></script>')
+    (tmp_path / "js" / "main.js").write_text("1")
+    first = StaticFiles.read(tmp_path)
+    assert StaticFiles.read(tmp_path) == first
+    assert f'"/static/{first.version}/js/main.js"'.encode() in first.files["index.html"].body
+    (tmp_path / "js" / "main.js").write_text("2")
+    assert StaticFiles.read(tmp_path).version != first.version
+
+
+@pytest.mark.parametrize("name", ["index.html", "style.css", "js/main.js", "icon.svg"])
+def test_files_are_compressed_for_those_who_accept_it(client, name):
+    plain = client.get(f"/static/{name}")
+    packed = client.get(f"/static/{name}", headers={"Accept-Encoding": "br, gzip"})
+    assert "Content-Encoding" not in plain.headers
+    assert packed.headers["Content-Encoding"] == "gzip"
+    assert gzip.decompress(packed.data) == plain.data
+    assert len(packed.data) < len(plain.data)
+    assert packed.headers["ETag"] != plain.headers["ETag"]
+    assert "Accept-Encoding" in plain.headers["Vary"] and "Accept-Encoding" in packed.headers["Vary"]
+    refused = client.get(f"/static/{name}", headers={"Accept-Encoding": "gzip;q=0"})
+    assert refused.data == plain.data
+
+
+def test_a_second_visit_asks_for_nothing_but_the_page(open_page):
+    page = open_page()
+    expect(page.locator("#pick")).to_be_visible()
+    page.goto("/apiv1/docs")
+    with page.expect_response("**/apiv1/models"):
+        page.goto("/")
+    files = "performance.getEntriesByType('resource').filter(({ name }) => name.includes('/static/'))"
+    sizes = page.evaluate(f"{files}.map(({{ transferSize }}) => transferSize)")
+    assert len(sizes) > 20 and set(sizes) == {0}, sizes
 
 
 @pytest.mark.parametrize("path", ["../page.py", "%2e%2e/page.py", "js/", "", "js/nothing.js", "%2fetc/passwd"])

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
-from flask import Blueprint, Response, request, send_from_directory
+from flask import Blueprint, Response, abort, request
+from flask.blueprints import BlueprintSetupState
 
+from msaas.web.http.static_files import StaticFiles
 from msaas.web.routes import health
 
 calls = Blueprint("page", __name__)
@@ -50,10 +53,18 @@ def static_file(name: str) -> Response:
 
 
 def _file(name: str) -> Response:
-    """Cached by browsers but revalidated each time, since file names contain no version."""
-    response = send_from_directory(STATIC, name, conditional=True, etag=True)
+    response = static_files().answer(request, name)
+    if response is None:
+        abort(404)
     response.headers.update(HEADERS)
-    response.headers["Cache-Control"] = "no-cache"
-    if name.endswith(".js"):
-        response.headers["Content-Type"] = "text/javascript; charset=utf-8"  # some systems' MIME tables say otherwise
     return response
+
+
+@cache
+def static_files() -> StaticFiles:
+    return StaticFiles.read(STATIC)
+
+
+@calls.record
+def _read_at_start(_: BlueprintSetupState) -> None:
+    static_files()

@@ -23,6 +23,8 @@ from msaas.client.download import OnDownload, fetch, stem_path
 from msaas.client.errors import JobFailed, NotTheService, WaitTimeout
 from msaas.client.models import Job, Model, Queue
 from msaas.client.names import is_address, printable
+from msaas.client.remembered import RememberedUploads, default_folder
+from msaas.client.resumable import NoUploads, ResumableUpload
 from msaas.client.transport import Transport
 from msaas.client.upload import OnUpload, Song, Source, opened
 from msaas.formats import DEFAULT_FORMAT
@@ -30,6 +32,7 @@ from msaas.formats import DEFAULT_FORMAT
 DEFAULT_URL = "http://localhost:5000"
 MAX_FILENAME_CHARS = 200  # of the end of a file's name, which has its extension: the rest would lengthen the URL
 RETRIES = 8  # some 40 seconds, or as long as the API says: enough for a restart
+RESUMABLE_BYTES = 20_000_000
 FIRST_POLL_SECONDS = 0.2  # short songs are done within a second or two
 POLL_SECONDS = 1.0
 
@@ -42,7 +45,9 @@ class Client:
 
     url: of the API; default MSAAS_URL, else http://localhost:5000. key: sent with each call; default MSAAS_API_KEY,
     else none. retries: attempts after the first of each call. sleep: waits between attempts and polls; an exception
-    from it ends the call. Not thread-safe. Raises BadAddress, BadKey.
+    from it ends the call. resumable_bytes: larger songs are sent in parts, which go on after a broken connection; None
+    for none. remember_uploads: in ~/.cache/msaas/uploads, so that another run goes on with an unfinished one. Not
+    thread-safe. Raises BadAddress, BadKey.
     """
 
     def __init__(
@@ -52,6 +57,8 @@ class Client:
         key: str | None = None,
         retries: int = RETRIES,
         sleep: Callable[[float], None] = time.sleep,
+        resumable_bytes: int | None = RESUMABLE_BYTES,
+        remember_uploads: bool = True,
     ) -> None:
         self._transport = Transport(
             url or os.environ.get("MSAAS_URL") or DEFAULT_URL,
@@ -60,6 +67,8 @@ class Client:
             sleep=sleep,
         )
         self.url = self._transport.url
+        self._resumable_bytes = resumable_bytes
+        self._remembered = RememberedUploads(default_folder() if remember_uploads else None)
 
     # --- a song from upload to stems
 
@@ -88,9 +97,9 @@ class Client:
         """Uploads a song: a path, bytes, or a binary file (from its current position). The same song is the same job.
 
         A pipe is read to its end first, even if it has a path. on_upload(sent, size) in bytes; starts again after a
-        broken connection. start, end: seconds, for a part of the song. refine: stems, and the models that separate
-        them further. callback: {"url": …, "data": …}. idempotency_key: by default a new one for each call; the
-        attempts of one call share it. Job.known says whether the service had the job already.
+        broken connection, unless the song is sent in parts. start, end: seconds, for a part of the song. refine: stems,
+        and the models that separate them further. callback: {"url": …, "data": …}. idempotency_key: by default a new
+        one for each call; the attempts of one call share it. Job.known says whether the service had the job already.
 
         Raises ServiceError if the song or an option is rejected, OSError if the file cannot be read, SongTooLarge if a
         pipe exceeds the service's limit.
@@ -114,15 +123,40 @@ class Client:
         }
         with self.opened(song) as source:
             given = options | {"filename": source.name[-MAX_FILENAME_CHARS:] or None}
-            accepted = self._transport.request_json(
-                "POST",
-                "/apiv1/separate",
-                params={name: printable(str(value)) for name, value in given.items() if value is not None},
-                headers={"Content-Type": source.content_type, "Idempotency-Key": _quoted_string(idempotency_key)},
-                body=lambda: source.body(on_upload),
-            )
+            texts = {name: printable(str(value)) for name, value in given.items() if value is not None}
+            accepted = self._post(source, texts, callback, _quoted_string(idempotency_key), on_upload)
         job = self.job(str(accepted.get("songhash")))
         return replace(job, known=accepted.get("known"), name=str(accepted.get("name") or job.name))
+
+    def _post(
+        self,
+        song: Song,
+        options: dict[str, str],
+        callback: Mapping[str, Any] | None,
+        key: str,
+        on_upload: OnUpload | None,
+    ) -> dict[str, Any]:
+        if self._resumable_bytes is None or song.size <= self._resumable_bytes:
+            return self._post_whole(song, options, key, on_upload)
+        body, headers = options | ({"callback": callback} if callback else {}), {"Idempotency-Key": key}
+        upload = ResumableUpload(self._transport, song, on_upload, self._remembered)
+        try:
+            return upload.submit(
+                lambda id_: self._transport.request_json(
+                    "POST", "/apiv1/separate", headers=headers, json=body | {"upload": id_}
+                )
+            )
+        except NoUploads:  # an older service
+            return self._post_whole(song, options, key, on_upload)
+
+    def _post_whole(self, song: Song, options: dict[str, str], key: str, on_upload: OnUpload | None) -> dict[str, Any]:
+        return self._transport.request_json(
+            "POST",
+            "/apiv1/separate",
+            params=options,
+            headers={"Content-Type": song.content_type, "Idempotency-Key": key},
+            body=lambda: song.body(on_upload),
+        )
 
     def submit_url(
         self,

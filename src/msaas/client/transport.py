@@ -82,10 +82,10 @@ class Transport:
                     raise self.unreachable(error) from error
                 self.sleep(pause)
                 continue
-            if not _is_temporary(response) or pause is None:
+            if not is_temporary(response) or pause is None:
                 return response
             response.close()
-            self.sleep(min(_retry_after(response) or pause, MAX_RETRY_AFTER_SECONDS))
+            self.sleep(min(retry_after(response) or pause, MAX_RETRY_AFTER_SECONDS))
         raise AssertionError("not reached")
 
     def once(self, method: str, path: str, **options: Any) -> requests.Response:
@@ -133,13 +133,13 @@ def base_url(url: str) -> str:
     return _API_PATH.sub("", text).rstrip("/")
 
 
-def _retry_after(response: requests.Response) -> float | None:
+def retry_after(response: requests.Response) -> float | None:
     """Seconds; the API never sends the date form."""
     text = response.headers.get("Retry-After", "")
     return float(text) if text.isascii() and text.isdigit() else None
 
 
-def _is_temporary(response: requests.Response) -> bool:
+def is_temporary(response: requests.Response) -> bool:
     """A conflict that passes has Retry-After: the first attempt with the same Idempotency-Key is not answered yet."""
     if response.status_code == CONFLICT:
         return "Retry-After" in response.headers
@@ -149,7 +149,7 @@ def _is_temporary(response: requests.Response) -> bool:
 def _is_quota_exhausted(response: requests.Response) -> bool:
     """A daily quota is used up: no retry in reasonable time helps. A server that is away may return sooner than it
     says."""
-    return response.status_code == TOO_MANY_REQUESTS and (_retry_after(response) or 0) > MAX_RETRY_AFTER_SECONDS
+    return response.status_code == TOO_MANY_REQUESTS and (retry_after(response) or 0) > MAX_RETRY_AFTER_SECONDS
 
 
 def _reason(error: BaseException) -> str:

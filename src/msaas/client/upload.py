@@ -39,6 +39,11 @@ class Song:
         self.file.seek(self._start)
         return Body(self.file, self.size, on_progress)
 
+    def part(self, offset: int, length: int, on_progress: OnUpload) -> Body:
+        """A body of `length` bytes from `offset`; on_progress gets bytes of the whole song."""
+        self.file.seek(self._start + offset)
+        return Body(self.file, length, lambda sent, _length: on_progress(offset + sent, self.size))
+
     def sha256(self) -> str:
         """The hash of all its bytes."""
         self.file.seek(self._start)

@@ -40,6 +40,7 @@ class Upload:
     metadata: str
     expires_at: float  # seconds since 1970
     songhash: str = ""
+    locked_until: float = 0.0  # seconds since 1970; in the past unless a request appends
 
     @property
     def complete(self) -> bool:
@@ -54,7 +55,8 @@ class Upload:
             return None
         metadata = fields.text("metadata")
         texts = (fields.text("account"), fields.text("tenant"), metadata if _HEADER.fullmatch(metadata) else "")
-        return cls(id_, size, offset, *texts, expires_at, _songhash(fields.text("songhash")))
+        locked_until = fields.seconds("locked_until_ms") or 0.0
+        return cls(id_, size, offset, *texts, expires_at, _songhash(fields.text("songhash")), locked_until)
 
 
 def _songhash(text: str) -> str:

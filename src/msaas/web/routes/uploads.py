@@ -3,6 +3,7 @@ POST /apiv1/separate with its ID."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
@@ -12,8 +13,8 @@ from typing import Any
 from flask import Blueprint, Response, request
 
 from msaas.auth.access_control import caller
-from msaas.errors import UnsupportedBody
-from msaas.uploads import Upload, parse_id
+from msaas.errors import UnsupportedBody, UploadLocked
+from msaas.uploads import Append, Upload, parse_id
 from msaas.uploads.records import unknown_upload
 from msaas.web.openapi.document import Answer, documented, header
 from msaas.web.openapi.schemas import STORES_UNAVAILABLE
@@ -35,6 +36,7 @@ from msaas.web.uploads.tus_headers import (
 calls = Blueprint("uploads", __name__)
 
 PATH = "/apiv1/uploads"
+LOCK_WAIT_SECONDS, LOCK_POLL_SECONDS = 1.0, 0.05
 RESUMABLE = header("Tus-Resumable", "the version of the protocol", {"const": VERSION}, required=True)
 NUMBER = {"type": "string", "pattern": "^[0-9]{1,15}$"}
 CHECKSUM = header(
@@ -116,7 +118,7 @@ def create_upload() -> Response:
     head=True,
 )
 def upload_state(upload_id: str) -> Response:
-    upload = own_upload(current_services(), upload_id)
+    upload = _settled(current_services(), upload_id)
     response = _with_state(Response(status=200), upload)
     response.headers["Upload-Length"] = str(upload.size)
     if upload.metadata:
@@ -206,7 +208,7 @@ RECEIVERS = {"uploads.create_upload": _expect_first, "uploads.append_to_upload":
 
 def _body(services: Services, upload: Upload, offset: int) -> AppendBody:
     checksum = parse_checksum(request.headers.get("Upload-Checksum"))
-    append = services.uploads.append(upload, offset)
+    append = _locked(services, upload, offset)
     try:
         declared = request.content_length if "Transfer-Encoding" not in request.headers else None
         return AppendBody(append, services.options.scratch_dir, declared=declared, checksum=checksum)
@@ -224,6 +226,28 @@ def _received(expect: Callable[[], AppendBody]) -> Iterator[AppendBody]:
     with closing(expect()) as body:
         body.read_from(request)
         yield body
+
+
+def _settled(services: Services, upload_id: str) -> Upload:
+    """Waits a moment for a request that appends: it may be storing the end of a connection that has just broken."""
+    give_up_at = time.monotonic() + LOCK_WAIT_SECONDS
+    upload = own_upload(services, upload_id)
+    while upload.locked_until > time.time() and time.monotonic() < give_up_at:
+        time.sleep(LOCK_POLL_SECONDS)
+        upload = own_upload(services, upload_id)
+    return upload
+
+
+def _locked(services: Services, upload: Upload, offset: int) -> Append:
+    """Waits a moment for an earlier request of the same client, whose connection has just broken."""
+    give_up_at = time.monotonic() + LOCK_WAIT_SECONDS
+    while True:
+        try:
+            return services.uploads.append(upload, offset)
+        except UploadLocked:
+            if time.monotonic() > give_up_at:
+                raise
+            time.sleep(LOCK_POLL_SECONDS)
 
 
 def _has_body() -> bool:

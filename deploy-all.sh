@@ -10,7 +10,8 @@
 #   --registry    where the images are pulled from; with --build they are pushed there first
 #   --tag         their tag (default: this release)
 #   --build       build the images here; the default for kind and minikube, into which they are loaded
-#   --weights     the model baked into the worker's image; `none` lets the worker fetch it (default: htdemucs)
+#   --weights     the model baked into the worker's image, or into one of its own with weights-image; `none` lets the worker
+#                 fetch it (default: htdemucs)
 #   --dry-run     change nothing: check, render, and print what would be done
 #   --down        remove everything but the volumes and the Secrets; --purge removes those as well
 set -euo pipefail
@@ -22,7 +23,7 @@ look_seconds=5 deadline=0 said='' began=''
 version=$(sed -nE 's/^__version__ = "(.*)"$/\1/p' src/msaas/__init__.py)
 work=''
 
-usage() { sed -n '2,17p' "${BASH_SOURCE[0]}" | sed -E 's/^# ?//'; }
+usage() { sed -n '2,16p' "${BASH_SOURCE[0]}" | sed -E 's/^# ?//'; }
 
 die() {
   echo "deploy-all: $*" >&2
@@ -138,17 +139,20 @@ decide_build() {
 }
 
 build_images() {
-  local arguments=(--weights "$weights")
+  local arguments=() baked=$weights
   [[ -z $registry ]] || arguments+=(--registry "$registry" --push)
   [[ -z $tag ]] || arguments+=(--tag "$tag")
-  run deploy/tools/images.sh "${arguments[@]}"
+  if uses_weights_image || has Job weights; then baked=none; fi
+  run deploy/tools/images.sh --weights "$baked" "${arguments[@]}"
+  if uses_weights_image; then run deploy/tools/images.sh --weights-only "$weights" "${arguments[@]}"; fi
   [[ -n $registry ]] || load_images
 }
 
 load_images() {
-  local part image where
+  local part image where parts=(rest worker logs)
   where=$(context)
-  for part in rest worker logs; do
+  if uses_weights_image; then parts+=(weights); fi
+  for part in "${parts[@]}"; do
     image=msaas-$part:${tag:-$version}
     case $where in
       kind-*) run kind load docker-image --name "${where#kind-}" "$image" ;;
@@ -157,6 +161,8 @@ load_images() {
     esac
   done
 }
+
+uses_weights_image() { grep -qE '^ *reference: .*msaas-weights' "$work/all.yaml"; }
 
 # --- objects
 
@@ -179,7 +185,7 @@ images() {
   [[ -n $registry$tag ]] || return 0
   local part
   echo 'images:'
-  for part in rest worker logs; do
+  for part in rest worker logs weights; do
     printf '  - name: msaas-%s\n' "$part"
     [[ -z $registry ]] || printf '    newName: %s/msaas-%s\n' "$registry" "$part"
     [[ -z $tag ]] || printf '    newTag: "%s"\n' "$tag"
@@ -194,7 +200,7 @@ apply() {
   if has StatefulSet redis; then make_secret msaas-redis password; fi
   if uses_secret msaas-callback-secrets; then make_secret msaas-callback-secrets secrets; fi
   # A finished Job of an older release cannot be changed.
-  run kubectl -n "$namespace" delete job minio-buckets --ignore-not-found
+  run kubectl -n "$namespace" delete job minio-buckets weights --ignore-not-found
   began=$(date -u +%Y-%m-%dT%H:%M:%SZ)
   run kubectl apply -f "$work/all.yaml"
 }

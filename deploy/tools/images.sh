@@ -2,10 +2,11 @@
 # Builds the three images from the repository's root, and prints their sizes.
 #
 #   images.sh [--engine docker|podman|buildah] [--registry HOST/PATH] [--tag TAG] [--weights MODEL|none]
-#             [--torch-index URL] [--only rest|worker|logs] [--push] [-- ARGUMENT FOR THE BUILD ...]
+#             [--torch-index URL] [--only rest|worker|logs] [--weights-only MODEL] [--push] [-- ARGUMENT FOR THE BUILD ...]
 #
 # Without --engine the first that is installed. --weights is the model baked into the worker (htdemucs by default);
-# where it cannot be had, the build fails; `none` leaves it to the worker's start. CUDA:
+# where it cannot be had, the build fails; `none` leaves it to the worker's start. --weights-only builds an image of the
+# model alone, msaas-weights, from the worker's image of that tag (deploy/components/weights-image). CUDA:
 #   images.sh --only worker --tag 0.1.0-cuda --torch-index https://download.pytorch.org/whl/cu130
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
@@ -29,6 +30,7 @@ parse() {
       --weights) weights=${2:?} && shift 2 ;;
       --torch-index) torch_index=${2:?} && shift 2 ;;
       --only) components=("${2:?}") && shift 2 ;;
+      --weights-only) components=(weights) weights=${2:?} && shift 2 ;;
       --push) push=true && shift ;;
       --) shift && extra=("$@") && break ;;
       *) die "unknown argument $1; $(sed -n '4,5p' "${BASH_SOURCE[0]}" | tr -d '#')" ;;
@@ -47,6 +49,10 @@ find_engine() {
 build() {
   local component=$1 image=$2
   local arguments=(--file "$component/Dockerfile" --tag "$image")
+  if [[ $component == weights ]]; then
+    arguments=(--file worker/weights.Dockerfile --tag "$image")
+    arguments+=(--build-arg "WEIGHTS=$weights" --build-arg "WORKER_IMAGE=${registry}msaas-worker:$tag")
+  fi
   if [[ $component == worker ]]; then
     arguments+=(--build-arg "WEIGHTS=$weights")
     [[ -n $torch_index ]] && arguments+=(--build-arg "TORCH_INDEX=$torch_index")
@@ -72,7 +78,7 @@ main() {
     build "$component" "${registry}msaas-$component:$tag"
     if "$push"; then "$engine" push "${registry}msaas-$component:$tag"; fi
   done
-  deploy/tools/sbom.sh sbom "${components[@]}" || echo 'images: built, but what they hold was not listed' >&2
+  [[ ${components[0]} == weights ]] || deploy/tools/sbom.sh sbom "${components[@]}" || echo 'images: built, but what they hold was not listed' >&2
   for component in "${components[@]}"; do
     printf '%-40s %s\n' "${registry}msaas-$component:$tag" "$(bytes_of "${registry}msaas-$component:$tag")"
   done

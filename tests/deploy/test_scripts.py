@@ -142,6 +142,21 @@ def test_in_kind_the_images_are_built_and_loaded(stub):
 
 
 @pytest.mark.parametrize(
+    ("overlay", "builds"),
+    [
+        ("weights-image", ["--weights none", "--weights-only htdemucs_mini"]),
+        ("weights-volume", ["--weights none"]),
+        ("keda", ["--weights htdemucs_mini"]),
+    ],
+)
+def test_weights_are_built_into_the_image_that_the_overlay_takes_them_from(stub, overlay, builds):
+    done = stub.run("deploy-all.sh", "--dry-run", "--build", "--overlay", overlay, "--weights", "htdemucs_mini")
+    assert done.returncode == 0, done.stderr
+    calls = [line for line in done.stdout.splitlines() if "images.sh" in line]
+    assert [line.removeprefix("would run: deploy/tools/images.sh ") for line in calls] == builds
+
+
+@pytest.mark.parametrize(
     ("arguments", "words"),
     [
         (("--overlay", "nothing"), "there are: cluster-smoke cluster-test container-smoke external"),
@@ -263,6 +278,7 @@ def test_shellcheck_has_nothing_to_say():
 
 def test_hadolint_has_nothing_to_say():
     files = [str(REPOSITORY / part / "Dockerfile") for part in ("rest", "worker", "logs")]
+    files.append(str(REPOSITORY / "worker" / "weights.Dockerfile"))
     done = subprocess.run([tool("hadolint"), *files], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import re
 
+import pytest
+
 from msaas import __version__
 from tests.deploy.conftest import (
     OVERLAYS,
+    REPOSITORY,
     container_of,
     environment_of,
     is_ours,
@@ -17,7 +20,7 @@ from tests.deploy.conftest import (
     workloads,
 )
 
-RESTRICTED_VOLUMES = {"configMap", "emptyDir", "secret", "persistentVolumeClaim", "projected", "downwardAPI"}
+RESTRICTED_VOLUMES = {"configMap", "emptyDir", "secret", "persistentVolumeClaim", "projected", "downwardAPI", "image"}
 
 
 def test_no_image_is_latest_and_ours_are_this_release(manifests):
@@ -63,7 +66,27 @@ def test_root_file_systems_are_read_only_and_scratch_is_bounded(manifests):
         claimed = {claim["metadata"]["name"] for claim in workload["spec"].get("volumeClaimTemplates", [])}
         assert mounted == claimed | {volume["name"] for volume in pod.get("volumes", [])}
         if is_ours(workload):
-            assert all("sizeLimit" in volume["emptyDir"] for volume in pod["volumes"])
+            assert all("sizeLimit" in volume["emptyDir"] for volume in pod["volumes"] if "emptyDir" in volume)
+
+
+def test_containers_that_go_before_are_held_to_the_same():
+    worker = named(render("weights-volume"), "Deployment", "worker")
+    [first] = pod_of(worker)["spec"]["initContainers"]
+    assert first["securityContext"] == container_of(worker)["securityContext"]
+    assert set(first["resources"]["limits"]) == set(container_of(worker)["resources"]["limits"])
+    assert first["image"] == container_of(worker)["image"]
+
+
+@pytest.mark.parametrize("overlay", ["weights-volume", "weights-image"])
+def test_weights_of_their_own_are_where_the_worker_looks_and_cannot_be_changed(overlay):
+    pod = pod_of(named(render(overlay), "Deployment", "worker"))["spec"]
+    [container] = pod["containers"]
+    [mount] = [mount for mount in container["volumeMounts"] if mount["name"] == "weights"]
+    assert (mount["mountPath"], mount["readOnly"]) == ("/models", True)
+    dockerfile = (REPOSITORY / "worker" / "Dockerfile").read_text(encoding="utf-8")
+    assert f"MSAAS_MODEL_REPO={mount['mountPath']} " in dockerfile
+    [volume] = [volume for volume in pod["volumes"] if volume["name"] == "weights"]
+    assert "image" in volume or volume["persistentVolumeClaim"]["readOnly"]
 
 
 def test_no_pod_gets_service_links_or_a_token(manifests):

@@ -376,7 +376,7 @@ take_down() {
     return
   fi
   local kinds=deployments,statefulsets,jobs,services,ingresses,configmaps,networkpolicies,poddisruptionbudgets
-  kinds+=,horizontalpodautoscalers,resourcequotas,limitranges
+  kinds+=,cronjobs,horizontalpodautoscalers,resourcequotas,limitranges
   if grep -q '^apiVersion: keda.sh/' "$work/all.yaml"; then kinds=scaledobjects.keda.sh,triggerauthentications.keda.sh,$kinds; fi
   if grep -q '^apiVersion: monitoring.coreos.com/' "$work/all.yaml"; then
     local group=monitoring.coreos.com

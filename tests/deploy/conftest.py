@@ -54,11 +54,12 @@ def named(manifests: list[Manifest], kind: str, name: str) -> Manifest:
 
 
 def workloads(manifests: list[Manifest]) -> list[Manifest]:
-    return of_kind(manifests, "Deployment", "StatefulSet", "Job")
+    return of_kind(manifests, "Deployment", "StatefulSet", "Job", "CronJob")
 
 
 def pod_of(workload: Manifest) -> Manifest:
-    return workload["spec"]["template"]
+    spec = workload["spec"]
+    return spec["jobTemplate"]["spec"]["template"] if workload["kind"] == "CronJob" else spec["template"]
 
 
 def container_of(workload: Manifest) -> Manifest:

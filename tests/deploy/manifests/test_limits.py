@@ -16,7 +16,7 @@ def amount(text: str) -> float:
     return float(number) * UNITS[text[len(number) :]]
 
 
-def most_pods(workload, manifests) -> int:
+def peak_pods(workload, manifests) -> int:
     """How many of them there may be at once, an update included."""
     scalers = of_kind(manifests, "ScaledObject", "HorizontalPodAutoscaler")
     spec = workload["spec"]
@@ -33,7 +33,7 @@ def most_pods(workload, manifests) -> int:
 def test_the_quota_holds_every_pod_that_may_be_started(overlay):
     manifests = render(overlay)
     hard = named(manifests, "ResourceQuota", "msaas")["spec"]["hard"]
-    pods = [(container_of(workload)["resources"], most_pods(workload, manifests)) for workload in workloads(manifests)]
+    pods = [(container_of(workload)["resources"], peak_pods(workload, manifests)) for workload in workloads(manifests)]
     assert sum(number for _, number in pods) <= amount(hard["pods"])
     for group in ("requests", "limits"):
         for resource in ("cpu", "memory"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -243,6 +243,36 @@ class Job:
         known = {name: number_of(seconds) for name, seconds in ran.items()} if isinstance(ran, Mapping) else {}
         return timings | {name: seconds for name, seconds in known.items() if seconds is not None}
 
+    @property
+    def analysis(self) -> dict[str, Any] | None:
+        """Loudness, tempo and key, each None where the song leaves it open; None if nothing was measured."""
+        given = self.result.get("analysis")
+        if not isinstance(given, Mapping):
+            return None
+        found = {name: _measured(given.get(name), numbers) for name, numbers in _ANALYSIS.items()}
+        if (key := found["key"]) is not None and "name" not in key:
+            found["key"] = None
+        return found
+
+
+MAX_MEASURED = 1e6
+# the numbers in each part of an analysis
+_ANALYSIS = {
+    "loudness": ("integrated_lufs", "true_peak_dbtp"),
+    "tempo": ("bpm", "confidence", "first_beat_seconds"),
+    "key": ("confidence", "tuning_cents"),
+}
+
+
+def _measured(part: Any, names: Iterable[str]) -> dict[str, Any] | None:
+    """None if the part is missing or damaged."""
+    if not isinstance(part, Mapping):
+        return None
+    numbers = {name: part.get(name) for name in names}
+    if not all(isinstance(value, int | float) and abs(value) < MAX_MEASURED for value in numbers.values()):
+        return None
+    return ({"name": part["name"]} if isinstance(part.get("name"), str) else {}) | numbers
+
 
 def parse_state(text: str | None) -> State | None:
     """None if the text is not a state."""
@@ -290,6 +320,7 @@ def public_fields(job: Job, base_url: str = "", name: str = "") -> dict[str, Any
         "model": job.model_ran,
         "options": job.known_options,
         "duration_seconds": job.duration_seconds,
+        "analysis": job.analysis,
         "attempts": job.attempts,
         "timings": job.timings,
         "created_at": iso(job.created_at),

@@ -41,6 +41,10 @@ def test_a_real_song_comes_out_as_four_whole_stems(service, seconds, tmp_path):
     job = service.until(answer.json()["songhash"], "done")
     assert set(job["stems"]) == STEMS
     assert job["model"] == "htdemucs_mini"
+    loudness, tempo, key = (job["analysis"][name] for name in ("loudness", "tempo", "key"))
+    assert -30 < loudness["integrated_lufs"] < loudness["true_peak_dbtp"] < 3
+    if seconds is None:  # data/songs/harbour_lights.py
+        assert (round(tempo["bpm"]), key["name"]) == (112, "D major")
     mixture = decode_with_av(song)
     stems = {stem: service.stem(job["songhash"], stem) for stem in STEMS}
     for data in stems.values():

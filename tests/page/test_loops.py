@@ -125,7 +125,7 @@ def test_ruler_position_and_lanes_lie_on_one_axis(open_page, song, screen):
 
 
 # Where the lanes are each time that the line about loading changes.
-WATCH_LANES = """() => {
+RECORD_LEVELS = """() => {
     window.tops = [];
     const note = () => window.tops.push([
         document.querySelector('#loading').hidden, document.querySelector('#lanes').getBoundingClientRect().top,
@@ -140,7 +140,7 @@ def test_nothing_moves_while_the_stems_are_loaded(open_page, song):
     page.route("**/apiv1/track/**", lambda route: held.append(route))
     page.goto(song.address)
     expect(page.locator("#transport")).to_be_visible()
-    page.evaluate(WATCH_LANES)
+    page.evaluate(RECORD_LEVELS)
     page.unroute("**/apiv1/track/**")  # which lets those go on that wait
     expect(page.locator("#save-mix")).to_be_enabled()
     tops = page.evaluate("window.tops")

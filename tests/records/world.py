@@ -33,6 +33,11 @@ NAMES = (WHOLE, "done", "failed", "dead", "cancelled", "old", "lost", "running",
 RESULT = {
     "stems": dict.fromkeys(STEMS, "mp3"),
     "duration_seconds": 2.0,
+    "analysis": {
+        "loudness": {"integrated_lufs": -14.2, "true_peak_dbtp": -0.3},
+        "tempo": {"bpm": 112.0, "confidence": 0.6, "first_beat_seconds": 0.5},
+        "key": {"name": "D major", "confidence": 0.5, "tuning_cents": 0},
+    },
     "gain": 0.9,
     "warnings": [{"code": "downmixed", "detail": "six channels"}],
     "model": {"name": MODEL, "sources": list(STEMS), "sample_rate": 44100},

@@ -217,6 +217,18 @@ def test_a_song_of_a_few_samples_is_separated(samples, separator, write_wav, kit
         assert np.isfinite(stem).all()
 
 
+def test_a_song_is_measured_if_that_is_asked_for_and_its_stems_stay_the_same(separator, song, tmp_path) -> None:
+    plain = separator.separate_song(song, tmp_path / "plain", WAV)
+    measured = separator.separate_song(song, tmp_path / "measured", WAV, analyse=True)
+    assert plain.analysis is None
+    assert measured.analysis is not None
+    assert measured.analysis.keys() == {"loudness", "tempo", "key"}
+    assert measured.analysis["loudness"]["integrated_lufs"] < 0
+    assert [path.read_bytes() for path in measured.stems.values()] == [
+        path.read_bytes() for path in plain.stems.values()
+    ]
+
+
 def test_silence_comes_out_silent(separator, write_wav, tmp_path) -> None:
     song = write_wav(np.zeros((2, 44_100), np.float32))
     for stem in stems_of(separator.separate_song(song, tmp_path / "out", WAV)).values():

@@ -56,6 +56,7 @@ class Job:
     model: str | None = None
     options: Mapping[str, Any] | None = None
     duration_seconds: float | None = None
+    analysis: Mapping[str, Any] = field(default_factory=dict)  # loudness, tempo, key, each None if unknown; once done
     stems: Mapping[str, str] = field(default_factory=dict)  # name ▸ path in the API; empty until done
     timings: Mapping[str, float] = field(default_factory=dict)  # seconds by phase
     created_at: datetime | None = None
@@ -99,6 +100,7 @@ class Job:
             model=view.get("model"),
             options=_mapping(view, "options") or None,
             duration_seconds=_seconds(view, "duration_seconds"),
+            analysis=_mapping(view, "analysis"),
             stems=_mapping(view, "stems"),
             timings=_mapping(view, "timings"),
             created_at=_time(view, "created_at"),

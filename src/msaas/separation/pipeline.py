@@ -9,29 +9,25 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import ExitStack, closing
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-import numpy as np
 import torch
 
+from msaas.audio.analysis.song import SongAnalyser
 from msaas.audio.decode.decoder import TrackStats, measure
 from msaas.audio.encode.converted import Sound
-from msaas.audio.encode.open_writer import open_writer
-from msaas.audio.encode.stems_file import mix_tags, write_stems_file
 from msaas.audio.limits import Limits
 from msaas.audio.part import Part
 from msaas.audio.sandbox.decoder import IsolatedDecoder
 from msaas.audio.sandbox.tags import tags_isolated
-from msaas.audio.tags import SongTags, stem_tags
 from msaas.audio.warnings import SongWarning, warnings_of
 from msaas.audio.waveform import Waveforms
-from msaas.errors import Cancelled, InvalidOption, NotAudio
-from msaas.formats import MIX, STEMS_FILE, format_named
-from msaas.options import Options, Output
+from msaas.errors import InvalidOption, NotAudio
+from msaas.options import Options
 from msaas.separation import memory
 from msaas.separation.engines.engine import Engine, cpu_threads, default_batch
 from msaas.separation.engines.parallel import MAX_PARALLEL, ParallelSegments, default_parallel, segment_pool
@@ -42,7 +38,7 @@ from msaas.separation.kept_stem import KeptStem
 from msaas.separation.mixture import Samples
 from msaas.separation.model import LoadedModel, Network
 from msaas.separation.overlap_add import Span, random_shifts, separate_stream
-from msaas.separation.refining import refined_parts
+from msaas.separation.passes import SongPasses, StoppableAudio
 from msaas.separation.timing import Clock, timed
 from msaas.separation.writers import StemWriters, saved_sound
 
@@ -63,6 +59,7 @@ class SeparationResult:
     total_samples: int  # of each stem
     sample_rate: int  # Hz
     duration_seconds: float
+    analysis: dict[str, Any] | None  # loudness, tempo and key, as in a job's `analysis`; None if not asked for
     gain: float  # common to all stems; 1.0 unless a fixed-point format would have clipped
     warnings: list[SongWarning]  # for the caller: damage, a downmix, a gain
     model: dict[str, object]  # LoadedModel.describe
@@ -181,6 +178,7 @@ def separate_song(
     options: Options,
     *,
     seed: str = "",
+    analyse: bool = False,
     limits: Limits | None = None,
     progress: Progress = lambda _stage, _fraction: None,
     stop: Stop = lambda: False,
@@ -190,6 +188,7 @@ def separate_song(
 
     load: returns the separator of a model; each is asked for when its pass begins, and not held after it.
     seed: of the shifts' random lengths.
+    analyse: whether to measure the song's loudness, tempo and key.
     progress(stage, fraction): "decoding", "separating", "encoding" in this order, each rising to 1. The length
     is unknown until the song was decoded once: "decoding" stays at 0, reported again for each minute of audio.
     stop: called for each decoded block and between the network's layers. If the call fails, no stem remains.
@@ -213,11 +212,14 @@ def separate_song(
     with memory.heap_trimmed_after(), ExitStack() as files:
         stems = files.enter_context(StemWriters())
         waveforms = Waveforms([], stats.total_samples, rate)
-        run = _Run(out_dir, options, tags, saved, seed, stems, waveforms, clock, progress, stop, on_waveforms)
+        run = SongPasses(out_dir, options, tags, saved, seed, stems, waveforms, clock, progress, stop, on_waveforms)
+        run.analyser = SongAnalyser(rate, channels) if analyse else None
         for stem, _ in options.refine:
             path = out_dir / f"{stem}.kept"
             run.kept[stem] = files.enter_context(KeptStem(path, sample_rate=rate, channels=channels))
         run.separate(separator, decoder, stats, outputs)
+        with clock.running("separate"):
+            analysis = run.analyser.result() if run.analyser else None
         del separator  # so that it may be dropped for a model that refines
         refining = [run.refine(stem, load(refiner)) for stem, refiner in options.refine]
         progress("encoding", 0.0)
@@ -230,6 +232,7 @@ def separate_song(
         total_samples=saved.total_samples,
         sample_rate=saved.sample_rate,
         duration_seconds=stats.total_samples / rate,
+        analysis=analysis,
         gain=gain,
         warnings=warnings_of(decoding, gain),
         model=model,
@@ -248,7 +251,7 @@ def _measured(decoder: IsolatedDecoder, start: float | None, progress: Progress,
 
     Raises NotAudio without a sample, InvalidOption if the song ends before `start`.
     """
-    audio = _Stoppable(decoder, stop, lambda: progress("decoding", 0.0))
+    audio = StoppableAudio(decoder, stop, lambda: progress("decoding", 0.0))
     progress("decoding", 0.0)
     stats = measure(audio)
     if decoder.report.gain_lowered:
@@ -260,136 +263,3 @@ def _measured(decoder: IsolatedDecoder, start: float | None, progress: Progress,
         raise NotAudio("the song has no samples")
     progress("decoding", 1.0)
     return stats
-
-
-@dataclass
-class _Run:
-    """The streaming passes over a song: by its model, then by each model that refines a stem."""
-
-    out_dir: Path
-    options: Options
-    tags: SongTags
-    saved: Sound  # what each stem is saved as
-    seed: str
-    stems: StemWriters
-    waveforms: Waveforms
-    clock: Clock
-    progress: Progress
-    stop: Stop
-    on_waveforms: Callable[[Waveforms], None]
-    kept: dict[str, KeptStem] = field(default_factory=dict)  # the stems that are refined
-    paths: dict[str, Path] = field(default_factory=dict)
-    refined: dict[str, dict[str, object]] = field(default_factory=dict)  # stem ▸ Separator.report
-    finished: int = 0  # passes
-
-    def separate(self, separator: Separator, audio: _Audio, stats: TrackStats, outputs: Sequence[Output]) -> None:
-        """Writes the samples of the outputs to their writers and waveforms."""
-        self._open(separator.model, outputs, stats)
-        sources = sorted({source for output in outputs for source in output.sources})
-        self._show(0.0)
-        with self.clock.running("separate"), closing(_Stoppable(audio, self.stop).blocks()) as blocks:
-            spans = separator.spans(
-                blocks,
-                stats,
-                self.options,
-                sources=sources,
-                seed=self.seed,
-                clock=self.clock,
-                progress=self._show,
-                stop=self.stop,
-            )
-            with closing(spans):
-                for span in spans:
-                    for output in outputs:
-                        self._write(output.name, _stem_of(span, output, sources))
-                    if self.is_one_file:
-                        self._write(MIX, span.mix)
-                    self.on_waveforms(self.waveforms)
-        self.finished += 1
-
-    def refine(self, stem: str, separator: Separator) -> dict[str, object]:
-        """Separates a stem further, into parts that add up to it; returns the description of the model that did."""
-        model, kept = separator.model, self.kept[stem]
-        parts = refined_parts(stem, model, by=(self.options.model, kept.sample_rate, kept.channels))
-        with self.clock.running("measure"):
-            stats = measure(_Stoppable(kept, self.stop))
-        self.separate(separator, kept, stats, parts)
-        self.refined[stem] = separator.report()
-        return model.describe()
-
-    def _open(self, model: LoadedModel, outputs: Sequence[Output], stats: TrackStats) -> None:
-        names = [output.name for output in outputs] + ([MIX] if self.is_one_file else [])
-        suffix = ".m4a" if self.is_one_file else format_named(self.options.format).suffix
-        for name in names:
-            path = self.paths[name] = self.out_dir / (name + suffix)
-            writer = open_writer(
-                path,
-                self.options.format,
-                sample_rate=self.saved.sample_rate,
-                channels=self.saved.channels,
-                total_samples=self.saved.total_samples,
-                made=Sound(model.sample_rate, model.channels, stats.total_samples),
-                bitrate_kbps=self.options.bitrate,
-                bit_depth=self.options.bit_depth,
-                tags=None if self.is_one_file else stem_tags(self.tags, name, model.name),
-            )
-            self.stems.add(name, writer)
-        self.waveforms.begin([MIX] if self.is_one_file else names)
-
-    @property
-    def is_one_file(self) -> bool:
-        return self.options.format == STEMS_FILE
-
-    def join(self) -> None:
-        """Replaces the files of mix and stems by one file with all of them."""
-        path = self.out_dir / f"{MIX}.{STEMS_FILE}"
-        stems = {name: file for name, file in self.paths.items() if name != MIX}
-        tags = mix_tags(stem_tags(self.tags, MIX, self.options.model), self.tags.texts.get("title"))
-        write_stems_file(path, self.paths[MIX], stems, tags)
-        for file in self.paths.values():
-            file.unlink()
-        self.paths = {MIX: path}
-
-    def _write(self, stem: str, block: Samples) -> None:
-        self.stems.write(stem, block)
-        if stem == MIX or not self.is_one_file:
-            self.waveforms.add(stem, block)
-        if stem in self.kept:
-            self.kept[stem].write(block)
-
-    def _show(self, fraction: float) -> None:
-        """The passes count alike, whatever their models take."""
-        self.progress("separating", (self.finished + fraction) / (1 + len(self.options.refine)))
-
-
-def _stem_of(span: Span, output: Output, sources: Sequence[int]) -> Samples:
-    """The samples [C, n] of `output` in a span whose stems are those of `sources`."""
-    first, *others = (span.stems[list(sources).index(source)] for source in output.sources)
-    stem: Samples = sum(others, start=first)
-    return np.subtract(span.mix, stem) if output.rest else stem
-
-
-class _Audio(Protocol):
-    """A decoder, or a stem that is kept."""
-
-    sample_rate: int  # Hz
-
-    def blocks(self) -> Iterator[Samples]: ...
-
-
-class _Stoppable:
-    """Audio whose blocks raise Cancelled once stop() returns True. on_minute: called each minute of audio."""
-
-    def __init__(self, audio: _Audio, stop: Stop, on_minute: Callable[[], None] = lambda: None) -> None:
-        self._audio, self._stop, self._on_minute = audio, stop, on_minute
-
-    def blocks(self) -> Generator[Samples]:
-        minute = 60 * self._audio.sample_rate
-        samples = 0
-        for block in self._audio.blocks():
-            if self._stop():
-                raise Cancelled("stopped on request")
-            before, samples = samples, samples + block.shape[1]
-            if samples // minute > before // minute:
-                self._on_minute()
-            yield block

@@ -35,17 +35,15 @@ from msaas.settings.parsers import (
     server_url,
     text,
 )
-from msaas.settings.qualities import parse_quality
+from msaas.settings.separating import SeparationSettings
 from msaas.settings.uploads import UploadSettings
 
-DEVICES = ("auto", "cpu", "cuda", "mps")
-PRECISIONS = ("auto", "fp32")
 ALL_MODELS = "all"
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
 
 @dataclass(frozen=True)
-class Settings(FetchSettings, UploadSettings):
+class Settings(FetchSettings, SeparationSettings, UploadSettings):
     """One field per setting; a test compares the metadata with the table in the docs."""
 
     redis_host: str = setting(
@@ -232,43 +230,6 @@ class Settings(FetchSettings, UploadSettings):
         "songs",
         "songs of loaded models that may overtake a song of another; 0 keeps the queue's order",
     )
-    quality_fast: Mapping[str, Any] = setting(
-        "MSAAS_QUALITY_FAST",
-        "overlap=0.1",
-        parse_quality,
-        "options",
-        "what quality=fast stands for: any of model=, overlap= and shifts=, separated by spaces",
-    )
-    quality_balanced: Mapping[str, Any] = setting(
-        "MSAAS_QUALITY_BALANCED", "", parse_quality, "options", "what quality=balanced stands for; empty: the defaults"
-    )
-    quality_best: Mapping[str, Any] = setting(
-        "MSAAS_QUALITY_BEST", "shifts=5", parse_quality, "options", "what quality=best stands for"
-    )
-    device: str = setting(
-        "MSAAS_DEVICE", "auto", choice(DEVICES), "", "auto, cpu, cuda or mps; auto prefers CUDA, then MPS"
-    )
-    batch: int = setting(
-        "MSAAS_BATCH", "0", number(int, 0, 256), "segments", "segments per forward pass; 0 chooses by device"
-    )
-    lanes: int = setting(
-        "MSAAS_LANES",
-        "0",
-        number(int, 0, 64),
-        "segments",
-        "segments at a time on a CPU, each with its own memory; 0: one for each thread, at most 4",
-    )
-    cpu_threads: int = setting(
-        "MSAAS_CPU_THREADS", "0", number(int, 0, 1024), "threads", "torch threads; 0 leaves the choice to torch"
-    )
-    precision: str = setting(
-        "MSAAS_PRECISION",
-        "auto",
-        choice(PRECISIONS),
-        "",
-        "fp32 matches Demucs within 1e-4; auto is the fastest engine within 40 dB of it, measured at model load",
-    )
-
     decoder_memory_bytes: int = setting(
         "MSAAS_DECODER_MEMORY_BYTES",
         "1000000000",

@@ -67,9 +67,11 @@ class ModelCache:
         limits: Limits,
         remembered: RememberedChoice,
         load: Callable[[str], LoadedModel],
+        analyse: bool = False,
     ) -> None:
-        """`models` loads the separator of a model, by its name, on the device of `choice`. `load`: its weights."""
-        self.models, self.choice, self.limits = models, choice, limits
+        """`models` loads the separator of a model, by its name, on the device of `choice`. `load`: its weights.
+        `analyse`: whether songs' loudness, tempo and key are measured."""
+        self.models, self.choice, self.limits, self.analyse = models, choice, limits, analyse
         self._remembered, self._load = remembered, load
 
     def separator(self, model: str) -> Separator:
@@ -91,6 +93,7 @@ class ModelCache:
             task.out_dir,
             task.options,
             seed=task.seed,
+            analyse=self.analyse,
             limits=self.limits,
             progress=progress,
             stop=stop,
@@ -166,6 +169,7 @@ def _report(result: SeparationResult) -> dict[str, Any]:
         "samples": result.total_samples,
         "sample_rate": result.sample_rate,
         "duration_seconds": result.duration_seconds,
+        "analysis": result.analysis,
         "gain": result.gain,
         "model": result.model,
         "refining": result.refining,
@@ -323,7 +327,7 @@ def build_cache(settings: Settings, changed: Callable[[tuple[str, ...]], object]
         changed=changed,
     )
     limits = Limits(settings.max_duration_seconds, settings.max_decoded_bytes, settings.decoder_memory_bytes)
-    return ModelCache(models, choice, limits, remembered, load_weights)
+    return ModelCache(models, choice, limits, remembered, load_weights, settings.analysis)
 
 
 def _faults(settings: Settings) -> dict[str, str]:

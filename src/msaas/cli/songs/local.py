@@ -60,7 +60,7 @@ def outcomes(tasks: Sequence[SongTask], args: argparse.Namespace) -> Iterator[So
 
 def _check_models(options: Options, load: Callable[[str], Separator]) -> None:
     """Loads all models. Raises InvalidOption for stems that they cannot make, before any song is separated."""
-    from msaas.separation.refining import refined_parts
+    from msaas.separation.passes import refined_parts
 
     first = load(options.model).model
     options.outputs(first.sources)

@@ -18,7 +18,8 @@ from msaas.auth.access_control import gate_of
 from msaas.auth.scopes import Requirement, requirement_of
 from msaas.error_codes import PROBLEM_CODES
 from msaas.web.http.problems import MEDIA_TYPE, phrase_of
-from msaas.web.openapi.schemas import SCHEMAS, ref
+from msaas.web.openapi.parts import ref
+from msaas.web.openapi.schemas import SCHEMAS
 
 View = TypeVar("View", bound=Callable[..., Any])
 Spec = dict[str, Any]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from msaas.formats import BITRATES, DEPTH_NAMES, FORMATS, SAMPLE_RATES, WITH_BITRATES, WITH_DEPTHS
 from msaas.options import MAX_OVERLAP, MAX_SECONDS, MAX_SHIFTS, MAX_STEMS, QUALITIES
-from msaas.web.openapi.schemas import FORMAT, STEM, Schema, an_object, ref
+from msaas.web.openapi.parts import Schema, an_object, ref
+from msaas.web.openapi.schemas import FORMAT, STEM
 from msaas.web.uploads.callback import MAX_URL
 
 BITRATE: Schema = {

@@ -2,37 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from msaas.catalogue.records import SPEEDS
 from msaas.error_codes import JOB_CODES, PROBLEM_CODES, WAIT_CODES, WARNING_CODES
 from msaas.formats import DEFAULT_FORMAT, DEPTH_NAMES, FORMATS, SAMPLE_RATES
 from msaas.jobs import State
 from msaas.options import STEM_NAME
 from msaas.song_names import MAX_TAG_CHARS, TAG_NAMES
+from msaas.web.openapi.analysis_schemas import ANALYSIS_SCHEMAS
+from msaas.web.openapi.offer_schemas import OFFER_SCHEMAS
+from msaas.web.openapi.parts import NAMES, Schema, an_object, nullable, ref
 from msaas.web.uploads.callback import MAX_URL
-
-Schema = dict[str, Any]
 
 BODY_CODES = ("bad_json", "bad_base64", "bad_multipart", "bad_chunks", "missing_mp3", "missing_file", "empty_file")
 AUDIO_CODES = ("bad_audio", "not_audio", "audio_too_long", "decoded_too_large")
 QUEUE_UNAVAILABLE = ("queue_unavailable",)
 STORAGE_UNAVAILABLE = ("storage_unavailable", "storage_refused", "object_damaged")
 STORES_UNAVAILABLE = QUEUE_UNAVAILABLE + STORAGE_UNAVAILABLE
-
-
-def ref(name: str) -> Schema:
-    return {"$ref": f"#/components/schemas/{name}"}
-
-
-def nullable(kind: str, **more: Any) -> Schema:
-    return {"type": [kind, "null"], **more}
-
-
-def an_object(properties: Schema, *optional: str, **more: Any) -> Schema:
-    """All members are required except the optional ones. Later versions may add members."""
-    required = [name for name in properties if name not in optional]
-    return {"type": "object", "properties": properties, "required": required, **more}
 
 
 SONGHASH: Schema = {
@@ -46,7 +30,6 @@ STATE: Schema = {"type": "string", "enum": [state.value for state in State]}
 TIMESTAMP: Schema = nullable("string", format="date-time", description="ISO 8601, UTC")
 FORMAT: Schema = {"type": "string", "enum": list(FORMATS), "default": DEFAULT_FORMAT}
 INTERVALS: Schema = {"type": "string", "contentEncoding": "base64"}
-NAMES: Schema = {"type": "array", "items": {"type": "string"}}
 SONGHASHES: Schema = {"type": "array", "items": ref("Songhash")}
 CALLBACK = an_object(
     {
@@ -115,6 +98,10 @@ JOB = an_object(
             "description": "null for a job that was pushed to Redis by hand",
         },
         "duration_seconds": nullable("number", description="as decoded, or before the run as declared by the file"),
+        "analysis": {
+            "oneOf": [ref("Analysis"), {"type": "null"}],
+            "description": "null until the job is done, and if the service does not analyse songs",
+        },
         "stems": {
             "type": "object",
             "additionalProperties": {"type": "string", "format": "uri-reference"},
@@ -283,107 +270,13 @@ SCHEMAS: dict[str, Schema] = {
         }
     ),
     "Index": an_object({"name": {"type": "string"}, "calls": {"type": "object"}}),
-    "Offer": an_object(
-        {
-            "default": {"type": "string", "description": "the model used if a request chooses none"},
-            "models": {"type": "array", "items": ref("Model")},
-            "qualities": {"type": "object", "additionalProperties": ref("Quality")},
-            "seconds_per_audio_second": nullable(
-                "number",
-                description="seconds that the latest songs took per second of audio and of `work`; null before any",
-            ),
-            "seconds_until_free": nullable(
-                "number",
-                description="seconds until a worker is free for another song, by the songs that wait; null before any",
-            ),
-            "formats": NAMES,
-            "bitrates": {"type": "array", "items": {"type": "integer"}, "description": "kb/s, of mp3"},
-            "format_choices": {"type": "object", "additionalProperties": ref("FormatChoice")},
-            "limits": an_object({"upload_bytes": {"type": "integer"}, "duration_seconds": {"type": "number"}}),
-        }
-    ),
-    "FormatChoice": an_object(
-        {
-            "bitrates": {"type": "array", "items": {"type": "integer"}, "description": "kb/s; empty without bit rates"},
-            "default_bitrate": nullable("integer"),
-            "bit_depths": {**NAMES, "description": "the first is the default; empty for a lossy format"},
-            "sample_rates": {
-                "oneOf": [{"type": "array", "items": {"type": "integer"}}, {"type": "null"}],
-                "description": "Hz; null for any",
-            },
-        },
-        description="What a format can hold.",
-    ),
-    "Quality": an_object(
-        {
-            "model": {"type": "string"},
-            "overlap": nullable("number", description="null for the model's own"),
-            "shifts": {"type": "integer"},
-            "work": {"type": "number", "description": "the model's work, compared with the default options"},
-        },
-        description="The options that a quality stands for.",
-    ),
-    "Model": an_object(
-        {
-            "name": {"type": "string"},
-            "sources": {
-                "oneOf": [NAMES, {"type": "null"}],
-                "description": "its stems; null for a model of the operator's own until a worker has loaded it",
-            },
-            "workers": {"type": "integer", "minimum": 0, "description": "number of workers that offer it now"},
-            "waiting_for": {
-                "oneOf": [ref("WaitingFor"), {"type": "null"}],
-                "description": "why no worker runs it now; its songs wait",
-            },
-            "seconds_per_audio_second": nullable(
-                "number",
-                description="the same as in Offer, of the model's own songs; before any of them, of all songs",
-            ),
-            "refines": {**NAMES, "description": "the stems that it is made to separate further (`refine`)"},
-            "family": nullable(
-                "string",
-                description="its architecture; null, as all that follows, for a model that is not in the catalogue",
-            ),
-            "summary": nullable("string", description="one sentence: for whom it is"),
-            "licence": {"oneOf": [ref("Licence"), {"type": "null"}]},
-            "sdr": {"oneOf": [{"type": "array", "items": ref("Score")}, {"type": "null"}]},
-            "speed": {"oneOf": [ref("Speed"), {"type": "null"}]},
-            "bytes": nullable("integer", description="size of its weights; null if not stated"),
-            "training": {"oneOf": [ref("Training"), {"type": "null"}]},
-            "note": nullable("string"),
-        },
-        *("family", "summary", "licence", "sdr", "speed", "bytes", "training", "note"),
-    ),
-    "Licence": an_object(
-        {
-            "id": {"type": "string", "description": "of the weights: an SPDX identifier, or `not stated`"},
-            "commercial": nullable("boolean", description="whether it allows use in commerce; null if not stated"),
-            "statement": {"type": "string", "description": "what the document that states it says"},
-            "note": {"type": "string"},
-        },
-        description="The licence of a model's weights. docs/models.md has the rules.",
-    ),
-    "Score": an_object(
-        {
-            "benchmark": {"type": "string"},
-            "mean": nullable("number"),
-            "stems": {"type": "object", "additionalProperties": {"type": "number"}},
-        },
-        description="A published signal-to-distortion ratio, in dB.",
-    ),
-    "Speed": an_object(
-        {name: nullable("string", enum=[*SPEEDS, None]) for name in ("cpu", "gpu")},
-        description="Its class on a CPU and on a GPU; null if not measured.",
-    ),
-    "Training": an_object(
-        {"by": nullable("string"), "data": nullable("string")}, description="Who trained it on what; null: not stated."
-    ),
 }
+SCHEMAS |= OFFER_SCHEMAS | ANALYSIS_SCHEMAS
 
 # body of a callback: the job's final state, without the members of an unfinished job
 _SENT = (
     *("songhash", "state", "name", "tags", "stems", "error", "warnings", "model", "options", "duration_seconds"),
-    *("attempts", "timings", "created_at", "started_at", "finished_at"),
+    *("analysis", "attempts", "timings", "created_at", "started_at", "finished_at"),
 )
 SCHEMAS["Called"] = an_object(
     {

@@ -24,8 +24,9 @@ from msaas.storage.songs import is_waiting, is_whole, song_facts
 from msaas.web.http.idempotency import HEADER, REPLAYED, answered_once, fingerprint, requested_key
 from msaas.web.models import offered_models, sources_of
 from msaas.web.openapi.document import Answer, as_json, documented, header, query
+from msaas.web.openapi.parts import ref
 from msaas.web.openapi.request_schemas import OPTIONS_IN_TEXT, SONG_BODY
-from msaas.web.openapi.schemas import AUDIO_CODES, BODY_CODES, STORES_UNAVAILABLE, ref
+from msaas.web.openapi.schemas import AUDIO_CODES, BODY_CODES, STORES_UNAVAILABLE
 from msaas.web.retention_locks import hold_for_posting
 from msaas.web.routes.uploads import own_upload
 from msaas.web.services import Services, current_services

@@ -1,8 +1,9 @@
 """The tempo of a song, from the onsets of its drums.
 
 The method is that of Ellis, "Beat Tracking by Dynamic Programming" (2007), as in librosa's beat tracker: the onset
-strength is how much a mel spectrogram in decibels grows from frame to frame; its autocorrelation at a lag and at half of
-it, under a prior around 120 beats a minute, gives the period; dynamic programming finds the beats, whose mean distance is the tempo.
+strength is how much a mel spectrogram in decibels grows from frame to frame. Its autocorrelation at a lag and at half
+of it, under a prior around 120 beats a minute, gives the period. Dynamic programming finds the beats;
+their mean distance is the tempo.
 """
 
 from __future__ import annotations

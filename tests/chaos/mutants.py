@@ -26,6 +26,8 @@ CONNECTION = "redis_client.py"
 SUPERVISOR = "worker/supervisor.py"
 RUN = "worker/run.py"
 TURNS = "tests/queue/test_turns.py"
+UPLOADS = "queue/lua/uploads"
+UPLOAD_LIMITS = "tests/uploads/test_limits.py"
 
 
 @dataclass(frozen=True)
@@ -257,6 +259,33 @@ MUTANTS = (
         "a tenant without songs saves up turns",
         [(f"{LUA}/turns.lua", "math.max(count_of(seen[1]), count_of(seen[2])) + 1", "count_of(seen[2]) + 1")],
         TURNS,
+    ),
+    Mutant(
+        "lock of an upload not compared",
+        [(f"{UPLOADS}/common.lua", "fields_of(upload_key(id), 'lock')[1] == token", "true")],
+        UPLOAD_LIMITS,
+    ),
+    Mutant(
+        "lock of an upload not waited for",
+        [(f"{UPLOADS}/lock.lua", "(tonumber(record[4] or '') or 0) > now", "false")],
+        UPLOAD_LIMITS,
+    ),
+    Mutant(
+        "bytes of an upload acknowledged before they are stored",
+        [
+            (
+                "uploads/append.py",
+                """        self._storage.put_chunk(f"{self.upload.id}/{chunk.name}", source, size)
+        failpoints.hit("after-chunk")
+        self._advance(chunk, start + size, replaces=joined is not None)
+""",
+                """        self._advance(chunk, start + size, replaces=joined is not None)
+        self._storage.put_chunk(f"{self.upload.id}/{chunk.name}", source, size)
+        failpoints.hit("after-chunk")
+""",
+            )
+        ],
+        UPLOAD_LIMITS,
     ),
 )
 

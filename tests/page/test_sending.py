@@ -1,6 +1,8 @@
 """From a file to four lanes: dropped, followed, interrupted, refused."""
 
+import io
 import re
+import wave
 from typing import Any
 
 import pytest
@@ -303,6 +305,56 @@ def test_a_deleted_song_is_gone_from_the_server_and_from_the_list(page, service)
     assert page.request.get(f"/apiv1/jobs/{songhash}/waveforms").status == 404
     page.goto(f"/#/job/{songhash}")
     expect(page.locator("#ended-title")).to_have_text("Its stems were deleted")
+
+
+@pytest.mark.slow
+def test_a_large_song_goes_in_parts_and_goes_on_when_it_is_chosen_again(page, service, tmp_path):
+    path, part = tmp_path / "Large.wav", 8 * 1024 * 1024
+    path.write_bytes(wide_wav(21_000_000))
+    sent: list[int] = []
+    held: list[Any] = []
+
+    def handle(route: Any) -> None:
+        request = route.request
+        if request.method == "PATCH":
+            sent.append(int(request.headers["upload-offset"]))
+        if request.method == "PATCH" and len(sent) == 2:
+            route.abort("connectionreset")
+        elif request.method == "PATCH" and len(sent) == 4:
+            held.append(route)  # the last part never gets through
+        else:
+            route.continue_()
+
+    page.route("**/apiv1/uploads/*", handle)
+    page.set_input_files("#file", path)
+    page.click("#tray-start")
+    for _ in range(600):
+        if held:
+            break
+        page.wait_for_timeout(100)
+    page.click("#cancel")
+    expect(page.locator("#drop")).to_be_visible()
+    page.unroute("**/apiv1/uploads/*")
+    again: list[int] = []
+    offset = "upload-offset"
+    page.on("request", lambda one: again.append(int(one.headers[offset])) if one.method == "PATCH" else None)
+    page.reload()
+    page.set_input_files("#file", path)
+    page.click("#tray-start")
+    expect(page).to_have_url(JOB_ADDRESS)
+    assert (sent, again) == ([0, part, part, 2 * part], [2 * part])
+    assert service.job(songhash_of(page))["name"] == "Large"
+    assert page.evaluate("localStorage.getItem('msaas.uploads')") == "{}"
+    page.click("#cancel")
+
+
+def wide_wav(size: int) -> bytes:
+    """Few seconds in many bytes: eight channels of 192 kHz."""
+    file = io.BytesIO()
+    with wave.open(file, "wb") as writer:
+        writer.setparams((8, 4, 192_000, 0, "NONE", ""))
+        writer.writeframes(bytes(range(32)) * (size // 32))
+    return file.getvalue()
 
 
 def test_an_unknown_song_is_told(open_page):

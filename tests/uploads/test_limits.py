@@ -9,9 +9,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from msaas.auth.keys import new_key
-from msaas.errors import UploadLocked
+from msaas.errors import StorageFull, UploadLocked
 from msaas.maintenance.housekeeping import Housekeeper
-from msaas.storage import UPLOADS
+from msaas.storage import UPLOADS, Storage
 from msaas.uploads import UploadLimits, Uploads
 from tests.support.api import URL, problem
 from tests.support.environment import BUSY_SECONDS
@@ -133,6 +133,20 @@ def test_a_request_that_lost_its_lock_changes_nothing_and_leaves_nothing(uploads
     with (tmp_path / "other").open("rb") as file:
         other.store(file, 100)
     assert b"".join(uploads.read(uploads.get(upload.id))) == b"other" * 20
+
+
+def test_bytes_that_could_not_be_stored_are_not_acknowledged(tus, song, monkeypatch):
+    url = tus.url(len(song))
+    with monkeypatch.context() as patched:
+        patched.setattr(Storage, "put_chunk", _full)
+        problem(tus.append(url, 0, song[:100]), 503, "storage_full")
+    assert tus.offset(url) == 0
+    assert tus.append(url, 0, song).status_code == 204
+    assert tus.submit(url).status_code == 202
+
+
+def _full(*_: object) -> None:
+    raise StorageFull("no room left")
 
 
 def test_of_many_requests_at_once_one_is_stored(make_app, uploads):

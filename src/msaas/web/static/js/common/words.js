@@ -31,6 +31,7 @@ const PLAIN = {
   scope_missing: "Your key does not allow this.",
   rate_limited: "Too many requests. Please try again in a minute.",
   too_many_songs: "You have too many songs waiting. Send this one when some are done.",
+  too_many_uploads: "Too many of your uploads are unfinished. Try again later.",
   too_many_callbacks: "Too many of your callbacks are undelivered.",
   audio_quota_exceeded: "Your audio quota for 24 hours is used up.",
   queue_full: "Too many songs are waiting. Please try again later.",

@@ -1,7 +1,10 @@
-/** Sends a song as a form. XMLHttpRequest, because fetch reports no upload progress. */
+/** Sends a song as a form, a large one in parts. XMLHttpRequest, because fetch reports no upload progress. */
 
 import { authorization } from "./access.js";
 import { Problem, refusal } from "./api.js";
+import { uploadInParts } from "./resumable.js";
+
+const LARGE_BYTES = 20_000_000;
 
 /**
  * @param {File} file
@@ -10,6 +13,7 @@ import { Problem, refusal } from "./api.js";
  * @returns {Promise<{songhash: string, state: string, name: string | null}>} rejects with a Problem, or an AbortError
  */
 export function upload(file, options, { onProgress, signal }) {
+  if (file.size > LARGE_BYTES) return uploadInParts(file, options, { onProgress, signal });
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
     request.open("POST", "/apiv1/separate");

@@ -46,25 +46,36 @@ clean_up() {
   exit "$status"
 }
 
-# The cluster starts while the images are built.
+# The cluster starts, and takes the other images, while the worker's, which is the largest, is built.
 prepare() {
-  "$cluster" up >"$LAB_FOLDER/up.log" 2>&1 && "$cluster" keda >>"$LAB_FOLDER/up.log" 2>&1 &
-  local starting=$!
-  if "$build"; then build_images; fi
-  wait "$starting" || { cat "$LAB_FOLDER/up.log" && die 'the cluster does not start'; }
+  start_cluster &
+  local beside=$!
+  if "$build"; then build_small; fi
+  wait "$beside" || die 'the cluster does not start'
+  load_small &
+  beside=$!
+  if "$build"; then lab_images smoke worker; fi
+  wait "$beside" || die 'the cluster does not take the images'
+  load msaas-worker:smoke docker.io/library/msaas-worker:smoke
 }
 
-build_images() {
+start_cluster() {
+  { "$cluster" up && "$cluster" keda; } >"$LAB_FOLDER/up.log" 2>&1 || { cat "$LAB_FOLDER/up.log" && return 1; }
+}
+
+build_small() {
   lab_base localhost/msaas-standin/redis:bookworm redis-server
   lab_program seaweedfs:4 "$("$python" -c 'from msaas.local.servers import weed_binary as b; print(b())')" 'RUN mkdir -p /data'
-  lab_images smoke
+  lab_images smoke rest
+  lab_images smoke logs
 }
 
 # Under the names that the manifests give them: a stand-in answers to the digest of what it stands for.
-load_images() {
-  local part rendered=$LAB_FOLDER/rendered.yaml
+load_small() {
+  local rendered=$LAB_FOLDER/rendered.yaml
   .venv/bin/kubectl kustomize deploy/overlays/cluster-test >"$rendered"
-  for part in rest worker logs; do load "msaas-$part:smoke" "docker.io/library/msaas-$part:smoke"; done
+  load msaas-rest:smoke docker.io/library/msaas-rest:smoke
+  load msaas-logs:smoke docker.io/library/msaas-logs:smoke
   load msaas-standin/redis:bookworm "$(pinned "$rendered" /redis:)"
   load msaas-standin/seaweedfs:4 "$(pinned "$rendered" /seaweedfs:)"
 }
@@ -74,7 +85,7 @@ pinned() { sed -nE "s|^ *image: (.*$2.*)\$|\1|p" "$1" | head -1 | sed -E 's/:[^:
 
 load() {
   buildah push --quiet "localhost/$1" "docker-archive:$LAB_FOLDER/image.tar"
-  "$cluster" load "$2" "$LAB_FOLDER/image.tar"
+  "$cluster" load "$2" "$LAB_FOLDER/image.tar" 2>>"$LAB_FOLDER/up.log"
   rm "$LAB_FOLDER/image.tar"
 }
 
@@ -92,7 +103,7 @@ main() {
   ((EUID == 0)) || die 'building images and starting nodes here needs root'
   [[ -x .venv/bin/kubectl && -x $python ]] || die 'no .venv with the [dev] extra: make check sets it up'
   trap clean_up EXIT
-  say 'cluster and images' && lab_setup && prepare && load_images
+  say 'cluster and images' && lab_setup && prepare
   say 'installing' && install
   local address
   address=$("$cluster" run kubectl -n "$namespace" get service rest-server -o 'jsonpath={.spec.clusterIP}:{.spec.ports[0].port}')

@@ -96,13 +96,13 @@ lab_program() {
   rm -rf "$folder"
 }
 
-# lab_images TAG: our images as localhost/msaas-<component>:TAG, with the small model.
+# lab_images TAG [COMPONENT]: our images, or one of them, as localhost/msaas-<component>:TAG, with the small model.
 lab_images() {
   local arguments python_image=localhost/msaas-standin/python:bookworm
   lab_base "$python_image" python3 python3-venv python3-pip
   mapfile -t arguments < <(lab_pip_arguments)
   # torch comes from where this machine's pip finds it: its own index may be out of reach.
-  deploy/tools/images.sh --engine buildah --registry localhost --tag "$1" --weights htdemucs_mini -- \
+  deploy/tools/images.sh --engine buildah --registry localhost --tag "$1" --weights htdemucs_mini ${2:+--only "$2"} -- \
     --isolation chroot --pull-never "${arguments[@]}" \
     --build-arg "PYTHON_IMAGE=$python_image" --build-arg TORCH_INDEX= >"$LAB_FOLDER/build.log" 2>&1 ||
     { tail -30 "$LAB_FOLDER/build.log" >&2 && return 1; }

@@ -38,7 +38,7 @@ COMPILE := $(PIP_COMPILE) --allow-unsafe --generate-hashes
 .DEFAULT_GOAL := help
 .PHONY: help demo serve test test-all test-avx2 check lint types format bench bench-compare bench-lengths bench-memory bench-models bench-load bench-growth bench-neighbours bench-abuse soak chaos chaos-mutants \
 	images manifests container-smoke cluster-smoke cluster-test compose compose-smoke lock audit sbom fuzz hostile bench-uploads \
-	mini-train mini-eval clean
+	mini-train mini-eval typescript test-pythons clean
 
 help:
 	@echo 'make demo          separate the sample, or SONG=path, and leave the stems in stems/'
@@ -63,6 +63,8 @@ help:
 	@echo 'make compose       the whole service in containers (compose.yaml)      make compose-smoke  it at work, without a registry'
 	@echo 'make container-smoke | cluster-smoke   the images and manifests at work, without and with a cluster'
 	@echo 'make cluster-test  faults in a cluster on this machine while songs run (docs/kubernetes.md)'
+	@echo 'make typescript    clients/typescript: type check, build and tests (Node and npm)'
+	@echo 'make test-pythons  the quick tests with each other Python that is here, 3.12 or 3.13'
 	@echo 'make mini-train    makes the small model again (MINUTES=120 of training)      make mini-eval   how well it separates'
 	@echo 'make clean         remove .venv and caches; songs in .msaas/ and stems/ stay'
 
@@ -200,6 +202,16 @@ mini-train: .venv/stamp-training
 
 mini-eval: .venv/stamp-training
 	PYTHONPATH=models/htdemucs_mini $(BIN)/python -P -m training eval
+
+# The types are made of the API's own document.
+typescript: .venv/stamp-dev
+	$(BIN)/msaas openapi > clients/typescript/openapi.json
+	cd clients/typescript && npm ci --no-audit --no-fund && npm run check && npm run build
+	$(PYTEST) -n 0 tests/e2e/test_typescript.py
+
+# Each in a copy of the tree, with a .venv of its own.
+test-pythons:
+	deploy/tools/test-pythons.sh
 
 clean:
 	rm -rf .venv build src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -34,6 +34,9 @@ _TRACK = re.compile(
     rf"-(?P<stem>{PUBLISHED_STEM.pattern})(?:\.(?P<extension>{'|'.join(FORMAT_NAMES)}))?"
 )
 
+LOW = "low"
+PRIORITIES = ("normal", LOW)  # the first is the default
+
 
 class State(StrEnum):
     QUEUED = "queued"
@@ -110,6 +113,7 @@ class Job:
     finished_at: float | None = None
     tenant: str = ""  # whose key posted it; empty without keys, or if the job was pushed by hand
     retry_reason: str = ""  # why a run waits, as text: an object store that refuses
+    priority: str = ""  # LOW: it waits behind all others
     account: str = ""  # whose quotas it is charged to, until it ends
     fetch_url: str = field(default="", repr=False)  # of a provisional job: where its song is; a secret
     fetch_from: str = ""  # the part of the URL that may be shown
@@ -139,6 +143,7 @@ class Job:
             finished_at=fields.seconds("finished_ms"),
             tenant=fields.text("tenant"),
             retry_reason=fields.text("trouble"),
+            priority=fields.text("priority"),
             account=fields.text("account"),
             fetch_url=fields.text("fetch_url"),
             fetch_from=fields.text("fetch_from"),

@@ -252,13 +252,23 @@ MUTANTS = (
     ),
     Mutant(
         "tenants do not take turns",
-        [(f"{LUA}/turns.lua", "local turn = next_turn(tenant_of(songhash))", "local turn = next_turn('')")],
+        [(f"{LUA}/turns.lua", "next_turn(tenant_of(songhash), ", "next_turn('', ")],
         TURNS,
     ),
     Mutant(
         "a tenant without songs saves up turns",
         [(f"{LUA}/turns.lua", "math.max(count_of(seen[1]), count_of(seen[2])) + 1", "count_of(seen[2]) + 1")],
         TURNS,
+    ),
+    Mutant(
+        "low priority is none",
+        [(f"{LUA}/turns.lua", "return low and LOW + turn or turn", "return turn")],
+        "tests/queue/test_priority.py",
+    ),
+    Mutant(
+        "a loaded model's song of low priority overtakes others",
+        [(f"{LUA}/claim.lua", "if lower or (other.tenant", "if (other.tenant")],
+        "tests/queue/test_priority.py",
     ),
     Mutant(
         "lock of an upload not compared",

@@ -359,3 +359,13 @@ def test_each_end_of_a_fetch_is_counted_once_and_apart_from_songs(home, redis, m
     }
     assert found == {"fetched": 1, "failed": 2, "cancelled": 1}
     assert metrics.registry.get_sample_value("msaas_jobs_ended_total", {"result": "failed"}) == 0
+
+
+def test_a_fetched_song_keeps_its_priority(home, fetcher, queue, fetches, server):
+    low, single = server(song_bytes(hertz=100)), server(song_bytes(hertz=200))
+    names = [by_address(home, low.url, priority="low"), by_address(home, single.url)]
+    assert fetches.waiting() == names[::-1]
+    fetcher.turn()
+    fetcher.turn()
+    assert queue.waiting() == [job(home, name)["songhash"] for name in names[::-1]]
+    assert [queue.get(name).priority for name in queue.waiting()] == ["", "low"]

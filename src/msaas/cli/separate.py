@@ -21,6 +21,7 @@ from msaas.cli.songs.inputs import SongAddress, song_or_address, songs_of
 from msaas.cli.songs.stem_files import report
 from msaas.client.names import printable
 from msaas.formats import DEFAULT_FORMAT, DEPTH_NAMES, FORMATS, SAMPLE_RATES
+from msaas.jobs import PRIORITIES
 from msaas.options import MAX_OVERLAP, MAX_SHIFTS, QUALITIES
 
 SHOWN = 5
@@ -55,6 +56,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     )
     _add_service(parser)
     _add_options(parser)
+    parser.add_argument("--priority", choices=PRIORITIES, help="low: the songs wait behind all others of the service ")
     demucs_options.add(parser.add_argument_group("options of Demucs' own command line"))  # type: ignore[arg-type]
     parser.add_argument("--json", action="store_true", help="one JSON object per song on standard output")
     parser.set_defaults(run=partial(run, parser))

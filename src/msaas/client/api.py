@@ -90,6 +90,7 @@ class Client:
         start: float | None = None,
         end: float | None = None,
         refine: Mapping[str, str] | None = None,
+        priority: str | None = None,
         callback: Mapping[str, Any] | None = None,
         idempotency_key: str | None = None,
         on_upload: OnUpload | None = None,
@@ -98,8 +99,9 @@ class Client:
 
         A pipe is read to its end first, even if it has a path. on_upload(sent, size) in bytes; starts again after a
         broken connection, unless the song is sent in parts. start, end: seconds, for a part of the song. refine: stems,
-        and the models that separate them further. callback: {"url": …, "data": …}. idempotency_key: by default a new
-        one for each call; the attempts of one call share it. Job.known says whether the service had the job already.
+        and the models that separate them further. priority: "low" for a song that may wait behind others. callback:
+        {"url": …, "data": …}. idempotency_key: by default a new one for each call; the attempts of one call share it.
+        Job.known says whether the service had the job already.
 
         Raises ServiceError if the song or an option is rejected, OSError if the file cannot be read, SongTooLarge if a
         pipe exceeds the service's limit.
@@ -119,6 +121,7 @@ class Client:
             "start": start,
             "end": end,
             "refine": ",".join(f"{stem}={name}" for stem, name in refine.items()) if refine else None,
+            "priority": priority,
             "callback": json.dumps(callback) if callback else None,
         }
         with self.opened(song) as source:

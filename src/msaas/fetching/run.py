@@ -161,7 +161,7 @@ class FetchRun:
             self._retry(lambda: storage.put_input(name, song.path))
         gone = known is not None and known.state is State.DONE
         admission = self._admission(about, options)
-        fields |= {"upload": record_json(about)}
+        fields |= {"upload": record_json(about)} | ({"priority": job.priority} if job.priority else {})
         return songs.submit(name, fields, stems_missing=gone, admission=admission).new
 
     def _hold(self, name: str) -> None:

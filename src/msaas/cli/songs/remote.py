@@ -33,7 +33,7 @@ def outcomes(tasks: Sequence[SongTask], args: argparse.Namespace) -> Iterator[So
     """Raises MSaaSError if the service cannot be reached at the start."""
     with client_of(args, retries=FIRST_RETRIES) as client:
         client.models()  # a call that any key may make
-    options = {name: getattr(args, name) for name in REQUEST_NAMES}
+    options = {name: getattr(args, name) for name in (*REQUEST_NAMES, "priority")}
     with RemoteBatch(args, options) as batch:
         yield from batch.separate(tasks)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from msaas.formats import BITRATES, DEPTH_NAMES, FORMATS, SAMPLE_RATES, WITH_BITRATES, WITH_DEPTHS
+from msaas.jobs import PRIORITIES
 from msaas.options import MAX_OVERLAP, MAX_SECONDS, MAX_SHIFTS, MAX_STEMS, QUALITIES
 from msaas.web.openapi.parts import Schema, an_object, ref
 from msaas.web.openapi.schemas import FORMAT, STEM
@@ -105,9 +106,17 @@ FILENAME: Schema = {
 }
 
 
+PRIORITY: Schema = {
+    "type": "string",
+    "enum": list(PRIORITIES),
+    "default": PRIORITIES[0],
+    "description": "`low`: the song waits behind all songs that are not low; it is not part of the songhash",
+}
+
+
 def options_with(stems: Schema, refine: Schema, callback: Schema) -> dict[str, Schema]:
     options = OPTIONS | {"stems": OPTIONS["stems"] | stems, "refine": OPTIONS["refine"] | refine}
-    return options | {"filename": FILENAME, "callback": callback}
+    return options | {"filename": FILENAME, "priority": PRIORITY, "callback": callback}
 
 
 OPTIONS_IN_JSON = options_with(STEMS_AS_LIST, REFINE_AS_OBJECT, ref("Callback"))

@@ -6,23 +6,22 @@ from __future__ import annotations
 import logging
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
 
 from msaas.auth.access_control import caller, gate, record_limit
-from msaas.callbacks.outbox import CallbackRequest
 from msaas.errors import AudioError, Forbidden, InvalidOption, QueueFull, UploadIncomplete
 from msaas.fetching.sources import last_part
 from msaas.jobs import Job, State, record_json, songhash, with_name
-from msaas.options import REQUEST_NAMES, Options, parts_of
-from msaas.queue import FETCHES, NO_CALLBACK
+from msaas.options import Options, parts_of
+from msaas.queue import FETCHES
 from msaas.queue.audio_length import AudioLength
 from msaas.song_names import file_name, song_name
 from msaas.storage.songs import is_waiting, is_whole, song_facts
 from msaas.web.http.idempotency import HEADER, REPLAYED, answered_once, fingerprint, requested_key
-from msaas.web.models import offered_models, sources_of
+from msaas.web.models import sources_of
 from msaas.web.openapi.document import Answer, as_json, documented, header, query
 from msaas.web.openapi.parts import ref
 from msaas.web.openapi.request_schemas import OPTIONS_IN_TEXT, SONG_BODY
@@ -31,10 +30,10 @@ from msaas.web.retention_locks import hold_for_posting
 from msaas.web.routes.uploads import own_upload
 from msaas.web.services import Services, current_services
 from msaas.web.uploads.assembled import assembled
-from msaas.web.uploads.bodies import FILENAME, expected, received
+from msaas.web.uploads.bodies import expected, received
 from msaas.web.uploads.body import Body
-from msaas.web.uploads.callback import parse_callback
 from msaas.web.uploads.json_body import ADDRESS, UPLOAD
+from msaas.web.uploads.song_request import SongRequest, parse_request
 from msaas.web.uploads.spool import Spool
 from msaas.web.uploads.tus_headers import filename_in
 from msaas.web.view import job_links
@@ -58,7 +57,6 @@ CALLED: dict[str, Any] = {
         }
     }
 }
-BESIDE_OPTIONS = (FILENAME, "callback")  # what a request may have besides options
 # calls that take the songhash
 SONGS = ("get_job", "get_events", "get_links", "get_stems", "get_waveforms", "cancel_job")
 
@@ -99,11 +97,9 @@ def separate() -> Response:
         if upload.song is None:
             by_reference = _by_upload if UPLOAD in upload.given else _by_address
             return by_reference(services, upload.given)
-        song = upload.song
-        options, callback = parse_given(upload.given, services)
-        filename = parse_filename(upload.given)
-        mark = fingerprint(song.sha256, options.to_json(), callback.digest if callback else "")
-        return answered_once(services.answers, mark, lambda: _accept(services, song, options, callback, filename))
+        song, asked = upload.song, parse_request(upload.given, services)
+        mark = fingerprint(song.sha256, *asked.marks)
+        return answered_once(services.answers, mark, lambda: _accept(services, song, asked))
 
 
 def _expect_song() -> Body:
@@ -115,51 +111,22 @@ def _expect_song() -> Body:
 RECEIVERS = {"separate.separate": _expect_song}
 
 
-def parse_given(given: dict[str, Any], services: Services) -> tuple[Options, CallbackRequest | None]:
-    """Raises InvalidOption for an unknown option."""
-    names = {name: value for name, value in given.items() if name not in BESIDE_OPTIONS}
-    for name in names:
-        if name not in REQUEST_NAMES:
-            known = ", ".join((*REQUEST_NAMES, *BESIDE_OPTIONS, ADDRESS, UPLOAD))
-            raise InvalidOption(f"unknown option {str(name)[:40]!r}; the options are {known}")
-    try:
-        options = Options.parse(
-            names,
-            default_model=services.options.model,
-            allowed=offered_models(services),
-            qualities=services.options.qualities,
-        )
-    except RecursionError as error:  # while quoting the value
-        raise InvalidOption("an option is nested too deeply") from error
-    return options, parse_callback(given.get("callback"), services.options.callback_targets)
-
-
-def parse_filename(given: dict[str, Any]) -> str:
-    """The name of the song's file, for people; empty without one. Any text is valid. Raises InvalidOption."""
-    filename = given.get(FILENAME) or ""
-    if not isinstance(filename, str):
-        raise InvalidOption(f"filename {str(filename)[:40]!r} is not a text")
-    return file_name(filename)
-
-
-def _accept(
-    services: Services, song: Spool, options: Options, posting: CallbackRequest | None, filename: str
-) -> Response:
+def _accept(services: Services, song: Spool, asked: SongRequest) -> Response:
+    options, tenant = asked.options, caller().tenant
     _refuse_impossible(services, options)
-    tenant = caller().tenant
     name = songhash(song.sha256, options, tenant)
     hold_for_posting(services, name)
     job = services.queue.get(name)
-    callback = posting.args if posting else NO_CALLBACK
+    fields, callback = asked.fields(tenant), asked.callback_args
     if job is not None and is_whole(services.storage, job):
-        if posting:  # called at once; the fields are needed if the record is deleted at this moment
+        if asked.callback:  # called at once; the fields are needed if the record is deleted at this moment
             terms = gate().quotas.admission(caller().account)
-            services.queue.submit(name, _fields(options, tenant), callback=callback, admission=terms)
-        return _answer(name, job.state, job.tags, filename, new=False)
-    about = song_facts(_probe_result(services, song), song.size, song.sha256, filename)
+            services.queue.submit(name, fields, callback=callback, admission=terms)
+        return _answer(name, job.state, job.tags, asked.filename, new=False)
+    about = song_facts(_probe_result(services, song), song.size, song.sha256, asked.filename)
     options.refuse_source(about["sample_rate"])
     options.refuse_part_of(about["duration_seconds"])
-    fields = _fields(options, tenant) | {"upload": record_json(about)}
+    fields |= {"upload": record_json(about)}
     audio = AudioLength.of(about, services.options.max_duration_seconds, options)
     if not is_waiting(services.storage, job):
         _refuse_before_storing(services, audio, job)
@@ -172,71 +139,55 @@ def _accept(
         "submitted job=%s new=%s bytes=%d model=%s tenant=%s",
         *(name, submitted.new, song.size, options.model, tenant or "-"),
     )
-    return _answer(name, submitted.state, about["tags"], filename, new=submitted.new)
+    return _answer(name, submitted.state, about["tags"], asked.filename, new=submitted.new)
 
 
 def _by_upload(services: Services, given: dict[str, Any]) -> Response:
     """Submits an upload that arrived in parts, as if its bytes had been posted."""
-    name = given[UPLOAD]
-    options, callback = parse_given(_without(given, UPLOAD), services)
-    filename = parse_filename(given)
+    name, asked = given[UPLOAD], parse_request(_without(given, UPLOAD), services)
     if not isinstance(name, str):
         raise InvalidOption("upload takes the ID of an upload, as text")
-    mark = fingerprint(UPLOAD, name, options.to_json(), callback.digest if callback else "")
-    return answered_once(services.answers, mark, lambda: _submit_upload(services, name, options, callback, filename))
+    mark = fingerprint(UPLOAD, name, *asked.marks)
+    return answered_once(services.answers, mark, lambda: _submit_upload(services, name, asked))
 
 
-def _submit_upload(
-    services: Services, name: str, options: Options, posting: CallbackRequest | None, filename: str
-) -> Response:
+def _submit_upload(services: Services, name: str, asked: SongRequest) -> Response:
     upload = own_upload(services, name)
     if not upload.complete:
         raise UploadIncomplete(upload.offset, upload.size)
-    filename = filename or file_name(filename_in(upload.metadata))
+    asked = replace(asked, filename=asked.filename or file_name(filename_in(upload.metadata)))
     with assembled(services.uploads, upload, services.options) as song:
-        response = _accept(services, song, options, posting, filename)
-        services.uploads.submitted(upload, songhash(song.sha256, options, caller().tenant))
+        response = _accept(services, song, asked)
+        services.uploads.submitted(upload, songhash(song.sha256, asked.options, caller().tenant))
     return response
 
 
 def _by_address(services: Services, given: dict[str, Any]) -> Response:
     """Queues the fetch of a song: a provisional job, which leads to the song's job."""
-    url = given[ADDRESS]
-    options, callback = parse_given(_without(given, ADDRESS), services)
+    url, asked = given[ADDRESS], parse_request(_without(given, ADDRESS), services)
     if services.options.sources is None:
         raise Forbidden("this service does not accept songs by address (MSAAS_FETCH)")
     if not isinstance(url, str):
         raise InvalidOption("url takes the address of a song, as text")
-    place = Place(url, services.options.sources.admit(url), parse_filename(given) or file_name(last_part(url)))
-    mark = fingerprint(ADDRESS, url, options.to_json(), callback.digest if callback else "")
-    return answered_once(services.answers, mark, lambda: _fetch(services, place, options, callback))
+    origin = services.options.sources.admit(url)
+    asked = replace(asked, filename=asked.filename or file_name(last_part(url)))
+    mark = fingerprint(ADDRESS, url, *asked.marks)
+    return answered_once(services.answers, mark, lambda: _fetch(services, url, origin, asked))
 
 
 def _without(given: dict[str, Any], member: str) -> dict[str, Any]:
     return {name: value for name, value in given.items() if name != member}
 
 
-@dataclass(frozen=True)
-class Place:
-    """Where a song is. `origin`: what of the URL may be shown; `filename`: for people."""
-
-    url: str
-    origin: str
-    filename: str
-
-
-def _fetch(services: Services, place: Place, options: Options, posting: CallbackRequest | None) -> Response:
-    _refuse_impossible(services, options)
+def _fetch(services: Services, url: str, origin: str, asked: SongRequest) -> Response:
+    """`origin`: what of the URL may be shown."""
+    _refuse_impossible(services, asked.options)
     name, tenant = str(uuid.uuid4()), caller().tenant
-    fields = {"list": FETCHES, "fetch_url": place.url, "fetch_from": place.origin}
-    fields |= _fields(options, tenant) | {"upload": record_json({"filename": place.filename})}
-    services.fetches.submit(
-        name,
-        fields,
-        callback=posting.args if posting else NO_CALLBACK,
-        admission=gate().quotas.admission(caller().account),
-    )
-    log.info("submitted job=%s from=%s model=%s tenant=%s", name, place.origin, options.model, tenant or "-")
+    fields = {"list": FETCHES, "fetch_url": url, "fetch_from": origin} | asked.fields(tenant)
+    fields |= {"upload": record_json({"filename": asked.filename})}
+    terms = gate().quotas.admission(caller().account)
+    services.fetches.submit(name, fields, callback=asked.callback_args, admission=terms)
+    log.info("submitted job=%s from=%s model=%s tenant=%s", name, origin, asked.options.model, tenant or "-")
     # no name in the links: the song's tags, which are not known yet, come before it
     return _answer(name, State.QUEUED, {}, "", new=True, message=FETCH_MESSAGE, provisional=True)
 
@@ -261,10 +212,6 @@ def _refuse_before_storing(services: Services, audio: AudioLength, job: Job | No
     if quotas.max_waiting and services.queue.counts().waiting >= quotas.max_waiting:
         raise QueueFull(f"the queue is full ({quotas.max_waiting} songs); retry later")
     record_limit(quotas.audio_room(caller().account, audio))
-
-
-def _fields(options: Options, tenant: str) -> dict[str, str]:
-    return {"model": options.model, "options": options.to_json(), "tenant": tenant}
 
 
 def _probe_result(services: Services, song: Spool) -> Any:

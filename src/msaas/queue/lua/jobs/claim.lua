@@ -84,10 +84,11 @@ local function facts_of(entry)
   }
 end
 
--- A song never overtakes another tenant's song of an earlier turn.
+-- A song never overtakes another tenant's song of an earlier turn, nor one of low priority a song that is not.
 local function may_overtake(song, passed)
   for _, other in ipairs(passed) do
-    if other.tenant ~= song.tenant and other.turn ~= song.turn then
+    local lower = song.turn >= LOW and other.turn < LOW
+    if lower or (other.tenant ~= song.tenant and other.turn ~= song.turn) then
       return false
     end
   end

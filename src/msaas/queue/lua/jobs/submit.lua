@@ -3,6 +3,7 @@
 -- origin; then the limit of waiting songs (0: none), the posting account, the limit of its open songs (0: none), the
 -- declared seconds of audio, the maximum seconds, and the account's audio limit (0: none); then field, value, ... of the
 -- new record
+-- A waiting song of low priority moves to the others if this post is not of low priority.
 -- Returns {'known', state} or {'queued', 'queued'}; or, with nothing changed: {'full', ''} if too many callbacks wait for
 -- the song, {'heavy', ''} if the account's callbacks take too much space, {'crowded', ''} if too many songs wait,
 -- {'greedy', ''} if the account has too many open songs, {'over', seconds to wait} if its day is used up, {'reserved',
@@ -23,6 +24,15 @@ local function call_when_over(ended)
   end
 end
 
+local function posted_priority()
+  for i = 14, #ARGV, 2 do
+    if ARGV[i] == 'priority' then
+      return ARGV[i + 1]
+    end
+  end
+  return ''
+end
+
 local over = state == 'done' and not stems_missing
 local refusal = callback == '' and '' or callback_refusal(songhash, digest, url, data, account, over)
 if refusal ~= '' then
@@ -33,6 +43,12 @@ if over then
   return {'known', state}
 end
 -- A record that says queued or running without a list entry (a list was deleted by hand) is repaired below.
+if state == 'queued' and waits and is_low(songhash) and posted_priority() ~= 'low' then
+  redis.call('LREM', waiting, 0, songhash)
+  leave_turn(songhash, false)
+  redis.call('HDEL', job_key(songhash), 'priority')
+  take_turn(waiting, songhash)
+end
 if (state == 'queued' and waits) or (state == 'running' and in_work) then
   call_when_over(false)
   return {'known', state}

@@ -9,20 +9,29 @@
 -- toWorkers:turns  hash  'reached' > turn of the song claimed last; 'last <tenant>' > turn of its last song; 'songs
 --                        <tenant>' > number of its waiting songs
 --
+-- Songs of low priority (`priority` in the record) wait behind all others. They take turns among themselves: their turns
+-- are numbered from LOW on, and the fields of :turns begin with 'low '.
+--
 -- Only the list decides what waits: without these keys, or if they have another type, songs go to its tail.
 local turns, order = KEYS[1] .. ':turns', KEYS[1] .. ':order'
+local LOW = 1e9
 local STALE = 10  -- entries of `order` that are no longer in the list, skipped per song
 
 local function tenant_of(songhash)
   return fields_of('job:' .. songhash, 'tenant')[1] or ''
 end
 
-local function next_turn(tenant)
-  local seen = fields_of(turns, 'reached', 'last ' .. tenant, 'songs ' .. tenant)
+local function is_low(songhash)
+  return fields_of('job:' .. songhash, 'priority')[1] == 'low'
+end
+
+local function next_turn(tenant, low)
+  local class = low and 'low ' or ''
+  local last, songs = class .. 'last ' .. tenant, class .. 'songs ' .. tenant
+  local seen = fields_of(turns, class .. 'reached', last, songs)
   local turn = math.max(count_of(seen[1]), count_of(seen[2])) + 1
-  redis.call('HSET', turns, 'last ' .. tenant, string.format('%d', turn),
-    'songs ' .. tenant, string.format('%d', count_of(seen[3]) + 1))
-  return turn
+  redis.call('HSET', turns, last, string.format('%d', turn), songs, string.format('%d', count_of(seen[3]) + 1))
+  return low and LOW + turn or turn
 end
 
 -- A song's score in `order`: its turn, with the position within that turn as fraction. So scores have the order of the
@@ -51,7 +60,7 @@ local function take_turn(list, songhash)
   end
   make_room('hash', turns)
   make_room('zset', order)
-  local turn = next_turn(tenant_of(songhash))
+  local turn = next_turn(tenant_of(songhash), is_low(songhash))
   insert(list, songhash, turn)
   redis.call('ZADD', order, next_score(turn), songhash)
 end
@@ -65,15 +74,18 @@ local function leave_turn(songhash, reached)
     return
   end
   redis.call('ZREM', order, songhash)
-  local tenant = tenant_of(songhash)
-  local left = count_of(redis.call('HGET', turns, 'songs ' .. tenant)) - 1
-  if left > 0 then
-    redis.call('HSET', turns, 'songs ' .. tenant, string.format('%d', left))
-  else
-    redis.call('HDEL', turns, 'songs ' .. tenant, 'last ' .. tenant)  -- it starts again at the current turn
-  end
   turn = math.floor(turn)
-  if reached and turn > count_of(redis.call('HGET', turns, 'reached')) then
-    redis.call('HSET', turns, 'reached', string.format('%d', turn))
+  local class = turn >= LOW and 'low ' or ''
+  local tenant = tenant_of(songhash)
+  local last, songs = class .. 'last ' .. tenant, class .. 'songs ' .. tenant
+  local left = count_of(redis.call('HGET', turns, songs)) - 1
+  if left > 0 then
+    redis.call('HSET', turns, songs, string.format('%d', left))
+  else
+    redis.call('HDEL', turns, songs, last)  -- it starts again at the current turn
+  end
+  turn = turn >= LOW and turn - LOW or turn
+  if reached and turn > count_of(redis.call('HGET', turns, class .. 'reached')) then
+    redis.call('HSET', turns, class .. 'reached', string.format('%d', turn))
   end
 end

@@ -45,9 +45,9 @@ def hold(page: Page) -> list[Route]:
     return held
 
 
-def listed(page: Page, name: str) -> None:
+def listed(page: Page, name: str, state: str = "done") -> None:
     """Puts a song into this browser's list."""
-    song = {"songhash": NOBODY, "name": name, "savedAs": None, "at": 1, "state": "done"}
+    song = {"songhash": NOBODY, "name": name, "savedAs": None, "at": 1, "state": state}
     page.evaluate("song => localStorage.setItem('msaas.songs', JSON.stringify([song]))", song)
     page.reload()
 
@@ -228,3 +228,48 @@ def test_messages_fit_every_width(open_page, width):
     box = alert(page).bounding_box()
     assert box["x"] >= 0 and box["x"] + box["width"] <= width
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_a_service_that_is_down_is_said_and_nothing_is_claimed_about_the_song(page):
+    page.route("**/events", lambda route: route.abort())
+    page.route(f"**/jobs/{NOBODY}", lambda route: route.abort())
+    page.goto(f"/#/job/{NOBODY}")
+    link = page.locator("#link")
+    expect(link).to_have_text(
+        "The service cannot be reached. Check your network connection. This page tries again by itself."
+    )
+    assert violations(page) == []
+    page.route(
+        f"**/jobs/{NOBODY}", lambda route: route.fulfill(json=running(state="failed", error={"code": "bad_audio"}))
+    )
+    expect(page.locator("#ended-title")).to_have_text("Failed")
+    expect(link).to_be_hidden()
+
+
+def test_the_list_says_so_too(page):
+    page.route("**/apiv1/jobs/*", lambda route: route.abort())
+    listed(page, "Waits", state="running")
+    expect(page.locator("#history .song-state")).to_have_text(
+        "The service cannot be reached. Check your network connection."
+    )
+
+
+@pytest.mark.parametrize("how", ["cancelled", "failed", "gone"])
+def test_a_song_that_ended_is_sent_again_with_its_options_and_without_being_picked(page, how):
+    posted = answers(page)
+    page.select_option("[name=format]", "wav 16")
+    jobs = {"cancelled": {"json": running(state="cancelled")}, "gone": {"status": 404, "json": {"code": "job_unknown"}}}
+    jobs["failed"] = {"json": running(state="failed", error={"code": "out_of_memory", "detail": ""})}
+    page.route("**/events", lambda route: route.abort())
+    page.route(f"**/jobs/{songhash(1)}", lambda route: route.fulfill(**jobs[how]))
+    pick(page, ("Again.flac", FLAC))
+    expect(page.locator("#ended")).to_be_visible()
+    expect(page.locator("#send-again")).to_be_visible()
+    assert violations(page) == []
+    page.reload()  # the file is kept by the browser
+    page.evaluate("localStorage.removeItem('msaas.options')")
+    with page.expect_request(POST) as again:
+        page.click("#send-again")
+    assert b"wav" in (again.value.post_data_buffer or b"")
+    expect(page.locator("#song-title")).to_have_text("Again")
+    assert posted == ["Again.flac", "Again.flac"]

@@ -24,7 +24,7 @@ const options = new Options(find("#options"));
 const tray = new Tray(options, (files) => send(files.map((file) => ({ file, fields: options.fields() }))));
 const home = new Home((files) => gather(files), () => sender.stop());
 const player = new Player(() => song.loadOriginal());
-const song = new Song({ progress: new Progress(), player, expected: (job) => options.expected(job), changed: () => home.list() });
+const song = new Song({ progress: new Progress(), player, expected: (job) => options.expected(job), changed: () => home.list(), resend });
 const sender = new Sender({
   begun: (item, number, total) => item !== watched && home.showSending(titleOf(item.file.name), number, total),
   progressed: (item, fraction) => (item === watched ? song.uploaded(fraction) : home.showSent(fraction)),
@@ -122,6 +122,11 @@ function send(items) {
   if (document.activeElement === document.body) find("#main").focus(); // the pressed button is hidden
 }
 
+/** @param {{file: File, fields?: Record<string, string>}} song without fields: the current options */
+function resend({ file, fields }) {
+  send([{ file, fields: fields ?? options.fields() }]);
+}
+
 function watchUpload(item) {
   song.close();
   home.leave();
@@ -131,7 +136,7 @@ function watchUpload(item) {
 }
 
 function arrived(item, { songhash, state, name }) {
-  remember({ songhash, name: name?.replaceAll("_", " ") ?? titleOf(item.file.name), savedAs: name, at: Date.now(), state });
+  remember({ songhash, name: name?.replaceAll("_", " ") ?? titleOf(item.file.name), savedAs: name, at: Date.now(), state, fields: item.fields });
   keepOriginal(songhash, item.file);
   if (item === watched) {
     watched = null;

@@ -155,6 +155,7 @@ export function licenceName({ id, commercial }) {
 export function stemName(stem) {
   const [whole, part] = stem.split(".");
   if (part) return `${stemName(whole)}: ${part === "residual" ? "the rest" : stemName(part)}`;
+  if (stem === "no_vocals") return "Instrumental";
   return stem.startsWith("no_") ? `All but ${stem.slice(3)}` : stem.replaceAll("_", " ");
 }
 

@@ -1,12 +1,12 @@
 /** The home view: the drop zone and the songs sent from this browser. Uploads nothing itself. */
 
-import { getJob } from "../service/api.js";
+import { Problem, getJob } from "../service/api.js";
 import { askDelete } from "../song/deleting.js";
 import { copyOf, find, show, vary, write } from "../common/dom.js";
 import { chosen, dropped } from "./folders.js";
 import { note, sent } from "../song/history.js";
 import { warn } from "../common/toasts.js";
-import { bytes, listed, plural, stageOf } from "../common/words.js";
+import { bytes, listed, plainly, plural, stageOf } from "../common/words.js";
 
 const ASK_AGAIN_MS = 3000;
 const MAX_ASKED = 20;
@@ -129,6 +129,7 @@ export class Home {
 
   #standing(song) {
     const live = this.#live.get(song.songhash);
+    if (live instanceof Problem && OPEN_STATES.has(song.state)) return plainly(live);
     if (live && OPEN_STATES.has(live.state)) {
       return live.state === "running" ? `${stageOf(live)}, ${Math.floor(live.progress * 100)} %` : stageOf(live);
     }
@@ -154,6 +155,7 @@ export class Home {
       note(songhash, job.state);
     } catch (problem) {
       if (problem.status === 404) note(songhash, "gone");
+      else this.#live.set(songhash, problem);
     }
   }
 

@@ -44,7 +44,7 @@ export class Options {
   /** @param {any} offer the answer of GET /apiv1/models */
   offer(offer) {
     this.#offer = offer;
-    const kept = this.#chosen ?? load("options", {}); // another tab may have kept other choices
+    const kept = this.#kept();
     const { model, format, quality, mono } = this.#form.elements;
     fill(model, offer.models.map(({ name }) => [name, name]), kept.model ?? offer.default);
     show(find("#model-field"), offer.models.length > 1);
@@ -56,6 +56,11 @@ export class Options {
     this.#fillStems(kept);
     this.#fillRefine(kept);
     this.#showFacts();
+  }
+
+  /** The choices of this tab; another one may have kept others since. */
+  #kept() {
+    return this.#chosen ?? load("options", {});
   }
 
   /** @returns {Record<string, string>} form fields; defaults are left out, so that the server's apply */
@@ -124,7 +129,7 @@ export class Options {
       quality: quality.value,
       rate: rate.value,
       mono: mono.checked,
-      some: this.#chosenStems(),
+      left: this.#leftStems(),
       refine: this.#refine(),
     };
     this.#chosen = kept;
@@ -181,13 +186,13 @@ export class Options {
     const stems = inOrder(this.#stems());
     const choices = [
       ["all", `All ${stems.length} stems`],
-      ...stems.map((stem) => [`two ${stem}`, `${capital(stemName(stem))}, and everything else`]),
+      ...stems.map((stem) => [`two ${stem}`, `${capital(stemName(stem))} and ${stemName(`no_${stem}`).toLowerCase()}`]),
       ["some", "Selected stems …"],
     ];
     fill(this.#form.elements.which, choices, kept.which ?? "all");
     const boxes = find("#some-stems");
     show(boxes, this.#form.elements.which.value === "some");
-    find(".checks", boxes).replaceChildren(...stems.map((stem) => box(stem, kept.some?.includes(stem) ?? true)));
+    find(".checks", boxes).replaceChildren(...stems.map((stem) => box(stem, !kept.left?.includes(stem))));
   }
 
   /** The stems to make by the choices so far. */
@@ -217,6 +222,13 @@ export class Options {
   /** The parts that are expected; whether there is a residual only the worker knows. */
   #partsOf(stem, refiner) {
     return (this.#offer.models.find((model) => model.name === refiner)?.sources ?? []).map((part) => `${stem}.${part}`);
+  }
+
+  /** Stems that the user does not want, those of other models included. A new model's own stems are wanted. */
+  #leftStems() {
+    const boxes = [...this.#form.querySelectorAll(".checks input")];
+    const elsewhere = (this.#kept().left ?? []).filter((stem) => !boxes.some(({ value }) => value === stem));
+    return [...elsewhere, ...boxes.filter(({ checked }) => !checked).map(({ value }) => value)];
   }
 
   #chosenStems() {

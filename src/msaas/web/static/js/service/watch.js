@@ -13,8 +13,8 @@ export class Watch {
 
   /**
    * @param {string} songhash
-   * @param {{job: (job: any) => void, gone: () => void, refused: () => void, link: (up: boolean) => void}} listeners
-   *   `refused`: the key is missing; `link`: whether the server can be reached
+   * @param {{job: (job: any) => void, gone: () => void, refused: () => void, link: (problem: any) => void}} listeners
+   *   `refused`: the key is missing; `link`: null if the service answers, else why it does not
    */
   constructor(songhash, listeners) {
     this.#songhash = songhash;
@@ -51,7 +51,7 @@ export class Watch {
       if (this.#over) return;
       if (error instanceof Problem && error.status === 404) return this.#end(this.#listeners.gone);
       if (error instanceof Problem && error.status === 401) return this.#end(this.#listeners.refused); // until there is a key
-      this.#listeners.link(false);
+      this.#listeners.link(error);
     }
     if (!this.#over) this.#timer = setTimeout(() => this.#listen(), POLL_MS);
   }
@@ -59,7 +59,7 @@ export class Watch {
   #hear(job) {
     if (this.#over) return;
     clearTimeout(this.#timer);
-    this.#listeners.link(true);
+    this.#listeners.link(null);
     if (hasEnded(job)) this.stop();
     this.#listeners.job(job);
   }

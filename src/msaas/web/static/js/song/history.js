@@ -5,7 +5,9 @@ import { keep, load } from "../common/store.js";
 const MOST = 200;
 
 /** `savedAs`: the name in the links of this post, which names saved files.
- * @typedef {{songhash: string, name: string, savedAs?: string | null, at: number, state: string}} Sent */
+ *  `fields`: the options it was sent with.
+ * @typedef {{songhash: string, name: string, savedAs?: string | null, at: number, state: string,
+ *   fields?: Record<string, string>}} Sent */
 
 /** @returns {Sent[]} */
 export function sent() {

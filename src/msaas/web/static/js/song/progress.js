@@ -27,23 +27,22 @@ export class Progress {
   over(job) {
     const cancelled = job.state === "cancelled";
     const text = cancelled ? "Nothing was kept. Send the song again to start over." : plainly(job.error ?? {});
-    this.#close(stageOf(job), text, "Send a song");
+    this.#close(stageOf(job), text);
   }
 
   gone() {
-    this.#close("No longer available", plainly({ code: "job_unknown" }), "Send a song");
+    this.#close("No longer available", plainly({ code: "job_unknown" }));
   }
 
   removed() {
-    this.#close("Its stems were deleted", "Send the song again to restore them.", "Send a song");
+    this.#close("Its stems were deleted", "Send the song again to restore them.");
   }
 
-  #close(title, text, button) {
+  #close(title, text) {
     show(this.#card, false);
     show(this.#ended, true);
     write(find("#ended-title"), title);
     write(find("#ended-text"), text);
-    write(find("#ended-again"), button);
     say(`${title}. ${text}`);
   }
 

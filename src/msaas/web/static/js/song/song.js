@@ -24,15 +24,17 @@ const SMALL = "This is the small demonstration model. Its quality is far below t
 const LIGHT_BYTES = matchMedia("(pointer: coarse)").matches ? 800e6 : 1.6e9;
 
 export class Song {
-  #progress; #lanes; #player; #expected; #changed; #visit = null;
+  #progress; #lanes; #player; #expected; #changed; #resend; #visit = null;
 
-  /** `expected` predicts a job's stems, to show their lanes from the start; `changed`: the list of songs is another one. */
-  constructor({ progress, player, expected, changed }) {
+  /** `expected` predicts a job's stems, to show their lanes from the start; `changed`: the list of songs is another one;
+   *  `resend` sends a song again, with its fields or the current options. */
+  constructor({ progress, player, expected, changed, resend }) {
     this.#progress = progress;
     this.#lanes = player.lanes;
     this.#player = player;
     this.#expected = expected;
     this.#changed = changed;
+    this.#resend = resend;
     find("#cancel").addEventListener("click", () => this.#visit?.cancel?.());
     find("#delete").addEventListener("click", () => this.#askDelete());
     find("#save-mix").addEventListener("click", () => this.#saveMix());
@@ -62,7 +64,7 @@ export class Song {
       job: (job) => this.#heard(visit, job),
       gone: () => this.#gone(visit),
       refused: () => this.#refused(visit),
-      link: (up) => show(find("#link"), !up),
+      link: (problem) => this.#isHere(visit) && this.#showLink(problem),
     });
   }
 
@@ -76,7 +78,7 @@ export class Song {
   #enter(visit) {
     this.close();
     this.#visit = visit;
-    for (const id of ["notice", "link", "transport", "downloads", "loading", "heavy", "delete", "sides"]) show(find(`#${id}`), false);
+    for (const id of ["notice", "link", "transport", "downloads", "loading", "heavy", "delete", "sides", "send-again"]) show(find(`#${id}`), false);
     this.#progress.hide();
     this.#lanes.clear();
     this.#lanes.enable(false);
@@ -89,6 +91,12 @@ export class Song {
     visit.name = name;
     write(find("#song-title"), name);
     document.title = `${name} · MSaaS`;
+  }
+
+  /** @param {any} problem null: the service answers */
+  #showLink(problem) {
+    write(find("#link"), problem ? `${plainly(problem)} This page tries again by itself.` : "");
+    show(find("#link"), problem !== null);
   }
 
   #isHere(visit) {
@@ -106,7 +114,7 @@ export class Song {
     this.#notice(job);
     document.title = `${job.state === "running" ? `${Math.floor(job.progress * 100)} % · ` : ""}${visit.name} · MSaaS`;
     if (job.state === "done") this.#mix(visit, job);
-    else if (hasEnded(job)) this.#over(job);
+    else if (hasEnded(job)) this.#over(visit, job);
     else this.#wait(visit, job);
   }
 
@@ -117,9 +125,19 @@ export class Song {
     if (job.state === "running") this.#preview(visit);
   }
 
-  #over(job) {
+  #over(visit, job) {
     this.#lanes.clear();
     this.#progress.over(job);
+    this.#offerAgain(visit);
+  }
+
+  /** A song that this browser still has can be sent again with the same options. */
+  async #offerAgain(visit) {
+    const file = await original(visit.songhash);
+    if (!file || !this.#isHere(visit)) return;
+    const button = find("#send-again");
+    button.onclick = () => this.#resend({ file, fields: visit.known?.fields });
+    show(button, true);
   }
 
   #gone(visit) {
@@ -127,6 +145,7 @@ export class Song {
     note(visit.songhash, "gone");
     this.#lanes.clear();
     this.#progress.gone();
+    this.#offerAgain(visit);
   }
 
   #refused(visit) {
@@ -250,7 +269,8 @@ export class Song {
       note(visit.songhash, "removed");
       for (const id of ["transport", "downloads", "delete"]) show(find(`#${id}`), false);
       this.#lanes.clear();
-      return this.#progress.removed();
+      this.#progress.removed();
+      return this.#offerAgain(visit);
     }
     const reason = error instanceof Problem || error instanceof TypeError ? plainly({ code: "unreachable" }) : "This browser cannot decode the stems.";
     warn(`The stems were not loaded. ${reason} Downloads still work.`, { action: { label: "Retry", run: () => this.#isHere(visit) && this.#load(visit) } });

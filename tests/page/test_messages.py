@@ -126,11 +126,11 @@ def test_a_failed_deletion_is_shown_and_can_be_tried_again(page):
     page.route("**/apiv1/jobs/*", lambda route: route.abort())
     page.get_by_role("button", name="Delete Kept").click()
     page.click("#confirm button[value=delete]")
-    expect(alert(page)).to_contain_text("Kept was not deleted. The service cannot be reached.")
+    expect(alert(page)).to_contain_text("“Kept” was not deleted. The service cannot be reached.")
     assert violations(page) == []
     page.route("**/apiv1/jobs/*", lambda route: route.fulfill(status=404, json={"code": "job_unknown"}))
     alert(page).get_by_role("button", name="Retry").press("Enter")
-    expect(page.locator(".toast[role=status]")).to_contain_text("Kept was deleted")
+    expect(page.locator(".toast[role=status]")).to_contain_text("“Kept” was deleted")
     expect(page.locator("#history")).to_be_hidden()
 
 

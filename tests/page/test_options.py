@@ -21,7 +21,11 @@ def model(name: str, sources: list[str]) -> dict[str, Any]:
 def offered(open_page):
     def make(**screen: Any) -> Page:
         page = open_page(**screen)
-        offer = {"default": "four", "models": [model("four", FOUR), model("six", SIX)], "formats": ["mp3"]}
+        offer: dict[str, Any] = {
+            "default": "four",
+            "models": [model("four", FOUR), model("six", SIX)],
+            "formats": ["mp3"],
+        }
         offer |= {"limits": {"upload_bytes": 1}, "qualities": {"balanced": {"work": 1}, "best": {"work": 5}}}
         page.route("**/apiv1/models", lambda route: route.fulfill(json=offer))
         page.reload()

@@ -10,7 +10,10 @@ export function listen() {
   const button = find("#theme");
   const root = document.documentElement;
   const current = () => root.dataset.theme ?? systems();
-  const label = () => button.setAttribute("aria-label", `Switch to ${other(current())} colours`);
+  const label = () => {
+    button.title = `Switch to ${other(current())} colours`;
+    button.setAttribute("aria-label", button.title);
+  };
   button.addEventListener("click", () => {
     const wanted = other(current());
     if (wanted === systems()) delete root.dataset.theme;

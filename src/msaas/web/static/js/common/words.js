@@ -144,6 +144,19 @@ function waitingWords(position) {
   return position > 0 ? `Waiting: ${plural(position, "song")} before this one` : "Next in line";
 }
 
+/** A job's length, model, stems and format, as far as they are known. */
+export function factsOf({ duration_seconds, model, options }) {
+  const { format, bitrate, bit_depth, two_stems, stems } = options ?? {};
+  const kind = format && [format.toUpperCase(), bitrate ?? bit_depth].filter(Boolean).join(" ");
+  const which = two_stems ? `${two_stems} and ${stemName(`no_${two_stems}`).toLowerCase()}` : (stems ?? []).join(", ");
+  return [duration_seconds ? clock(duration_seconds) : "", model, which, kind].filter(Boolean).join(" · ");
+}
+
+/** For searching: without case and accents. @param {string} text */
+export function folded(text) {
+  return text.normalize("NFD").replace(/\p{M}/gu, "").toLowerCase();
+}
+
 /** The licence of a model's weights in words. @param {{id: string, commercial: boolean | null}} licence */
 export function licenceName({ id, commercial }) {
   if (commercial === null) return "not stated by its author";

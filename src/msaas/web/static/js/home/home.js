@@ -1,20 +1,13 @@
-/** The home view: the drop zone and the songs sent from this browser. Uploads nothing itself. */
+/** The home view: the drop zone, the upload, and the list of songs. Uploads nothing itself. */
 
-import { Problem, getJob } from "../service/api.js";
-import { askDelete } from "../song/deleting.js";
-import { copyOf, find, show, vary, write } from "../common/dom.js";
+import { find, show, vary, write } from "../common/dom.js";
 import { chosen, dropped } from "./folders.js";
-import { note, sent } from "../song/history.js";
+import { SongList } from "./songlist.js";
 import { warn } from "../common/toasts.js";
-import { bytes, listed, plainly, plural, stageOf } from "../common/words.js";
-
-const ASK_AGAIN_MS = 3000;
-const MAX_ASKED = 20;
-const OPEN_STATES = new Set(["queued", "running", "sending"]);
-const PAST = { gone: "No longer on the server", removed: "Stems deleted", failed: "Failed", cancelled: "Cancelled", done: "" };
+import { bytes, listed, plural } from "../common/words.js";
 
 export class Home {
-  #timer = 0; #live = new Map();
+  #songs = new SongList();
 
   /** @param {(files: File[]) => void} send @param {() => void} stop stops the uploads */
   constructor(send, stop) {
@@ -26,12 +19,16 @@ export class Home {
 
   enter() {
     document.title = "MSaaS · music separation";
-    this.list();
-    this.#ask();
+    this.#songs.enter();
   }
 
   leave() {
-    clearTimeout(this.#timer);
+    this.#songs.leave();
+  }
+
+  /** The list of songs is another one. */
+  list() {
+    this.#songs.list();
   }
 
   /** @param {{upload_bytes: number, duration_seconds: number}} limits */
@@ -106,63 +103,6 @@ export class Home {
       mark((deep = 0) > 0);
       dropped(event.dataTransfer).then((taken) => take(taken, send));
     });
-  }
-
-  // --- the songs
-
-  list() {
-    const songs = sent();
-    show(find("#history"), songs.length > 0);
-    find("#history .songs").replaceChildren(...songs.map((song) => this.#row(song)));
-  }
-
-  #row(song) {
-    const row = copyOf("song-template");
-    find(".song-link", row).href = `#/job/${song.songhash}`;
-    find(".song-name", row).textContent = song.name;
-    find(".song-state", row).textContent = this.#standing(song);
-    const button = find(".forget", row);
-    button.setAttribute("aria-label", `Delete ${song.name}`);
-    button.addEventListener("click", () => askDelete(song.songhash, song.name, null, () => this.list()));
-    return row;
-  }
-
-  #standing(song) {
-    const live = this.#live.get(song.songhash);
-    if (live instanceof Problem && OPEN_STATES.has(song.state)) return plainly(live);
-    if (live && OPEN_STATES.has(live.state)) {
-      return live.state === "running" ? `${stageOf(live)}, ${Math.floor(live.progress * 100)} %` : stageOf(live);
-    }
-    const when = new Date(song.at).toLocaleDateString(undefined, { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
-    return [PAST[song.state] ?? "", when].filter(Boolean).join(" · ");
-  }
-
-  /** Polls unfinished songs while the list is visible. */
-  async #ask() {
-    clearTimeout(this.#timer);
-    const open = sent().filter((song) => OPEN_STATES.has(song.state)).slice(0, MAX_ASKED);
-    if (!open.length) return;
-    await Promise.all(open.map(({ songhash }) => this.#askOne(songhash)));
-    if (find("#home").hidden) return;
-    this.#refresh();
-    this.#timer = setTimeout(() => this.#ask(), ASK_AGAIN_MS);
-  }
-
-  async #askOne(songhash) {
-    try {
-      const job = await getJob(songhash);
-      this.#live.set(songhash, job);
-      note(songhash, job.state);
-    } catch (problem) {
-      if (problem.status === 404) note(songhash, "gone");
-      else this.#live.set(songhash, problem);
-    }
-  }
-
-  /** Updates states only, so that rows keep the focus. */
-  #refresh() {
-    const rows = find("#history .songs").children;
-    sent().forEach((song, index) => rows[index] && write(find(".song-state", rows[index]), this.#standing(song)));
   }
 }
 

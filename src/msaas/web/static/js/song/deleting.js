@@ -1,44 +1,79 @@
-/** Deletes a song after confirmation: its stems on the server, or only its entry in this browser. */
+/** Deletes songs after confirmation: their stems on the server, or only their entries in this browser. */
 
-import { cancelJob, getJob, removeStems } from "../service/api.js";
 import { find, write } from "../common/dom.js";
 import { tell, warn } from "../common/toasts.js";
+import { plainly, plural } from "../common/words.js";
+import { keepMix } from "../player/mixes.js";
+import { cancelJob, getJob, removeStems } from "../service/api.js";
+import { hasEnded } from "../service/watch.js";
 import { forget, restore, sentAs } from "./history.js";
 import { dropOriginal } from "./originals.js";
-import { keepMix } from "../player/mixes.js";
-import { hasEnded } from "../service/watch.js";
-import { plainly } from "../common/words.js";
+
+/** @typedef {{songhash: string, name: string, job?: any}} Song `job`: if it is known */
 
 /**
- * Asks for confirmation, then deletes the song.
- * @param {string} songhash @param {string} name @param {any} job null: unknown
- * @param {() => void} changed called when its entry was removed, or put back
+ * Asks for confirmation, then deletes the songs.
+ * @param {Song[]} songs @param {() => void} changed called when entries were removed, or put back
  */
-export async function askDelete(songhash, name, job, changed) {
+export async function askDelete(songs, changed) {
+  const [its, it] = songs.length === 1 ? ["its", "it"] : ["their", "them"];
   const dialog = find("#confirm");
-  write(find("#confirm-text"), `“${name}”: deleting removes its stems from the server, for everybody. Removing takes it off this browser's list.`);
+  write(find("#confirm-title"), songs.length === 1 ? "Delete this song?" : `Delete ${plural(songs.length, "song")}?`);
+  write(find("#confirm-text"), `${called(songs)}: deleting removes ${its} stems from the server, for everybody. Removing takes ${it} off this browser's list.`);
+  write(find("[value=delete]", dialog), `Delete ${its} stems`);
+  write(find("[value=forget]", dialog), `Only remove ${it} here`);
+  write(find("[value=keep]", dialog), `Keep ${it}`);
   dialog.returnValue = "keep";
   dialog.showModal();
   await new Promise((resolve) => dialog.addEventListener("close", resolve, { once: true }));
-  if (dialog.returnValue === "forget") return takeOff(songhash, name, changed);
-  if (dialog.returnValue === "delete") await remove(songhash, name, job, changed);
+  if (dialog.returnValue === "forget") return takeOff(songs, changed);
+  if (dialog.returnValue === "delete") await remove(songs, changed);
 }
 
-/** Takes a song off the list. @param {() => void} changed called then, and when it is put back */
-function takeOff(songhash, name, changed) {
-  const entry = sentAs(songhash);
-  forget(songhash);
+/** Takes songs off the list. @param {Song[]} songs @param {() => void} changed */
+function takeOff(songs, changed) {
+  const entries = songs.map(({ songhash }) => sentAs(songhash)).filter(Boolean);
+  for (const { songhash } of songs) forget(songhash);
   changed();
-  tell(`${name} was taken off the list`, {
-    action: entry && {
-      label: "Undo",
-      run: () => {
-        restore([entry]);
-        changed();
-      },
-    },
-    closed: () => drop(songhash),
-  });
+  const undo = () => {
+    restore(entries);
+    changed();
+  };
+  const closed = () => songs.forEach(({ songhash }) => drop(songhash));
+  tell(`${called(songs)} ${songs.length === 1 ? "was" : "were"} taken off the list`, { action: { label: "Undo", run: undo }, closed });
+}
+
+/** @param {Song[]} songs @param {() => void} changed */
+async function remove(songs, changed) {
+  const kept = [];
+  let problem = null;
+  for (const song of songs) {
+    const refusal = await deleteOne(song);
+    problem ??= refusal;
+    if (refusal) kept.push(song);
+  }
+  if (kept.length < songs.length) changed();
+  const gone = songs.filter((song) => !kept.includes(song));
+  if (gone.length) tell(`${called(gone)} ${gone.length === 1 ? "was" : "were"} deleted`);
+  if (!problem) return;
+  const text = `${called(kept)} ${kept.length === 1 ? "was" : "were"} not deleted. ${plainly(problem)}`;
+  warn(text, { action: { label: "Retry", run: () => remove(kept, changed) } });
+}
+
+/** @param {Song} song @returns {Promise<any>} the problem, or null */
+async function deleteOne({ songhash, job }) {
+  try {
+    await deleteEverywhere(job ?? (await getJob(songhash)));
+  } catch (error) {
+    if (error.status !== 404) return error;
+  }
+  forget(songhash);
+  await drop(songhash);
+  return null;
+}
+
+function deleteEverywhere(job) {
+  return hasEnded(job) ? removeStems(job) : cancelJob(job.songhash);
 }
 
 /** What this browser keeps of a song beside its entry. */
@@ -47,23 +82,7 @@ function drop(songhash) {
   return dropOriginal(songhash);
 }
 
-async function remove(songhash, name, job, changed) {
-  try {
-    await deleteEverywhere(job ?? (await getJob(songhash)));
-  } catch (error) {
-    if (error.status !== 404) return failed(error, songhash, name, job, changed);
-  }
-  forget(songhash);
-  await drop(songhash);
-  tell(`${name} was deleted`);
-  changed();
-}
-
-function failed(error, ...what) {
-  const [, name] = what;
-  warn(`${name} was not deleted. ${plainly(error)}`, { action: { label: "Retry", run: () => remove(...what) } });
-}
-
-function deleteEverywhere(job) {
-  return hasEnded(job) ? removeStems(job) : cancelJob(job.songhash);
+/** @param {Song[]} songs */
+function called(songs) {
+  return songs.length === 1 ? `“${songs[0].name}”` : plural(songs.length, "song");
 }

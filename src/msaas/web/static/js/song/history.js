@@ -5,9 +5,9 @@ import { keep, load } from "../common/store.js";
 const MOST = 200;
 
 /** `savedAs`: the name in the links of this post, which names saved files.
- *  `fields`: the options it was sent with.
+ *  `fields`: the options it was sent with; `facts`: its length, model and format as text.
  * @typedef {{songhash: string, name: string, savedAs?: string | null, at: number, state: string,
- *   fields?: Record<string, string>}} Sent */
+ *   fields?: Record<string, string>, facts?: string}} Sent */
 
 /** @returns {Sent[]} */
 export function sent() {
@@ -24,11 +24,12 @@ export function remember(song) {
   keep("songs", [song, ...sent().filter((other) => other.songhash !== song.songhash)].slice(0, MOST));
 }
 
-export function note(songhash, state) {
+/** @param {string} [facts] */
+export function note(songhash, state, facts) {
   const songs = sent();
   const song = songs.find((one) => one.songhash === songhash);
-  if (!song || song.state === state) return;
-  song.state = state;
+  if (!song || (song.state === state && (facts ?? song.facts) === song.facts)) return;
+  Object.assign(song, { state, facts: facts ?? song.facts });
   keep("songs", songs);
 }
 

@@ -14,7 +14,7 @@ import { original } from "./originals.js";
 import { Meter, decode, loadStem, part } from "../player/stems.js";
 import { Watch, hasEnded } from "../service/watch.js";
 import { commonScale, outlineOf, outlinesOf } from "../player/waveform.js";
-import { bytes, clock, plainly } from "../common/words.js";
+import { bytes, factsOf, plainly } from "../common/words.js";
 
 const DEFAULT_RATE = 44_100;
 const OUTLINE_EVERY_MS = 1500;
@@ -90,6 +90,7 @@ export class Song {
   #call(visit, name) {
     visit.name = name;
     write(find("#song-title"), name);
+    find("#song-title").title = name;
     document.title = `${name} · MSaaS`;
   }
 
@@ -109,8 +110,8 @@ export class Song {
     if (!this.#isHere(visit)) return;
     visit.job = job;
     if (!visit.known && job.name) this.#call(visit, job.name);
-    note(visit.songhash, job.state);
-    write(find("#song-facts"), facts(job));
+    note(visit.songhash, job.state, factsOf(job));
+    write(find("#song-facts"), factsOf(job));
     this.#notice(job);
     document.title = `${job.state === "running" ? `${Math.floor(job.progress * 100)} % · ` : ""}${visit.name} · MSaaS`;
     if (job.state === "done") this.#mix(visit, job);
@@ -324,14 +325,6 @@ export class Song {
   #askDelete() {
     const visit = this.#visit;
     const { songhash, name, job } = visit;
-    askDelete(songhash, name, job ?? null, () => (this.#isHere(visit) ? (location.hash = "#/") : this.#changed()));
+    askDelete([{ songhash, name, job }], () => (this.#isHere(visit) ? (location.hash = "#/") : this.#changed()));
   }
-}
-
-/** The line below the name: model, length, format. */
-function facts(job) {
-  const { format, bitrate } = job.options ?? {};
-  const kind = format && (bitrate ? `${format.toUpperCase()} ${bitrate}` : format.toUpperCase());
-  const length = job.duration_seconds ? clock(job.duration_seconds) : "";
-  return [length, job.model, kind].filter(Boolean).join(" · ");
 }

@@ -97,7 +97,7 @@ def test_the_mixer_is_played_with_the_keyboard_alone(mixer):
     press("-")
     press("-")
     press(".")
-    expect(stem_row(mixer, "drums").locator(".level")).to_have_text("−2 dB")
+    expect(stem_row(mixer, "drums").locator(".level")).to_have_value("−2 dB")
     expect(stem_row(mixer, "drums").locator(".place")).to_have_text("R10")
     press("[")
     assert in_mixer(mixer, "return mixer.loop.start / mixer.rate") == 4

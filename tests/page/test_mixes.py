@@ -52,7 +52,7 @@ def test_a_mix_is_still_there_after_going_back_and_after_a_reload(mixer, song):
     assert state(mixer) == expected()
     mixer.click("#song .back")
     mixer.goto(song.address)
-    expect(stem_row(mixer, "vocals").locator(".level")).to_have_text("−6 dB")
+    expect(stem_row(mixer, "vocals").locator(".level")).to_have_value("−6 dB")
     assert state(mixer) == expected()
     mixer.reload()
     expect(mixer.locator("#loop")).to_have_attribute("aria-pressed", "true")

@@ -22,8 +22,9 @@ POLICY = "; ".join(
         "script-src 'self'",
         "style-src 'self'",
         "img-src 'self'",
-        "media-src blob:",  # a picked file, whose length the browser reads
+        "media-src blob:",  # a picked file, whose length the browser reads; silence behind the lock screen's controls
         "connect-src 'self'",
+        "manifest-src 'self'",
         "base-uri 'none'",
         "form-action 'none'",
         "frame-ancestors 'none'",

@@ -152,6 +152,13 @@ export function factsOf({ duration_seconds, model, options }) {
   return [duration_seconds ? clock(duration_seconds) : "", model, which, kind].filter(Boolean).join(" · ");
 }
 
+/** What was measured of a song: tempo, key, loudness. @param {any} analysis of a job; may be missing */
+export function measuredOf(analysis) {
+  const { tempo, key, loudness } = analysis ?? {};
+  const lufs = loudness && `${loudness.integrated_lufs.toFixed(1).replace("-", "−")} LUFS`;
+  return [tempo && `${Math.round(tempo.bpm)} BPM`, key?.name.replace("#", "♯"), lufs].filter(Boolean).join(" · ");
+}
+
 /** For searching: without case and accents. @param {string} text */
 export function folded(text) {
   return text.normalize("NFD").replace(/\p{M}/gu, "").toLowerCase();
@@ -176,6 +183,13 @@ export function stemName(stem) {
 export function decibels(db, lowest) {
   if (db <= lowest) return "−∞";
   return `${db > 0 ? "+" : db < 0 ? "−" : ""}${Math.abs(db)} dB`;
+}
+
+/** `-6`, `−6,5 dB`, `+3` ▸ decibels, to a tenth; `-inf`, `−∞` ▸ the lowest; null for anything else */
+export function decibelsOf(text, lowest) {
+  const plain = text.trim().toLowerCase().replace(/[−–]/g, "-").replace(",", ".").replace(/\s*db$/, "");
+  if (/^-(inf|∞)$/.test(plain)) return lowest;
+  return /^[+-]?\d+(\.\d+)?$/.test(plain) ? Math.round(Number(plain) * 10) / 10 : null;
 }
 
 /** −100 … 100 ▸ `L40`, `C`, `R100` */

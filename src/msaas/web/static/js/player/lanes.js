@@ -3,7 +3,7 @@
 import { copyOf, find, vary, write } from "../common/dom.js";
 import { LOUDEST_DB, SILENT_DB } from "./levels.js";
 import { Waveform } from "./waveform.js";
-import { clock, decibels, place, stemName } from "../common/words.js";
+import { clock, decibels, decibelsOf, place, stemName } from "../common/words.js";
 
 const COLOURS = ["vocals", "drums", "bass", "other", "guitar", "piano"];
 
@@ -100,7 +100,7 @@ export class Lanes {
     element.dataset.stem = name;
     vary(element, "lane", `var(--${colour(name, index)})`);
     find(".lane-name span", element).textContent = title;
-    const labels = { ".mute": `Mute ${title}`, ".solo": `Solo ${title}`, ".volume": `Volume of ${title}`, ".pan": `Pan of ${title}` };
+    const labels = { ".level": `Decibels of ${title}`, ".mute": `Mute ${title}`, ".solo": `Solo ${title}`, ".volume": `Volume of ${title}`, ".pan": `Pan of ${title}` };
     for (const [selector, label] of Object.entries(labels)) find(selector, element).setAttribute("aria-label", label);
     this.#wire(name, element);
     this.#lanes.set(name, { element, waveform: new Waveform(find("canvas", element)) });
@@ -116,11 +116,27 @@ export class Lanes {
     solo.addEventListener("click", () => ask({ soloed: !pressed(solo) }));
     volume.addEventListener("input", () => ask({ db: Number(volume.value) }));
     pan.addEventListener("input", () => ask({ pan: Number(pan.value) / 100 }));
+    this.#wireLevel(find(".level", element), ask);
     volume.addEventListener("dblclick", () => ask({ db: 0 }));
     pan.addEventListener("dblclick", () => ask({ pan: 0 }));
     this.#axis.wire(find(".wave", element));
     this.#showVolume(element, 0);
     this.#showPan(element, 0);
+  }
+
+  /** Typed decibels: taken with Enter or when the field is left, given up with Escape. */
+  #wireLevel(field, ask) {
+    const shown = () => field.dataset.shown;
+    field.addEventListener("focus", () => field.select());
+    field.addEventListener("change", () => {
+      const db = decibelsOf(field.value, SILENT_DB);
+      field.value = shown();
+      if (db !== null) ask({ db: Math.min(LOUDEST_DB, Math.max(SILENT_DB, db)) });
+    });
+    field.addEventListener("keydown", (event) => {
+      if (event.key === "Escape") field.value = shown();
+      if (event.key === "Escape" || event.key === "Enter") field.blur();
+    });
   }
 
   #showVolume(element, db) {
@@ -129,7 +145,9 @@ export class Lanes {
     input.value = String(db);
     input.setAttribute("aria-valuetext", db <= SILENT_DB ? "silent" : text.replace("−", "minus "));
     vary(input, "fill", (db - SILENT_DB) / (LOUDEST_DB - SILENT_DB));
-    write(find(".level", element), text);
+    const field = find(".level", element);
+    if (field.dataset.shown !== text) field.value = text; // else it may be edited now
+    field.dataset.shown = text;
   }
 
   #showPan(element, percent) {

@@ -4,12 +4,14 @@ import { find, say, setIcon, vary, write } from "../common/dom.js";
 import { Axis } from "./axis.js";
 import { Lanes, loopWords } from "./lanes.js";
 import { LOUDEST_DB, SILENT_DB, neutral } from "./levels.js";
+import { LockScreen } from "./lockscreen.js";
 import { ORIGINAL } from "./mixer.js";
+import * as presets from "./presets.js";
 import { Ruler } from "./ruler.js";
 import { clock, decibels, place, stemName } from "../common/words.js";
 
 export class Player {
-  #mixer = null; #lanes; #length = 0; #axis; #ruler; #chosen = 0; #marked = false; #lastLoop = null; #askOriginal;
+  #mixer = null; #lanes; #length = 0; #axis; #ruler; #chosen = 0; #marked = false; #lastLoop = null; #askOriginal; #lockScreen;
   #play = find("#play"); #seek = find("#seek"); #loop = find("#loop"); #time = find("#time");
 
   /** @param {() => Promise<boolean>} askOriginal loads it; false: not available */
@@ -23,6 +25,13 @@ export class Player {
     this.#lanes = new Lanes(find("#lanes"), axis, (name, change) => this.#mixer?.setLevel(name, change));
     this.#ruler = new Ruler(find("#ruler"), axis, (region) => this.setLoop(region));
     this.#askOriginal = askOriginal;
+    this.#lockScreen = new LockScreen({
+      play: () => this.#mixer?.play(),
+      pause: () => this.#mixer?.pause(),
+      seekto: (seconds) => this.#mixer && this.seek(seconds),
+      seekby: (seconds) => this.#mixer && this.nudge(seconds),
+      previoustrack: () => this.#mixer && this.toStart(),
+    });
     this.#play.addEventListener("click", () => this.toggle());
     find("#to-start").addEventListener("click", () => this.toStart());
     this.#loop.addEventListener("click", () => this.toggleLoop());
@@ -39,11 +48,13 @@ export class Player {
     return this.#mixer;
   }
 
-  /** @param {import("./mixer.js").Mixer} mixer @param {number} length seconds */
-  open(mixer, length) {
+  /** @param {import("./mixer.js").Mixer} mixer @param {number} length seconds @param {string} name of the song */
+  open(mixer, length, name) {
     this.#mixer = mixer;
     this.#length = length;
     this.#lastLoop = null;
+    this.#lockScreen.name(name);
+    presets.showButtons(() => this.#mixer, (preset) => this.setPreset(preset));
     this.#seek.max = String(length);
     write(find("#length"), clock(length));
     find("#sides input[value=stems]").checked = true;
@@ -60,6 +71,7 @@ export class Player {
     this.#mixer?.close();
     this.#mixer = null;
     this.#axis.length = 0;
+    this.#lockScreen.close();
   }
 
   // --- actions
@@ -115,6 +127,12 @@ export class Player {
 
   toggleSide() {
     if (!find("#sides").hidden) this.setSide(this.#mixer.side === "stems" ? ORIGINAL : "stems");
+  }
+
+  /** @param {string | null} preset null: none */
+  setPreset(preset) {
+    presets.set(this.#mixer, preset);
+    say(preset ?? "All tracks on");
   }
 
   reset() {
@@ -177,6 +195,8 @@ export class Player {
     this.#axis.loop = loop && { start: loop.start / rate, end: loop.end / rate };
     this.#showLoop(this.#axis.loop);
     this.#lanes.showLevels(stems);
+    presets.refresh(stems);
+    this.#lockScreen.show({ playing: going, position: this.#mixer.position, length: this.#length });
     this.#showTime();
   }
 

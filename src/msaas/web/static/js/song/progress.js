@@ -1,6 +1,7 @@
 /** The progress card of a song: uploading, waiting, separating, and the reason of a failure. */
 
 import { find, say, show, vary, write } from "../common/dom.js";
+import { keepAwake } from "./wakelock.js";
 import { plainly, stageOf, timeLeft } from "../common/words.js";
 
 export class Progress {
@@ -9,6 +10,7 @@ export class Progress {
   hide() {
     show(this.#card, false);
     show(this.#ended, false);
+    keepAwake(false);
   }
 
   /** @param {number} fraction uploaded part of the file */
@@ -39,6 +41,7 @@ export class Progress {
   }
 
   #close(title, text) {
+    keepAwake(false);
     show(this.#card, false);
     show(this.#ended, true);
     write(find("#ended-title"), title);
@@ -48,6 +51,7 @@ export class Progress {
 
   /** @param {number | null} fraction null: unknown */
   #show(stage, fraction, left) {
+    keepAwake(true);
     show(this.#card, true);
     show(this.#ended, false);
     const percent = fraction === null ? null : Math.floor(fraction * 100);

@@ -14,7 +14,7 @@ import { original } from "./originals.js";
 import { Meter, decode, loadStem, part } from "../player/stems.js";
 import { Watch, hasEnded } from "../service/watch.js";
 import { commonScale, outlineOf, outlinesOf } from "../player/waveform.js";
-import { bytes, factsOf, plainly } from "../common/words.js";
+import { bytes, factsOf, measuredOf, plainly } from "../common/words.js";
 
 const DEFAULT_RATE = 44_100;
 const OUTLINE_EVERY_MS = 1500;
@@ -72,6 +72,7 @@ export class Song {
     this.#visit?.watch?.stop();
     this.#visit?.loading?.abort();
     this.#visit = null;
+    this.#progress.hide();
     this.#player.close();
   }
 
@@ -111,7 +112,7 @@ export class Song {
     visit.job = job;
     if (!visit.known && job.name) this.#call(visit, job.name);
     note(visit.songhash, job.state, factsOf(job));
-    write(find("#song-facts"), factsOf(job));
+    write(find("#song-facts"), [factsOf(job), measuredOf(job.analysis)].filter(Boolean).join(" · "));
     this.#notice(job);
     document.title = `${job.state === "running" ? `${Math.floor(job.progress * 100)} % · ` : ""}${visit.name} · MSaaS`;
     if (job.state === "done") this.#mix(visit, job);
@@ -197,7 +198,7 @@ export class Song {
     this.#progress.hide();
     this.#lanes.build(names);
     for (const name of names) this.#lanes.setDownload(name, named(job.stems[name], visit.known?.savedAs));
-    this.#player.open(visit.mixer, frames / rate);
+    this.#player.open(visit.mixer, frames / rate, visit.name);
     this.#setMix(visit);
     this.#lanes.enable(true);
     this.#draw(visit);

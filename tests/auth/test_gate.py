@@ -22,6 +22,7 @@ WRITES = (401, 401, 403, 200, 404, 200)
 ADMINS = (401, 401, 403, 403, 403, 200)
 ANYBODY = (200,) * 6
 TABLE = {
+    ("get", "/apiv1/jobs"): (401, 401, 200, 200, 200, 200),  # each its own songs
     ("get", "/apiv1/jobs/{song}"): READS,
     ("get", "/apiv1/jobs/{song}/events"): READS,
     ("get", "/apiv1/jobs/{song}/links"): READS,

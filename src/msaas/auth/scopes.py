@@ -32,6 +32,7 @@ REQUIREMENTS = {
     "uploads.remove_upload": Requirement(USE),
     "uploads.capabilities": OPEN,
     "jobs.get_job": Requirement(READ),
+    "lists.get_jobs": Requirement(READ),
     "jobs.get_stems": Requirement(READ, ticket=True),
     "jobs.cancel_job": Requirement(USE),
     "ticket_links.get_links": Requirement(READ),

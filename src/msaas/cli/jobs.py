@@ -1,10 +1,11 @@
-"""`msaas jobs`: shows one job's state, or the queue: waiting, running and dead jobs. Changes nothing."""
+"""`msaas jobs`: shows one job's state, one's own songs, or the queue: waiting, running, dead jobs. Changes nothing."""
 
 from __future__ import annotations
 
 import argparse
 import json
 from collections.abc import Iterator, Sequence
+from itertools import islice
 
 from msaas.cli.service import add_service, client_of
 from msaas.cli.songs.progress import activity
@@ -12,18 +13,26 @@ from msaas.client import Job, Queue
 from msaas.client.names import printable
 
 RETRIES = 2
+STATES = ("queued", "running", "done", "failed", "cancelled")
 SHOWN = 20  # per list; --json has the whole page
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser("jobs", help="state of a job, or waiting and running jobs")
     parser.add_argument("songhash", nargs="?", help="of one job; default: the whole queue")
+    mine = parser.add_argument_group("one's own songs", "those posted last first; with keys, of the key's tenant")
+    mine.add_argument("--mine", action="store_true", help="list them, instead of the queue")
+    mine.add_argument("--state", choices=STATES, help="only jobs in this state")
+    mine.add_argument("--search", metavar="TEXT", help="only songs with this text in their name or tags")
+    mine.add_argument("--limit", type=int, default=SHOWN, help=f"at most so many ({SHOWN})")
     add_service(parser)
     parser.add_argument("--json", action="store_true", help="the API's answer")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.mine:
+        return list_mine(args)
     with client_of(args, retries=RETRIES) as client:
         found = client.job(args.songhash) if args.songhash else client.queue()
     if args.json:
@@ -32,6 +41,23 @@ def run(args: argparse.Namespace) -> int:
         lines = job_lines(found) if isinstance(found, Job) else queue_lines(found)
         print("\n".join(map(printable, lines)))
     return 0
+
+
+def list_mine(args: argparse.Namespace) -> int:
+    with client_of(args, retries=RETRIES) as client:
+        jobs = list(islice(client.songs(state=args.state, text=args.search), max(args.limit, 0)))
+    if args.json:
+        print(json.dumps([job.view for job in jobs], indent=2))
+    else:
+        print("\n".join(map(printable, map(song_line, jobs))) or "no songs")
+    return 0
+
+
+def song_line(job: Job) -> str:
+    posted = f"{job.created_at:%Y-%m-%d %H:%M}" if job.created_at else ""
+    minutes, seconds = divmod(round(job.duration_seconds or 0), 60)
+    length = "" if job.duration_seconds is None else f"{minutes}:{seconds:02}"
+    return f"{posted:<16}  {job.state:<9}  {length:>7}  {job.songhash}  {job.name}".rstrip()
 
 
 def job_lines(job: Job) -> Iterator[str]:

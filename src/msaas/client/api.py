@@ -9,7 +9,7 @@ import json
 import os
 import time
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from os import PathLike
@@ -37,7 +37,7 @@ FIRST_POLL_SECONDS = 0.2  # short songs are done within a second or two
 POLL_SECONDS = 1.0
 
 OnJob = Callable[[Job], None]
-View = TypeVar("View", Job, Queue, tuple[Model, ...])
+View = TypeVar("View", Job, Queue, tuple[Job, ...], tuple[Model, ...])
 
 
 class Client:
@@ -298,6 +298,19 @@ class Client:
     def list_models(self) -> tuple[Model, ...]:
         """The models that a request may choose, with stems, licence and for whom each is."""
         return self._typed(Model.all_in, self._transport.request_json("GET", "/apiv1/models"))
+
+    def songs(self, *, state: str | None = None, text: str | None = None) -> Iterator[Job]:
+        """The songs of this key's tenant, without keys all, those posted last first; one request for each 200.
+
+        state, text: only jobs in this state, only songs with this text in their name or tags.
+        """
+        params: dict[str, Any] = {"limit": 200, "state": state, "q": text}
+        while True:
+            page = self._transport.request_json("GET", "/apiv1/jobs", params=params)
+            yield from self._typed(Job.all_in, page)
+            if not page.get("next"):
+                return
+            params["before"] = page["next"]
 
     def queue(self, *, offset: int = 0, limit: int | None = None) -> Queue:
         """Waiting jobs from `offset` on, running jobs, dead jobs. Needs an admin's key if the API has keys."""

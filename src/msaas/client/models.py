@@ -80,6 +80,11 @@ class Job:
         return str((self.options or {}).get("format") or DEFAULT_FORMAT)
 
     @classmethod
+    def all_in(cls, page: Mapping[str, Any]) -> tuple[Job, ...]:
+        """The jobs of a page of songs. Raises KeyError, TypeError or ValueError for an invalid page."""
+        return tuple(map(cls.from_view, page["jobs"]))
+
+    @classmethod
     def from_view(cls, view: Mapping[str, Any]) -> Job:
         """Raises KeyError, TypeError or ValueError for an invalid view."""
         error, waiting = view.get("error"), view.get("waiting_for")

@@ -12,6 +12,7 @@ from flask import Flask, current_app
 
 from msaas.auth.idempotency import Answers
 from msaas.callbacks.outbox import Outbox
+from msaas.library import SongList
 from msaas.queue import Queue
 from msaas.storage import Storage
 from msaas.telemetry.metrics import Metrics
@@ -32,6 +33,7 @@ class Services:
     options: ApiOptions
     queue: Queue
     fetches: Queue
+    songs: SongList
     storage: Storage
     uploads: Uploads
     probe: Callable[[Path], Any]

@@ -13,6 +13,7 @@ from msaas.auth.access_control import AccessControl
 from msaas.auth.idempotency import Answers
 from msaas.auth.quotas import Quotas
 from msaas.callbacks.outbox import Outbox
+from msaas.library import SongList
 from msaas.queue import Queue
 from msaas.settings import Settings
 from msaas.storage import Storage
@@ -142,6 +143,7 @@ def build_services(settings: Settings, queue: Queue, storage: Storage, probe: Pr
         options=build_options(settings),
         queue=queue,
         fetches=build_fetches(settings, queue.redis, metrics),
+        songs=SongList(queue.redis),
         storage=storage,
         uploads=build_uploads(settings, queue.redis, storage),
         probe=probe,

@@ -208,6 +208,16 @@ SCHEMAS: dict[str, Schema] = {
             "stems_zip": {"type": "string", "format": "uri-reference"},
         }
     ),
+    "Jobs": an_object(
+        {
+            "jobs": {
+                "type": "array",
+                "items": ref("Job"),
+                "description": "without `queue_position`, `eta_seconds`, `waiting_for` and `callbacks`",
+            },
+            "next": nullable("string", description="where the next page begins; null after the last"),
+        }
+    ),
     "Queue": an_object(
         {
             "queue": {**SONGHASHES, "description": "one page of the waiting songhashes, head first"},

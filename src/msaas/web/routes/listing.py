@@ -1,4 +1,4 @@
-"""Lists the queue and the buckets, and has the debug calls that empty the buckets. Lists are bounded."""
+"""Lists a tenant's songs, the queue and the buckets, and has the debug calls that empty the buckets. All bounded."""
 
 from __future__ import annotations
 
@@ -10,11 +10,15 @@ from urllib.parse import urlsplit
 from flask import Blueprint, Request, Response, jsonify, request
 from werkzeug.exceptions import MethodNotAllowed
 
+from msaas.auth.access_control import caller
 from msaas.errors import Forbidden, InvalidOption, NotFound
+from msaas.jobs import State, parse_state
+from msaas.library import Filter
 from msaas.storage import BUCKETS, Storage
 from msaas.web.openapi.document import Answer, as_json, documented, query
 from msaas.web.openapi.schemas import QUEUE_UNAVAILABLE, STORAGE_UNAVAILABLE
 from msaas.web.services import current_services
+from msaas.web.view import job_view
 
 log = logging.getLogger(__name__)
 calls = Blueprint("lists", __name__)
@@ -23,11 +27,50 @@ QUEUE_PAGE = 1000
 MAX_OFFSET = 10**9
 BUCKET_PAGE = 1000
 MAX_BUCKET_PAGE = 10_000  # a second and more of the API's processor time, while others wait
+JOBS_PAGE = 200
+JOBS_QUERY = ("limit", "before", "state", "q")
+MAX_SEARCH = 200  # characters
 MAX_NAME_BYTES = 1024  # of an S3 object
 
 
 def whole_number(low: int, high: int, default: int) -> dict[str, object]:
     return {"type": "integer", "minimum": low, "maximum": high, "default": default}
+
+
+@calls.get("/apiv1/jobs")
+@documented(
+    "One's own songs",
+    "jobs",
+    description="Those posted last first: with keys, of the key's tenant. The next page: `next` of this one as "
+    "`before`. A page of a search may have fewer songs than the limit, or none, and be followed by another.",
+    parameters=[
+        query("limit", whole_number(1, JOBS_PAGE, 50), "maximum number of jobs"),
+        query("before", {"type": "string", "maxLength": 60}, "`next` of the page before"),
+        query("state", {"type": "string", "enum": [state.value for state in State]}, "only jobs in this state"),
+        query("q", {"type": "string", "maxLength": MAX_SEARCH}, "only songs with this text in their name or tags"),
+    ],
+    answers={200: Answer("The jobs", as_json("Jobs"))},
+    problems={422: ["invalid_option"], 503: QUEUE_UNAVAILABLE},
+)
+def get_jobs() -> Response:
+    """Without queue positions and estimates, which need a look at the whole queue for each."""
+    for name in request.args:
+        if name not in JOBS_QUERY:
+            raise InvalidOption(f"unknown parameter {name[:40]!r}; the parameters are {', '.join(JOBS_QUERY)}")
+    text, limit = request.args.get("q", ""), number("limit", default=50, low=1, high=JOBS_PAGE)
+    if len(text) > MAX_SEARCH:
+        raise InvalidOption(f"q has {len(text)} characters; at most {MAX_SEARCH} are searched for")
+    songs, only = current_services().songs, Filter(_state(), text)
+    page = songs.page(caller().tenant, limit, before=request.args.get("before", ""), only=only)
+    return jsonify(jobs=[job_view(job) for job in page.jobs], next=page.next or None)
+
+
+def _state() -> State | None:
+    text = request.args.get("state")
+    state = parse_state(text)
+    if text is not None and state is None:
+        raise InvalidOption(f"state={text[:40]!r} is none of {', '.join(State)}")
+    return state
 
 
 @calls.get("/apiv1/queue")

@@ -6,6 +6,7 @@
 -- KEYS[4] toWorkers:dead        list  dead jobs, and entries that are not UUIDs
 -- KEYS[5] toWorkers:fence       counter, one for all jobs
 -- KEYS[6] toWorkers:pace        hash  moving averages for ETAs, of all runs and, with :<run_name> after the field, by models
+-- songs:<tenant>                zset  songhash > when it was posted, ms: what a tenant's list of songs is made of
 -- job:<songhash>                hash  the record. The key is built from the songhash: Redis Cluster is not supported.
 local waiting, processing, leases, dead, fence_counter, pace = unpack(KEYS)
 expect('list', waiting)
@@ -24,6 +25,18 @@ end
 
 local function job_key(songhash)
   return 'job:' .. songhash
+end
+
+-- The list is only a convenience: a failure to write it must not fail a move.
+local function list_song(songhash)
+  local tenant = fields_of(job_key(songhash), 'tenant')[1] or ''
+  redis.pcall('ZADD', 'songs:' .. tenant, ms_text(now), songhash)
+end
+
+-- Before its record is deleted, which has the tenant.
+local function unlist_song(songhash)
+  local tenant = fields_of(job_key(songhash), 'tenant')[1] or ''
+  redis.pcall('ZREM', 'songs:' .. tenant, songhash)
 end
 
 -- Events are only notifications: a failure to publish must not fail a move.

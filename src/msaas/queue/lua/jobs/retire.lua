@@ -24,6 +24,7 @@ end
 if state ~= 'done' and state ~= 'cancelled' then
   redis.call('LREM', dead, 1, songhash)  -- at most once; the oldest are at the head
 end
+unlist_song(songhash)
 redis.call('DEL', key)
 redis.call('SET', mark, '1', 'PX', mark_ms)
 return state and 'forgotten' or 'unrecorded'

@@ -87,6 +87,7 @@ redis.call('HSET', job_key(songhash), 'state', 'queued', 'attempts', '0', 'progr
 if payer ~= '' then
   redis.call('HSET', job_key(songhash), 'account', payer)
 end
+list_song(songhash)
 if not waits then
   take_turn(waiting, songhash)
 end

@@ -74,7 +74,14 @@ def pose_separating(page: Page) -> None:
     songhash = page.url.rpartition("/")[2]
     job = page.request.get(f"/apiv1/jobs/{songhash}").json()
     drawing = page.request.get(f"/apiv1/jobs/{songhash}/waveforms").json()
-    job |= {"state": "running", "stage": "separating", "progress": HALF, "eta_seconds": 40, "stems": {}}
+    job |= {
+        "state": "running",
+        "stage": "separating",
+        "progress": HALF,
+        "eta_seconds": 40,
+        "stems": {},
+        "analysis": None,
+    }
     event = f"event: job\nid: running-1\ndata: {json.dumps(job)}\n\n"
     page.route("**/events", lambda route: route.fulfill(body=event, content_type="text/event-stream"))
     page.route(f"**/jobs/{songhash}", lambda route: route.fulfill(json=job))

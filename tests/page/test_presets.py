@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.page.conftest import in_mixer, stem_row, violations
+from tests.page.conftest import PHONE, in_mixer, stem_row, violations
 
 
 def off(page: Page) -> list[str]:
@@ -43,6 +43,17 @@ def test_decibels_can_be_typed(mixer, typed, db, shown):
     assert in_mixer(mixer, "return mixer.lane('bass').level.db") == db
     expect(field).to_have_value(shown)
     expect(field).not_to_be_focused()
+
+
+@pytest.mark.parametrize("screen", [{}, PHONE], ids=["desktop", "phone"])
+def test_the_longest_decibels_fit(open_page, song, screen):
+    page = open_page(**screen)
+    page.goto(song.address)
+    expect(page.locator("#transport")).to_be_visible()
+    in_mixer(page, "mixer.setLevel('bass', { db: -47.5 })")
+    field = page.get_by_role("textbox", name="Decibels of bass")
+    expect(field).to_have_value("−47.5 dB")
+    assert field.evaluate("(element) => element.scrollWidth <= element.clientWidth")
 
 
 def test_typed_keys_are_no_shortcuts_and_escape_gives_them_up(mixer):

@@ -363,10 +363,10 @@ class Queue:
         peak = _described(text or "").get("peak_bytes")
         return peak if isinstance(peak, int) and peak > 0 else None
 
-    def model_sources(self, name: str) -> tuple[str, ...] | None:
-        """The stems of a model, as stored by a worker that loaded it; None before that."""
+    def model_description(self, name: str) -> Mapping[str, Any]:
+        """A model's properties, as stored by a worker that loaded it; empty before that."""
         text = unless_damaged(lambda: self.redis.hget(MODELS, name), None)
-        return _sources_in(text) if text else None
+        return _described(text) if text else {}
 
 
 def _had_ended(state: str | None, finished_ms: str | None, latest: float) -> bool:
@@ -380,11 +380,6 @@ def _described(description: str) -> Mapping[str, Any]:
         return json_object(description)
     except ValueError:
         return {}
-
-
-def _sources_in(description: str) -> tuple[str, ...] | None:
-    sources = _described(description).get("sources")
-    return tuple(map(str, sources)) if isinstance(sources, list) else None
 
 
 def _flat(fields: Mapping[str, str]) -> Sequence[str]:

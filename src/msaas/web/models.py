@@ -22,8 +22,18 @@ def offered_models(services: Services) -> tuple[str, ...]:
 
 def sources_of(services: Services, model: str) -> tuple[str, ...] | None:
     """A model's stems, as a worker that loaded it reports them, else by the catalogue; None if neither knows."""
-    entry = catalogue().get(model)
-    return services.queue.model_sources(model) or (entry.sources if entry else None)
+    entry, sources = catalogue().get(model), services.queue.model_description(model).get("sources")
+    if sources and isinstance(sources, list):
+        return tuple(map(str, sources))
+    return entry.sources if entry else None
+
+
+def sample_rate_of(services: Services, model: str) -> int | None:
+    """Hz, as known as its stems; None if neither a worker nor the catalogue has said it."""
+    entry, rate = catalogue().get(model), services.queue.model_description(model).get("sample_rate")
+    if isinstance(rate, int) and not isinstance(rate, bool):
+        return rate
+    return entry.sample_rate if entry else None
 
 
 def facts_of(model: str) -> dict[str, Any]:

@@ -117,3 +117,14 @@ def test_a_model_whose_parts_cannot_be_named_is_refused_before_the_song_is_queue
     assert refused.status_code == 422
     assert refused.json["detail"] == "drums cannot be refined by a model that has a source named 'mp3'"
     assert queue.counts().waiting == 0
+
+
+def test_a_model_of_another_rate_is_refused_before_the_song_is_queued(make_app, queue):
+    client = make_app(models=("mine",)).test_client()
+    queue.publish_model("htdemucs_mini", {"sources": ["drums", "vocals"], "sample_rate": 44_100})
+    queue.publish_model("mine", {"sources": ["kick", "snare"], "sample_rate": 48_000})
+    refused = post(client, refine="drums=mine")
+    assert refused.status_code == 422
+    assert refused.json["detail"] == "mine cannot refine drums: it needs 48000 Hz, and htdemucs_mini makes 44100 Hz"
+    queue.publish_model("mine", {"sources": ["kick", "snare"], "sample_rate": "damaged"})
+    assert post(client, refine="drums=mine").status_code == 202

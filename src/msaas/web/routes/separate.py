@@ -21,7 +21,7 @@ from msaas.queue.audio_length import AudioLength
 from msaas.song_names import file_name, song_name
 from msaas.storage.songs import is_waiting, is_whole, song_facts
 from msaas.web.http.idempotency import HEADER, REPLAYED, answered_once, fingerprint, requested_key
-from msaas.web.models import sources_of
+from msaas.web.models import sample_rate_of, sources_of
 from msaas.web.openapi.document import Answer, as_json, documented, header, query
 from msaas.web.openapi.parts import ref
 from msaas.web.openapi.request_schemas import OPTIONS_IN_TEXT, SONG_BODY
@@ -194,11 +194,15 @@ def _fetch(services: Services, url: str, origin: str, asked: SongRequest) -> Res
 
 def _refuse_impossible(services: Services, options: Options) -> None:
     """Raises InvalidOption for a stem that the model does not have, or that is refined without being made or by a model
-    that cannot; as far as the models' stems are known."""
+    that cannot; as far as the models' stems and rates are known."""
     if sources := sources_of(services, options.model):
         options.outputs(sources)
+    rate = sample_rate_of(services, options.model)
     for stem, model in options.refine:
         parts_of(stem, sources_of(services, model) or (), complete=True)
+        own = sample_rate_of(services, model)
+        if None not in (rate, own) and own != rate:
+            raise InvalidOption(f"{model} cannot refine {stem}: it needs {own} Hz, and {options.model} makes {rate} Hz")
 
 
 def _refuse_before_storing(services: Services, audio: AudioLength, job: Job | None) -> None:

@@ -117,6 +117,7 @@ class Job:
     account: str = ""  # whose quotas it is charged to, until it ends
     fetch_url: str = field(default="", repr=False)  # of a provisional job: where its song is; a secret
     fetch_from: str = ""  # the part of the URL that may be shown
+    listed_in: str = ""  # the list that it waits in, if not toWorkers
     leads_to: str = ""  # the songhash that a provisional job became
     broken: tuple[str, ...] = ()  # fields whose text cannot be read; they have their defaults here
 
@@ -147,6 +148,7 @@ class Job:
             account=fields.text("account"),
             fetch_url=fields.text("fetch_url"),
             fetch_from=fields.text("fetch_from"),
+            listed_in=fields.text("list"),
             leads_to=fields.text("leads_to"),
             broken=tuple(fields.broken),
         )

@@ -277,3 +277,24 @@ def test_after_an_api_was_killed_and_started_again_no_stored_part_is_sent_again(
         process.terminate()
         process.wait(60)
         proxy.close()
+
+
+def test_a_batch_of_files_and_a_job_is_followed_and_cancelled(url: str, songs: list[Path], storage: Storage) -> None:
+    with Client(url) as client:
+        uploads = [client.upload(song) for song in songs]
+        batch = client.submit_batch([{"upload": one, "filename": "x.wav"} for one in uploads], stems=["vocals"])
+        assert (batch.state, batch.total, batch.ended) == ("queued", 3, False)
+        assert wait_until(lambda: all(song["songhash"] for song in client.batch(batch).songs), BUSY_SECONDS)
+        jobs = [client.job(song["id"]) for song in client.batch(batch.id).songs]
+        assert [job.songhash for job in jobs] == [songhash_of(url, song, stems="vocals") for song in songs]
+        with pytest.raises(ServiceError, match=r"songs\[0\]"):
+            client.submit_batch([{"job": "00000000-0000-4000-8000-000000000000"}])
+        cancelled = client.cancel_batch(batch)
+        assert (cancelled.state, cancelled.counts["cancelled"], cancelled.ended) == ("cancelled", 3, True)
+
+
+def test_the_end_of_a_batch_is_noticed_by_the_running_api(url: str, worker: None, songs: list[Path]) -> None:
+    with Client(url) as client:
+        batch = client.submit_batch([{"upload": client.upload(song)} for song in songs], priority="normal")
+        assert wait_until(lambda: client.batch(batch).state == "done", BUSY_SECONDS)
+        assert client.batch(batch).counts["done"] == 3

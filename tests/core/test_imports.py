@@ -22,6 +22,7 @@ LAYERS = {
     "features": (
         "audio",
         "auth",
+        "batches",
         "callbacks",
         "client",
         "evaluation",
@@ -57,6 +58,7 @@ NEIGHBOURS = {
     "settings": {("command", "interpreter"), ("settings", "catalogue")},
     "stores": {("queue", "redis_client")},
     "features": {
+        ("batches", "maintenance"),
         ("callbacks", "maintenance"),
         ("callbacks", "outbound"),
         ("fetching", "maintenance"),

@@ -65,7 +65,10 @@ class Quotas:
     def charge_computing(self, account: str, cpu_seconds: float) -> None:
         """Charges the processor time of a post's probe as further posts, even past the limit, so that later ones
         wait."""
-        posts = int(cpu_seconds / CPU_SECONDS_PER_POST)
+        self.charge_posts(account, int(cpu_seconds / CPU_SECONDS_PER_POST))
+
+    def charge_posts(self, account: str, posts: int) -> None:
+        """Charges further posts, even past the limit, so that later ones wait."""
         if self.posts_per_minute and posts:
             with redis_errors():
                 self._charge(keys=[f"quota:{account}:{POSTS}"], args=[posts, MINUTE_SLICES, SLICE_MS])

@@ -21,12 +21,13 @@ from msaas.client.errors import (
     UnsafeName,
     WaitTimeout,
 )
-from msaas.client.models import Job, JobError, JobWarning, Model, Queue
+from msaas.client.models import Batch, Job, JobError, JobWarning, Model, Queue
 
 __all__ = [
     "DEFAULT_URL",
     "BadAddress",
     "BadKey",
+    "Batch",
     "Client",
     "ClientError",
     "Job",

@@ -21,7 +21,7 @@ from urllib.parse import quote
 
 from msaas.client.download import OnDownload, fetch, stem_path
 from msaas.client.errors import JobFailed, NotTheService, WaitTimeout
-from msaas.client.models import Job, Model, Queue
+from msaas.client.models import Batch, Job, Model, Queue
 from msaas.client.names import is_address, printable
 from msaas.client.remembered import RememberedUploads, default_folder
 from msaas.client.resumable import NoUploads, ResumableUpload
@@ -37,7 +37,7 @@ FIRST_POLL_SECONDS = 0.2  # short songs are done within a second or two
 POLL_SECONDS = 1.0
 
 OnJob = Callable[[Job], None]
-View = TypeVar("View", Job, Queue, tuple[Job, ...], tuple[Model, ...])
+View = TypeVar("View", Job, Queue, Batch, tuple[Job, ...], tuple[Model, ...])
 
 
 class Client:
@@ -181,6 +181,47 @@ class Client:
             json={name: value for name, value in body.items() if value is not None},
         )
         return replace(self.job(str(accepted.get("songhash"))), known=accepted.get("known"))
+
+    def submit_batch(
+        self,
+        songs: Iterable[Mapping[str, Any]],
+        *,
+        priority: str | None = None,
+        callback: Mapping[str, Any] | None = None,
+        idempotency_key: str | None = None,
+        **options: Any,
+    ) -> Batch:
+        """Queues many songs, all or none. Each is {"url": …}, {"upload": …} or {"job": songhash}, with options of its
+        own, `filename` and `callback`. `options` apply to all. priority: "low" by default, or "normal".
+
+        Raises ServiceError, which names the index of a wrong song.
+        """
+        body = {"songs": [dict(song) for song in songs], "options": options or None}
+        body |= {"priority": priority, "callback": callback}
+        found = self._transport.request_json(
+            "POST",
+            "/apiv1/batches",
+            headers={"Idempotency-Key": _quoted_string(idempotency_key)},
+            json={name: value for name, value in body.items() if value is not None},
+        )
+        return self._typed(Batch.from_view, found)
+
+    def upload(self, song: Source, *, on_upload: OnUpload | None = None) -> str:
+        """Sends a song in parts without submitting it, at any size; returns its ID, for a song of a batch. Raises what
+        `submit` raises, NotTheService for a service without uploads in parts."""
+        with self.opened(song) as source:
+            try:
+                return ResumableUpload(self._transport, source, on_upload, self._remembered).send()
+            except NoUploads:
+                raise NotTheService(f"{self.url} accepts no uploads in parts") from None
+
+    def batch(self, batch: str | Batch) -> Batch:
+        """The batch's current state. Raises ServiceError (`batch_unknown`)."""
+        return self._typed(Batch.from_view, self._transport.request_json("GET", _batch_path(batch)))
+
+    def cancel_batch(self, batch: str | Batch) -> Batch:
+        """Cancels the songs that have not ended. Raises ServiceError (`conflict` if the batch is done)."""
+        return self._typed(Batch.from_view, self._transport.request_json("DELETE", _batch_path(batch)))
 
     def opened(self, song: Source, name: str = "") -> AbstractContextManager[Song]:
         """Opens the song as `submit` does, to get its size or hash first."""
@@ -340,6 +381,10 @@ class Client:
 def _name(songhash: str | Job) -> str:
     """Quoted for a URL path, whatever was typed."""
     return _quoted(songhash.songhash if isinstance(songhash, Job) else songhash)
+
+
+def _batch_path(batch: str | Batch) -> str:
+    return f"/apiv1/batches/{_quoted(batch.id if isinstance(batch, Batch) else batch)}"
 
 
 def _quoted_string(key: str | None) -> str:

@@ -174,6 +174,30 @@ class Model:
 
 
 @dataclass(frozen=True)
+class Batch:
+    """Many songs that were sent together. `counts`: number of songs by state; `songs`: each song's `id` (of its
+    provisional job), `songhash`, `state` and `error`, in order."""
+
+    id: str
+    state: str  # queued until all songs have ended, then done; or cancelled
+    total: int
+    counts: Mapping[str, int]
+    songs: Sequence[Mapping[str, Any]]
+    view: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def ended(self) -> bool:
+        return self.state in ("done", "cancelled")
+
+    @classmethod
+    def from_view(cls, view: Mapping[str, Any]) -> Batch:
+        """Raises KeyError or TypeError for an invalid view."""
+        counts = {str(state): int(count) for state, count in view["counts"].items()}
+        songs = tuple(dict(song) for song in view["songs"])
+        return cls(str(view["batch"]), str(view["state"]), int(view["total"]), counts, songs, view)
+
+
+@dataclass(frozen=True)
 class Queue:
     """Waiting jobs, head first (one page of `total`), running jobs, dead jobs. All songhashes."""
 

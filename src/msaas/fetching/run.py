@@ -63,6 +63,7 @@ class FetchContext:
     """Shared by all fetches of a process. `fetches`: the queue of provisional jobs, `songs`: that of the songs.
 
     `probe` takes a file and returns what msaas.audio.decode.probe.Probe has. `open_source` raises FetchRefused.
+    `submitted` is called with the address and the songhash once the song is queued.
     """
 
     fetches: Queue
@@ -73,6 +74,7 @@ class FetchContext:
     limits: FetchLimits
     scratch_dir: Path
     heartbeat_seconds: float
+    submitted: Callable[[str, str], object] = lambda _url, _songhash: None
 
 
 class FetchRun:
@@ -137,6 +139,7 @@ class FetchRun:
         new = self._submit(name, song, options)
         if not self.context.fetches.lead(self.claim, name):
             return self._undo(name, new)
+        self.context.submitted(job.fetch_url, name)
         return f"job {name}"
 
     def _options(self, job: Job) -> Options:

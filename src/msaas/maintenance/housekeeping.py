@@ -43,19 +43,20 @@ class Housekeeper:
         *,
         callbacks: Background | None = None,
         fetches: Queue | None = None,
-        fetchers: Sequence[Background] = (),
+        batches: Queue | None = None,
+        workers: Sequence[Background] = (),
         other_sweeps: Sequence[OtherSweep] = (),
         retention_seconds: float = 0,
         every_seconds: float = 0.5,
         sweep_every_seconds: float | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        """`fetches`: the queue of songs to fetch, from which `fetchers` take them.
+        """`fetches`: the queue of songs to fetch; `batches`: of batches; `workers`: what works on them.
 
         `retention_seconds`: how long ended jobs are kept; 0: for ever."""
         self.queue, self.storage = queue, storage
-        self._queues = [queue, *([fetches] if fetches else [])]
-        self._background = [*([callbacks] if callbacks else []), *fetchers]
+        self._queues = [one for one in (queue, fetches, batches) if one is not None]
+        self._background = [*([callbacks] if callbacks else []), *workers]
         if sweep_every_seconds is None:
             sweep_every_seconds = sweep_interval(retention_seconds)
         self.sweep_every_seconds = sweep_every_seconds

@@ -1,13 +1,29 @@
 """Jobs in Redis: the waiting list, leases, attempts, dead letters. Independent of audio and HTTP."""
 
 from msaas.queue.backoff import Backoff
-from msaas.queue.keys import DEAD, EVENTS, FENCE, FETCH_KEYS, FETCHES, KEYS, LEASES, MODELS, PACE, PROCESSING, WAITING
+from msaas.queue.keys import (
+    BATCH_KEYS,
+    BATCHES,
+    DEAD,
+    EVENTS,
+    FENCE,
+    FETCH_KEYS,
+    FETCHES,
+    KEYS,
+    LEASES,
+    MODELS,
+    PACE,
+    PROCESSING,
+    WAITING,
+)
 from msaas.queue.observer import QueueObserver
 from msaas.queue.queue import NO_CALLBACK, RETIRE_SECONDS, Queue
 from msaas.queue.records import NO_LIMITS, Admission, Claim, Counts, Submitted
 from msaas.redis_client import connect
 
 __all__ = [
+    "BATCHES",
+    "BATCH_KEYS",
     "DEAD",
     "EVENTS",
     "FENCE",

@@ -13,3 +13,7 @@ KEYS = (WAITING, PROCESSING, LEASES, DEAD, FENCE, PACE)
 # Songs to fetch wait in a list of their own. Dead letters and the fence are shared.
 FETCHES = "toFetchers"
 FETCH_KEYS = (FETCHES, f"{FETCHES}:processing", f"{FETCHES}:leases", DEAD, FENCE, f"{FETCHES}:pace")
+
+# Batches wait in a list of their own until their songs have ended.
+BATCHES = "batches"
+BATCH_KEYS = (BATCHES, f"{BATCHES}:processing", f"{BATCHES}:leases", DEAD, FENCE, f"{BATCHES}:pace")

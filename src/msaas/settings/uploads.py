@@ -21,14 +21,14 @@ class UploadSettings:
     )
     max_unfinished_uploads: int = setting(
         "MSAAS_MAX_UNFINISHED_UPLOADS",
-        "100",
+        "1000",
         number(int, 0, 10**6),
         "uploads",
         "unfinished uploads per API key (per address without keys); 0 for no limit",
     )
     max_unfinished_upload_bytes: int = setting(
         "MSAAS_MAX_UNFINISHED_UPLOAD_BYTES",
-        "4000000000",
+        "20000000000",
         number(int, 0, 10**15),
         "bytes",
         "declared size of a caller's unfinished uploads together; 0 for no limit",

@@ -10,6 +10,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from msaas.auth import access_control, security_headers
 from msaas.auth.access_control import AccessControl
+from msaas.web.batches import routes as batches
 from msaas.web.http import problems
 from msaas.web.openapi import reference
 from msaas.web.routes import (
@@ -33,6 +34,7 @@ log = logging.getLogger(__name__)
 CALLS = (
     separate.calls,
     uploads.calls,
+    batches.calls,
     jobs.calls,
     links.calls,
     events.calls,

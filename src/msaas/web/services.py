@@ -11,6 +11,7 @@ from typing import Any
 from flask import Flask, current_app
 
 from msaas.auth.idempotency import Answers
+from msaas.batches import Batches
 from msaas.callbacks.outbox import Outbox
 from msaas.library import SongList
 from msaas.queue import Queue
@@ -34,6 +35,7 @@ class Services:
     queue: Queue
     fetches: Queue
     songs: SongList
+    batches: Batches
     storage: Storage
     uploads: Uploads
     probe: Callable[[Path], Any]

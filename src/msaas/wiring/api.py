@@ -23,6 +23,7 @@ from msaas.web.asgi.app import AsgiServer
 from msaas.web.asgi.context import ServerContext
 from msaas.web.asgi.exchange import Receivers
 from msaas.web.asgi.limits import Limits
+from msaas.web.batches import routes as batches
 from msaas.web.http.concurrency import ConcurrencyLimit, StreamLimit
 from msaas.web.options import ApiOptions
 from msaas.web.routes import separate, uploads
@@ -34,6 +35,7 @@ from msaas.web.uploads.spool import sweep
 from msaas.wiring.background import (
     PROBE_TIMEOUT_SECONDS,
     Probe,
+    build_batches,
     build_fetches,
     build_probe,
     build_source_policy,
@@ -46,7 +48,7 @@ from msaas.wiring.stores import build_queue, build_storage
 
 log = logging.getLogger(__name__)
 
-RECEIVERS: Receivers = {**separate.RECEIVERS, **uploads.RECEIVERS}
+RECEIVERS: Receivers = {**separate.RECEIVERS, **uploads.RECEIVERS, **batches.RECEIVERS}
 
 REDIS_TIMEOUT_SECONDS, STORAGE_TIMEOUT_SECONDS = 3, 10  # a caller waits for the answer
 BASE64_BODIES, BASE64_WAIT_SECONDS = 2, 10
@@ -139,10 +141,12 @@ def build_options(settings: Settings) -> ApiOptions:
 
 def build_services(settings: Settings, queue: Queue, storage: Storage, probe: Probe, metrics: Metrics) -> Services:
     waiting = settings.threads // 2  # the other half stays free for other calls
+    fetches = build_fetches(settings, queue.redis, metrics)
     return Services(
         options=build_options(settings),
         queue=queue,
-        fetches=build_fetches(settings, queue.redis, metrics),
+        fetches=fetches,
+        batches=build_batches(settings, queue, fetches),
         songs=SongList(queue.redis),
         storage=storage,
         uploads=build_uploads(settings, queue.redis, storage),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from math import ceil
 from pathlib import Path
@@ -14,9 +14,10 @@ from redis import Redis
 
 from msaas.audio.limits import Limits as SongLimits
 from msaas.audio.sandbox.probe import probe_isolated
+from msaas.batches import Batches, BatchFollower
 from msaas.callbacks.outbox import Outbox
 from msaas.callbacks.sender import LEASE_SECONDS, HttpPost, Sender
-from msaas.errors import FetchRefused
+from msaas.errors import FetchRefused, MSaaSError
 from msaas.fetching.answers import Source
 from msaas.fetching.bucket import BucketSource
 from msaas.fetching.download import DownloadLimits
@@ -24,9 +25,10 @@ from msaas.fetching.fetcher import Fetcher
 from msaas.fetching.http import HttpSource
 from msaas.fetching.run import FetchContext, FetchLimits
 from msaas.fetching.sources import BUCKET_SCHEME, MEMBER, SourcePolicy
+from msaas.fetching.stored import SONG, UPLOAD, StoredSource
 from msaas.maintenance.housekeeping import Housekeeper
 from msaas.outbound.targets import TargetPolicy
-from msaas.queue import FETCH_KEYS, Queue
+from msaas.queue import BATCH_KEYS, FETCH_KEYS, Queue
 from msaas.settings import Settings
 from msaas.storage import Storage
 from msaas.telemetry.metrics import Metrics
@@ -71,6 +73,13 @@ def build_fetches(settings: Settings, redis: Redis, metrics: Metrics) -> Queue:
     )
 
 
+def build_batches(settings: Settings, songs: Queue, fetches: Queue) -> Batches:
+    waiting = Queue(
+        songs.redis, lease_seconds=settings.lease_seconds, max_attempts=settings.max_attempts, keys=BATCH_KEYS
+    )
+    return Batches(waiting, fetches, songs)
+
+
 def build_uploads(settings: Settings, redis: Redis, storage: Storage) -> Uploads:
     limits = UploadLimits(
         settings.max_upload_bytes,
@@ -99,11 +108,21 @@ def build_fetch_limits(settings: Settings) -> FetchLimits:
 
 def build_fetchers(settings: Settings, songs: Queue, fetches: Queue, storage: Storage) -> list[Fetcher]:
     policy, tls = build_source_policy(settings), ssl.create_default_context()
+    uploads = build_uploads(settings, songs.redis, storage)
 
     def open_source(url: str) -> Source:
+        if url.startswith(UPLOAD):
+            return StoredSource(lambda: uploads.read(uploads.get(url.removeprefix(UPLOAD))))
+        if url.startswith(SONG):
+            return StoredSource(lambda: storage.read_input(url.removeprefix(SONG)))
         if url.startswith(BUCKET_SCHEME):
             return BucketSource(policy.stored(url), storage)
         return HttpSource(url, policy.targets, tls)
+
+    def submitted(url: str, songhash: str) -> None:
+        if url.startswith(UPLOAD):
+            with suppress(MSaaSError):  # gone already; else its chunks are swept
+                uploads.submitted(uploads.get(url.removeprefix(UPLOAD)), songhash)
 
     context = FetchContext(
         fetches=fetches,
@@ -114,6 +133,7 @@ def build_fetchers(settings: Settings, songs: Queue, fetches: Queue, storage: St
         limits=build_fetch_limits(settings),
         scratch_dir=settings.scratch_dir,
         heartbeat_seconds=settings.heartbeat_seconds,
+        submitted=submitted,
     )
     return [Fetcher(context) for _ in range(settings.fetchers)]
 
@@ -123,12 +143,14 @@ def housekeeping(settings: Settings, queue: Queue, storage: Storage, metrics: Me
     """Runs beside the block; stopped at its end."""
     sender = build_sender(settings, queue.redis, settled=metrics.called_back)
     fetches = build_fetches(settings, queue.redis, metrics)
+    batches = build_batches(settings, queue, fetches)
     keeper = Housekeeper(
         queue,
         storage,
         callbacks=sender,
         fetches=fetches,
-        fetchers=build_fetchers(settings, queue, fetches, storage),
+        batches=batches.waiting,
+        workers=[*build_fetchers(settings, queue, fetches, storage), BatchFollower(batches)],
         other_sweeps=[build_uploads(settings, queue.redis, storage).sweep],
         retention_seconds=settings.retention_hours * 3600,
     )

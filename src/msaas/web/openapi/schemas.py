@@ -8,6 +8,7 @@ from msaas.jobs import State
 from msaas.options import STEM_NAME
 from msaas.song_names import MAX_TAG_CHARS, TAG_NAMES
 from msaas.web.openapi.analysis_schemas import ANALYSIS_SCHEMAS
+from msaas.web.openapi.batch_schemas import BATCH_SCHEMAS
 from msaas.web.openapi.offer_schemas import OFFER_SCHEMAS
 from msaas.web.openapi.parts import NAMES, Schema, an_object, nullable, ref
 from msaas.web.uploads.callback import MAX_URL
@@ -281,7 +282,7 @@ SCHEMAS: dict[str, Schema] = {
     ),
     "Index": an_object({"name": {"type": "string"}, "calls": {"type": "object"}}),
 }
-SCHEMAS |= OFFER_SCHEMAS | ANALYSIS_SCHEMAS
+SCHEMAS |= OFFER_SCHEMAS | ANALYSIS_SCHEMAS | BATCH_SCHEMAS
 
 # body of a callback: the job's final state, without the members of an unfinished job
 _SENT = (

@@ -21,6 +21,8 @@ RETRY_AFTER_SECONDS = 5
 INDEX = {
     "separate": "POST /apiv1/separate",
     "uploads": "POST /apiv1/uploads",
+    "batches": "POST /apiv1/batches",
+    "batch": "GET /apiv1/batches/<songhash>",
     "append": "PATCH /apiv1/uploads/<upload_id>",
     "queue": "GET /apiv1/queue",
     "bucket": "GET /apiv1/bucket",

@@ -12,6 +12,7 @@ from flask import Blueprint, Response, jsonify
 
 from msaas.errors import Conflict, NotFound, StorageUnavailable
 from msaas.jobs import Job, State, Track, job_link, parse_songhash
+from msaas.queue import BATCHES
 from msaas.song_names import stem_file_name
 from msaas.storage import StoredObject
 from msaas.web.eta import eta_seconds
@@ -48,8 +49,10 @@ def known_job(services: Services, songhash: str) -> Job:
 
 
 def find_job(services: Services, name: str) -> Job | None:
-    """The job, or the one that a provisional job leads to. None without a record."""
+    """The job, or the one that a provisional job leads to. None without a record. Raises NotFound for a batch."""
     job = services.queue.get(name)
+    if job is not None and job.listed_in == BATCHES:
+        raise NotFound(f"{name} is a batch: see /apiv1/batches/{name}", code="job_unknown")
     return services.queue.get(job.leads_to) if job is not None and job.leads_to else job
 
 

@@ -113,7 +113,7 @@ RECEIVERS = {"separate.separate": _expect_song}
 
 def _accept(services: Services, song: Spool, asked: SongRequest) -> Response:
     options, tenant = asked.options, caller().tenant
-    _refuse_impossible(services, options)
+    refuse_impossible(services, options)
     name = songhash(song.sha256, options, tenant)
     hold_for_posting(services, name)
     job = services.queue.get(name)
@@ -181,7 +181,7 @@ def _without(given: dict[str, Any], member: str) -> dict[str, Any]:
 
 def _fetch(services: Services, url: str, origin: str, asked: SongRequest) -> Response:
     """`origin`: what of the URL may be shown."""
-    _refuse_impossible(services, asked.options)
+    refuse_impossible(services, asked.options)
     name, tenant = str(uuid.uuid4()), caller().tenant
     fields = {"list": FETCHES, "fetch_url": url, "fetch_from": origin} | asked.fields(tenant)
     fields |= {"upload": record_json({"filename": asked.filename})}
@@ -192,7 +192,7 @@ def _fetch(services: Services, url: str, origin: str, asked: SongRequest) -> Res
     return _answer(name, State.QUEUED, {}, "", new=True, message=FETCH_MESSAGE, provisional=True)
 
 
-def _refuse_impossible(services: Services, options: Options) -> None:
+def refuse_impossible(services: Services, options: Options) -> None:
     """Raises InvalidOption for a stem that the model does not have, or that is refined without being made or by a model
     that cannot; as far as the models' stems and rates are known."""
     if sources := sources_of(services, options.model):

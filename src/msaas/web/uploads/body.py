@@ -18,7 +18,8 @@ class Body:
     UploadTooLarge at once if the declared length is above the limit.
     """
 
-    def __init__(self, declared: int | None, limit_bytes: int, song_limit_bytes: int) -> None:
+    def __init__(self, declared: int | None, limit_bytes: int, song_limit_bytes: int, *, what: str = "a song") -> None:
+        self.what = what
         self.declared, self.limit_bytes, self.song_limit_bytes = declared, limit_bytes, song_limit_bytes
         self.received = 0
         self._scratch: Scratch | None = None
@@ -69,7 +70,7 @@ class Body:
             raise self._cut_short() from error
 
     def _too_large(self, size: str) -> UploadTooLarge:
-        return UploadTooLarge(f"the body has {size} bytes; the limit for a song is {self.song_limit_bytes}")
+        return UploadTooLarge(f"the body has {size} bytes; the limit for {self.what} is {self.song_limit_bytes}")
 
     def _cut_short(self) -> BadRequest:
         declared = "an unknown number of" if self.declared is None else self.declared

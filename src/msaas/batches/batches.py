@@ -15,7 +15,7 @@ from msaas.batches.records import EXPIRED, Batch, SongState, counts_of
 from msaas.errors import NotFound
 from msaas.jobs import Job, State, record_json
 from msaas.maintenance.loop import Loop
-from msaas.queue import BATCHES, NO_CALLBACK, Admission, Queue
+from msaas.queue import BATCHES, NO_CALLBACK, Admission, Queue, scripts
 from msaas.redis_client import answers, redis_errors
 
 log = logging.getLogger(__name__)
@@ -34,6 +34,7 @@ class Batches:
     def __init__(self, waiting: Queue, fetches: Queue, songs: Queue) -> None:
         self.waiting, self.fetches, self.songs = waiting, fetches, songs
         self.redis = waiting.redis
+        self._end_script = scripts.load(self.redis, "jobs/end_batch")
 
     def create(
         self,
@@ -109,7 +110,9 @@ class Batches:
     def _end(self, batch: Batch, state: State) -> None:
         counts = counts_of(self.states(batch.songs))
         result = record_json({"batch": {"total": len(batch.songs), "counts": counts}})
-        if self.waiting.end_batch(batch.id, state, result):
+        with redis_errors():
+            ended = self._end_script(keys=self.waiting.keys, args=[batch.id, state.value, result])
+        if ended:
             log.info("batch ended batch=%s state=%s songs=%d", batch.id, state, len(batch.songs))
 
 

@@ -28,21 +28,7 @@ from msaas.redis_client import answers, redis_errors, unless_damaged
 log = logging.getLogger(__name__)
 
 SCRIPTS = (
-    *(
-        "submit",
-        "claim",
-        "renew",
-        "finish",
-        "fail",
-        "release",
-        "lead",
-        "reap",
-        "cancel",
-        "replay",
-        "retire",
-        "repair",
-        "end_batch",
-    ),
+    *("submit", "claim", "renew", "finish", "fail", "release", "lead", "reap", "cancel", "replay", "retire", "repair"),
 )
 
 NO_CALLBACK = ("",) * 5
@@ -258,10 +244,6 @@ class Queue:
         if led:
             self._observe(self.observer.fetched)
         return led
-
-    def end_batch(self, batch: str, state: State, result: str) -> bool:
-        """Ends a batch; `result` is JSON. Returns False if it has ended already."""
-        return bool(self._run("end_batch", batch, state, result))
 
     def claims_of(self, worker: str) -> list[Claim]:
         """The running jobs of a worker: finds a claim whose answer was lost."""

@@ -265,6 +265,7 @@ def test_a_batch_is_no_job_and_a_job_no_batch(sender, client, three, done):
     problem(client.get(f"{BATCHES}/{done}"), 404, "batch_unknown")
     problem(client.get(f"{BATCHES}/{NOBODY}"), 404, "batch_unknown")
     assert sender.get(id_)["state"] == "queued"
+    assert id_ not in [job["songhash"] for job in client.get("/apiv1/jobs").json["jobs"]]
 
 
 @pytest.mark.parametrize("value", ["", "[]", "{}", '{"ids": 7}', '{"ids": ["x", 7, null]}', "x" * 100_000])

@@ -29,6 +29,9 @@ end
 
 -- The list is only a convenience: a failure to write it must not fail a move.
 local function list_song(songhash)
+  if waiting == 'batches' then  -- not a song
+    return
+  end
   local tenant = fields_of(job_key(songhash), 'tenant')[1] or ''
   redis.pcall('ZADD', 'songs:' .. tenant, ms_text(now), songhash)
 end

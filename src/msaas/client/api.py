@@ -196,7 +196,7 @@ class Client:
 
         Raises ServiceError, which names the index of a wrong song.
         """
-        body = {"songs": [dict(song) for song in songs], "options": options or None}
+        body: dict[str, Any] = {"songs": [dict(song) for song in songs], "options": options or None}
         body |= {"priority": priority, "callback": callback}
         found = self._transport.request_json(
             "POST",

@@ -273,3 +273,12 @@ def test_a_song_that_ended_is_sent_again_with_its_options_and_without_being_pick
     assert b"wav" in (again.value.post_data_buffer or b"")
     expect(page.locator("#song-title")).to_have_text("Again")
     assert posted == ["Again.flac", "Again.flac"]
+
+
+def test_an_error_goes_when_its_song_is_sent_again_from_the_tray(page):
+    answers(page, BUSY)
+    pick(page, ("One.flac", FLAC))
+    expect(alert(page)).to_contain_text("One: The service is not ready")
+    page.click("#tray-start")
+    expect(page.locator("#song-title")).to_have_text("One")
+    expect(alert(page)).to_have_count(0)

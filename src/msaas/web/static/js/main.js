@@ -2,7 +2,7 @@
 
 import { find, show } from "./common/dom.js";
 import * as theme from "./common/theme.js";
-import { tell, warn } from "./common/toasts.js";
+import { clearErrors, tell, warn } from "./common/toasts.js";
 import { mayHelpToRetry, plural, summary, titleOf } from "./common/words.js";
 import { Home } from "./home/home.js";
 import { Options } from "./home/options.js";
@@ -116,6 +116,7 @@ function gather(files) {
 
 /** Opens the view of a single song; several are listed. @param {import("./home/sender.js").Item[]} items */
 function send(items) {
+  clearErrors();
   if (items.length === 1 && !sender.busy) watchUpload(items[0]);
   else openHome();
   sender.add(items);

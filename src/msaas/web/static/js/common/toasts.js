@@ -20,9 +20,9 @@ export function warn(text, more = {}) {
   add("alert", text, more);
 }
 
-/** Closes the messages that report something to do with `text`. */
-export function clear() {
-  for (const toast of [...find("#toasts").children]) toast.close();
+/** Closes the errors: what they report is being tried again. */
+export function clearErrors() {
+  for (const toast of [...find("#toasts").children]) if (toast.role === "alert") toast.close();
 }
 
 /** @param {"status" | "alert"} role */

@@ -8,6 +8,7 @@ import json
 import re
 import subprocess
 import threading
+import time
 import wave
 from collections import Counter
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ import pytest
 from deploy.tools.drill.cluster import Cluster
 from deploy.tools.drill.faults import FAULTS
 from deploy.tools.drill.records import DrillError, Plan, Row, Song, table_line
+from deploy.tools.drill.service import forwarded
 from deploy.tools.drill.songs import RATE, STEMS, music
 from tests.support.kubectl import Stub
 
@@ -198,6 +200,20 @@ def test_a_node_is_uncordoned_after_a_drain_that_failed(cluster, monkeypatch):
     with pytest.raises(DrillError, match="drain node-2"):
         played(cluster, monkeypatch, "drain")
     assert cluster.calls[-1].endswith("uncordon node-2")
+
+
+def test_a_port_forward_that_breaks_is_started_again(stub, monkeypatch):
+    for name, value in stub.env.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("STUB_DROPS", "yes")
+    deadline = time.monotonic() + 120
+    with forwarded(Plan(context="kind-home", namespace="songs")) as url:
+        while len(stub.calls) < 2:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+    port = url.rpartition(":")[2]
+    wanted = f"--context kind-home --namespace songs port-forward service/rest-server {port}:5000"
+    assert stub.calls[:2] == [wanted, wanted]
 
 
 def played(stub: Stub, monkeypatch: pytest.MonkeyPatch, fault: str) -> list[str]:

@@ -27,6 +27,7 @@ ARGUMENTS = (
 )
 TIMEOUT_MS = 90_000  # machines that test are busy
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
+WIDE = {"viewport": {"width": 2560, "height": 1200}}
 STEMS = ("vocals", "drums", "bass", "other")
 MAIN = "document.querySelector('script[type=module]').src"  # the page's own module, and no second copy
 

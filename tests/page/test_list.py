@@ -111,7 +111,7 @@ def test_after_a_deletion_the_focus_is_on_the_next_song(page):
     expect(page.get_by_role("button", name="Delete Sæglópur")).to_be_focused()
 
 
-@pytest.mark.parametrize("screen", [{}, PHONE], ids=["desktop", "phone"])
+@pytest.mark.parametrize("screen", [pytest.param({}, marks=pytest.mark.slow), PHONE], ids=["desktop", "phone"])
 def test_a_long_title_takes_two_lines(open_page, screen):
     page = listed(open_page(**screen))
     page.route("**/apiv1/jobs/**", lambda route: route.abort())

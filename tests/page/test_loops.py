@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Locator, Page, Route, expect
 
-from tests.page.conftest import PHONE, in_mixer, position, stem_row, violations
+from tests.page.conftest import PHONE, WIDE, in_mixer, position, stem_row, violations
 
 RATE = 44_100
 SECONDS = 8
@@ -108,7 +108,9 @@ def test_a_loop_never_ends_behind_the_song(mixer):
 
 
 @pytest.mark.parametrize(
-    "screen", [{}, {"viewport": {"width": 2560, "height": 1200}}, PHONE], ids=["1200", "2560", "phone"]
+    "screen",
+    [pytest.param({}, marks=pytest.mark.slow), WIDE, PHONE],
+    ids=["1200", "2560", "phone"],
 )
 def test_ruler_position_and_lanes_lie_on_one_axis(open_page, song, screen):
     page = open_page(**screen)

@@ -218,7 +218,7 @@ def test_good_news_goes_by_itself_but_not_while_it_is_pointed_at(page: Page, ope
     expect(toast).to_have_count(0)
 
 
-@pytest.mark.parametrize("width", [390, 1200])
+@pytest.mark.parametrize("width", [390, pytest.param(1200, marks=pytest.mark.slow)])
 def test_messages_fit_every_width(open_page, width):
     page = open_page(viewport={"width": width, "height": 800})
     answers(page, *[NO_AUDIO] * 5)
@@ -254,7 +254,9 @@ def test_the_list_says_so_too(page):
     )
 
 
-@pytest.mark.parametrize("how", ["cancelled", "failed", "gone"])
+@pytest.mark.parametrize(
+    "how", ["cancelled", *(pytest.param(how, marks=pytest.mark.slow) for how in ("failed", "gone"))]
+)
 def test_a_song_that_ended_is_sent_again_with_its_options_and_without_being_picked(page, how):
     posted = answers(page)
     page.select_option("[name=format]", "wav 16")

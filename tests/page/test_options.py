@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.page.conftest import PHONE
+from tests.page.conftest import PHONE, WIDE
 
 FOUR = ["drums", "bass", "other", "vocals"]
 SIX = [*FOUR, "guitar", "piano"]
@@ -55,7 +55,9 @@ def test_the_stems_of_another_model_are_ticked_and_what_was_unticked_stays_so(of
 
 
 @pytest.mark.parametrize(
-    "screen", [{}, {"viewport": {"width": 2560, "height": 1200}}, PHONE], ids=["1200", "2560", "phone"]
+    "screen",
+    [WIDE, pytest.param({}, marks=pytest.mark.slow), pytest.param(PHONE, marks=pytest.mark.slow)],
+    ids=["2560", "1200", "phone"],
 )
 def test_the_choices_keep_their_places_when_the_stems_are_shown(offered, screen):
     page = offered(**screen)

@@ -1,4 +1,4 @@
-"""How long a single song waits beside a thousand others of the same caller, with and without `priority=low` for those.
+"""How long a single song waits beside a thousand others: posts, posts with `priority=low`, and a batch.
 
     python -m bench.api.priority [--songs 1000] [--seconds 1]
 
@@ -17,6 +17,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 from bench.api.load import Client, Songs, Stack, service
+from msaas.client import Client as MsaasClient
+from msaas.local.servers import LOOPBACK
 
 SINGLE_SONGS = 5
 CLIENTS = 8
@@ -29,24 +31,42 @@ def main() -> int:
     options = parser.parse_args()
     print("| songs before it | places ahead of a single song | its wait, in songs' times |\n|---|---|---|")
     with service() as stack:
-        for priority in ("normal", "low"):
+        for kind in ("normal", "low", "batch"):
             stack.queue.redis.flushall()
-            print(_row(stack, options.songs, options.seconds, priority), flush=True)
+            print(_row(stack, options.songs, options.seconds, kind), flush=True)
     return 0
 
 
-def _row(stack: Stack, songs: int, seconds: float, priority: str) -> str:
-    make, path = Songs(stack.folder), f"/apiv1/separate?priority={priority}"
-    with ThreadPoolExecutor(CLIENTS) as pool:
-        statuses = list(pool.map(lambda song: Client(stack.settings).ask("POST", path, song)[0], _each(make, songs)))
-    assert statuses == [202] * songs, set(statuses)
+def _row(stack: Stack, songs: int, seconds: float, kind: str) -> str:
+    make = Songs(stack.folder)
+    sent = _send_batch(stack, make, songs) if kind == "batch" else _send_each(stack, make, songs, kind)
     with _playing(stack, seconds):
         singles = [_single(stack, make, seconds) for _ in range(SINGLE_SONGS)]
         ahead = max(place for _, place in singles)
-        if priority == "normal":
-            return f"{songs}, normal | {ahead} | {ahead} (by its place)".join(("| ", " |"))
+        if kind == "normal":
+            return f"| {sent} | {ahead} | {ahead} (by its place) |"
         waits = [_waited(stack, name) / seconds for name, _ in singles]
-    return f"{songs}, low | {ahead} | {min(waits):.2f} to {max(waits):.2f} |".join(("| ", ""))
+    return f"| {sent} | {ahead} | {min(waits):.2f} to {max(waits):.2f} |"
+
+
+def _send_each(stack: Stack, make: Songs, songs: int, priority: str) -> str:
+    path = f"/apiv1/separate?priority={priority}"
+    with ThreadPoolExecutor(CLIENTS) as pool:
+        statuses = list(pool.map(lambda song: Client(stack.settings).ask("POST", path, song)[0], _each(make, songs)))
+    assert statuses == [202] * songs, set(statuses)
+    return f"{songs} posts, {priority}"
+
+
+def _send_batch(stack: Stack, make: Songs, songs: int) -> str:
+    """Uploads in parts, then one request; returns when some of the songs were read."""
+    client = MsaasClient(f"http://{LOOPBACK}:{stack.settings.port}", remember_uploads=False)
+    uploads = [client.upload(song) for song in _each(make, songs)]
+    began = time.monotonic()
+    client.submit_batch([{"upload": upload} for upload in uploads])
+    took = time.monotonic() - began
+    while stack.queue.counts().waiting < min(songs, 20):
+        time.sleep(0.1)
+    return f"a batch of {songs}, queued in {took:.1f} s"
 
 
 def _each(make: Songs, count: int) -> Iterator[bytes]:

@@ -97,7 +97,7 @@ def test_a_wrong_key_is_not_ready_and_shows_no_secret(settings, queue, s3):
 
 
 def test_an_unknown_path_is_a_problem(client):
-    for path in ("/nowhere", "/apiv2", "/apiv1/track/", "/apiv1/jobs", "/apiv1/track/a/b", "/%00"):
+    for path in ("/nowhere", "/apiv2", "/apiv1/track/", "/apiv1/job", "/apiv1/track/a/b", "/%00"):
         problem(client.get(path), 404, "not_found")
 
 

@@ -86,7 +86,7 @@ def test_an_agent_goes_from_a_file_to_its_stems(talk_by_stdio: Any, worker: None
         assert client.server_info is not None
         assert client.server_info.name == "msaas"
         tools = {tool.name: tool for tool in (await client.list_tools()).tools}
-        assert set(tools) == {"separate", "follow", "fetch_stems", "list_models", "cancel"}
+        assert set(tools) == {"separate", "follow", "fetch_stems", "list_songs", "list_models", "cancel"}
         for tool in tools.values():
             assert tool.description
             assert tool.output_schema
@@ -108,6 +108,9 @@ def test_an_agent_goes_from_a_file_to_its_stems(talk_by_stdio: Any, worker: None
             assert Path(one["path"]).parent == folder / "out"
         again = await result(client, "separate", song=str(folder / "a song.wav"), format="flac")
         assert (again["job"], again["known"], again["ended"]) == (sent["job"], True, True)
+        listed = await result(client, "list_songs", search="A Song", state="done")
+        assert [(one["job"], one["name"]) for one in listed["songs"]] == [(sent["job"], "a song")]
+        assert (await result(client, "list_songs", search="another"))["songs"] == []
 
     talk_by_stdio(session)
     assert told

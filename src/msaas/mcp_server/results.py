@@ -21,6 +21,7 @@ class JobState(BaseModel):
     """A song that is being separated, or has been."""
 
     job: Annotated[str, Field(description="ID for the other tools")]
+    name: Annotated[str, Field(description="what the song is called; empty if nobody knows")]
     state: Annotated[str, Field(description="queued, running, done, failed or cancelled")]
     ended: Annotated[bool, Field(description="done, failed or cancelled: it does not change any more")]
     stage: str
@@ -31,6 +32,9 @@ class JobState(BaseModel):
     model: str | None
     stems: Annotated[list[str], Field(description="names for fetch_stems; empty until it is done")]
     duration_seconds: float | None
+    tempo_bpm: Annotated[float | None, Field(description="beats a minute, maybe half or double of what people count")]
+    key: Annotated[str | None, Field(description="such as F# minor; null if no key is clearly the best")]
+    loudness_lufs: Annotated[float | None, Field(description="integrated loudness of the song")]
     error: Annotated[Problem | None, Field(description="why it failed")]
     warnings: Annotated[list[Problem], Field(description="defects of the song, and changes made to it")]
     message: str
@@ -39,6 +43,7 @@ class JobState(BaseModel):
     def of(cls, job: Job) -> JobState:
         return cls(
             job=job.songhash,
+            name=job.name,
             state=job.state,
             ended=job.ended,
             stage=job.stage,
@@ -49,10 +54,19 @@ class JobState(BaseModel):
             model=job.model,
             stems=list(job.stems),
             duration_seconds=job.duration_seconds,
+            tempo_bpm=(job.analysis.get("tempo") or {}).get("bpm"),
+            key=(job.analysis.get("key") or {}).get("name"),
+            loudness_lufs=(job.analysis.get("loudness") or {}).get("integrated_lufs"),
             error=Problem(code=job.error.code, detail=job.error.detail) if job.error else None,
             warnings=[Problem(code=one.code, detail=one.detail) for one in job.warnings],
             message=job.message,
         )
+
+
+class Songs(BaseModel):
+    """One's own songs, those sent last first."""
+
+    songs: list[JobState]
 
 
 class StemFile(BaseModel):

@@ -41,6 +41,7 @@ def build_server(make_client: Callable[[], Client], folder: Path) -> MCPServer[N
     server.tool(title="Separate a song", annotations=changes)(tools.separate)
     server.tool(title="Wait for a job", annotations=looks)(tools.follow)
     server.tool(title="Save stems as files", annotations=changes)(tools.fetch_stems)
+    server.tool(title="List one's own songs", annotations=looks)(tools.list_songs)
     server.tool(title="List models", annotations=looks)(tools.list_models)
     server.tool(title="Cancel a job", annotations=ends)(tools.cancel)
     return server

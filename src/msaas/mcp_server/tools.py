@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -17,10 +18,11 @@ from msaas.client import Client, ClientError, Job
 from msaas.client.names import is_address
 from msaas.errors import MSaaSError
 from msaas.mcp_server.folder import OutsideFolder, SharedFolder
-from msaas.mcp_server.results import JobState, ModelInfo, Models, StemFile, StemFiles
+from msaas.mcp_server.results import JobState, ModelInfo, Models, Songs, StemFile, StemFiles
 
 POLL_SECONDS = 0.5
 MAX_FOLLOW_SECONDS = 600.0
+MAX_SONGS = 200
 
 Result = TypeVar("Result")
 JobId = Annotated[str, Field(description="the `job` that separate returned")]
@@ -105,6 +107,20 @@ class Tools:
             paths = client.download(found, target, stems, named=True)
             files = [StemFile.of(stem, path) for stem, path in paths.items()]
             return StemFiles(job=found.songhash, folder=str(target), files=files)
+
+        return await self._call(fetch)
+
+    async def list_songs(
+        self,
+        search: Annotated[str | None, Field(max_length=200, description="only songs with this in name or tags")] = None,
+        state: Literal["queued", "running", "done", "failed", "cancelled"] | None = None,
+        limit: Annotated[int, Field(ge=1, le=MAX_SONGS)] = 20,
+    ) -> Songs:
+        """List the songs that were sent to the service with this server's key, those sent last first."""
+
+        def fetch(client: Client) -> Songs:
+            found = islice(client.songs(state=state, text=search), limit)
+            return Songs(songs=[JobState.of(job) for job in found])
 
         return await self._call(fetch)
 

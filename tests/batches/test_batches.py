@@ -113,6 +113,17 @@ def test_cancelling_a_batch_cancels_what_has_not_ended(sender, client, three, fe
     assert client.delete(f"{BATCHES}/{id_}").json["state"] == "cancelled"
 
 
+def test_a_song_that_is_queued_while_its_batch_is_cancelled_is_cancelled_too(
+    sender, client, three, fetch_all, queue, fetches, batches, monkeypatch
+):
+    batch = sender.batch(*three)
+    cancel = fetches.cancel
+    monkeypatch.setattr(fetches, "cancel", lambda name: fetch_all() or cancel(name))
+    batches.cancel(batches.get(batch))
+    assert sender.get(batch)["counts"]["cancelled"] == 3
+    assert queue.waiting() == []
+
+
 def test_a_batch_that_is_done_cannot_be_cancelled(sender, client, three, fetch_all, player, batches):
     id_ = sender.batch(*three)
     fetch_all()

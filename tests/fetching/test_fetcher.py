@@ -240,6 +240,19 @@ def test_a_fetch_that_waits_can_be_cancelled(home, fetcher, fetches, server, son
     assert job(home, name)["state"] == "cancelled"
 
 
+def test_a_song_that_is_queued_while_its_fetch_is_cancelled_is_cancelled(
+    home, fetcher, queue, server, song, monkeypatch
+):
+    name = by_address(home, server(song).url)
+    fetches = home.application.extensions["msaas"].fetches
+    cancel = fetches.cancel
+    monkeypatch.setattr(fetches, "cancel", lambda songhash: fetcher.turn() or cancel(songhash))
+    answer = home.delete(f"/apiv1/jobs/{name}")
+    assert (answer.status_code, answer.json["state"]) == (200, "cancelled")
+    assert answer.json["songhash"] != name
+    assert queue.waiting() == []
+
+
 def test_a_running_fetch_reports_progress_and_can_be_cancelled(home, fetcher, fetches, queue, server, song):
     origin = server(song, held=threading.Event())
     name = by_address(home, origin.url)

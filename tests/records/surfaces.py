@@ -38,6 +38,7 @@ APART = (
     "settings",
     "openapi",
     "separate",
+    "batch",
     "keys",
     "models",
     "evaluate",

@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 FIELDS = ("state", "leads_to", "error")
 PAGE = 100  # songs whose states are read at once to find one that has not ended
 FOLLOW_SECONDS = 1.0
+CANCEL_ROUNDS = 3
 LOCK = "housekeeping:batches"
 # A batch whose request died before all its songs were queued is cancelled: its client has no answer, and tries again.
 UNFILLED_SECONDS = 600.0
@@ -84,8 +85,11 @@ class Batches:
 
     def cancel(self, batch: Batch) -> None:
         """Cancels the songs that have not ended, then the batch. Can be repeated."""
-        for song in self.states(batch.songs):
-            if not song.ended:
+        for _ in range(CANCEL_ROUNDS):  # a song whose fetch ends meanwhile is queued as another job
+            left = [song for song in self.states(batch.songs) if not song.ended]
+            if not left:
+                break
+            for song in left:
                 (self.songs if song.songhash else self.fetches).cancel(song.songhash or song.id)
         self._end(batch, State.CANCELLED)
 

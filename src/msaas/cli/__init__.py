@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
-from msaas.cli import cancel, evaluate, jobs, mcp, models, openapi, separate, settings
+from msaas.cli import batches, cancel, evaluate, jobs, mcp, models, openapi, separate, settings
 from msaas.cli.operator import callbacks, dead, keys
 from msaas.cli.paths import path_argument
 from msaas.client.names import printable, printable_lines
@@ -78,7 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("rest", help="run the API").set_defaults(run=_rest)
     commands.add_parser("worker", help="run a worker").set_defaults(run=_worker)
 
-    for command in (settings, separate, jobs, cancel, dead, callbacks, keys, models, evaluate, mcp, openapi):
+    for command in (settings, separate, batches, jobs, cancel, dead, callbacks, keys, models, evaluate, mcp, openapi):
         command.add(commands)
     return parser
 

@@ -109,6 +109,9 @@ def cancel_job(songhash: str) -> Response:
     job = find_job(services, name)
     name = job.songhash if job else name
     found = (services.fetches if job and job.provisional else services.queue).cancel(name)
+    if job and job.provisional and found is State.DONE:  # its song was queued at this moment
+        name = known_job(services, name).songhash
+        found = services.queue.cancel(name)
     if found is None:
         raise NotFound(f"unknown job {name}", code="job_unknown")
     if found is State.DONE:

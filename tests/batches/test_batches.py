@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 
 from msaas.auth.keys import new_key
+from msaas.auth.quotas import Quotas
 from msaas.batches import BatchFollower
 from msaas.callbacks.outbox import Outbox
 from msaas.callbacks.payload import payload
+from msaas.queue import FETCH_KEYS, Queue
 from msaas.storage import UPLOADS
 from tests.batches.conftest import BATCHES, Sender
 from tests.support.api import NOBODY, URL, problem, song_bytes
@@ -78,7 +80,7 @@ def test_each_song_has_its_own_options_name_and_callback(sender, fetch_all, queu
 
 
 def test_the_stored_song_of_a_job_is_separated_with_other_options(sender, done, fetch_all, queue):
-    id_ = sender.batch({"job": done, "format": "flac"}, {"job": done, "format": "wav"}, {"job": done})
+    id_ = sender.batch({"job": done, "format": "flac"}, {"job": done.upper(), "format": "wav"}, {"job": done})
     fetch_all()
     states = [song["state"] for song in sender.get(id_)["songs"]]
     assert states == ["queued", "queued", "done"]  # the last one is the job itself
@@ -191,6 +193,8 @@ def test_one_wrong_song_refuses_the_batch_and_is_named(sender, three, fetches, b
         b'{"songs": {}}',
         b'{"songs": [{}], "x": 1}',
         b'{"songs": [{"url": "https://example.org/"}], "priority": "high"}',
+        b'{"songs": [{"url": "https://example.org/"}], "priority": []}',
+        b'{"songs": [{"url": "https://example.org/"}], "options": {"priority": "normal"}}',
         b'{"songs": [{"url": "https://example.org/"}], "options": []}',
         b'{"songs": [{"url": "https://example.org/"}], "options": {"url": "x"}}',
         b'{"songs": [' + b'{"url": "https://example.org/"},' * 1000 + b'{"url": "https://example.org/"}]}',
@@ -218,6 +222,46 @@ def test_a_batch_that_does_not_fit_the_quota_leaves_nothing(make_app, redis, fet
     assert sender.post(*uploads[:2]).status_code == 202
 
 
+def test_a_refused_batch_has_queued_none_of_its_songs(make_app, redis, queue, fetches, batches, monkeypatch):
+    sender = Sender(make_app(max_songs_per_caller=4).test_client(), {})
+    called = {"callback": {"url": "https://example.org/"}}
+    uploads = [{"upload": sender.upload(song)} | called for song in songs(5)]
+    with monkeypatch.context() as patch:
+        patch.setattr(Quotas, "refuse_songs", lambda *_args: None)  # others post at the same moment
+        problem(sender.post(*uploads, **called), 429, "too_many_songs")
+    assert Outbox(redis).take(10, limit=10) == []
+    assert sender.client.get("/apiv1/jobs").json["jobs"] == []
+    assert not [key for key in redis.scan_iter() if key.startswith(("job:", "callback"))]
+    assert sender.post(*uploads[:3]).status_code == 202
+
+
+def test_a_refused_batch_lets_songs_posted_before_go_on(make_app, redis, queue, batches, fetcher, monkeypatch):
+    sender = Sender(make_app(max_songs_per_caller=4).test_client(), {})
+    posted = sender.client.post(URL, data=song_bytes(), content_type="audio/wav").json["songhash"]
+    uploads = [{"upload": sender.upload(song)} for song in [song_bytes(), *songs(4)]]
+    submit = Queue.submit
+
+    def submit_and_fetch(self, *args, **more):
+        answer = submit(self, *args, **more)
+        if self.keys == FETCH_KEYS:
+            fetcher.turn()
+        return answer
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Queue, "submit", submit_and_fetch)
+        patch.setattr(Quotas, "refuse_songs", lambda *_args: None)
+        problem(sender.post(*uploads), 429, "too_many_songs")
+    assert posted in queue.waiting()
+
+
+def test_a_batch_that_the_queue_has_no_room_for_is_refused(make_app, fetches):
+    sender = Sender(make_app(max_queue=2).test_client(), {})
+    uploads = [{"upload": sender.upload(song)} for song in songs(3)]
+    problem(sender.post(*uploads), 503, "queue_full")
+    assert fetches.waiting() == []
+    assert sender.post(*uploads[:2]).status_code == 202
+
+
 def test_a_batch_counts_as_its_songs_for_the_rate_limit(make_app):
     sender = Sender(make_app(rate_limit_per_minute=4).test_client(), {})
     three = [{"url": f"https://example.org/{number}"} for number in range(3)]
@@ -235,6 +279,15 @@ def test_a_repeated_request_with_its_key_is_the_same_batch(sender, three, fetche
     problem(sender.post(*three[:2], headers=key), 422, "idempotency_key_reused")
 
 
+def test_a_repeated_request_gets_its_answer_after_its_uploads_were_removed(sender, client, three):
+    key = {"Idempotency-Key": "one"}
+    first = sender.post(*three, headers=key)
+    for one in three:
+        client.delete(f"/apiv1/uploads/{one['upload']}", headers={"Tus-Resumable": "1.0.0"})
+    again = sender.post(*three, headers=key)
+    assert (again.status_code, again.data) == (202, first.data)
+
+
 def test_a_batch_whose_request_was_killed_is_cancelled_later(sender, three, batches, redis, fetches):
     id_ = sender.batch(*three)
     redis.hdel(f"job:{id_}", "filled")
@@ -244,6 +297,22 @@ def test_a_batch_whose_request_was_killed_is_cancelled_later(sender, three, batc
     batches.follow()
     assert sender.get(id_)["state"] == "cancelled"
     assert fetches.waiting() == []
+
+
+def test_the_end_of_a_batch_whose_request_was_killed_leaves_those_of_the_repeated_one(
+    sender, three, batches, redis, fetcher, fetches, queue
+):
+    killed = sender.batch(*three)
+    fetcher.turn()
+    redis.hset(f"job:{killed}", "created_ms", "1")
+    redis.hdel(f"job:{killed}", "filled")
+    repeated = sender.batch(*three)
+    batches.follow()
+    assert sender.get(killed)["state"] == "cancelled"
+    assert sender.get(repeated)["counts"]["cancelled"] == 0
+    while fetches.waiting():
+        fetcher.turn()
+    assert len(queue.waiting()) == 3
 
 
 # --- callers

@@ -92,6 +92,15 @@ class Quotas:
         left_then = left if refusal else max(0, left - max(audio.declared_seconds, audio.max_seconds))
         return LimitState(AUDIO, self.audio_limit_seconds, left_then, wait or DAY_SECONDS, DAY_SECONDS, refusal)
 
+    def refuse_songs(self, account: str, songs: int) -> None:
+        """Raises QuotaExceeded if the account may not have so many more open songs. Charges nothing."""
+        if not self.max_songs:
+            return
+        most = self.max_songs - songs + 1  # one song fits if fewer are open
+        with redis_errors():
+            if most < 1 or not self._room(args=[account, 0, 0, most])[3]:
+                raise QuotaExceeded.of_songs(self.max_songs)
+
     def admission(self, account: str, audio: AudioLength | None = None) -> Admission:
         """The charges of a new song, made by the script that queues it."""
         audio = audio or AudioLength(0, 0)

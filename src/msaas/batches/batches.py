@@ -25,7 +25,7 @@ PAGE = 100  # songs whose states are read at once to find one that has not ended
 FOLLOW_SECONDS = 1.0
 CANCEL_ROUNDS = 3
 LOCK = "housekeeping:batches"
-# A batch whose request died before all its songs were queued is cancelled: its client has no answer, and tries again.
+# A batch whose request died before all its songs were queued is withdrawn: its client has no answer, and tries again.
 UNFILLED_SECONDS = 600.0
 
 
@@ -36,6 +36,7 @@ class Batches:
         self.waiting, self.fetches, self.songs = waiting, fetches, songs
         self.redis = waiting.redis
         self._end_script = scripts.load(self.redis, "jobs/end_batch")
+        self._withdraw_script = scripts.load(self.redis, "jobs/withdraw")
 
     def create(
         self,
@@ -54,11 +55,20 @@ class Batches:
             for name, (song, song_callback) in zip(names, songs, strict=True):
                 self.fetches.submit(name, song, callback=song_callback, admission=admission)
         except BaseException:
-            self.cancel(self.get(id_))
+            self._withdraw(names)
+            with redis_errors():
+                self._withdraw_script(keys=self.waiting.keys, args=[id_])
             raise
         with redis_errors():
             self.redis.hset(f"job:{id_}", "filled", "1")
         return self.get(id_)
+
+    def _withdraw(self, names: Sequence[str]) -> None:
+        """Takes back provisional jobs, without callbacks. A song that a fetch has led to stays: it may have been
+        posted outside the batch, too, or again by the client, which repeats its request."""
+        with redis_errors():
+            for name in names:
+                self._withdraw_script(keys=self.fetches.keys, args=[name])
 
     def get(self, id_: str) -> Batch:
         """Raises NotFound."""
@@ -107,7 +117,8 @@ class Batches:
     def _follow(self, batch: Batch) -> None:
         if not batch.filled:
             if time.time() - (batch.created_at or 0) > UNFILLED_SECONDS:
-                self.cancel(batch)
+                self._withdraw(batch.songs)
+                self._end(batch, State.CANCELLED)
         elif all(song.ended for page in _from_the_end(batch.songs) for song in self.states(page)):
             self._end(batch, State.DONE)
 

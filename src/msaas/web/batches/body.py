@@ -48,7 +48,9 @@ def parse_batch(text: bytes, services: Services) -> BatchRequest:
         raise InvalidOption(f"songs takes a list of 1 to {MAX_SONGS} songs")
     if not isinstance(defaults, dict):
         raise InvalidOption("options takes an object with options for all songs")
-    priority = parse_priority(given.get(PRIORITY) or LOW)
+    if PRIORITY in defaults:
+        raise InvalidOption("priority is a member of the batch, not of its options")
+    priority = LOW if given.get(PRIORITY) in (None, "") else parse_priority(given[PRIORITY])
     common = {**defaults, PRIORITY: priority}
     found = tuple(_song(index, song, common, services) for index, song in enumerate(songs))
     callback = parse_callback(given.get("callback"), services.options.callback_targets)

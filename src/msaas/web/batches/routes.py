@@ -10,7 +10,7 @@ from flask import Blueprint, Response, jsonify, request
 from msaas.auth.access_control import caller, gate
 from msaas.batches import Batch, SongState, counts_of
 from msaas.batches.records import STATES
-from msaas.errors import Conflict, Forbidden, NotFound, RequestError, UnsupportedBody, UploadIncomplete
+from msaas.errors import Conflict, Forbidden, NotFound, QueueFull, RequestError, UnsupportedBody, UploadIncomplete
 from msaas.fetching.sources import last_part
 from msaas.jobs import State, iso, job_link, parse_songhash, record_json
 from msaas.queue import FETCHES, NO_CALLBACK
@@ -59,14 +59,15 @@ calls = Blueprint("batches", __name__)
 def create_batch() -> Response:
     services = current_services()
     asked = parse_batch(_text(), services)
-    records = [_record(services, index, song) for index, song in enumerate(asked.songs)]
     marks = [part for song in asked.songs for part in (song.kind, song.place, *song.asked.marks)]
     mark = fingerprint(*marks, asked.priority, asked.callback.digest if asked.callback else "")
-    return answered_once(services.answers, mark, lambda: _create(services, asked, records))
+    return answered_once(services.answers, mark, lambda: _create(services, asked))
 
 
-def _create(services: Services, asked: BatchRequest, records: list[dict[str, str]]) -> Response:
+def _create(services: Services, asked: BatchRequest) -> Response:
+    records = [_record(services, index, song) for index, song in enumerate(asked.songs)]
     who, quotas = caller(), gate().quotas
+    _refuse_beyond_limits(services, len(records))
     quotas.charge_posts(who.account, len(asked.songs) - 1)
     batch = services.batches.create(
         [(record, song.asked.callback_args) for record, song in zip(records, asked.songs, strict=True)],
@@ -81,13 +82,21 @@ def _create(services: Services, asked: BatchRequest, records: list[dict[str, str
     return response
 
 
+def _refuse_beyond_limits(services: Services, songs: int) -> None:
+    """Before the first song is queued: a fetch might take it at once. Queueing each song checks again."""
+    who, quotas = caller(), gate().quotas
+    quotas.refuse_songs(who.account, songs + 1)  # the batch counts, too
+    if quotas.max_waiting and services.fetches.counts().waiting + songs > quotas.max_waiting:
+        raise QueueFull(f"the queue has no room for {songs} songs more ({quotas.max_waiting} at most); retry later")
+
+
 @calls.get("/apiv1/batches/<songhash>")
 @documented(
     "State of a batch",
     "jobs",
     description="`songhash` is the batch's ID.",
     answers={200: Answer("The batch, with the states of its songs", as_json("Batch"))},
-    problems={404: ["batch_unknown"], 503: QUEUE_UNAVAILABLE},
+    problems={404: ["batch_unknown", "job_unknown"], 503: QUEUE_UNAVAILABLE},
 )
 def get_batch(songhash: str) -> Response:
     services = current_services()
@@ -101,7 +110,7 @@ def get_batch(songhash: str) -> Response:
     "jobs",
     description="Cancels its songs that have not ended, also those that were sent outside the batch as well.",
     answers={200: Answer("The batch", as_json("Batch"))},
-    problems={404: ["batch_unknown"], 409: ["conflict"], 503: QUEUE_UNAVAILABLE},
+    problems={404: ["batch_unknown", "job_unknown"], 409: ["conflict"], 503: QUEUE_UNAVAILABLE},
 )
 def cancel_batch(songhash: str) -> Response:
     services = current_services()
@@ -150,7 +159,8 @@ def _record(services: Services, index: int, song: BatchSong) -> dict[str, str]:
         origin, filename = _checked(services, song)
     except RequestError as error:
         raise with_index(index, error) from error
-    fields = {"list": FETCHES, "fetch_url": SOURCES[song.kind] + song.place, "fetch_from": origin}
+    place = parse_songhash(song.place) if song.kind == "job" else song.place
+    fields = {"list": FETCHES, "fetch_url": SOURCES[song.kind] + place, "fetch_from": origin}
     fields |= song.asked.fields(caller().tenant)
     return fields | {"upload": record_json({"filename": song.asked.filename or filename})}
 

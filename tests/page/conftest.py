@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ TIMEOUT_MS = 90_000  # machines that test are busy
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 WIDE = {"viewport": {"width": 2560, "height": 1200}}
 STEMS = ("vocals", "drums", "bass", "other")
+LIST_OF_SONGS = re.compile(r"/apiv1/jobs\?")
 MAIN = "document.querySelector('script[type=module]').src"  # the page's own module, and no second copy
 
 expect.set_options(timeout=TIMEOUT_MS)
@@ -53,15 +55,20 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def open_page(browser: Browser, service: Service) -> Iterator[Callable[..., Page]]:
-    """A page of a browser that has seen nothing yet. At the end: nothing came from elsewhere, nothing was in error."""
+    """A page of a browser that has seen nothing yet. At the end: nothing came from elsewhere, nothing was in error.
+
+    `library`: it lists the service's songs, those of other tests too; otherwise the service seems to have none.
+    """
     contexts: list[BrowserContext] = []
     asked: list[str] = []
     errors: list[str] = []
 
-    def make(path: str = "/", **options: Any) -> Page:
+    def make(path: str = "/", *, library: bool = False, **options: Any) -> Page:
         context = browser.new_context(base_url=service.url, **{"viewport": {"width": 1200, "height": 900}} | options)
         contexts.append(context)
         context.set_default_timeout(TIMEOUT_MS)
+        if not library:
+            context.route(LIST_OF_SONGS, lambda route: route.fulfill(json={"jobs": [], "next": None}))
         page = context.new_page()
         page.on("request", lambda request: asked.append(request.url))
         page.on("pageerror", lambda error: errors.append(str(error)))

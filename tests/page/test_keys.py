@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import pytest
+import requests
 from playwright.sync_api import Page, expect
 
 from msaas.auth.keys import new_key
@@ -58,6 +60,28 @@ def test_a_song_goes_its_whole_way_with_a_key(page):
     page.click("#delete")
     page.click("#confirm button[value=delete]")
     expect(page.locator("#drop")).to_be_visible()
+
+
+def test_each_key_lists_its_own_songs(open_page, service):
+    bearer = {"Authorization": f"Bearer {ANNA}"}
+    files = {"file": ("Annas Song.flac", flac(tune(1, seed=804)))}
+    assert requests.post(f"{service.url}/apiv1/separate", files=files, headers=bearer, timeout=60).ok
+    page = open_page(library=True)
+    give_key(page, ANNA)
+    song = page.locator("#history li", has_text="Annas Song")
+    expect(song).to_be_visible()
+    page.click("#open-key")
+    with page.expect_response(re.compile(r"/apiv1/jobs\?")) as answer:
+        give_key(page, BEN)
+    assert answer.value.json()["jobs"] == []
+    expect(page.locator("#history")).to_be_hidden()
+    page.click("#open-key")
+    with page.expect_response(re.compile(r"/apiv1/jobs\?")) as answer:
+        page.click("#key-forget")
+    assert answer.value.status == 401
+    page.click("#key-close")
+    expect(page.locator("#history")).to_be_hidden()
+    expect(page.locator(".toast[role=alert]")).to_have_count(0)
 
 
 @pytest.mark.slow

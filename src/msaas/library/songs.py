@@ -64,6 +64,11 @@ class SongList:
                     found.append(job)
         return Page(tuple(found))
 
+    def remove(self, job: Job) -> None:
+        """A song that is posted again is listed again."""
+        with redis_errors():
+            self._redis.zrem(SONGS + job.tenant, job.songhash)
+
     def _batches(self, tenant: str, before: str) -> Iterator[list[tuple[str, Job | None]]]:
         """Each song's place and its job; None for a job that is not listed. Songs without a record are taken off."""
         key, start = SONGS + tenant, parse_place(before)

@@ -45,6 +45,7 @@ def test_the_lock_screen_names_the_song_and_plays_it(open_page, song):
     page.evaluate("handlers.previoustrack({})")
     assert position(page) == 0
     page.click("#song .back")
+    expect(page.locator("#drop")).to_be_visible()
     assert page.evaluate("navigator.mediaSession.playbackState") == "none"
 
 

@@ -111,6 +111,18 @@ def test_a_retired_song_is_not_listed_nor_one_whose_record_is_lost(client, queue
     assert redis.zcard("songs:") == 1
 
 
+def test_a_song_without_stems_is_not_listed_until_it_is_posted_again(client, player):
+    songhash = post(client, 400)
+    player.work()
+    stems = list(client.get(f"{URL}/{songhash}").json["stems"])
+    for stem in stems:
+        assert names(listed(client)) == [songhash]
+        assert client.delete(f"/apiv1/remove/{songhash}-{stem}").status_code == 200
+    assert names(listed(client)) == []
+    post(client, 400)
+    assert names(listed(client)) == [songhash]
+
+
 def test_a_provisional_job_is_listed_until_it_leads_to_a_song(client, redis, queue):
     provisional, song = submit(queue, 2)
     redis.hset(f"job:{provisional}", mapping={"state": "done", "leads_to": song})

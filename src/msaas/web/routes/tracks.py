@@ -9,7 +9,7 @@ from typing import NoReturn
 
 from flask import Blueprint, Response, jsonify, redirect, request
 
-from msaas.errors import InvalidOption, NotFound
+from msaas.errors import InvalidOption, NotFound, QueueUnavailable
 from msaas.formats import FORMATS, media_type_of
 from msaas.jobs import Job, State, Track
 from msaas.song_names import stem_file_name
@@ -122,6 +122,7 @@ def answer(
 @documented(
     "Remove one stem",
     "songs",
+    description="Without its last stem, a song is no longer in the list of songs until it is posted again.",
     answers={200: Answer("What was removed", as_json("Removed"))},
     problems={404: ["track_unknown"], 503: STORAGE_UNAVAILABLE},
 )
@@ -135,8 +136,19 @@ def remove_track(name: str) -> Response:
         services.storage.remove_stem(found)
     if not services.storage.stems_of(track.songhash):
         services.storage.remove_waveforms(track.songhash)
+        _take_off_list(services, track.songhash)
     log.info("removed tracks=%s", removed)
     return jsonify(message=f"removed {', '.join(removed)}", removed=removed)
+
+
+def _take_off_list(services: Services, songhash: str) -> None:
+    """The list is only a convenience: without Redis, the stems are removed all the same."""
+    try:
+        job = services.queue.get(songhash)
+        if job is not None and job.state is State.DONE:
+            services.songs.remove(job)
+    except QueueUnavailable as error:
+        log.warning("not taken off the list of songs songhash=%s reason=%s", songhash, error)
 
 
 def stream(response: Response, chunks: Iterator[bytes]) -> None:

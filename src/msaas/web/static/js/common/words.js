@@ -132,9 +132,14 @@ export function bytes(count) {
   return count >= 1e6 ? `${Math.round(count / 1e6)} MB` : `${Math.ceil(count / 1e3)} kB`;
 }
 
+/** Why no worker runs a model or a song, in words; empty if one does. @param {{code: string, detail: string} | null} [waiting] */
+export function waitName(waiting) {
+  return waiting ? (WAITS[waiting.code] ?? `Waiting: ${waiting.detail}`) : "";
+}
+
 /** A job's state as text. @param {any} job a job's view */
 export function stageOf(job) {
-  if (job.state === "queued") return WAITS[job.waiting_for?.code] ?? waitingWords(job.queue_position);
+  if (job.state === "queued") return waitName(job.waiting_for) || waitingWords(job.queue_position);
   if (job.state === "running") return STAGES[job.stage] ?? "Getting ready";
   return { done: "Done", failed: "Failed", cancelled: "Cancelled" }[job.state] ?? job.state;
 }

@@ -2,7 +2,7 @@
 
 import { copyOf, find, show } from "../common/dom.js";
 import { keep, load } from "../common/store.js";
-import { clock, licenceName, secondsOf, stemName } from "../common/words.js";
+import { clock, licenceName, secondsOf, stemName, waitName } from "../common/words.js";
 
 const TYPICAL_SONG_SECONDS = 240;
 const SHORTEST_SECONDS = 8; // a shorter song takes as long: msaas.queue.pace
@@ -46,15 +46,15 @@ export class Options {
     this.#offer = offer;
     const kept = this.#kept();
     const { model, format, quality, mono } = this.#form.elements;
-    fill(model, offer.models.map(({ name }) => [name, name]), kept.model ?? offer.default);
+    fill(model, offer.models.map((one) => [one.name, withWait(one.name, one)]), kept.model ?? offer.default);
     show(find("#model-field"), offer.models.length > 1);
     fill(format, FORMATS.filter(([value]) => offer.formats.includes(value.split(" ")[0])), kept.format ?? "mp3 320");
     this.#fillRates(kept.rate);
     mono.checked = kept.mono ?? false;
-    this.#fillQualities(kept.quality ?? "balanced");
-    show(find("#quality-field"), quality.options.length > 1);
     this.#fillStems(kept);
     this.#fillRefine(kept);
+    this.#fillQualities(kept.quality ?? "balanced");
+    show(find("#quality-field"), quality.options.length > 1);
     this.#showFacts();
   }
 
@@ -90,6 +90,11 @@ export class Options {
    *  @param {number[]} lengths in seconds @returns {number | null} */
   secondsFor(lengths) {
     return this.#secondsFor(lengths, this.#form.elements.quality.value);
+  }
+
+  /** Why no worker runs these songs with the chosen options now; empty if one does. */
+  get reasonToWait() {
+    return this.#reasonToWait(this.#form.elements.quality.value);
   }
 
   /** Seconds until a worker is free for another song. */
@@ -143,7 +148,7 @@ export class Options {
   /** Below the choice of models: for whom the model is, its stems, and its licence. */
   #showFacts() {
     const name = this.#form.elements.model.value;
-    const model = this.#offer.models.find((one) => one.name === name);
+    const model = this.#model(name);
     const line = find("#model-facts");
     show(line, this.#offer.models.length > 1 && Boolean(model?.summary));
     if (!model?.summary) return;
@@ -152,14 +157,31 @@ export class Options {
   }
 
   #secondsFor(lengths, quality) {
-    const chosen = this.#offer.qualities?.[quality] ?? { work: 1 };
-    const picked = this.#form.elements.model.value;
-    const name = picked && picked !== this.#offer.default ? picked : (chosen.model ?? this.#offer.default);
-    const pace = this.#offer.models.find((model) => model.name === name)?.seconds_per_audio_second;
-    if (!(pace > 0)) return null;
-    const passes = 1 + Object.keys(this.#refine()).length;
+    if (this.#reasonToWait(quality)) return null;
+    const { work } = this.#qualityOf(quality);
+    const paces = this.#running(quality).map((model) => model?.seconds_per_audio_second ?? 0);
+    if (!paces.every((pace) => pace > 0)) return null;
     const seconds = lengths.reduce((sum, length) => sum + Math.max(length, SHORTEST_SECONDS), 0);
-    return seconds * pace * chosen.work * passes;
+    return seconds * work * paces.reduce((sum, pace) => sum + pace, 0);
+  }
+
+  #qualityOf(quality) {
+    return this.#offer.qualities?.[quality] ?? { work: 1 };
+  }
+
+  /** The models of a run, one a pass: that of the song, and for each refined stem its own. */
+  #running(quality) {
+    const picked = this.#form.elements.model.value;
+    const name = picked && picked !== this.#offer.default ? picked : (this.#qualityOf(quality).model ?? this.#offer.default);
+    return [name, ...Object.values(this.#refine())].map((one) => this.#model(one));
+  }
+
+  #reasonToWait(quality) {
+    return waitName(this.#running(quality).find((model) => model?.waiting_for)?.waiting_for);
+  }
+
+  #model(name) {
+    return this.#offer.models.find((model) => model.name === name);
   }
 
   /** The choices of quality: each with its time for the picked songs, or in times of the usual one. */
@@ -168,8 +190,8 @@ export class Options {
     const what = { 0: "a 4-minute song", 1: "this song" }[this.#songs.length] ?? "these songs";
     const choices = Object.entries(this.#offer.qualities ?? {}).map(([name, { work }]) => {
       const seconds = this.#secondsFor(lengths, name);
-      const cost = seconds === null ? `${work.toPrecision(2)} × the time` : `${clock(seconds)} for ${what}`;
-      return [name, `${capital(name)} (${cost})`];
+      const otherwise = uncapital(this.#reasonToWait(name)) || `${work.toPrecision(2)} × the time`;
+      return [name, `${capital(name)} (${seconds === null ? otherwise : `${clock(seconds)} for ${what}`})`];
     });
     fill(this.#form.elements.quality, choices, chosen);
   }
@@ -179,7 +201,7 @@ export class Options {
   }
 
   #sources(name) {
-    return this.#offer.models.find((model) => model.name === name)?.sources ?? USUAL_STEMS;
+    return this.#model(name)?.sources ?? USUAL_STEMS;
   }
 
   #fillStems(kept) {
@@ -221,7 +243,7 @@ export class Options {
 
   /** The parts that are expected; whether there is a residual only the worker knows. */
   #partsOf(stem, refiner) {
-    return (this.#offer.models.find((model) => model.name === refiner)?.sources ?? []).map((part) => `${stem}.${part}`);
+    return (this.#model(refiner)?.sources ?? []).map((part) => `${stem}.${part}`);
   }
 
   /** Stems that the user does not want, those of other models included. A new model's own stems are wanted. */
@@ -256,8 +278,14 @@ function refineField(stem, models, chosen) {
   const select = find("select", label);
   find("span", label).textContent = capital(stemName(stem));
   select.dataset.stem = stem;
-  fill(select, [["", "As it is"], ...models.map(({ name, sources }) => [name, (sources ?? [name]).map(stemName).join(", ")])], chosen ?? "");
+  fill(select, [["", "As it is"], ...models.map((model) => [model.name, withWait((model.sources ?? [model.name]).map(stemName).join(", "), model)])], chosen ?? "");
   return label;
+}
+
+/** @param {string} label @param {any} model of the offer */
+function withWait(label, { waiting_for }) {
+  const reason = uncapital(waitName(waiting_for));
+  return reason ? `${label} (${reason})` : label;
 }
 
 function box(stem, checked) {
@@ -270,4 +298,8 @@ function box(stem, checked) {
 
 function capital(text) {
   return text[0].toUpperCase() + text.slice(1);
+}
+
+function uncapital(text) {
+  return text.slice(0, 1).toLowerCase() + text.slice(1);
 }

@@ -123,6 +123,8 @@ export class Tray {
 
   /** @param {Picked[]} going @param {number[]} seconds the known lengths */
   #cost(going, seconds) {
+    const reason = this.#options.reasonToWait;
+    if (reason) return `${reason}. Songs that are sent now wait, too.`;
     if (going.some((one) => one.seconds === undefined)) return "Reading the length …";
     const unknown = going.length - seconds.length;
     const takes = this.#options.secondsFor(seconds);

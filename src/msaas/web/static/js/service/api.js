@@ -59,6 +59,8 @@ const jobPath = (songhash) => `/apiv1/jobs/${encodeURIComponent(songhash)}`;
 
 export const getModels = () => call("GET", "/apiv1/models");
 export const getJob = (songhash) => call("GET", jobPath(songhash));
+/** One page of the caller's songs. Empty values are left out. @param {Record<string, any>} query */
+export const listJobs = (query) => call("GET", `/apiv1/jobs?${new URLSearchParams(Object.entries(query).filter(([, value]) => value))}`);
 export const cancelJob = (songhash) => call("DELETE", jobPath(songhash));
 /** @param {string} search the query of the link that was clicked, which may give the song a name */
 export const getLinks = (songhash, search = "") => call("GET", `${jobPath(songhash)}/links${search}`);

@@ -6,7 +6,7 @@ import { plainly, plural } from "../common/words.js";
 import { keepMix } from "../player/mixes.js";
 import { cancelJob, getJob, removeStems } from "../service/api.js";
 import { hasEnded } from "../service/watch.js";
-import { forget, restore, sentAs } from "./history.js";
+import { forget, restore, sentAs, unhide } from "./history.js";
 import { dropOriginal } from "./originals.js";
 
 /** @typedef {{songhash: string, name: string, job?: any}} Song `job`: if it is known */
@@ -19,7 +19,7 @@ export async function askDelete(songs, changed) {
   const [its, it] = songs.length === 1 ? ["its", "it"] : ["their", "them"];
   const dialog = find("#confirm");
   write(find("#confirm-title"), songs.length === 1 ? "Delete this song?" : `Delete ${plural(songs.length, "song")}?`);
-  write(find("#confirm-text"), `${called(songs)}: deleting removes ${its} stems from the server, for everybody. Removing takes ${it} off this browser's list.`);
+  write(find("#confirm-text"), `${called(songs)}: deleting removes ${its} stems from the server, for everybody. Removing takes ${it} off this browser's list; the service keeps ${it}.`);
   write(find("[value=delete]", dialog), `Delete ${its} stems`);
   write(find("[value=forget]", dialog), `Only remove ${it} here`);
   write(find("[value=keep]", dialog), `Keep ${it}`);
@@ -37,6 +37,7 @@ function takeOff(songs, changed) {
   changed();
   const undo = () => {
     restore(entries);
+    unhide(songs.map(({ songhash }) => songhash));
     changed();
   };
   const closed = () => songs.forEach(({ songhash }) => drop(songhash));

@@ -3,6 +3,7 @@
 import { keep, load } from "../common/store.js";
 
 const MOST = 200;
+const MOST_HIDDEN = 1000;
 
 /** `savedAs`: the name in the links of this post, which names saved files.
  *  `fields`: the options it was sent with; `facts`: its length, model and format as text.
@@ -21,6 +22,7 @@ export function sentAs(songhash) {
 
 /** A song sent again moves to the top. @param {Sent} song */
 export function remember(song) {
+  unhide([song.songhash]);
   keep("songs", [song, ...sent().filter((other) => other.songhash !== song.songhash)].slice(0, MOST));
 }
 
@@ -33,11 +35,23 @@ export function note(songhash, state, facts) {
   keep("songs", songs);
 }
 
+/** Removes the entry, and hides the song if the service lists it. */
 export function forget(songhash) {
   keep("songs", sent().filter((song) => song.songhash !== songhash));
+  keep("hidden", [songhash, ...hidden().filter((other) => other !== songhash)].slice(0, MOST_HIDDEN));
 }
 
-/** Puts forgotten songs back to their places. @param {Sent[]} songs */
+/** Songs that are not shown, although the service may list them. @returns {string[]} songhashes */
+export function hidden() {
+  return load("hidden", []);
+}
+
+/** @param {string[]} songhashes */
+export function unhide(songhashes) {
+  keep("hidden", hidden().filter((songhash) => !songhashes.includes(songhash)));
+}
+
+/** Puts the entries of forgotten songs back to their places. @param {Sent[]} songs */
 export function restore(songs) {
   keep("songs", [...songs, ...sent()].sort((a, b) => b.at - a.at).slice(0, MOST));
 }

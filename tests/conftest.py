@@ -35,8 +35,8 @@ TESTS = Path(__file__).resolve().parent
 
 # Files are handed to the processes of pytest-xdist in this order: the longest first, so that none is left at the end.
 LONGEST_FIRST = ("page", "e2e", "chaos", "queue", "local", "auth", "deploy", "separation", "worker", "client")
-# A folder's files share one service, which takes 7 s of a core to start. The first that matches counts: all of `page` would
-# take longer than any other process.
+# A folder's files share one service, which takes 7 s of a core to start. The first that matches counts: all of `page`
+# would take longer than any other process.
 ONE_SERVICE = ("tests/e2e/", "tests/page/player/", "tests/page/")
 DESELECTED = pytest.StashKey[list[str]]()
 

@@ -16,7 +16,12 @@ Query = dict[str, str]
 
 
 def job(number: int, name: str | None, **fields: Any) -> dict[str, Any]:
-    found = {"songhash": f"00000000-0000-4000-8000-{number:012d}", "name": name, "state": "done", "stems": {}}
+    found: dict[str, Any] = {
+        "songhash": f"00000000-0000-4000-8000-{number:012d}",
+        "name": name,
+        "state": "done",
+        "stems": {},
+    }
     found |= {"created_at": f"2026-01-01T10:00:{59 - number:02d}Z", "duration_seconds": 201, "model": "htdemucs"}
     return found | {"options": {"format": "mp3", "bitrate": 320}, "progress": 1} | fields
 

@@ -156,3 +156,13 @@ def test_dead_jobs_are_listed_shown_and_replayed(
     assert said[1].startswith(f"{HASH}: unknown job")
     assert queue.waiting() == [songhash]
     assert cli.main(["dead", "replay", "--all"]) == 0
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--search", "x"], ["--limit", "3"], ["--mine", "abc"], ["--mine", "--limit", "0"]], ids=" ".join
+)
+def test_filters_and_songhashes_that_do_not_go_together_are_refused(arguments, capsys):
+    with pytest.raises(SystemExit) as refused:
+        cli.main(["jobs", *arguments])
+    assert refused.value.code == 2
+    assert "jobs: error: " in capsys.readouterr().err

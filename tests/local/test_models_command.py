@@ -63,7 +63,7 @@ def test_the_list_for_programs_has_every_fact(models, monkeypatch):
 def test_a_model_of_ones_own_is_in_the_list(models, monkeypatch, tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "mine.yaml").write_bytes(OWN)
-    (tmp_path / "mine" / "mine.ckpt").write_bytes(b"x")
+    (tmp_path / "mine" / "mine.ckpt").write_bytes(b"PK\x03\x04")
     shutil.copytree(MINI, tmp_path / "htdemucs_mini")
     monkeypatch.setenv("MSAAS_MODEL_REPO", str(tmp_path))
     found = {row["name"]: row for row in json.loads(models("list", "--json")[1])}
@@ -80,12 +80,13 @@ def test_a_model_of_ones_own_is_in_the_list(models, monkeypatch, tmp_path):
         (b"ensemble: [{model: nobody}]\n", "its member nobody is not on this machine"),
         (b"a: [", "is not a list of models"),
         (b"models: [nobody]\n", "has no nobody.th or .safetensors"),
+        (OWN, "mine.ckpt is not a file of weights"),
     ],
-    ids=["family", "section", "member", "yaml", "network"],
+    ids=["family", "section", "member", "yaml", "network", "weights"],
 )
 def test_a_model_of_ones_own_that_cannot_be_used_says_why(models, monkeypatch, tmp_path, config, fault):
     (tmp_path / "mine.yaml").write_bytes(config)
-    (tmp_path / "mine.ckpt").write_bytes(b"x")
+    (tmp_path / "mine.ckpt").write_bytes(b"garbage")
     monkeypatch.setenv("MSAAS_MODEL_REPO", str(tmp_path))
     listed = {row["name"]: row for row in json.loads(models("list", "--json")[1])}["mine"]
     assert listed["weights"].startswith("cannot be used: ")

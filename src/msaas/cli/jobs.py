@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterator, Sequence
+from functools import partial
 from itertools import islice
 
 from msaas.cli.service import add_service, client_of
@@ -24,13 +25,17 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     mine.add_argument("--mine", action="store_true", help="list them, instead of the queue")
     mine.add_argument("--state", choices=STATES, help="only jobs in this state")
     mine.add_argument("--search", metavar="TEXT", help="only songs with this text in their name or tags")
-    mine.add_argument("--limit", type=int, default=SHOWN, help=f"at most so many ({SHOWN})")
+    mine.add_argument("--limit", type=_count, help=f"at most so many ({SHOWN})")
     add_service(parser)
     parser.add_argument("--json", action="store_true", help="the API's answer")
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=partial(run, parser))
 
 
-def run(args: argparse.Namespace) -> int:
+def run(parser: argparse.ArgumentParser, args: argparse.Namespace) -> int:
+    if args.mine and args.songhash:
+        parser.error("--mine lists songs; without it, a SONGHASH is shown")
+    if not args.mine and (args.state or args.search or args.limit):
+        parser.error("--state, --search and --limit need --mine")
     if args.mine:
         return list_mine(args)
     with client_of(args, retries=RETRIES) as client:
@@ -45,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
 
 def list_mine(args: argparse.Namespace) -> int:
     with client_of(args, retries=RETRIES) as client:
-        jobs = list(islice(client.songs(state=args.state, text=args.search), max(args.limit, 0)))
+        jobs = list(islice(client.songs(state=args.state, text=args.search), args.limit or SHOWN))
     if args.json:
         print(json.dumps([job.view for job in jobs], indent=2))
     else:
@@ -71,12 +76,29 @@ def job_lines(job: Job) -> Iterator[str]:
         "options": ", ".join(f"{name} {_shown(value)}" for name, value in (job.options or {}).items() if value),
         "attempts": str(job.attempts),
         "music": "" if job.duration_seconds is None else f"{job.duration_seconds:.1f} s",
+        "measured": ", ".join(_measured(job)),
         "stems": ", ".join(job.stems),
         "sent": f"{job.created_at:%Y-%m-%d %H:%M:%S} UTC" if job.created_at else "",
         "note": job.message,
     }
     yield from (f"{name:<9} {text}" for name, text in rows.items() if text)
     yield from (f"{'warning':<9} {warning.detail} ({warning.code})" for warning in job.warnings)
+
+
+def _count(text: str) -> int:
+    if not text.isdigit() or not int(text):
+        raise argparse.ArgumentTypeError(f"{printable(text)} is not a number above 0")
+    return int(text)
+
+
+def _measured(job: Job) -> Iterator[str]:
+    loudness, tempo, key = (job.analysis.get(name) or {} for name in ("loudness", "tempo", "key"))
+    if tempo:
+        yield f"{tempo['bpm']:.1f} beats a minute"
+    if key:
+        yield str(key["name"])
+    if loudness:
+        yield f"{loudness['integrated_lufs']:.1f} LUFS"
 
 
 def _shown(value: object) -> str:

@@ -71,10 +71,10 @@ def show(args: argparse.Namespace) -> int:
     name = args.name or settings.model
     repo, entry = _repo(name, settings), catalogue().get(name)
     facts = {"name": name} | _facts(entry)
+    if fault := on_disk.fault_in_folder(name, repo):
+        raise ModelUnavailable(f"{name}: {fault}")
     if on_disk.held(name, repo=repo) and not settings.licence_rule.refusal(name):
         facts |= loader.load_model(name, repo=repo, licences=settings.licence_rule).describe()
-    elif fault := on_disk.fault_in_folder(name, repo):
-        raise ModelUnavailable(f"{name}: {fault}")
     elif entry is None:
         found = loader.locate(name, repo=repo)
         _print_reasons(found, args.verbose)

@@ -62,6 +62,11 @@ class Workers:
         return tuple(sorted({model for worker in self.live for model in worker.models}))
 
     @property
+    def faulty(self) -> tuple[str, ...]:
+        """The models that a worker could not load."""
+        return tuple(sorted({model for worker in self.live for model in worker.faults}))
+
+    @property
     def reasons(self) -> tuple[str, ...]:
         """The reasons why workers cannot start songs, as text."""
         return tuple(sorted({worker.reason for worker in self.live if worker.code}))

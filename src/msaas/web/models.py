@@ -9,14 +9,16 @@ from msaas.web.services import Services
 
 
 def offered_models(services: Services) -> tuple[str, ...]:
-    """The models named by the settings; with MSAAS_MODELS=all also those that workers offer now or have loaded.
+    """The models named by the settings; with MSAAS_MODELS=all also those that workers offer now, have loaded, or could
+    not load, which say why.
 
     The latter are in Redis, so a request can choose them while no worker runs.
     """
     options = services.options
     if not options.all_models:
         return options.allowed_models
-    found = sorted({*services.queue.workers().models, *services.queue.published_models()})
+    workers = services.queue.workers()
+    found = sorted({*workers.models, *workers.faulty, *services.queue.published_models()})
     return tuple(dict.fromkeys((*options.allowed_models, *options.licence_rule.allowed(found))))
 
 

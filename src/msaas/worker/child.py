@@ -40,7 +40,7 @@ from msaas.separation.loaded_models import LoadedModels
 from msaas.separation.model import LoadedModel
 from msaas.separation.pipeline import SeparationResult, Separator, separate_song
 from msaas.separation.weights.loader import load_model
-from msaas.separation.weights.on_disk import all_held, fault_in_folder
+from msaas.separation.weights.on_disk import all_held, fault_in_folder, names_in
 from msaas.settings import Settings
 from msaas.telemetry import logs
 from msaas.worker.protocol import Task, failure, line
@@ -332,7 +332,8 @@ def build_cache(settings: Settings, changed: Callable[[tuple[str, ...]], object]
 
 def _faults(settings: Settings) -> dict[str, str]:
     """The models of the operator's folder that cannot be used, and why."""
-    faults = {name: fault_in_folder(name, settings.model_repo) for name in settings.allowed_models}
+    own = names_in(settings.model_repo) if settings.all_models and settings.model_repo else ()
+    faults = {name: fault_in_folder(name, settings.model_repo) for name in (*settings.allowed_models, *own)}
     return {name: fault for name, fault in faults.items() if fault}
 
 

@@ -148,3 +148,12 @@ def test_a_fault_leaves_the_song_without_an_analysis():
 
 def test_an_empty_song_leaves_everything_open():
     assert SongAnalyser(RATE, 2).result() == {"loudness": None, "tempo": None, "key": None}
+
+
+def test_more_channels_than_two_have_no_loudness():
+    analyser = SongAnalyser(RATE, 6)
+    sound = np.stack([clicks(120, 8)] * 6)
+    analyser.add(sound, {})
+    found = analyser.result()
+    assert found["loudness"] is None
+    assert found["tempo"]["bpm"] == pytest.approx(120, rel=0.003)

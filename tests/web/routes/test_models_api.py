@@ -119,6 +119,12 @@ def test_a_model_whose_parts_cannot_be_named_is_refused_before_the_song_is_queue
     assert queue.counts().waiting == 0
 
 
+def test_with_all_a_model_that_no_worker_could_load_is_listed_with_the_reason(make_app, queue):
+    client = make_app(models=("all",)).test_client()
+    queue.announce(Worker("w", ("htdemucs_mini",), faults={"mine": "mine.ckpt is not a file of weights"}))
+    assert "mine.ckpt is not a file of weights" in models(client)["mine"]["waiting_for"]["detail"]
+
+
 def test_a_model_of_another_rate_is_refused_before_the_song_is_queued(make_app, queue):
     client = make_app(models=("mine",)).test_client()
     queue.publish_model("htdemucs_mini", {"sources": ["drums", "vocals"], "sample_rate": 44_100})

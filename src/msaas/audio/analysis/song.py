@@ -24,7 +24,7 @@ class SongAnalyser:
     """`add` all blocks, then ask for the `result`. Never raises: a song is separated without an analysis, too."""
 
     def __init__(self, sample_rate: int, channels: int) -> None:
-        self._loudness = LoudnessMeter(sample_rate, channels)
+        self._loudness = LoudnessMeter(sample_rate, channels) if channels in (1, 2) else None
         self._tempo, self._key = TempoMeter(sample_rate), KeyMeter(sample_rate)
         self._failed = False
 
@@ -33,7 +33,8 @@ class SongAnalyser:
         if self._failed:
             return
         try:
-            self._loudness.add(mix)
+            if self._loudness:
+                self._loudness.add(mix)
             self._tempo.add(stems.get(DRUMS, mix).mean(axis=0))
             unpitched = [stems[name] for name in (DRUMS, VOCALS) if name in stems]
             self._key.add((mix - sum(unpitched, np.float32(0))).mean(axis=0))
@@ -46,7 +47,8 @@ class SongAnalyser:
         if self._failed:
             return None
         try:
-            loudness, tempo, key = self._loudness.result(), self._tempo.result(), self._key.result()
+            loudness = self._loudness.result() if self._loudness else None
+            tempo, key = self._tempo.result(), self._key.result()
         except Exception:
             log.exception("song not analysed")
             return None

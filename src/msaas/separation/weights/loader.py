@@ -156,20 +156,20 @@ def verify(
     Raises ModelUnavailable with what is wrong. A damaged file in a cache is deleted, one in the operator's folder not.
     """
     refuse_unlicensed(name, licences)
+    if fault := fault_in_folder(name, repo):
+        raise ModelUnavailable(fault)
     if not held(name, repo=repo, sources=sources):
-        raise ModelUnavailable(f"the weights of {name!r} are not on this machine{_how_to_get(name, repo)}")
+        raise ModelUnavailable(f"the weights of {name!r} are not on this machine; {_how_to_get(name)}")
     found = _find(name, repo, sources)
     _compare_with_catalogue(name, found)
     _build(name, found, repo, sources, licences)
     return found
 
 
-def _how_to_get(name: str, repo: Path | None) -> str:
-    if fault := fault_in_folder(name, repo):
-        return f": {fault}"
+def _how_to_get(name: str) -> str:
     if name in catalogue().entries or "/" in name:
-        return f"; {typed(f'models fetch {name}')}"
-    return "; a model of your own belongs in the folder MSAAS_MODEL_REPO"
+        return typed(f"models fetch {name}")
+    return "a model of your own belongs in the folder MSAAS_MODEL_REPO"
 
 
 def _compare_with_catalogue(name: str, found: FoundWeights) -> None:

@@ -48,7 +48,7 @@ def names_in(folder: Path) -> tuple[str, ...]:
 def fault_in_folder(name: str, repo: Path | None) -> str:
     """Why the model cannot be used although the folder `repo` names it; empty if it can, or if the folder does not.
 
-    Loading may still find a fault, since no weights are read.
+    Loading may still find a fault, since weights are not read beyond their first bytes.
     """
     if repo is None or name not in names_in(repo):
         return ""
@@ -56,11 +56,25 @@ def fault_in_folder(name: str, repo: Path | None) -> str:
         found = in_folder(name, repo, verify=False)
         missing = [one.model for one in members(found) if not _held_member(one, repo, None)]
         _ = _sources_of(found)
+        for path in found.files:
+            refuse_foreign_file(path)
     except WeightsNotFound as reason:  # of a model in the catalogue, another source may have the weights
         return "" if name in catalogue().entries else str(reason)
     except (ModelUnavailable, OSError) as reason:
         return str(reason)
     return f"{found.config}: its member {missing[0]} is not on this machine" if missing else ""
+
+
+def refuse_foreign_file(path: Path) -> None:
+    """Raises WeightsNotFound for a file that does not begin like weights: safetensors, a zip, or an older pickle."""
+    with path.open("rb") as file:
+        start = file.read(9)
+    if path.suffix == ".safetensors":
+        known = start[8:] == b"{" and int.from_bytes(start[:8], "little") < path.stat().st_size
+    else:
+        known = start.startswith((b"PK\x03\x04", b"\x80"))
+    if not known:
+        raise WeightsNotFound(f"{path} is not a file of weights")
 
 
 def stems_in_folder(name: str, repo: Path | None) -> tuple[str, ...]:

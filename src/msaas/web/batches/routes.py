@@ -100,7 +100,7 @@ def _refuse_beyond_limits(services: Services, songs: int) -> None:
 )
 def get_batch(songhash: str) -> Response:
     services = current_services()
-    batch = services.batches.get(parse_songhash(songhash))
+    batch = _known_batch(songhash)
     return jsonify(_view(batch, services.batches.states(batch.songs)))
 
 
@@ -114,12 +114,21 @@ def get_batch(songhash: str) -> Response:
 )
 def cancel_batch(songhash: str) -> Response:
     services = current_services()
-    batch = services.batches.get(parse_songhash(songhash))
+    batch = _known_batch(songhash)
     if batch.state is State.DONE:
         raise Conflict(f"batch {batch.id} is done")
     services.batches.cancel(batch)
     log.info("cancelled batch=%s", batch.id)
     return get_batch(songhash)
+
+
+def _known_batch(text: str) -> Batch:
+    """Raises NotFound(batch_unknown)."""
+    try:
+        id_ = parse_songhash(text)
+    except NotFound as error:
+        raise NotFound(f"unknown batch {text[:60]!r}", code="batch_unknown") from error
+    return current_services().batches.get(id_)
 
 
 def _link(id_: str) -> str:

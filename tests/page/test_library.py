@@ -80,7 +80,7 @@ def test_a_second_browser_lists_opens_and_plays_the_songs_of_the_first(open_page
     second.click("#confirm button[value=delete]")
     expect(second.locator("#drop")).to_be_visible()
     expect(second.locator("#none-found")).to_have_text("No song matches.")  # the search stays
-    assert second.locator("#show-hidden").is_hidden()  # the service does not list it any more
+    expect(second.locator("#show-hidden")).to_be_hidden()  # once the service has answered: it does not list it any more
 
 
 def test_what_this_browser_knows_of_a_song_goes_before_what_the_service_says(listing):

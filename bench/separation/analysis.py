@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from msaas.audio.analysis.key import NAMES, Key, KeyMeter
+from msaas.audio.analysis.loudness import LoudnessMeter
 from msaas.audio.analysis.tempo import Tempo, TempoMeter
 
 REPOSITORY = Path(__file__).parents[2]
@@ -42,7 +43,7 @@ def main() -> int:
     options = parser.parse_args()
     tempi: Counter[str] = Counter()
     keys: Counter[str] = Counter()
-    took = 0.0
+    took = loudness_took = 0.0
     for number in range(options.songs):
         rng = np.random.default_rng((options.seed, number))
         score = compose(rng, options.seconds)
@@ -50,19 +51,25 @@ def main() -> int:
         began = time.process_time()
         tempo, key = measured(TempoMeter(RATE), drums), measured(KeyMeter(RATE), pitched)
         took += time.process_time() - began
+        began = time.process_time()
+        measured(LoudnessMeter(RATE, 2), np.stack([drums + pitched] * 2))
+        loudness_took += time.process_time() - began
         tempi[judged_tempo(tempo, score.bpm)] += 1
         keys[judged_key(key, score.key, score.mode)] += 1
         if options.verbose:
             print(number, score.style, f"{score.bpm:.1f}", tempo, NAMES[score.key], score.mode, key)
     for name, counts in (("tempo", tempi), ("key", keys)):
         print(name, ", ".join(f"{what} {count}" for what, count in counts.most_common()))
-    print(f"{took / options.songs / options.seconds * 60:.2f} processor seconds a minute")
+    minutes = options.songs * options.seconds / 60
+    print(
+        f"{took / minutes:.2f} processor seconds a minute, and {loudness_took / minutes:.2f} for the loudness in stereo"
+    )
     return 0
 
 
 def measured(meter: Any, sound: Sound) -> Any:
-    for start in range(0, len(sound), 1 << 18):
-        meter.add(sound[start : start + (1 << 18)])
+    for start in range(0, sound.shape[-1], 1 << 18):
+        meter.add(sound[..., start : start + (1 << 18)])
     return meter.result()
 
 

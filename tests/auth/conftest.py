@@ -3,18 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
 from msaas.auth.keys import new_key
+from msaas.auth.quotas import Quotas
 from msaas.settings.api_keys import Key
 from tests.support.api import URL, Player, make_app, player, scratch, song_bytes
 
 __all__ = ["make_app", "player", "scratch"]
+
+ACCOUNT = "key anna"
+Result = TypeVar("Result")
+
+
+def at_once(work: Callable[[int], Result], count: int = 50) -> list[Result]:
+    """The results of work(0) to work(count - 1), called by as many threads."""
+    with ThreadPoolExecutor(count) as crowd:
+        return list(crowd.map(work, range(count)))
+
+
+def quotas(redis: Any, **limits: Any) -> Quotas:
+    """Without the limits that are not given."""
+    return Quotas(redis, **({"posts_per_minute": 0, "audio_minutes": 0} | limits))
+
+
+def used(redis: Any, account: str = ACCOUNT) -> int:
+    """Seconds of audio that are charged to the account."""
+    return sum(map(int, redis.hvals(f"quota:{account}:audio")))
 
 
 @dataclass

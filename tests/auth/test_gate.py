@@ -41,7 +41,7 @@ TABLE = {
     ("patch", f"/apiv1/uploads/{'0' * 32}"): (401, 401, 403, 412, 412, 412),
     ("delete", f"/apiv1/uploads/{'0' * 32}"): (401, 401, 403, 412, 412, 412),
     ("post", "/apiv1/batches"): (401, 401, 403, 415, 415, 415),  # not JSON: tests/batches has the rest
-    ("get", "/apiv1/batches/{song}"): (401, 401, 404, 404, 404, 404),  # a song is no batch
+    ("get", "/apiv1/batches/{song}"): (401, 401, 404, 404, 404, 404),  # a song is not a batch
     ("delete", "/apiv1/batches/{song}"): (401, 401, 403, 404, 404, 404),
     ("get", "/apiv1/models"): (401, 401, 200, 200, 200, 200),
     ("get", "/apiv1/queue"): ADMINS,

@@ -167,7 +167,7 @@ def test_a_fault_that_kubectl_refuses_ends_the_drill_with_what_it_has(cluster, a
     [
         (("--faults", "flood"), "no such fault: flood; there are: workers-killed"),
         (("--faults", "power-stores"), "a power cut needs --power-off and --power-on"),
-        (("--url", "msaas.example.com"), "msaas.example.com is no http address"),
+        (("--url", "msaas.example.com"), "msaas.example.com is not an http address"),
     ],
 )
 def test_a_wrong_argument_gets_one_clear_line(stub, arguments, words):

@@ -72,7 +72,7 @@ def reason_of(error: urllib.error.HTTPError) -> str:
 @contextmanager
 def direct(url: str) -> Iterator[str]:
     if not url.startswith(("http://", "https://")):
-        raise DrillError(f"{url} is no http address")
+        raise DrillError(f"{url} is not an http address")
     yield url.rstrip("/")
 
 

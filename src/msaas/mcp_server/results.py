@@ -21,7 +21,7 @@ class JobState(BaseModel):
     """A song that is being separated, or has been."""
 
     job: Annotated[str, Field(description="ID for the other tools")]
-    name: Annotated[str, Field(description="what the song is called; empty if nobody knows")]
+    name: Annotated[str, Field(description="what the song is called; empty if unknown")]
     state: Annotated[str, Field(description="queued, running, done, failed or cancelled")]
     ended: Annotated[bool, Field(description="done, failed or cancelled: it does not change any more")]
     stage: str

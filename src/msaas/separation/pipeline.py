@@ -212,14 +212,16 @@ def separate_song(
     with memory.heap_trimmed_after(), ExitStack() as files:
         stems = files.enter_context(StemWriters())
         waveforms = Waveforms([], stats.total_samples, rate)
-        run = SongPasses(out_dir, options, tags, saved, seed, stems, waveforms, clock, progress, stop, on_waveforms)
-        run.analyser = SongAnalyser(rate, channels) if analyse else None
+        analyser = SongAnalyser(rate, channels) if analyse else None
+        run = SongPasses(
+            out_dir, options, tags, saved, seed, stems, waveforms, clock, progress, stop, on_waveforms, analyser
+        )
         for stem, _ in options.refine:
             path = out_dir / f"{stem}.kept"
             run.kept[stem] = files.enter_context(KeptStem(path, sample_rate=rate, channels=channels))
         run.separate(separator, decoder, stats, outputs)
         with clock.running("separate"):
-            analysis = run.analyser.result() if run.analyser else None
+            analysis = analyser.result() if analyser else None
         del separator  # so that it may be dropped for a model that refines
         refining = [run.refine(stem, load(refiner)) for stem, refiner in options.refine]
         progress("encoding", 0.0)

@@ -71,7 +71,7 @@ class StaticFiles:
         )
 
     def answer(self, request: Request, name: str) -> Response | None:
-        """`name` below the prefix, with or without a version; None: there is no such file.
+        """`name` below the prefix, with or without a version; None for a file that does not exist.
 
         Another version's address, as a page of an older server has it, gets the file of this one, not to be kept.
         """

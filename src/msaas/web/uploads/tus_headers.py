@@ -17,7 +17,7 @@ EXTENSIONS = "creation,creation-with-upload,expiration,termination,checksum"
 CONTENT_TYPE = "application/offset+octet-stream"
 MAX_METADATA = 8000  # characters
 MAX_BYTES = 2**53 - 1
-# The protocol demands SHA-1; it detects damage here and is no protection against forgery.
+# The protocol requires SHA-1. It detects damage here and does not protect against forgery.
 ALGORITHMS: Mapping[str, Callable[[], Any]] = {
     "sha1": lambda: hashlib.sha1(usedforsecurity=False),
     "sha256": hashlib.sha256,

@@ -46,7 +46,7 @@ export class LockScreen {
 
   #play() {
     this.#silence ??= Object.assign(new Audio(URL.createObjectURL(silence())), { loop: true });
-    this.#silence.play().catch(() => {}); // without it there are no controls, and nothing else is amiss
+    this.#silence.play().catch(() => {}); // without it only the lock screen's controls are missing
   }
 
   #on(action, handler) {

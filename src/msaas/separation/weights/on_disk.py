@@ -1,4 +1,4 @@
-"""Which models are on this machine. Reads no weights, uses no network and loads no torch."""
+"""Which models are on this machine. Reads no weights beyond their first bytes, uses no network and loads no torch."""
 
 from __future__ import annotations
 

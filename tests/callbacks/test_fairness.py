@@ -72,6 +72,17 @@ def test_owners_that_call_the_same_receiver_take_turns(outbox, ended):
     assert served.count(MODEST) == 3
 
 
+def test_owners_take_turns_within_a_millisecond(outbox, ended, redis):
+    ended(GREEDY, *[f"https://hooks.example/{n}" for n in range(50)])
+    ended(MODEST, *[f"https://hooks.example/mine/{n}" for n in range(3)])
+    with redis.pipeline() as pipe:  # one time for all commands of a transaction
+        for _ in range(6):
+            outbox._scripts["take"](args=["t", 1000, 3, 1, 4], client=pipe)
+        taken = pipe.execute()
+    owners = [redis.hget(f"callback:{id_}", "owner") for ((id_, *_),) in taken]
+    assert owners.count(MODEST) == 3
+
+
 def test_more_owners_than_are_looked_at_once_all_have_their_turn(outbox, ended):
     songhash = ended(GREEDY)
     for n in range(250):

@@ -21,10 +21,16 @@ local looked_at, served = 0, {}
 -- The owner is examined again at `ms` at the earliest; nil: when something is scheduled for it.
 local function look_again(owner, ms)
   if ms then
-    redis.call('ZADD', owners, string.format('%.1f', ms), owner)
+    redis.call('ZADD', owners, string.format('%.3f', ms), owner)
   else
     redis.call('ZREM', owners, owner)
   end
+end
+
+-- Later than each owner that is examined in this millisecond: several may be served in one.
+local function after_the_others()
+  local last = redis.call('ZREVRANGEBYSCORE', owners, string.format('%.1f', now + 0.9), '-inf', 'WITHSCORES', 'LIMIT', 0, 1)[2]
+  return math.min(math.max(now, (tonumber(last) or 0) + 0.001), now + 0.9)
 end
 
 -- The owner's first due callback whose receiver is free; nil if there is none.
@@ -62,13 +68,13 @@ local function take(id, owner, attempts)
   schedule(id, owner, now + lease_ms)
   redis.call('HSET', key, 'attempts', string.format('%d', attempts + 1), 'token', token,
     'tried_ms', string.format('%d', now))
-  look_again(owner, now)
+  look_again(owner, after_the_others())
   served[owner] = true
   return append_fields({id}, key)
 end
 
 make_room('zset', owners)
-local asking = redis.call('ZRANGEBYSCORE', owners, '-inf', string.format('%d', now), 'LIMIT', 0, OWNERS)
+local asking = redis.call('ZRANGEBYSCORE', owners, '-inf', string.format('%.1f', now + 0.9), 'LIMIT', 0, OWNERS)
 local taken = {}
 while #taken < count and looked_at < MAX_LOOKED_AT do
   local place

@@ -1,22 +1,25 @@
 /**
  * Plays a song's stems in sync: one AudioContext, one clock. Independent of the page.
  *
- * All lanes start in the same call at the same `when` and from the same frame, both whole samples, and no lane ever
- * moves alone: seeking, looping and new buffers stop all sources and start new ones at the same time. So the lanes
- * cannot drift apart.
+ * All lanes are channels of the same buffers (engine/bank.js), so they cannot part. Seeking and looping stop one run
+ * and start the next one on the same sample.
  *
  * Positions are frames (samples) internally and seconds in the interface. Event: `change`, except for the clock.
  */
 
+import { Deck } from "./engine/deck.js";
+import { Run } from "./engine/run.js";
 import { factors, neutral, strip } from "./levels.js";
 
-const LEAD_SECONDS = 0.03; // from scheduling to sound: all sources must be scheduled by then
+const LEAD_SECONDS = 0.03; // from scheduling to sound
+const MOST_LEAD_SECONDS = 2; // on a machine that is too busy for less
+const FILL_EVERY_MS = 500;
 const GLIDE_SECONDS = 0.012; // avoids clicks: faders and starts glide
 
 export const ORIGINAL = "original";
 
 export class Mixer extends EventTarget {
-  #makeContext; #lanes = new Map(); #sources = []; #run = null; #frame = 0; #waiting = false; #master = null;
+  #makeContext; #lanes = new Map(); #deck = null; #run = null; #frame = 0; #waiting = false; #master = null; #timer = 0;
 
   /**
    * @param {{names: string[], rate: number, frames: number, makeContext?: (rate: number) => AudioContext}} song
@@ -61,10 +64,10 @@ export class Mixer extends EventTarget {
    * @param {string} name @param {AudioBuffer} buffer @param {boolean} whole
    */
   setBuffer(name, buffer, whole) {
-    const before = this.covered;
     Object.assign(this.lane(name), { buffer, whole });
     if (this.#waiting) this.#startIfCovered();
-    else if (this.#run && (this.covered > before || name === ORIGINAL)) this.#restart();
+    else if (this.#run && name === ORIGINAL) this.#restart();
+    else this.#fill();
     this.#changed();
   }
 
@@ -134,9 +137,9 @@ export class Mixer extends EventTarget {
     for (const lane of this.#lanes.values()) lane.buffer = null;
   }
 
-  /** For tests: the starts of each lane, in frames. */
+  /** For tests: where the run began, in frames, and the names of the lanes that play. */
   inspect() {
-    return { run: this.#run, lanes: this.#sources.map(({ name, when, offset }) => ({ name, when, offset })) };
+    return this.#run && { when: this.#run.when, offset: this.#run.offset, lanes: this.#sounding.map(({ name }) => name) };
   }
 
   // --- internals
@@ -146,6 +149,7 @@ export class Mixer extends EventTarget {
     if (this.context) return;
     this.context = this.#makeContext(this.rate);
     this.#master = this.context.createGain();
+    this.#master.gain.value = 0; // each start fades in
     this.#master.connect(this.context.destination);
     for (const lane of this.#lanes.values()) lane.strip = strip(this.context, this.#master);
     this.#level(0);
@@ -189,16 +193,12 @@ export class Mixer extends EventTarget {
   }
 
   #frameAt(time) {
-    if (!this.#run) return this.#frame;
-    const { when, offset, loop } = this.#run;
-    const frame = offset + Math.max(0, Math.round((time - when) * this.rate));
-    if (!loop || frame < loop.end) return Math.min(frame, this.frames);
-    return loop.start + ((frame - loop.start) % (loop.end - loop.start));
+    return this.#run ? this.#run.frameAfter(Math.round(time * this.rate) - this.#run.when) : this.#frame;
   }
 
   /** A start time in the near future, on a whole sample. */
-  #soon() {
-    return Math.ceil((this.context.currentTime + LEAD_SECONDS) * this.rate) / this.rate;
+  #soon(lead = LEAD_SECONDS) {
+    return Math.ceil((this.context.currentTime + lead) * this.rate) / this.rate;
   }
 
   #moveTo(frame) {
@@ -216,9 +216,9 @@ export class Mixer extends EventTarget {
     this.#changed();
   }
 
-  /** Restarts at the same position without a gap: the old sources end on the sample where the new ones start. */
-  #restart() {
-    const when = this.#soon();
+  /** Restarts at the same position without a gap: the old run ends on the sample where the new one starts. */
+  #restart(lead = LEAD_SECONDS) {
+    const when = this.#soon(lead);
     const frame = this.#frameAt(when);
     this.#stop(when);
     this.#frame = frame;
@@ -229,38 +229,51 @@ export class Mixer extends EventTarget {
   #startIfCovered(when = this.#soon(), seamless = false) {
     if (!this.#waiting || this.context.state !== "running") return;
     if (this.#frame >= this.frames) return this.#finish();
-    const loop = this.loop;
-    const offset = loop && this.#frame >= loop.end ? loop.start : this.#frame;
-    const needed = Math.max(offset, loop ? loop.end - 1 : 0);
-    if (needed >= this.covered) return;
+    const offset = this.loop && this.#frame >= this.loop.end ? this.loop.start : this.#frame;
+    if (!this.#reach(offset)) return;
     this.#waiting = false;
-    this.#run = { when, offset, loop };
-    if (!seamless) this.#master.gain.setValueAtTime(0, when).linearRampToValueAtTime(1, when + GLIDE_SECONDS);
-    this.#sources = [...this.#lanes.values()].filter((lane) => lane.buffer).map((lane) => this.#start(lane, this.#run));
+    for (let lead = LEAD_SECONDS; !this.#start(offset, when) && lead < MOST_LEAD_SECONDS; when = this.#soon(lead)) lead *= 2;
+    if (!seamless) this.#fadeIn(this.#run.when / this.rate);
+    this.#timer ||= setInterval(() => this.#fill(), FILL_EVERY_MS);
     this.#changed();
   }
 
-  #start(lane, run) {
-    const source = this.context.createBufferSource();
-    source.buffer = lane.buffer;
-    source.connect(lane.strip.gain);
-    const { when, offset, loop } = run;
-    if (loop) {
-      Object.assign(source, { loop: true, loopStart: loop.start / this.rate, loopEnd: loop.end / this.rate });
-      source.start(when, offset / this.rate);
-    } else {
-      source.start(when, offset / this.rate, (this.covered - offset) / this.rate);
-    }
-    if (lane.name !== ORIGINAL) source.onended = () => this.#ran(run);
-    return { name: lane.name, source, when: Math.round(when * this.rate), offset };
+  /** @returns {boolean} false: the browser was held up until after `when`, so it began too late */
+  #start(offset, when) {
+    this.#deck?.stop(0);
+    const run = new Run({ when: Math.round(when * this.rate), offset, loop: this.loop, frames: this.frames });
+    const lines = this.#sounding.map((lane) => lineOf(lane));
+    const how = { reach: (frame) => this.#reach(frame), ended: () => this.#ran(run) };
+    this.#run = run;
+    this.#deck = new Deck(this.context, lines, run, how);
+    return this.#deck.fill();
+  }
+
+  #fill() {
+    if (this.#run && !this.#deck.fill()) this.#restart(2 * LEAD_SECONDS);
+  }
+
+  get #sounding() {
+    return [...this.#lanes.values()].filter((lane) => lane.buffer);
+  }
+
+  /** Frames from one of the song on that every stem has sound for. */
+  #reach(frame) {
+    return Math.max(0, this.covered - frame);
+  }
+
+  #fadeIn(when) {
+    const { gain } = this.#master;
+    gain.cancelScheduledValues(when);
+    gain.setValueAtTime(0, when).linearRampToValueAtTime(1, when + GLIDE_SECONDS);
   }
 
   /** Playback reached the end of the song, or of its loaded part. */
   #ran(run) {
     if (this.#run !== run) return;
-    this.#frame = this.#frameAt(this.context.currentTime);
+    this.#frame = run.frameAfter(this.#deck.scheduled);
     this.#stop(0);
-    if (this.whole) return this.#finish();
+    if (this.#frame >= this.frames) return this.#finish();
     this.#waiting = true;
     this.#startIfCovered();
     this.#changed();
@@ -274,15 +287,25 @@ export class Mixer extends EventTarget {
   }
 
   #stop(when) {
-    for (const { source } of this.#sources) {
-      source.onended = null;
-      source.stop(when);
-    }
-    this.#sources = [];
+    this.#deck?.stop(when);
+    this.#deck = null;
     this.#run = null;
+    clearInterval(this.#timer);
+    this.#timer = 0;
   }
 
   #changed() {
     this.dispatchEvent(new Event("change"));
   }
+}
+
+/** A lane for the deck: it plays what the lane has by then. Last frames that a decoder leaves out are silence. */
+function lineOf(lane) {
+  const channels = lane.buffer.numberOfChannels;
+  const copy = (targets, at, from, count) => {
+    for (let channel = 0; channel < channels; channel++) {
+      targets[channel].set(lane.buffer.getChannelData(channel).subarray(from, from + count), at);
+    }
+  };
+  return { channels, strip: lane.strip, copy };
 }

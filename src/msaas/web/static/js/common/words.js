@@ -99,6 +99,14 @@ export function clock(seconds) {
   return hours ? `${hours}:${String(minutes).padStart(2, "0")}:${tail}` : `${minutes}:${tail}`;
 }
 
+/** `75.25, 2` ▸ `1:15.25` @param {number} digits after the point, 0 … 6 */
+export function fineClock(seconds, digits) {
+  const unit = 10 ** digits;
+  const units = Math.max(0, Math.round(seconds * unit));
+  const whole = clock(Math.floor(units / unit));
+  return digits ? `${whole}.${String(units % unit).padStart(digits, "0")}` : whole;
+}
+
 /** `1:15.5` or `75.5` ▸ 75.5; null for an empty or invalid text. @param {string} text */
 export function secondsOf(text) {
   const parts = text.trim().replace(",", ".").split(":");

@@ -29,6 +29,11 @@ const ACTIONS = {
   "]": (player) => player.markLoop("end"),
   l: (player) => player.toggleLoop(),
   a: (player) => player.toggleSide(),
+  z: (player, shift) => (shift ? player.zoomToLoop() : player.zoom.closer()),
+  x: (player) => player.zoom.wider(),
+  c: (player) => player.zoom.scroll(-1),
+  v: (player) => player.zoom.scroll(1),
+  f: (player, shift) => (shift ? player.zoom.toggleFollow() : player.zoom.all()),
 };
 
 /** @param {import("./player.js").Player} player */

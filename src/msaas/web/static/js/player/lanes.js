@@ -2,21 +2,23 @@
 
 import { copyOf, find, vary, write } from "../common/dom.js";
 import { LOUDEST_DB, SILENT_DB } from "./levels.js";
-import { Waveform } from "./waveform.js";
+import { Waveform } from "./timeline/waveform.js";
 import { clock, decibels, decibelsOf, place, stemName } from "../common/words.js";
 
 const COLOURS = ["vocals", "drums", "bass", "other", "guitar", "piano"];
 
 export class Lanes {
-  #list; #lanes = new Map(); #axis; #level;
+  #list; #lanes = new Map(); #axis; #scene; #level; #loop = null;
 
   /**
-   * @param {HTMLElement} list @param {import("./axis.js").Axis} axis
+   * @param {HTMLElement} list @param {import("./timeline/axis.js").Axis} axis
+   * @param {import("./timeline/waveform.js").Scene} scene
    * @param {(name: string, change: object) => void} level called when a lane's controls are used
    */
-  constructor(list, axis, level) {
+  constructor(list, axis, scene, level) {
     this.#list = list;
     this.#axis = axis;
+    this.#scene = scene;
     this.#level = level;
   }
 
@@ -50,9 +52,15 @@ export class Lanes {
     link.setAttribute("aria-label", `Download ${stemName(name)}`);
   }
 
-  /** @param {Record<string, import("./waveform.js").Outline>} outlines @param {number} scale */
-  draw(outlines, scale) {
-    for (const [name, { waveform }] of this.#lanes) if (outlines[name]) waveform.show(outlines[name], scale);
+  /** @param {Record<string, import("./timeline/levels.js").Levels>} levels @param {number} scale */
+  draw(levels, scale) {
+    for (const [name, { waveform }] of this.#lanes) if (levels[name]) waveform.show(levels[name], scale);
+  }
+
+  /** Draws the lanes again: the view has changed, or there is finer detail. */
+  refresh() {
+    for (const { waveform } of this.#lanes.values()) waveform.draw();
+    this.showLoop(this.#loop);
   }
 
   /** Sets the controls to the current mix. @param {{name: string, level: import("./levels.js").Level}[]} stems */
@@ -69,17 +77,24 @@ export class Lanes {
     }
   }
 
-  /** @param {number} fraction playback position, 0 … 1 */
-  showPosition(fraction) {
-    vary(this.#list, "at", fraction);
+  /** @param {number} seconds of the playhead */
+  showPosition(seconds) {
+    vary(this.#list, "at", this.#axis.view.fraction(seconds));
+  }
+
+  /** @param {number | null} seconds under the pointer; null: none */
+  showHover(seconds) {
+    this.#list.classList.toggle("hovering", seconds !== null);
+    if (seconds !== null) vary(this.#list, "hover", this.#axis.view.fraction(seconds));
   }
 
   /** @param {{start: number, end: number} | null} region seconds */
   showLoop(region) {
+    this.#loop = region;
     this.#list.classList.toggle("looping", region !== null);
     if (!region) return;
-    vary(this.#list, "from", region.start / this.#axis.length);
-    vary(this.#list, "to", region.end / this.#axis.length);
+    vary(this.#list, "from", this.#axis.view.fraction(region.start));
+    vary(this.#list, "to", this.#axis.view.fraction(region.end));
   }
 
   /** Marks the lane that the keyboard controls. */
@@ -103,7 +118,7 @@ export class Lanes {
     const labels = { ".level": `Decibels of ${title}`, ".mute": `Mute ${title}`, ".solo": `Solo ${title}`, ".volume": `Volume of ${title}`, ".pan": `Pan of ${title}` };
     for (const [selector, label] of Object.entries(labels)) find(selector, element).setAttribute("aria-label", label);
     this.#wire(name, element);
-    this.#lanes.set(name, { element, waveform: new Waveform(find("canvas", element)) });
+    this.#lanes.set(name, { element, waveform: new Waveform(find("canvas", element), name, this.#scene) });
     return element;
   }
 

@@ -1,29 +1,40 @@
 /** The transport: play, loop, seek, compare, and the playhead. Connects the mixer to the page. */
 
 import { find, say, setIcon, vary, write } from "../common/dom.js";
-import { Axis } from "./axis.js";
 import { Lanes, loopWords } from "./lanes.js";
 import { LOUDEST_DB, SILENT_DB, neutral } from "./levels.js";
 import { LockScreen } from "./lockscreen.js";
 import { ORIGINAL } from "./mixer.js";
 import * as presets from "./presets.js";
-import { Ruler } from "./ruler.js";
+import { Axis } from "./timeline/axis.js";
+import { Ruler } from "./timeline/ruler.js";
+import { excerpt, levelsNear } from "./timeline/samples.js";
+import { View } from "./timeline/view.js";
+import { Zoom } from "./timeline/zoom.js";
 import { clock, decibels, place, stemName } from "../common/words.js";
 
 export class Player {
   #mixer = null; #lanes; #length = 0; #axis; #ruler; #chosen = 0; #marked = false; #lastLoop = null; #askOriginal; #lockScreen;
+  #view = new View(); #zoom; #scene; #drawing = false; /** Seconds of a playhead that is being dragged. */ #dragged = null;
   #play = find("#play"); #seek = find("#seek"); #loop = find("#loop"); #time = find("#time");
 
   /** @param {() => Promise<boolean>} askOriginal loads it; false: not available */
   constructor(askOriginal) {
-    const axis = new Axis({
+    const axis = new Axis(this.#view, {
       seek: (seconds) => this.seek(seconds),
       loop: (region) => this.setLoop(region),
       preview: (region) => (region ? this.#showLoop(region) : this.#show()),
+      head: (seconds) => this.#drag(seconds),
+      hover: (seconds) => this.#showHover(seconds),
+      snap: (seconds) => seconds,
     });
     this.#axis = axis;
-    this.#lanes = new Lanes(find("#lanes"), axis, (name, change) => this.#mixer?.setLevel(name, change));
+    const scene = { view: this.#view, rate: 0, detail: (name, start, end) => this.#detail(name, start, end) };
+    this.#lanes = new Lanes(find("#lanes"), axis, scene, (name, change) => this.#mixer?.setLevel(name, change));
     this.#ruler = new Ruler(find("#ruler"), axis, (region) => this.setLoop(region));
+    this.#zoom = new Zoom(this.#view, () => this.#mixer?.position ?? 0);
+    this.#scene = scene;
+    this.#view.addEventListener("change", () => this.#redraw());
     this.#askOriginal = askOriginal;
     this.#lockScreen = new LockScreen({
       play: () => this.#mixer?.play(),
@@ -48,6 +59,14 @@ export class Player {
     return this.#mixer;
   }
 
+  get zoom() {
+    return this.#zoom;
+  }
+
+  get view() {
+    return this.#view;
+  }
+
   /** @param {import("./mixer.js").Mixer} mixer @param {number} length seconds @param {string} name of the song */
   open(mixer, length, name) {
     this.#mixer = mixer;
@@ -58,7 +77,8 @@ export class Player {
     this.#seek.max = String(length);
     write(find("#length"), clock(length));
     find("#sides input[value=stems]").checked = true;
-    this.#axis.length = length;
+    this.#scene.rate = mixer.rate;
+    this.#view.open(length, mixer.rate);
     this.#ruler.draw();
     mixer.addEventListener("change", () => this.#mixer === mixer && this.#show());
     this.#chosen = 0;
@@ -70,15 +90,16 @@ export class Player {
   close() {
     this.#mixer?.close();
     this.#mixer = null;
-    this.#axis.length = 0;
+    this.#view.open(0, 1);
     this.#lockScreen.close();
   }
 
   // --- actions
 
   toggle() {
-    if (this.#mixer.playing || this.#mixer.waiting) this.#mixer.pause();
-    else this.#mixer.play();
+    if (this.#mixer.playing || this.#mixer.waiting) return this.#mixer.pause();
+    this.#zoom.reach();
+    this.#mixer.play();
   }
 
   /** Switches the loop off if the position is beyond it. */
@@ -86,19 +107,25 @@ export class Player {
     const loop = this.#axis.loop;
     if (loop && (seconds < loop.start || seconds >= loop.end)) this.setLoop(null);
     this.#mixer.seek(seconds);
+    this.#zoom.reach();
     this.#showTime();
   }
 
-  /** Stays in the loop. */
+  /** Stays in the loop. In a zoomed view a step is at most a quarter of it. */
   nudge(seconds) {
     const loop = this.#axis.loop;
-    const wanted = this.#mixer.position + seconds;
+    const most = this.#view.isWhole ? Infinity : this.#view.span / 4;
+    const wanted = this.#mixer.position + Math.sign(seconds) * Math.min(most, Math.abs(seconds));
     this.seek(loop && (wanted < loop.start || wanted >= loop.end) ? loop.start : wanted);
   }
 
   /** To the start of the loop, or of the song. */
   toStart() {
     this.seek(this.#axis.loop?.start ?? 0);
+  }
+
+  zoomToLoop() {
+    this.#zoom.toLoop(this.#axis.loop);
   }
 
   toggleLoop() {
@@ -206,17 +233,51 @@ export class Player {
   }
 
   #showTime() {
-    const at = this.#mixer.position;
+    const at = this.#dragged ?? this.#mixer.position;
     write(this.#time, clock(at));
     this.#seek.value = String(at);
     this.#seek.setAttribute("aria-valuetext", `${clock(at)} of ${clock(this.#length)}`);
     vary(this.#seek, "fill", at / this.#length);
-    this.#lanes.showPosition(at / this.#length);
+    this.#lanes.showPosition(at);
+    this.#ruler.showHead(at);
+  }
+
+  /** @param {number | null} seconds */
+  #showHover(seconds) {
+    this.#lanes.showHover(seconds);
+    this.#ruler.showHover(seconds);
+  }
+
+  /** Shows a playhead on the way; it seeks when it is let go. @param {number | null} seconds null: as it plays */
+  #drag(seconds) {
+    this.#dragged = seconds;
+    this.#showTime();
+  }
+
+  /** Draws the lanes once a frame, however often the view changes. */
+  #redraw() {
+    if (this.#drawing) return;
+    this.#drawing = true;
+    requestAnimationFrame(() => {
+      this.#drawing = false;
+      this.#lanes.refresh();
+      if (this.#mixer) this.#showTime();
+    });
+  }
+
+  /** Finer than the levels of the whole song. */
+  #detail(name, start, end) {
+    const buffer = this.#view.isWhole ? null : this.#mixer?.lane(name).buffer;
+    const levels = levelsNear(buffer, start, end);
+    return { levels: levels ? [levels] : [], samples: excerpt(buffer, start, end) };
   }
 
   #tick() {
     if (!this.#mixer) return;
-    if (this.#mixer.playing) this.#showTime();
+    if (this.#mixer.playing) {
+      this.#zoom.played();
+      this.#showTime();
+    }
     requestAnimationFrame(() => this.#tick());
   }
 }

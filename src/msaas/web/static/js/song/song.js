@@ -13,11 +13,11 @@ import { inOrder } from "../home/options.js";
 import { original } from "./originals.js";
 import { Meter, decode, loadStem, part } from "../player/stems.js";
 import { Watch, hasEnded } from "../service/watch.js";
-import { commonScale, outlineOf, outlinesOf } from "../player/waveform.js";
+import { commonScale, levelsOf, measureLevels } from "../player/timeline/levels.js";
 import { bytes, factsOf, measuredOf, plainly } from "../common/words.js";
 
 const DEFAULT_RATE = 44_100;
-const OUTLINE_EVERY_MS = 1500;
+const DRAW_EVERY_MS = 1500;
 const MINI = "htdemucs_mini";
 const SMALL = "This is the small demonstration model. Its quality is far below that of htdemucs.";
 /** Memory for decoded sound that needs no confirmation. Phones close pages that use much more. */
@@ -166,12 +166,12 @@ export class Song {
 
   /** Draws lanes as segments finish. */
   async #preview(visit) {
-    if (visit.previewed > Date.now() - OUTLINE_EVERY_MS) return;
+    if (visit.previewed > Date.now() - DRAW_EVERY_MS) return;
     visit.previewed = Date.now();
     const found = await getWaveforms(visit.songhash).catch(() => null);
     if (!found || !this.#isHere(visit) || visit.mixer) return;
-    const outlines = outlinesOf(found);
-    this.#lanes.draw(outlines, commonScale(Object.values(outlines)));
+    const levels = levelsOf(found);
+    this.#lanes.draw(levels, commonScale(Object.values(levels)));
   }
 
   async #cancel(visit) {
@@ -194,7 +194,7 @@ export class Song {
     const frames = drawn?.total_samples ?? Math.round(job.duration_seconds * rate);
     visit.mixer = new Mixer({ names, rate, frames });
     const whole = drawn && drawn.done_samples === drawn.total_samples; // the last waveform may be missing
-    visit.outlines = whole ? outlinesOf(drawn) : {};
+    visit.levels = whole ? levelsOf(drawn) : {};
     this.#progress.hide();
     this.#lanes.build(names);
     for (const name of names) this.#lanes.setDownload(name, named(job.stems[name], visit.known?.savedAs));
@@ -224,7 +224,7 @@ export class Song {
   }
 
   #draw(visit) {
-    this.#lanes.draw(visit.outlines, commonScale(Object.values(visit.outlines)));
+    this.#lanes.draw(visit.levels, commonScale(Object.values(visit.levels)));
   }
 
   #askFirst(needed) {
@@ -258,8 +258,8 @@ export class Song {
       onBeginning: (beginning) => give(beginning, false),
     });
     give(buffer, true);
-    if (visit.outlines[name] || !this.#isHere(visit)) return;
-    visit.outlines[name] = outlineOf(buffer);
+    if (visit.levels[name] || !this.#isHere(visit)) return;
+    visit.levels[name] = measureLevels(buffer);
     this.#draw(visit);
   }
 

@@ -1,0 +1,37 @@
+/** Decoded sound of a lane near a view, if the mixer has it: for zooms that are closer than the service's levels. */
+
+import { measureLevels } from "./levels.js";
+
+const LINE_FRAMES = 20_000; // of a view that may be drawn as a line
+const MOST_FRAMES = 2 ** 21; // of a view that is measured while it is drawn: 48 s, some milliseconds
+const POINTS = 1000;
+
+/** Successive samples, the mean of the channels; `first` is the frame of the first one.
+ *  @typedef {{first: number, values: Float32Array}} Excerpt */
+
+/** @param {AudioBuffer | null | undefined} buffer @param {number} start @param {number} end seconds
+ *  @returns {Excerpt | null} null if the sound is missing, or too long for a line */
+export function excerpt(buffer, start, end) {
+  const range = rangeOf(buffer, start, end);
+  if (!range || range.last - range.first > LINE_FRAMES) return null;
+  const values = new Float32Array(range.last - range.first);
+  for (let channel = 0; channel < buffer.numberOfChannels; channel++) {
+    const samples = buffer.getChannelData(channel).subarray(range.first, range.last);
+    samples.forEach((sample, index) => { values[index] += sample / buffer.numberOfChannels; });
+  }
+  return { first: range.first, values };
+}
+
+/** @param {AudioBuffer | null | undefined} buffer @param {number} start @param {number} end seconds
+ *  @returns {import("./levels.js").Levels | null} null if the sound is missing, or too long to be measured while drawing */
+export function levelsNear(buffer, start, end) {
+  const range = rangeOf(buffer, start, end);
+  return range && range.last - range.first <= MOST_FRAMES ? measureLevels(buffer, { ...range, count: POINTS }) : null;
+}
+
+function rangeOf(buffer, start, end) {
+  if (!buffer || start * buffer.sampleRate >= buffer.length) return null;
+  const first = Math.max(0, Math.floor(start * buffer.sampleRate) - 1);
+  const last = Math.min(buffer.length, Math.ceil(end * buffer.sampleRate) + 2);
+  return { first, last };
+}

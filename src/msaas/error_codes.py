@@ -126,7 +126,7 @@ WARNING_CODES: Mapping[str, str] = {
     "ignored_bytes": "bytes before or within the audio are not audio",
     "not_numbers": "samples were NaN or infinite; they were replaced by silence",
     "downmixed": "more than two channels were mixed down to stereo",
-    "turned_down": "the level of all stems was reduced together so that none clips",
+    "turned_down": "the level of all stems, or of a mix, was reduced as a whole so that nothing clips",
 }
 
 # of the Python client, `msaas separate --json` and the local stack; the page uses `unreachable`

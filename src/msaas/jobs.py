@@ -68,6 +68,14 @@ def parse_songhash(text: str) -> str:
         return _no_job(text)
 
 
+def is_songhash(text: str) -> bool:
+    """Whether the text is a UUID in its canonical lower-case form."""
+    try:
+        return str(uuid.UUID(text)) == text
+    except ValueError:
+        return False
+
+
 def _no_job(text: str) -> str:
     raise NotFound(f"{text[:80]!r} is not a songhash: a songhash is a UUID", code="job_unknown")
 
@@ -118,6 +126,8 @@ class Job:
     fetch_url: str = field(default="", repr=False)  # of a provisional job: where its song is; a secret
     fetch_from: str = ""  # the part of the URL that may be shown
     listed_in: str = ""  # the list that it waits in, if not toWorkers
+    mix_of: str = ""  # the songhash whose stems this mix is made of
+    mix: Mapping[str, Any] | None = None  # its settings, msaas.mixing.request
     leads_to: str = ""  # the songhash that a provisional job became
     broken: tuple[str, ...] = ()  # fields whose text cannot be read; they have their defaults here
 
@@ -149,6 +159,8 @@ class Job:
             fetch_url=fields.text("fetch_url"),
             fetch_from=fields.text("fetch_from"),
             listed_in=fields.text("list"),
+            mix_of=fields.text("mix_of"),
+            mix=fields.mapping("mix"),
             leads_to=fields.text("leads_to"),
             broken=tuple(fields.broken),
         )

@@ -107,8 +107,8 @@ class Options:
             sample_rate=parse_sample_rate(given.get("sample_rate"), format_),
             bit_depth=parse_bit_depth(given.get("bit_depth"), format_),
             mono=parse_switch("mono", given.get("mono")),
-            start=_parse_seconds("start", given.get("start")) or None,
-            end=_parse_seconds("end", given.get("end")),
+            start=parse_seconds("start", given.get("start")) or None,
+            end=parse_seconds("end", given.get("end")),
             refine=_parse_refine(given.get("refine"), allowed),
         )
         if options.stems and options.two_stems:
@@ -320,7 +320,7 @@ def _parse_overlap(value: Any) -> float | None:
     return round(overlap, 4)
 
 
-def _parse_seconds(option: str, value: Any) -> float | None:
+def parse_seconds(option: str, value: Any) -> float | None:
     if value in (None, ""):
         return None
     try:

@@ -32,6 +32,7 @@ TABLE = {
     ("get", "/apiv1/track/{song}-vocals"): READS,
     ("head", "/apiv1/track/{song}-vocals"): READS,
     ("get", "/apiv1/track/{song}-vocals.mp3"): READS,
+    ("post", "/apiv1/jobs/{song}/mix"): (401, 401, 403, 415, 404, 415),  # not JSON: tests/mixing has the rest
     ("delete", "/apiv1/remove/{song}-vocals"): WRITES,
     ("delete", "/apiv1/jobs/{song}"): (401, 401, 403, 409, 404, 409),  # done: nothing to cancel
     ("post", URL): (401, 401, 403, 202, 202, 202),

@@ -86,7 +86,7 @@ def test_an_agent_goes_from_a_file_to_its_stems(talk_by_stdio: Any, worker: None
         assert client.server_info is not None
         assert client.server_info.name == "msaas"
         tools = {tool.name: tool for tool in (await client.list_tools()).tools}
-        assert set(tools) == {"separate", "follow", "fetch_stems", "list_songs", "list_models", "cancel"}
+        assert set(tools) == {"separate", "follow", "mix_stems", "fetch_stems", "list_songs", "list_models", "cancel"}
         for tool in tools.values():
             assert tool.description
             assert tool.output_schema

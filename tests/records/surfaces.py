@@ -39,6 +39,7 @@ APART = (
     "openapi",
     "separate",
     "batch",
+    "mix",
     "keys",
     "models",
     "evaluate",

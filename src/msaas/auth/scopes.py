@@ -37,6 +37,7 @@ REQUIREMENTS = {
     "jobs.get_job": Requirement(READ),
     "lists.get_jobs": Requirement(READ),
     "jobs.get_stems": Requirement(READ, ticket=True),
+    "mixes.create_mix": Requirement(USE),
     "jobs.cancel_job": Requirement(USE),
     "ticket_links.get_links": Requirement(READ),
     "events.get_events": Requirement(READ),

@@ -13,6 +13,7 @@ from pathlib import Path
 from msaas.cli import batches, cancel, evaluate, jobs, mcp, models, openapi, separate, settings
 from msaas.cli.operator import callbacks, dead, keys
 from msaas.cli.paths import path_argument
+from msaas.cli.songs import mix
 from msaas.client.names import printable, printable_lines
 from msaas.errors import MSaaSError, QueueUnavailable, SettingsError
 
@@ -78,7 +79,21 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("rest", help="run the API").set_defaults(run=_rest)
     commands.add_parser("worker", help="run a worker").set_defaults(run=_worker)
 
-    for command in (settings, separate, batches, jobs, cancel, dead, callbacks, keys, models, evaluate, mcp, openapi):
+    for command in (
+        settings,
+        separate,
+        batches,
+        jobs,
+        mix,
+        cancel,
+        dead,
+        callbacks,
+        keys,
+        models,
+        evaluate,
+        mcp,
+        openapi,
+    ):
         command.add(commands)
     return parser
 

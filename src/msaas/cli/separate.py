@@ -101,8 +101,8 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help=f"average N runs, each shifted by up to half a second: better and N times slower, 0 to {MAX_SHIFTS} (0)",
     )
-    parser.add_argument("--start", type=_seconds, metavar="TIME", help="only from here on: seconds, or 1:30.5")
-    parser.add_argument("--end", type=_seconds, metavar="TIME", help="only up to here")
+    parser.add_argument("--start", type=seconds_argument, metavar="TIME", help="only from here on: seconds, or 1:30.5")
+    parser.add_argument("--end", type=seconds_argument, metavar="TIME", help="only up to here")
     _add_encoding(parser)
 
 
@@ -127,7 +127,7 @@ def _depths() -> str:
     return ", ".join(f"{one.name} {'/'.join(one.depths)} ({one.depths[0]})" for one in FORMATS.values() if one.depths)
 
 
-def _seconds(text: str) -> float:
+def seconds_argument(text: str) -> float:
     """Seconds, minutes:seconds or hours:minutes:seconds."""
     parts = [float(part) for part in text.split(":")]
     if len(parts) > 3 or any(not 0 <= part < 60 for part in parts[1:]):

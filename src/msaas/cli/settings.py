@@ -41,6 +41,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
         *("MSAAS_UPLOAD_HOURS", "MSAAS_MAX_UNFINISHED_UPLOADS", "MSAAS_MAX_UNFINISHED_UPLOAD_BYTES"),
     ),
     "Operators: several models": ("MSAAS_MODEL_CACHE_BYTES", "MSAAS_LOADED_FIRST_SONGS"),
+    "Operators: mixes": ("MSAAS_MIXERS",),
     "Rarely changed: connections": (
         *("MSAAS_THREADS", "MSAAS_MAX_CONNECTIONS", "MSAAS_MAX_REQUESTS_PER_CALLER", "MSAAS_HEADER_SECONDS"),
         *("MSAAS_SLOW_CLIENT_SECONDS", "MSAAS_SLOW_CLIENT_BYTES_PER_SECOND"),

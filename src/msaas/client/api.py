@@ -16,15 +16,16 @@ from os import PathLike
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import TracebackType
-from typing import Any, TypeVar
-from urllib.parse import quote
+from typing import Any
 
+from msaas.client.calls import id_of, job_path, quoted
 from msaas.client.download import OnDownload, fetch, stem_path
 from msaas.client.errors import JobFailed, NotTheService, WaitTimeout
 from msaas.client.models import Batch, Job, Model, Queue
 from msaas.client.names import is_address, printable
 from msaas.client.remembered import RememberedUploads, default_folder
 from msaas.client.resumable import NoUploads, ResumableUpload
+from msaas.client.song_calls import SongCalls
 from msaas.client.transport import Transport
 from msaas.client.upload import OnUpload, Song, Source, opened
 from msaas.formats import DEFAULT_FORMAT
@@ -37,10 +38,9 @@ FIRST_POLL_SECONDS = 0.2  # short songs are done within a second or two
 POLL_SECONDS = 1.0
 
 OnJob = Callable[[Job], None]
-View = TypeVar("View", Job, Queue, Batch, tuple[Job, ...], tuple[Model, ...])
 
 
-class Client:
+class Client(SongCalls):
     """Calls are retried if the connection breaks or the API is busy: repeating one is harmless.
 
     url: of the API; default MSAAS_URL, else http://localhost:5000. key: sent with each call; default MSAAS_API_KEY,
@@ -237,7 +237,7 @@ class Client:
 
         timeout in seconds; after it, WaitTimeout is raised and the job continues.
         """
-        name, called = _name(songhash), songhash.name if isinstance(songhash, Job) else ""
+        name, called = id_of(songhash), songhash.name if isinstance(songhash, Job) else ""
         deadline = None if timeout is None else time.monotonic() + timeout
         pause = FIRST_POLL_SECONDS
         while True:
@@ -298,11 +298,11 @@ class Client:
 
     def job(self, songhash: str | Job) -> Job:
         """The job's current state. Raises ServiceError (`job_unknown`)."""
-        return self._typed(Job.from_view, self._transport.request_json("GET", f"/apiv1/jobs/{_name(songhash)}"))
+        return self._typed(Job.from_view, self._transport.request_json("GET", job_path(songhash)))
 
     def cancel(self, songhash: str | Job) -> Job:
         """Removes a job from the queue, or stops its run. Raises ServiceError (`conflict` if it is already done)."""
-        return self._typed(Job.from_view, self._transport.request_json("DELETE", f"/apiv1/jobs/{_name(songhash)}"))
+        return self._typed(Job.from_view, self._transport.request_json("DELETE", job_path(songhash)))
 
     def track(
         self,
@@ -319,7 +319,7 @@ class Client:
         """
         target = Path(target)
         target.parent.mkdir(parents=True, exist_ok=True)
-        return fetch(self._transport, f"/apiv1/track/{_name(songhash)}-{_quoted(stem)}", target, on_progress)
+        return fetch(self._transport, f"/apiv1/track/{id_of(songhash)}-{quoted(stem)}", target, on_progress)
 
     def remove(self, songhash: str | Job, stem: str) -> list[str]:
         """Deletes one stem from the service; returns the deleted objects. Raises ServiceError (`track_unknown`).
@@ -327,9 +327,7 @@ class Client:
         An attempt whose answer was lost may have deleted it already; the next one then finds nothing.
         """
         return list(
-            self._transport.request_json("DELETE", f"/apiv1/remove/{_name(songhash)}-{_quoted(stem)}").get(
-                "removed", ()
-            )
+            self._transport.request_json("DELETE", f"/apiv1/remove/{id_of(songhash)}-{quoted(stem)}").get("removed", ())
         )
 
     def models(self) -> dict[str, Any]:
@@ -371,20 +369,9 @@ class Client:
     ) -> None:
         self.close()
 
-    def _typed(self, read: Callable[[Mapping[str, Any]], View], view: Mapping[str, Any]) -> View:
-        try:
-            return read(view)
-        except (KeyError, TypeError, ValueError) as error:
-            raise NotTheService(f"{self.url} does not answer like MSaaS: {error!r}") from error
-
-
-def _name(songhash: str | Job) -> str:
-    """Quoted for a URL path, whatever was typed."""
-    return _quoted(songhash.songhash if isinstance(songhash, Job) else songhash)
-
 
 def _batch_path(batch: str | Batch) -> str:
-    return f"/apiv1/batches/{_quoted(batch.id if isinstance(batch, Batch) else batch)}"
+    return f"/apiv1/batches/{quoted(batch.id if isinstance(batch, Batch) else batch)}"
 
 
 def _quoted_string(key: str | None) -> str:
@@ -393,7 +380,3 @@ def _quoted_string(key: str | None) -> str:
     if not (text.isascii() and text.isprintable() and text):
         raise ValueError("an idempotency key must consist of printable ASCII characters")
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
-
-
-def _quoted(text: str) -> str:
-    return quote(printable(text), safe="")

@@ -57,6 +57,9 @@ class Job:
     options: Mapping[str, Any] | None = None
     duration_seconds: float | None = None
     analysis: Mapping[str, Any] = field(default_factory=dict)  # loudness, tempo, key, each None if unknown; once done
+    mix: Mapping[str, Any] = field(
+        default_factory=dict
+    )  # of a mix: `of` (the song), `levels`, `gain_db`, …; else empty
     stems: Mapping[str, str] = field(default_factory=dict)  # name ▸ path in the API; empty until done
     timings: Mapping[str, float] = field(default_factory=dict)  # seconds by phase
     created_at: datetime | None = None
@@ -77,7 +80,7 @@ class Job:
     @property
     def format(self) -> str:
         """The stems' format: `mp3`, `flac`, …, also the file extension."""
-        return str((self.options or {}).get("format") or DEFAULT_FORMAT)
+        return str((self.options or self.mix).get("format") or DEFAULT_FORMAT)
 
     @classmethod
     def all_in(cls, page: Mapping[str, Any]) -> tuple[Job, ...]:
@@ -106,6 +109,7 @@ class Job:
             options=_mapping(view, "options") or None,
             duration_seconds=_seconds(view, "duration_seconds"),
             analysis=_mapping(view, "analysis"),
+            mix=_mapping(view, "mix"),
             stems=_mapping(view, "stems"),
             timings=_mapping(view, "timings"),
             created_at=_time(view, "created_at"),

@@ -1,4 +1,4 @@
-"""The records that the tools return. An agent gets their JSON schemas. No I/O."""
+"""The records that the tools take and return. An agent gets their JSON schemas. No I/O."""
 
 from __future__ import annotations
 
@@ -15,6 +15,15 @@ class Problem(BaseModel):
 
     code: str
     detail: str
+
+
+class StemLevel(BaseModel, extra="forbid"):
+    """How a stem is heard in a mix."""
+
+    gain_db: Annotated[float, Field(ge=-120, le=24, description="decibels")] = 0
+    pan: Annotated[float, Field(ge=-1, le=1, description="-1 is left, 1 is right")] = 0
+    mute: bool = False
+    solo: Annotated[bool, Field(description="stems that are not soloed are silent")] = False
 
 
 class JobState(BaseModel):

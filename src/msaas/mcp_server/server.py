@@ -18,7 +18,8 @@ from msaas.mcp_server.tools import Tools
 
 INSTRUCTIONS = (
     "Separates songs into stems (vocals, drums, bass, other) with a service of MSaaS. The usual order is: separate, "
-    "follow until `ended`, fetch_stems. Only files below the server's folder can be read and written."
+    "follow until `ended`, fetch_stems; mix_stems makes one file of them. Only files below the server's folder can be "
+    "read and written."
 )
 HTTP_PATH = "/mcp"
 
@@ -40,6 +41,7 @@ def build_server(make_client: Callable[[], Client], folder: Path) -> MCPServer[N
     ends = ToolAnnotations(read_only_hint=False, destructive_hint=True, idempotent_hint=True, open_world_hint=False)
     server.tool(title="Separate a song", annotations=changes)(tools.separate)
     server.tool(title="Wait for a job", annotations=looks)(tools.follow)
+    server.tool(title="Mix stems", annotations=changes)(tools.mix_stems)
     server.tool(title="Save stems as files", annotations=changes)(tools.fetch_stems)
     server.tool(title="List one's own songs", annotations=looks)(tools.list_songs)
     server.tool(title="List models", annotations=looks)(tools.list_models)

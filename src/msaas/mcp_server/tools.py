@@ -18,7 +18,7 @@ from msaas.client import Client, ClientError, Job
 from msaas.client.names import is_address
 from msaas.errors import MSaaSError
 from msaas.mcp_server.folder import OutsideFolder, SharedFolder
-from msaas.mcp_server.results import JobState, ModelInfo, Models, Songs, StemFile, StemFiles
+from msaas.mcp_server.results import JobState, ModelInfo, Models, Songs, StemFile, StemFiles, StemLevel
 
 POLL_SECONDS = 0.5
 MAX_FOLLOW_SECONDS = 600.0
@@ -92,6 +92,25 @@ class Tools:
             if state.ended or time.monotonic() + POLL_SECONDS > give_up_at:
                 return state
             await anyio.sleep(POLL_SECONDS)
+
+    async def mix_stems(
+        self,
+        job: JobId,
+        levels: Annotated[
+            dict[str, StemLevel],
+            Field(description="by stem, such as vocals; a stem that is not named is heard as it is"),
+        ],
+        format: Literal["mp3", "flac", "wav", "m4a", "opus"] = "mp3",
+        start: Annotated[float | None, Field(ge=0, description="seconds: mix only from here")] = None,
+        end: Annotated[float | None, Field(gt=0, description="seconds: mix only up to here")] = None,
+    ) -> JobState:
+        """Mix the stems of a song that is done into one file, with gains, pans, mutes and solos.
+
+        Returns at once with a job of its own: call follow to wait for it, then fetch_stems, which saves its one stem,
+        `mix`. Use it for karaoke with quiet vocals, a song without drums, or a louder bass.
+        """
+        given = {stem: level.model_dump(exclude_defaults=True) for stem, level in levels.items()}
+        return await self._job(lambda client: client.mix(job, given, format=format, start=start, end=end))
 
     async def fetch_stems(
         self,

@@ -17,3 +17,7 @@ FETCH_KEYS = (FETCHES, f"{FETCHES}:processing", f"{FETCHES}:leases", DEAD, FENCE
 # Batches wait in a list of their own until their songs have ended.
 BATCHES = "batches"
 BATCH_KEYS = (BATCHES, f"{BATCHES}:processing", f"{BATCHES}:leases", DEAD, FENCE, f"{BATCHES}:pace")
+
+# Mixes of a song's stems wait in a list of their own.
+MIXES = "toMixers"
+MIX_KEYS = (MIXES, f"{MIXES}:processing", f"{MIXES}:leases", DEAD, FENCE, f"{MIXES}:pace")

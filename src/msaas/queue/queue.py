@@ -306,6 +306,11 @@ class Queue:
             pipe.set(f"held:{songhash}", "1", px=int(seconds * 1000)).exists(f"retiring:{songhash}")
             return not pipe.execute()[1]
 
+    def let_go(self, songhash: str) -> None:
+        """Ends all protection of `hold`: the song is deleted on purpose."""
+        with redis_errors():
+            self.redis.delete(f"held:{songhash}")
+
     def ended_before(self, seconds: float) -> Iterator[str]:
         """Jobs that ended at least that long ago, unordered. Scans all of Redis' keys, a thousand at a time."""
         cursor = 0

@@ -67,6 +67,16 @@ class FetchMetrics(QueueObserver):
                 self.ended.labels("failed").inc()
 
 
+MIX_RESULTS = ("done", "failed", "cancelled")
+
+
+class MixMetrics(FetchMetrics):
+    """Counts how mixes end."""
+
+    def finished(self, result: Mapping[str, Any], audio_seconds: float) -> None:  # noqa: ARG002
+        self.ended.labels("done").inc()
+
+
 class Metrics(QueueObserver):
     """One process's counters, in their own registry. `render()` returns the /metrics page."""
 
@@ -102,6 +112,7 @@ class Metrics(QueueObserver):
         self.fetches = FetchMetrics(
             counter("msaas_fetches_ended_total", "Songs by address: fetched, failed, cancelled", ["result"])
         )
+        self.mixes = MixMetrics(counter("msaas_mixes_ended_total", "Mixes: done, failed, cancelled", ["result"]))
         self.refused = counter("msaas_requests_refused_total", "Requests refused because of key or quota", ["code"])
         self.requests = histogram(
             "msaas_http_request_seconds",
@@ -132,6 +143,7 @@ class Metrics(QueueObserver):
             (self.callbacks, CALLBACK_OUTCOMES.values()),
             (self.dropped, DROP_REASONS),
             (self.fetches.ended, FETCH_RESULTS),
+            (self.mixes.ended, MIX_RESULTS),
         ):
             for label in labels:
                 counter.labels(label)

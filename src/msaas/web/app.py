@@ -12,6 +12,7 @@ from msaas.auth import access_control, security_headers
 from msaas.auth.access_control import AccessControl
 from msaas.web.batches import routes as batches
 from msaas.web.http import problems
+from msaas.web.mixes import routes as mixes
 from msaas.web.openapi import reference
 from msaas.web.routes import (
     events,
@@ -39,6 +40,7 @@ CALLS = (
     links.calls,
     events.calls,
     tracks.calls,
+    mixes.calls,
     waveforms.calls,
     listing.calls,
     models.calls,

@@ -14,6 +14,7 @@ from msaas.auth.idempotency import Answers
 from msaas.batches import Batches
 from msaas.callbacks.outbox import Outbox
 from msaas.library import SongList
+from msaas.mixing.song_mixes import SongMixes
 from msaas.queue import Queue
 from msaas.storage import Storage
 from msaas.telemetry.metrics import Metrics
@@ -29,11 +30,13 @@ EXTENSION = "msaas"
 @dataclass
 class Services:
     """`probe` takes a file and returns what msaas.audio.decode.probe.Probe has. `fetches`: the queue of provisional
-    jobs, whose songs are fetched first. `callbacks`: of the queue's Redis."""
+    jobs, whose songs are fetched first; `mixes`: that of mixes. `callbacks`: of the queue's Redis."""
 
     options: ApiOptions
     queue: Queue
     fetches: Queue
+    mixes: Queue
+    song_mixes: SongMixes
     songs: SongList
     batches: Batches
     storage: Storage

@@ -7,7 +7,9 @@ from typing import Any
 
 from msaas.callbacks.admin import view as callback_view
 from msaas.callbacks.outbox import Callback
-from msaas.jobs import Job, State, job_link, public_fields
+from msaas.errors import InvalidOption
+from msaas.jobs import Job, State, is_songhash, job_link, public_fields
+from msaas.mixing.request import MixRequest
 
 
 def job_links(songhash: str) -> dict[str, str]:
@@ -29,6 +31,7 @@ def job_view(
     view = (
         public_fields(job, name=name)
         | _of_fetch(job)
+        | _of_mix(job)
         | {
             "stage": job.stage,
             "progress": job.progress,
@@ -45,6 +48,24 @@ def job_view(
 def _of_fetch(job: Job) -> dict[str, Any]:
     """Only for a job whose song is not fetched yet, or could not be."""
     return {"provisional": True, "fetched_from": job.fetch_from} if job.provisional else {}
+
+
+def _of_mix(job: Job) -> dict[str, Any]:
+    """Only for a mix whose record is not damaged."""
+    try:
+        asked = MixRequest.from_fields(job.mix or {}) if job.mix_of else None
+    except InvalidOption:
+        asked = None
+    if asked is None or not is_songhash(job.mix_of):
+        return {}
+    found = job.result.get("mix")
+    found = found if isinstance(found, Mapping) else {}
+    measured = {name: _decibels(found.get(name)) for name in ("gain_db", "true_peak_dbtp")}
+    return {"mix": {"of": job.mix_of, **asked.to_fields(), **measured}}
+
+
+def _decibels(value: Any) -> float | None:
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 def _message(job: Job, waiting_for: Mapping[str, str] | None) -> str:

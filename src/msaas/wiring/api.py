@@ -14,6 +14,7 @@ from msaas.auth.idempotency import Answers
 from msaas.auth.quotas import Quotas
 from msaas.callbacks.outbox import Outbox
 from msaas.library import SongList
+from msaas.mixing.song_mixes import SongMixes
 from msaas.queue import Queue
 from msaas.settings import Settings
 from msaas.storage import Storage
@@ -25,6 +26,7 @@ from msaas.web.asgi.exchange import Receivers
 from msaas.web.asgi.limits import Limits
 from msaas.web.batches import routes as batches
 from msaas.web.http.concurrency import ConcurrencyLimit, StreamLimit
+from msaas.web.mixes import routes as mix_calls
 from msaas.web.options import ApiOptions
 from msaas.web.routes import separate, uploads
 from msaas.web.server import Server, listen
@@ -37,6 +39,7 @@ from msaas.wiring.background import (
     Probe,
     build_batches,
     build_fetches,
+    build_mixes,
     build_probe,
     build_source_policy,
     build_target_policy,
@@ -48,7 +51,7 @@ from msaas.wiring.stores import build_queue, build_storage
 
 log = logging.getLogger(__name__)
 
-RECEIVERS: Receivers = {**separate.RECEIVERS, **uploads.RECEIVERS, **batches.RECEIVERS}
+RECEIVERS: Receivers = {**separate.RECEIVERS, **uploads.RECEIVERS, **batches.RECEIVERS, **mix_calls.RECEIVERS}
 
 REDIS_TIMEOUT_SECONDS, STORAGE_TIMEOUT_SECONDS = 3, 10  # a caller waits for the answer
 BASE64_BODIES, BASE64_WAIT_SECONDS = 2, 10
@@ -141,11 +144,13 @@ def build_options(settings: Settings) -> ApiOptions:
 
 def build_services(settings: Settings, queue: Queue, storage: Storage, probe: Probe, metrics: Metrics) -> Services:
     waiting = settings.threads // 2  # the other half stays free for other calls
-    fetches = build_fetches(settings, queue.redis, metrics)
+    fetches, mixes = build_fetches(settings, queue.redis, metrics), build_mixes(settings, queue.redis, metrics)
     return Services(
         options=build_options(settings),
         queue=queue,
         fetches=fetches,
+        mixes=mixes,
+        song_mixes=SongMixes(mixes, storage),
         batches=build_batches(settings, queue, fetches),
         songs=SongList(queue.redis),
         storage=storage,

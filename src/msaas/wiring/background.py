@@ -1,4 +1,4 @@
-"""Background work of each process: housekeeping, the delivery of callbacks, and songs that are fetched by address."""
+"""Background work of each process: housekeeping, callbacks, songs that are fetched by address; in workers, mixes."""
 
 from __future__ import annotations
 
@@ -27,14 +27,18 @@ from msaas.fetching.run import FetchContext, FetchLimits
 from msaas.fetching.sources import BUCKET_SCHEME, MEMBER, SourcePolicy
 from msaas.fetching.stored import SONG, UPLOAD, StoredSource
 from msaas.maintenance.housekeeping import Housekeeper
+from msaas.mixing.renderer import MixRenderer
+from msaas.mixing.run import MixContext
+from msaas.mixing.song_mixes import SongMixes
 from msaas.outbound.targets import TargetPolicy
-from msaas.queue import BATCH_KEYS, FETCH_KEYS, Queue
+from msaas.queue import BATCH_KEYS, FETCH_KEYS, MIX_KEYS, Queue
 from msaas.settings import Settings
 from msaas.storage import Storage
 from msaas.telemetry.metrics import Metrics
 from msaas.uploads import UploadLimits, Uploads
 
 PROBE_TIMEOUT_SECONDS = 30
+STEM_SLACK_SECONDS = 60  # a stem may be longer than its song by a few samples
 
 Probe = Callable[[Path], Any]
 
@@ -71,6 +75,33 @@ def build_fetches(settings: Settings, redis: Redis, metrics: Metrics) -> Queue:
         observer=metrics.fetches,
         keys=FETCH_KEYS,
     )
+
+
+def build_mixes(settings: Settings, redis: Redis, metrics: Metrics) -> Queue:
+    """The queue of mixes."""
+    return Queue(
+        redis,
+        lease_seconds=settings.lease_seconds,
+        max_attempts=settings.max_attempts,
+        observer=metrics.mixes,
+        keys=MIX_KEYS,
+    )
+
+
+def build_mixers(settings: Settings, songs: Queue, mixes: Queue, storage: Storage) -> list[MixRenderer]:
+    context = MixContext(
+        mixes=mixes,
+        songs=songs,
+        storage=storage,
+        limits=SongLimits(
+            settings.max_duration_seconds + STEM_SLACK_SECONDS,
+            settings.max_decoded_bytes,
+            settings.decoder_memory_bytes,
+        ),
+        scratch_dir=settings.scratch_dir,
+        heartbeat_seconds=settings.heartbeat_seconds,
+    )
+    return [MixRenderer(context) for _ in range(settings.mixers)]
 
 
 def build_batches(settings: Settings, songs: Queue, fetches: Queue) -> Batches:
@@ -139,18 +170,24 @@ def build_fetchers(settings: Settings, songs: Queue, fetches: Queue, storage: St
 
 
 @contextmanager
-def housekeeping(settings: Settings, queue: Queue, storage: Storage, metrics: Metrics) -> Iterator[None]:
-    """Runs beside the block; stopped at its end."""
+def housekeeping(
+    settings: Settings, queue: Queue, storage: Storage, metrics: Metrics, *, mixing: bool = False
+) -> Iterator[None]:
+    """Runs beside the block; stopped at its end. `mixing`: whether this process renders mixes, too."""
     sender = build_sender(settings, queue.redis, settled=metrics.called_back)
     fetches = build_fetches(settings, queue.redis, metrics)
     batches = build_batches(settings, queue, fetches)
+    mixes = build_mixes(settings, queue.redis, metrics)
+    mixers = build_mixers(settings, queue, mixes, storage) if mixing else []
     keeper = Housekeeper(
         queue,
         storage,
         callbacks=sender,
         fetches=fetches,
         batches=batches.waiting,
-        workers=[*build_fetchers(settings, queue, fetches, storage), BatchFollower(batches)],
+        mixes=mixes,
+        workers=[*build_fetchers(settings, queue, fetches, storage), BatchFollower(batches), *mixers],
+        forget_mixes=SongMixes(mixes, storage).forget,
         other_sweeps=[build_uploads(settings, queue.redis, storage).sweep],
         retention_seconds=settings.retention_hours * 3600,
     )

@@ -27,7 +27,7 @@ def run_worker(settings: Settings) -> int:
     if settings.worker_http_port and not _serve_health(settings.worker_http_port, worker, metrics):
         return WRONG_STATUS
     on_stop_signals(worker.stop)
-    with housekeeping(settings, queue, storage, metrics):
+    with housekeeping(settings, queue, storage, metrics, mixing=True):
         worker.run()
     return WRONG_STATUS if worker.failed else 0
 

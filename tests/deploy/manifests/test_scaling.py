@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from msaas.queue import LEASES, WAITING
+from msaas.queue import LEASES, MIX_KEYS, WAITING
 from tests.deploy.conftest import OVERLAYS, container_of, deployments, named, of_kind, render, workloads
 
 
@@ -12,7 +12,7 @@ from tests.deploy.conftest import OVERLAYS, container_of, deployments, named, of
 def test_scaling_adds_what_waits_and_what_is_in_work(overlay):
     scaled = named(render(overlay), "ScaledObject", "worker")["spec"]
     watched = {trigger["name"]: trigger["metadata"] for trigger in scaled["triggers"]}
-    assert {trigger["listName"] for trigger in watched.values()} == {WAITING, LEASES}
+    assert {trigger["listName"] for trigger in watched.values()} == {WAITING, LEASES, MIX_KEYS[0], MIX_KEYS[2]}
     modifiers = scaled["advanced"]["scalingModifiers"]
     assert set(modifiers["formula"].split(" + ")) == set(watched)
     assert (scaled["minReplicaCount"], modifiers["target"]) == (0, "1")

@@ -5,18 +5,19 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from flask import Blueprint, Response, jsonify, request
+from flask import Blueprint, Response, jsonify
 
 from msaas.auth.access_control import caller, gate
 from msaas.batches import Batch, SongState, counts_of
 from msaas.batches.records import STATES
-from msaas.errors import Conflict, Forbidden, NotFound, QueueFull, RequestError, UnsupportedBody, UploadIncomplete
+from msaas.errors import Conflict, Forbidden, NotFound, QueueFull, RequestError, UploadIncomplete
 from msaas.fetching.sources import last_part
 from msaas.jobs import State, iso, job_link, parse_songhash, record_json
 from msaas.queue import FETCHES, NO_CALLBACK
 from msaas.song_names import file_name
 from msaas.web.batches.body import MAX_BYTES, MAX_SONGS, SOURCES, BatchRequest, BatchSong, parse_batch, with_index
 from msaas.web.http.idempotency import HEADER, REPLAYED, answered_once, fingerprint, requested_key
+from msaas.web.http.small_json import expect_json, received_text
 from msaas.web.openapi.batch_requests import BATCH_BODY, BATCH_CALLED
 from msaas.web.openapi.document import Answer, as_json, documented, header
 from msaas.web.openapi.schemas import QUEUE_UNAVAILABLE, STORES_UNAVAILABLE
@@ -24,13 +25,13 @@ from msaas.web.routes.jobs import known_job
 from msaas.web.routes.separate import refuse_impossible
 from msaas.web.routes.uploads import own_upload
 from msaas.web.services import Services, current_services
-from msaas.web.uploads.bodies import RECEIVED
 from msaas.web.uploads.body import Body
-from msaas.web.uploads.spool import Scratch
 from msaas.web.uploads.tus_headers import filename_in
 
 log = logging.getLogger(__name__)
 calls = Blueprint("batches", __name__)
+
+WHAT = "a batch"
 
 
 @calls.post("/apiv1/batches")
@@ -58,7 +59,8 @@ calls = Blueprint("batches", __name__)
 )
 def create_batch() -> Response:
     services = current_services()
-    asked = parse_batch(_text(), services)
+    requested_key()  # raises for an invalid one
+    asked = parse_batch(received_text(WHAT, MAX_BYTES), services)
     marks = [part for song in asked.songs for part in (song.kind, song.place, *song.asked.marks)]
     mark = fingerprint(*marks, asked.priority, asked.callback.digest if asked.callback else "")
     return answered_once(services.answers, mark, lambda: _create(services, asked))
@@ -197,22 +199,7 @@ def _checked(services: Services, song: BatchSong) -> tuple[str, str]:
 def _expect_batch() -> Body:
     """Raises to reject the request unread."""
     requested_key()
-    if request.mimetype != "application/json":
-        raise UnsupportedBody(f"unsupported Content-Type {request.mimetype[:80]!r}; a batch is application/json")
-    body = Body(request.content_length, MAX_BYTES, MAX_BYTES, what="a batch")
-    return body.put_into(Scratch(current_services().options.scratch_dir, MAX_BYTES))
+    return expect_json(WHAT, MAX_BYTES)
 
 
 RECEIVERS = {"batches.create_batch": _expect_batch}
-
-
-def _text() -> bytes:
-    body = request.environ.get(RECEIVED)
-    if body is not None:
-        return bytes(body.scratch.file.read())
-    body = _expect_batch()
-    try:
-        body.read_from(request)
-        return bytes(body.scratch.file.read())
-    finally:
-        body.close()

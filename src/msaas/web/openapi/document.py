@@ -18,6 +18,7 @@ from msaas.auth.access_control import gate_of
 from msaas.auth.scopes import Requirement, requirement_of
 from msaas.error_codes import PROBLEM_CODES
 from msaas.web.http.problems import MEDIA_TYPE, phrase_of
+from msaas.web.openapi.mix_schemas import MIX_SCHEMAS
 from msaas.web.openapi.parts import ref
 from msaas.web.openapi.schemas import SCHEMAS
 
@@ -162,7 +163,7 @@ def document(app: Flask) -> Spec:
         },
         "tags": [{"name": name, "description": text} for name, text in TAGS.items()],
         "paths": paths,
-        "components": {"schemas": SCHEMAS, "securitySchemes": SECURITY_SCHEMES},
+        "components": {"schemas": SCHEMAS | MIX_SCHEMAS, "securitySchemes": SECURITY_SCHEMES},
     }
 
 

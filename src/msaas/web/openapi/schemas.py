@@ -122,6 +122,7 @@ JOB = an_object(
             "description": "the newest callbacks; present only if one was requested",
         },
         "message": {"type": "string", "description": "note for people; present only if there is one"},
+        "mix": {"allOf": [ref("Mix")], "description": "present only for a mix: what it is made of"},
         "provisional": PROVISIONAL,
         "fetched_from": {
             "type": "string",
@@ -130,6 +131,7 @@ JOB = an_object(
     },
     "callbacks",
     "message",
+    "mix",
     "provisional",
     "fetched_from",
     description="A song to separate, and its state.",

@@ -12,7 +12,7 @@ from flask import Blueprint, Response, jsonify
 
 from msaas.errors import Conflict, NotFound, StorageUnavailable
 from msaas.jobs import Job, State, Track, job_link, parse_songhash
-from msaas.queue import BATCHES
+from msaas.queue import BATCHES, Queue
 from msaas.song_names import stem_file_name
 from msaas.storage import StoredObject
 from msaas.web.eta import eta_seconds
@@ -65,6 +65,9 @@ def current_view(services: Services, job: Job, name: str = "") -> dict[str, Any]
 def _queued(services: Services, job: Job) -> dict[str, Any]:
     if job.provisional:
         return {"position": services.fetches.position(job.songhash)}
+    if job.mix_of:
+        waiting_for = services.queue.workers().why_waiting()
+        return {"position": services.mixes.position(job.songhash), "waiting_for": waiting_for}
     position, workers = services.queue.position(job.songhash), services.queue.workers()
     if waiting_for := workers.why_waiting(*job.models):
         return {"position": position, "waiting_for": waiting_for}  # no estimate
@@ -73,7 +76,7 @@ def _queued(services: Services, job: Job) -> dict[str, Any]:
 
 
 def _eta(services: Services, job: Job, **known: Any) -> float | None:
-    pace = {} if job.state.ended or job.provisional else services.queue.pace()
+    pace = {} if job.state.ended or job.provisional or job.mix_of else services.queue.pace()
     return eta_seconds(job, pace=pace, now=time.time(), **known)
 
 
@@ -108,7 +111,7 @@ def cancel_job(songhash: str) -> Response:
     name = parse_songhash(songhash)
     job = find_job(services, name)
     name = job.songhash if job else name
-    found = (services.fetches if job and job.provisional else services.queue).cancel(name)
+    found = _queue_of(services, job).cancel(name)
     if job and job.provisional and found is State.DONE:  # its song was queued at this moment
         name = known_job(services, name).songhash
         found = services.queue.cancel(name)
@@ -125,6 +128,12 @@ def cancel_job(songhash: str) -> Response:
             log.warning("stems of a cancelled job are left to the sweep job=%s reason=%s", name, error)
         log.info("cancelled job=%s was=%s", name, found)
     return jsonify(current_view(services, known_job(services, name)))
+
+
+def _queue_of(services: Services, job: Job | None) -> Queue:
+    if job and job.provisional:
+        return services.fetches
+    return services.mixes if job and job.mix_of else services.queue
 
 
 @calls.get("/apiv1/jobs/<songhash>/stems.zip")

@@ -142,8 +142,10 @@ def remove_track(name: str) -> Response:
 
 
 def _take_off_list(services: Services, songhash: str) -> None:
-    """The list is only a convenience: without Redis, the stems are removed all the same."""
+    """The list is only a convenience: without Redis, the stems are removed all the same. So are the song's mixes."""
     try:
+        for _ in services.song_mixes.forget(songhash, even_held=True):
+            pass
         job = services.queue.get(songhash)
         if job is not None and job.state is State.DONE:
             services.songs.remove(job)

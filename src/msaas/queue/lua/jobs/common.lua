@@ -7,6 +7,7 @@
 -- KEYS[5] toWorkers:fence       counter, one for all jobs
 -- KEYS[6] toWorkers:pace        hash  moving averages for ETAs, of all runs and, with :<run_name> after the field, by models
 -- songs:<tenant>                zset  songhash > when it was posted, ms: what a tenant's list of songs is made of
+-- mixes:<songhash>              set   the mixes of a song, which are deleted with it
 -- job:<songhash>                hash  the record. The key is built from the songhash: Redis Cluster is not supported.
 local waiting, processing, leases, dead, fence_counter, pace = unpack(KEYS)
 expect('list', waiting)
@@ -29,17 +30,23 @@ end
 
 -- The list is only a convenience: a failure to write it must not fail a move.
 local function list_song(songhash)
-  if waiting == 'batches' then  -- not a song
+  local tenant, mix_of = unpack(fields_of(job_key(songhash), 'tenant', 'mix_of'))
+  if mix_of then
+    redis.pcall('SADD', 'mixes:' .. mix_of, songhash)
+  end
+  if mix_of or waiting == 'batches' then  -- not a song
     return
   end
-  local tenant = fields_of(job_key(songhash), 'tenant')[1] or ''
-  redis.pcall('ZADD', 'songs:' .. tenant, ms_text(now), songhash)
+  redis.pcall('ZADD', 'songs:' .. (tenant or ''), ms_text(now), songhash)
 end
 
 -- Before its record is deleted, which has the tenant.
 local function unlist_song(songhash)
-  local tenant = fields_of(job_key(songhash), 'tenant')[1] or ''
-  redis.pcall('ZREM', 'songs:' .. tenant, songhash)
+  local tenant, mix_of = unpack(fields_of(job_key(songhash), 'tenant', 'mix_of'))
+  redis.pcall('ZREM', 'songs:' .. (tenant or ''), songhash)
+  if mix_of then
+    redis.pcall('SREM', 'mixes:' .. mix_of, songhash)
+  end
 end
 
 -- Events are only notifications: a failure to publish must not fail a move.

@@ -1,0 +1,1 @@
+"""Mixes stems into one file, as the page's player does."""

@@ -1,0 +1,1 @@
+"""Mixes of a song's stems: POST /apiv1/jobs/<songhash>/mix."""

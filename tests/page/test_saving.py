@@ -42,7 +42,7 @@ def test_stems_zip_and_mix_are_saved_by_artist_and_title(page, tmp_path):
     assert saved(page, "[data-stem=vocals] .save").suggested_filename == "Sigur Rós - Sæglópur - 2 (Vocals).mp3"
     everything = saved(page, "#save-all")
     assert everything.suggested_filename == "Sigur Rós - Sæglópur - 2.zip"
-    assert saved(page, "#save-mix").suggested_filename == "Sigur Rós - Sæglópur - 2 (mix).wav"
+    assert saved(page, "#save-mix").suggested_filename == "Sigur Rós - Sæglópur - 2 (Mix).wav"
     with zipfile.ZipFile(io.BytesIO(everything.path().read_bytes())) as archive:
         assert "Sigur Rós - Sæglópur - 2/Sigur Rós - Sæglópur - 2 (Bass).mp3" in archive.namelist()
 

@@ -19,6 +19,8 @@ from msaas import cli
 from msaas.callbacks.sender import HttpPost, Sender
 from msaas.errors import MSaaSError
 from msaas.maintenance.housekeeping import Housekeeper
+from msaas.mixing.song_mixes import SongMixes
+from msaas.wiring.background import build_mixers
 from msaas.wiring.worker import build_supervisor
 from msaas.worker.process import SeparationProcess
 from msaas.worker.run import Run
@@ -91,7 +93,7 @@ class Surfaces:
     def changes(self, songs: list[str]) -> Iterator[Fault]:
         for rule, method, path in self._calls(songs):
             if method not in LOOKS and rule != "/apiv1/separate":
-                yield from self._call(rule, method, path)
+                yield from self._call(rule, method, path, b"{}" if rule.endswith("/mix") else None)
         for name, songhash in self.world.songs.items():
             if songhash in songs:
                 yield from self._call("/apiv1/separate", "POST", "/apiv1/separate", song_of(name))
@@ -112,7 +114,8 @@ class Surfaces:
                     yield rule.rule, method, _filled(rule.rule, value)
 
     def _call(self, rule: str, method: str, path: str, body: bytes | None = None) -> Iterator[Fault]:
-        more = {"data": body, "content_type": "audio/wav"} if body else {}
+        kind = "application/json" if body == b"{}" else "audio/wav"
+        more = {"data": body, "content_type": kind} if body else {}
         own = "songhash" in rule or rule == "/apiv1/jobs" or body is not None
         headers = self.world.headers("anna" if own else "boss")
         headers["Accept"] = "text/html, application/json;q=0.9, */*;q=0.8"  # as a browser: `/` is the page then
@@ -189,7 +192,9 @@ class Surfaces:
     # --- passes
 
     def passes(self, _songs: list[str]) -> Iterator[Fault]:
-        housekeeper = Housekeeper(self.world.queue, self.world.storage, retention_seconds=3600)
+        queue, storage, mixes = self.world.queue, self.world.storage, self.world.mixes
+        forget = SongMixes(mixes, storage).forget
+        housekeeper = Housekeeper(queue, storage, mixes=mixes, forget_mixes=forget, retention_seconds=3600)
         for turn in (housekeeper.reap, housekeeper._repair_once, housekeeper._sweep_unlisted):
             yield from _guarded(turn)
 
@@ -198,6 +203,13 @@ class Surfaces:
         yield from _guarded(sender.turn)
         for thread in sender._in_flight().values():
             thread.join()
+
+    def mixes(self, _songs: list[str]) -> Iterator[Fault]:
+        """A renderer takes the mixes that wait. Their stems are no audio, so that they fail."""
+        world = self.world
+        [renderer] = build_mixers(world.settings, world.queue, world.mixes, world.storage)
+        for _ in range(2):
+            yield from _guarded(lambda: world.mixes.counts().waiting and renderer.turn())
 
     def works(self, _songs: list[str]) -> Iterator[Fault]:
         """A worker takes what waits, until nothing does."""

@@ -97,6 +97,7 @@ class Trial:
             use.changes,
             use.writes,
             use.works,
+            use.mixes,
             use.sends,
         ]
         chance.shuffle(steps)

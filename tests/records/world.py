@@ -17,7 +17,7 @@ from msaas.audio.decode.probe import Probe
 from msaas.auth.keys import new_key
 from msaas.callbacks.outbox import Outbox
 from msaas.callbacks.schedule import Verdict
-from msaas.queue import LEASES, Claim, Queue
+from msaas.queue import LEASES, MIX_KEYS, Claim, Queue
 from msaas.queue.worker_registry import Worker
 from msaas.settings import Settings
 from msaas.settings.networks import parse_networks
@@ -44,6 +44,7 @@ RESULT = {
     "timings": {"total": 1.5},
     "message": "",
 }
+MIXED = {"stems": {"mix": "wav"}, "duration_seconds": 2.0, "mix": {"gain_db": -1.5, "true_peak_dbtp": 1.5}}
 DRAWING = {"version": 1, "sample_rate": 44100, "total_samples": 10, "done_samples": 10, "stems": {}}
 # Thousands of worlds are made anew: none has to survive a crash, and equal hashes have equal dumps.
 QUICK = {"appendfsync": "no", "hash-max-listpack-entries": 1000, "hash-max-listpack-value": 1_000_000}
@@ -73,7 +74,11 @@ class World:
     dumps: dict[bytes, bytes]
     callback_ids: list[str]
     folder: Path
+    mixes: Queue = field(init=False)
     owners: dict[str, str] = field(default_factory=dict)  # key of a callback ▸ songhash
+
+    def __post_init__(self) -> None:
+        self.mixes = Queue(self.queue.redis, keys=MIX_KEYS)
 
     def headers(self, who: str) -> dict[str, str]:
         return {"Authorization": f"Bearer {self.keys[who]}"}
@@ -177,6 +182,15 @@ def _fill(world: World) -> None:
             assert claim is not None
             claims[name] = claim
     _end(world, claims)
+    world.stock()
+    for name, format_ in (("mix", "wav"), ("mixed", "flac")):
+        path = f"/apiv1/jobs/{world.songs['done']}/mix"
+        answer = client.post(path, json={"format": format_}, headers=world.headers("anna"))
+        assert answer.status_code == 202, answer.json
+        world.songs[name] = answer.json["songhash"]
+    mixed = world.mixes.claim("host-1-abc")
+    assert mixed is not None
+    assert world.mixes.finish(mixed, MIXED, 2.0)
     world.queue.announce(Worker("host-1-abc", (MODEL,)))
     world.queue.announce(Worker("host-2-def", (), "the disk is full", "scratch_full"))
     _keep(world.raw)

@@ -28,6 +28,12 @@ export interface Options {
   callback?: { url: string; data?: unknown };
 }
 
+/** How a stem is heard in a mix; `-inf` is silence. */
+export type Level = components["schemas"]["Level"];
+
+/** A mix by the names of the API; stems without a level are heard as they are. */
+export type Mix = components["schemas"]["MixRequest"];
+
 /** `key`: an API key. `fetch`: used instead of the global one. `retries`: of a call that the service could not take now. */
 export interface Settings {
   url: string;
@@ -126,6 +132,12 @@ export class Client {
     const path = job.stems[name];
     if (!path) throw new MSaaSError("track_unknown", `the job has no stem ${name}`, 0);
     return this.#call(path, { headers, signal: signal ?? null });
+  }
+
+  /** Has the service mix a song's stems. The answer is the mix's job: `wait` for it, then `stem(job, "mix")`. */
+  async mix(songhash: string, mix: Mix): Promise<Job> {
+    const headers = { "Content-Type": "application/json" };
+    return this.#json(`${jobPath(songhash)}/mix`, { method: "POST", headers, body: JSON.stringify(mix) });
   }
 
   /** Links for a browser's own downloads; with keys they are signed, and end after some minutes. */

@@ -74,6 +74,16 @@ test("a job that failed is an error with its reason", async () => {
   await assert.rejects(client.wait("h"), { code: "audio_too_long", message: "five hours" });
 });
 
+test("a mix is asked for as JSON", async () => {
+  const [client, requests] = clientOf(json({ songhash: "m", state: "queued", stems: {} }, 202));
+  const job = await client.mix("h", { levels: { vocals: { gain_db: -6, pan: 0.3 }, drums: { gain_db: "-inf" } } });
+  assert.equal(job.songhash, "m");
+  assert.equal(requests[0]?.url, "http://msaas/apiv1/jobs/h/mix");
+  assert.deepEqual(await requests[0]?.json(), {
+    levels: { vocals: { gain_db: -6, pan: 0.3 }, drums: { gain_db: "-inf" } },
+  });
+});
+
 test("a wait can be ended", async () => {
   const [client] = clientOf(json({ code: "busy", detail: "" }, 503, { "Retry-After": "100" }));
   const ending = new AbortController();

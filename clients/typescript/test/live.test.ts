@@ -25,6 +25,8 @@ test("a song comes out as its stems", { skip: !url || !song }, async () => {
   const magic = await client.stem(job, "bass", { Range: "bytes=0-3" });
   assert.equal(magic.status, 206);
   assert.equal(await magic.text(), "fLaC");
+  const mix = await client.wait((await client.mix(job.songhash, { format: "flac", levels: { bass: { pan: -1 } } })).songhash);
+  assert.equal(await (await client.stem(mix, "mix", { Range: "bytes=0-3" })).text(), "fLaC");
   const links = await client.links(job.songhash);
   assert.ok(links.stems["vocals"]?.includes("/apiv1/track/"));
   await assert.rejects(client.cancel(job.songhash), (error: MSaaSError) => error.status === 409);

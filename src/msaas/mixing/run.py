@@ -16,7 +16,7 @@ from msaas import failpoints, scratch
 from msaas.audio.encode.converted import Sound
 from msaas.audio.limits import Limits
 from msaas.audio.mixing.pan import amplitude
-from msaas.audio.mixing.render import Encoding, Lane, Mix, Rendered, render
+from msaas.audio.mixing.render import Encoding, Mix, PlacedStem, Rendered, render
 from msaas.audio.part import Part
 from msaas.audio.sandbox.tags import tags_isolated
 from msaas.audio.tags import SongTags, stem_tags
@@ -108,14 +108,14 @@ class MixRun:
         song = self._song()
         self.heartbeat.progress("fetching", 0)
         self.heartbeat.send()
-        lanes = self._lanes(song, asked, folder)
+        stems = self._stems(song, asked, folder)
         failpoints.hit("before-mixing")
         path = folder / f"{MIX}.{asked.format}"
         made = _made(song)
-        mix = Mix(lanes, made, Part(asked.start or 0.0, asked.end), self.context.limits)
+        mix = Mix(stems, made, Part(asked.start or 0.0, asked.end), self.context.limits)
         if not mix.sound.total_samples:
             raise RecordBroken(f"start {asked.start or 0:g}: the song ends before it")
-        how = self._encoding(song, asked, mix, lanes[0].path)
+        how = self._encoding(song, asked, mix, stems[0].path)
         done = render(mix, path, how, self._progressed)
         failpoints.hit("after-mixing")
         self._retry(lambda: self.context.storage.put_stem(f"{self.claim.songhash}-{path.name}", path))
@@ -135,16 +135,16 @@ class MixRun:
             raise NotFound(f"the song {self.claim.job.mix_of} is no longer there", code="object_missing")
         return song
 
-    def _lanes(self, song: Job, asked: MixRequest, folder: Path) -> list[Lane]:
-        lanes = []
+    def _stems(self, song: Job, asked: MixRequest, folder: Path) -> list[PlacedStem]:
+        placed: list[PlacedStem] = []
         for count, (stem, level) in enumerate(sorted(asked.levels.items())):
             if stem not in song.stem_extensions:
                 raise NotFound(f"the song has no stem {stem} any more", code="object_missing")
             path = folder / f"{song.songhash}-{stem}.{song.stem_extensions[stem]}"
             self._retry(partial(self._fetch, path.name, path))
-            lanes.append(Lane(path, amplitude(level.gain_db), level.pan))
+            placed.append(PlacedStem(path, amplitude(level.gain_db), level.pan))
             self.heartbeat.progress("fetching", FETCHED * (count + 1) / len(asked.levels))
-        return lanes
+        return placed
 
     def _fetch(self, name: str, path: Path) -> None:
         """Raises NotFound, ObjectDamaged, StorageUnavailable."""

@@ -1,4 +1,4 @@
-"""The settings of how workers separate songs."""
+"""The settings of how workers separate songs, and mix their stems."""
 
 from __future__ import annotations
 
@@ -56,4 +56,11 @@ class SeparationSettings:
         choice(PRECISIONS),
         "",
         "fp32 matches Demucs within 1e-4; auto is the fastest engine within 40 dB of it, measured at model load",
+    )
+    mixers: int = setting(
+        "MSAAS_MIXERS",
+        "1",
+        number(int, 0, 64),
+        "threads",
+        "mixes that a worker renders at once, beside its song; 0 leaves them to other workers",
     )

@@ -18,7 +18,6 @@ from msaas.settings.api_keys import Key, parse_keys
 from msaas.settings.callback_secrets import Secret, parse_secrets
 from msaas.settings.fetching import FetchSettings
 from msaas.settings.field import read, setting
-from msaas.settings.mixing import MixSettings
 from msaas.settings.networks import Network, parse_networks
 from msaas.settings.origins import parse_origins
 from msaas.settings.parsers import (
@@ -44,7 +43,7 @@ LOG_LEVELS = ("debug", "info", "warning", "error")
 
 
 @dataclass(frozen=True)
-class Settings(FetchSettings, MixSettings, SeparationSettings, UploadSettings):
+class Settings(FetchSettings, SeparationSettings, UploadSettings):
     """One field per setting; a test compares the metadata with the table in the docs."""
 
     redis_host: str = setting(

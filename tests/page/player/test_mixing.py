@@ -111,7 +111,7 @@ def test_the_downloaded_mix_is_the_sum_of_the_stems_as_they_stand(mixer, service
     slide(mixer, "other", ".volume", 3)
     with mixer.expect_download() as download:
         mixer.click("#save-mix")
-    assert download.value.suggested_filename.endswith(" (mix).wav")
+    assert download.value.suggested_filename.endswith(" (Mix).wav")
     mix, rate = soundfile.read(download.value.path(), dtype="float32", always_2d=True)
     drums, bass, other = (decode_with_av(service.stem(song.songhash, stem)) for stem in ("drums", "bass", "other"))
     left, right = bass

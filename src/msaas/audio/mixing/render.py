@@ -33,7 +33,7 @@ Progress = Callable[[float], object]
 
 
 @dataclass(frozen=True)
-class Lane:
+class PlacedStem:
     """One stem's file, and where it stands in the mix: `gain` a factor, `pan` -1 to 1."""
 
     path: Path
@@ -67,15 +67,15 @@ class Mix:
     made: rate and channels of the stems' files, and how many samples each has.
     """
 
-    def __init__(self, lanes: Sequence[Lane], made: Sound, part: Part, limits: Limits) -> None:
-        self._lanes, self._made, self._part, self._limits = lanes, made, part, limits
+    def __init__(self, stems: Sequence[PlacedStem], made: Sound, part: Part, limits: Limits) -> None:
+        self._stems, self._made, self._part, self._limits = stems, made, part, limits
         inside = part.within(Fraction(0), made.sample_rate, made.total_samples)
         self.sound = Sound(made.sample_rate, CHANNELS, inside.stop - inside.start)
 
     def blocks(self, progress: Progress) -> Iterator[Block]:
         """[2, n] float32, `sound.total_samples` in all: a shorter stem ends in silence, the rest of a longer one is
         dropped. Raises what IsolatedDecoder.blocks and `progress` raise."""
-        streams = [self._placed(lane) for lane in self._lanes]
+        streams = [self._placed(stem) for stem in self._stems]
         done, total = 0, self.sound.total_samples
         try:
             for parts in zip(*(_pieces(stream, total) for stream in streams), strict=True):
@@ -86,16 +86,16 @@ class Mix:
             for stream in streams:
                 stream.close()
 
-    def _placed(self, lane: Lane) -> Generator[Block]:
+    def _placed(self, stem: PlacedStem) -> Generator[Block]:
         decoder = IsolatedDecoder(
-            lane.path,
+            stem.path,
             sample_rate=self._made.sample_rate,
             channels=self._made.channels,
             limits=self._limits,
             part=self._part,
         )
         for block in decoder.blocks():
-            yield placed(block, lane.gain, lane.pan)
+            yield placed(block, stem.gain, stem.pan)
 
 
 def _pieces(blocks: Iterable[Block], total: int) -> Iterator[Block]:

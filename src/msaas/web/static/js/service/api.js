@@ -68,6 +68,12 @@ export const getWaveforms = (songhash) => call("GET", `${jobPath(songhash)}/wave
 export const eventsPath = (songhash) => `${jobPath(songhash)}/events`;
 export const zipPath = (songhash) => `${jobPath(songhash)}/stems.zip`;
 
+/** Queues a mix; the answer is its job. @param {any} mix as the API takes it */
+export async function mixStems(songhash, mix) {
+  const headers = { "Content-Type": "application/json" };
+  return (await ask(`${jobPath(songhash)}/mix`, { method: "POST", headers, body: JSON.stringify(mix) })).json();
+}
+
 /** The link under which a file is saved with the song's name. @param {string} path @param {string | null | undefined} name */
 export const named = (path, name) => (name ? `${path}?${new URLSearchParams({ name })}` : path);
 

@@ -17,6 +17,14 @@ export function listen() {
   });
 }
 
+/** Downloads a file of a song. @param {string} path its address in the API, maybe with a name */
+export function saveLink(path) {
+  const { pathname, search } = new URL(path, location.href);
+  const songhash = SONGHASH.exec(pathname)?.[1];
+  if (songhash && key()) return download(songhash, { pathname, search });
+  click(path);
+}
+
 async function download(songhash, link) {
   try {
     await open(songhash, link);
@@ -27,8 +35,12 @@ async function download(songhash, link) {
 
 async function open(songhash, { pathname, search }) {
   const { stems, stems_zip } = await getLinks(songhash, search);
+  click([...Object.values(stems), stems_zip].find((one) => one.split("?")[0] === pathname) ?? pathname);
+}
+
+function click(href) {
   const link = document.createElement("a");
-  link.href = [...Object.values(stems), stems_zip].find((one) => one.split("?")[0] === pathname) ?? pathname;
+  link.href = href;
   link.download = "";
   link.click();
 }

@@ -3,11 +3,12 @@
 import { Problem, cancelJob, getWaveforms, named, zipPath } from "../service/api.js";
 import { askDelete } from "./deleting.js";
 import { find, say, show, write } from "../common/dom.js";
+import { keep, load } from "../common/store.js";
 import { tell, warn } from "../common/toasts.js";
 import { note, sentAs } from "./history.js";
-import { mixdown, save } from "../player/mixdown.js";
 import { Mixer, ORIGINAL } from "../player/mixer.js";
 import * as mixes from "../player/mixes.js";
+import { canSave, inBrowser, saveMix } from "./saving.js";
 import { share } from "./sharing.js";
 import { inOrder } from "../home/options.js";
 import { original } from "./originals.js";
@@ -38,6 +39,11 @@ export class Song {
     find("#cancel").addEventListener("click", () => this.#visit?.cancel?.());
     find("#delete").addEventListener("click", () => this.#askDelete());
     find("#save-mix").addEventListener("click", () => this.#saveMix());
+    find("#mix-format").value = load("mixFormat", find("#mix-format").value);
+    find("#mix-format").addEventListener("change", (event) => {
+      keep("mixFormat", event.target.value);
+      this.#allowSaving();
+    });
     find("#share-mix").addEventListener("click", () => share(this.#visit.songhash, this.#visit.name, mixes.textOf(this.#visit.mixer)));
     find("#load-anyway").addEventListener("click", () => this.#load(this.#visit));
   }
@@ -71,6 +77,7 @@ export class Song {
   close() {
     this.#visit?.watch?.stop();
     this.#visit?.loading?.abort();
+    this.#visit?.saving?.abort();
     this.#visit = null;
     this.#progress.hide();
     this.#player.close();
@@ -206,6 +213,7 @@ export class Song {
     for (const id of ["transport", "downloads", "delete"]) show(find(`#${id}`), true);
     say("The stems are ready");
     original(visit.songhash).then((file) => this.#isHere(visit) && show(find("#sides"), file !== null));
+    this.#allowSaving();
     const needed = names.length * frames * 8;
     if (needed > LIGHT_BYTES) this.#askFirst(needed);
     else this.#load(visit);
@@ -231,6 +239,8 @@ export class Song {
     write(find("#heavy span"), `This is a long song: mixing it here takes about ${bytes(needed)} of memory. Downloads work in any case.`);
     show(find("#heavy"), true);
     find("#play").disabled = true;
+    this.#visit.heavy = true;
+    this.#allowSaving();
   }
 
   async #load(visit) {
@@ -245,7 +255,7 @@ export class Song {
     }
     if (!this.#isHere(visit)) return;
     this.#showLoading("");
-    find("#save-mix").disabled = false;
+    this.#allowSaving();
   }
 
   async #loadOne(visit, name, meter) {
@@ -304,21 +314,33 @@ export class Song {
     }
   }
 
+  #allowSaving() {
+    const visit = this.#visit;
+    find("#save-mix").disabled = !visit?.mixer || Boolean(visit.saving) || !canSave(find("#mix-format").value, visit.mixer, visit.heavy);
+  }
+
   async #saveMix() {
     const visit = this.#visit;
-    const button = find("#save-mix");
-    button.disabled = true;
+    const choice = find("#mix-format").value;
+    const here = inBrowser(choice, visit.mixer);
+    visit.saving = new AbortController();
+    this.#allowSaving();
     try {
-      this.#showLoading("Rendering your mix …");
-      save(await mixdown(visit.mixer), `${visit.name} (mix).wav`);
+      const song = { songhash: visit.songhash, name: visit.name, savedAs: visit.known?.savedAs, mixer: visit.mixer };
+      await saveMix(song, choice, { tell: (text) => this.#isHere(visit) && this.#showLoading(text), signal: visit.saving.signal });
       tell("Your mix was downloaded");
-    } catch {
-      const action = { label: "Retry", run: () => this.#isHere(visit) && this.#saveMix() };
-      warn("The mix was not rendered: this browser has too little memory for it.", { action });
+    } catch (error) {
+      if (error.name !== "AbortError") this.#failedToSave(visit, error, here);
     } finally {
-      button.disabled = false;
-      this.#showLoading("");
+      visit.saving = null;
+      if (this.#isHere(visit)) this.#showLoading("");
+      this.#allowSaving();
     }
+  }
+
+  #failedToSave(visit, error, here) {
+    const reason = here ? "this browser has too little memory for it." : plainly(error);
+    warn(`The mix was not rendered: ${reason}`, { action: { label: "Retry", run: () => this.#isHere(visit) && this.#saveMix() } });
   }
 
   // --- deleting

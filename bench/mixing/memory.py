@@ -1,7 +1,7 @@
 """Time and peak memory of rendering a mix of four MP3 stems, for a short and a long song. Refuses (exit 1) growth of
 the memory over 10 %.
 
-    python -m bench.separation.mixes [--minutes 3 60] [--format mp3]
+    python -m bench.mixing.memory [--minutes 3 60] [--format mp3]
 
 Each mix is rendered in a process of its own; measured is the largest resident memory of it and its decoding processes.
 """
@@ -68,7 +68,7 @@ def _make_stems(folder: Path, minutes: float) -> None:
 
 
 def _measured(folder: Path, minutes: float, format_: str) -> float:
-    command = [sys.executable, "-m", "bench.separation.mixes", "--child", str(folder)]
+    command = [sys.executable, "-m", "bench.mixing.memory", "--child", str(folder)]
     command += ["--minutes", f"{minutes:g}", "--format", format_]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         watch = Watch(process.pid)
@@ -83,14 +83,16 @@ def _measured(folder: Path, minutes: float, format_: str) -> float:
 def _render(folder: Path, minutes: float, format_: str) -> float:
     from msaas.audio.encode.converted import Sound
     from msaas.audio.limits import Limits
-    from msaas.audio.mixing.render import Encoding, Lane, Mix, render
+    from msaas.audio.mixing.render import Encoding, Mix, PlacedStem, render
     from msaas.audio.part import Part
     from msaas.audio.tags import StemTags
     from msaas.formats import format_named
 
     began = time.monotonic()
-    lanes = [Lane(path, 0.8, pan) for path, pan in zip(sorted(folder.glob("*.mp3")), (-0.5, 0.0, 0.2, 1), strict=True)]
-    mix = Mix(lanes, Sound(RATE, 2, round(minutes * 60 * RATE)), Part(), Limits())
+    stems = [
+        PlacedStem(path, 0.8, pan) for path, pan in zip(sorted(folder.glob("*.mp3")), (-0.5, 0.0, 0.2, 1), strict=True)
+    ]
+    mix = Mix(stems, Sound(RATE, 2, round(minutes * 60 * RATE)), Part(), Limits())
     how = Encoding(format_named(format_), mix.sound, None, None, StemTags({}))
     render(mix, folder / f"mix.{format_}", how)
     return time.monotonic() - began

@@ -283,14 +283,23 @@ _ANALYSIS = {
 }
 
 
+_SHARES = ("confidence",)  # from 0 to 1
+
+
 def _measured(part: Any, names: Iterable[str]) -> dict[str, Any] | None:
     """None if the part is missing or damaged."""
     if not isinstance(part, Mapping):
         return None
     numbers = {name: part.get(name) for name in names}
-    if not all(isinstance(value, int | float) and abs(value) < MAX_MEASURED for value in numbers.values()):
+    if not all(_is_measured(name, value) for name, value in numbers.items()):
         return None
     return ({"name": part["name"]} if isinstance(part.get("name"), str) else {}) | numbers
+
+
+def _is_measured(name: str, value: Any) -> bool:
+    if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) >= MAX_MEASURED:
+        return False
+    return name not in _SHARES or 0 <= value <= 1
 
 
 def parse_state(text: str | None) -> State | None:

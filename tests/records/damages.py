@@ -59,6 +59,7 @@ WRONG_TYPES: dict[str, Callable[[Any, str], object]] = {
     "list": lambda redis, key: redis.rpush(key, b"junk"),
     "hash": lambda redis, key: redis.hset(key, b"junk", b"junk"),
     "zset": lambda redis, key: redis.zadd(key, {b"junk": 1}),
+    "set": lambda redis, key: redis.sadd(key, b"junk"),
 }
 
 
@@ -81,7 +82,8 @@ def damages(redis: Any, key: str) -> Iterator[Damage]:
     for other, write in WRONG_TYPES.items():
         if other != kind:
             yield Damage(key, f"is a {other}", lambda r, w=write: (r.delete(key), w(r, key)))
-    yield from {"hash": _of_hash, "list": _of_list, "zset": _of_zset, "string": _of_string}[kind](redis, key)
+    kinds = {"hash": _of_hash, "list": _of_list, "zset": _of_zset, "set": _of_set, "string": _of_string}
+    yield from kinds[kind](redis, key)
 
 
 def _of_hash(redis: Any, key: str) -> Iterator[Damage]:
@@ -112,6 +114,13 @@ def _of_zset(redis: Any, key: str) -> Iterator[Damage]:
         yield Damage(key, f"lacks {name}", lambda r, m=member: r.zrem(key, m))
     for what, text in TEXTS.items():
         yield Damage(key, f"holds {what}", lambda r, t=text: r.zadd(key, {t: 1}))
+
+
+def _of_set(redis: Any, key: str) -> Iterator[Damage]:
+    for member in redis.smembers(key):
+        yield Damage(key, f"lacks {member.decode('utf-8', 'replace')}", lambda r, m=member: r.srem(key, m))
+    for what, text in TEXTS.items():
+        yield Damage(key, f"holds {what}", lambda r, t=text: r.sadd(key, t))
 
 
 def _of_string(_redis: Any, key: str) -> Iterator[Damage]:

@@ -87,7 +87,13 @@ def records(settings: Settings, only: str | None, beat: Beat) -> Iterator[tuple[
 
 def listen(settings: Settings, channels: tuple[str, ...], beat: Beat) -> Iterator[tuple[str, Record] | None]:
     """None at each turn without news."""
-    redis: Any = connect(settings.redis_host, settings.redis_password, health_check_seconds=SILENT_SECONDS)
+    redis: Any = connect(
+        settings.redis_host,
+        settings.redis_password,
+        sentinel_password=settings.redis_sentinel_password,
+        ca_file=settings.ca_file,
+        health_check_seconds=SILENT_SECONDS,
+    )
     with redis, redis.pubsub(ignore_subscribe_messages=True) as pubsub:
         pubsub.subscribe(*channels)
         sys.stderr.write(f"logs: listening on {' and '.join(channels)} of {settings.redis_host}\n")

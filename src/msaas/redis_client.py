@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from redis import Redis
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, ResponseError
 from redis.retry import Retry
+from redis.sentinel import Sentinel
 
 from msaas.errors import QueueUnavailable
 
@@ -18,24 +20,54 @@ from msaas.errors import QueueUnavailable
 UNEXPECTED_ANSWER = (OSError, ValueError, LookupError, TypeError, AttributeError)
 
 
-def connect(address: str, password: str = "", *, timeout_seconds: float = 10, health_check_seconds: int = 0) -> Redis:
+TLS, SENTINEL = "rediss", "sentinel"  # in the scheme of an address
+
+
+def connect(
+    address: str,
+    password: str = "",
+    *,
+    sentinel_password: str = "",
+    ca_file: Path | None = None,
+    timeout_seconds: float = 10,
+    health_check_seconds: int = 0,
+) -> Redis:
     """A client that fails at once instead of retrying: a claim sent twice would lease a job to nobody.
 
-    `address`: host:port. `health_check_seconds`: a connection idle for this long is checked before use.
+    `address`: as REDIS_HOST has it once it is read: `host:port`, `rediss://host:port`, or
+    `redis[s]+sentinel://host:port,host:port/name`: each new connection goes to the primary that the Sentinels name.
+    `ca_file`: certificates (PEM) that a server with TLS is checked against, instead of the system's.
+    `health_check_seconds`: a connection idle for this long is checked before use.
     """
-    host, _, port = address.rpartition(":")
-    return Redis(
-        host=host.strip("[]"),
-        port=int(port),
-        password=password or None,
-        decode_responses=True,
+    scheme, _, place = address.rpartition("://")
+    hosts, _, primary = place.partition("/")
+    servers = [_host_and_port(server) for server in hosts.split(",")]
+    wire: dict[str, Any] = {
+        "socket_timeout": timeout_seconds,
+        "socket_connect_timeout": min(timeout_seconds, 3),
+        "retry": Retry(NoBackoff(), 0),
+    }
+    if scheme.startswith(TLS):
+        wire |= {"ssl": True, "ssl_ca_certs": None if ca_file is None else str(ca_file)}
+    options: dict[str, Any] = {
+        "password": password or None,
+        "decode_responses": True,
         # Anybody can push entries: invalid UTF-8 is read as \xff and does not break a list.
-        encoding_errors="backslashreplace",
-        socket_timeout=timeout_seconds,
-        socket_connect_timeout=min(timeout_seconds, 3),
-        health_check_interval=health_check_seconds,
-        retry=Retry(NoBackoff(), 0),
-    )
+        "encoding_errors": "backslashreplace",
+        "health_check_interval": health_check_seconds,
+    }
+    if not scheme.endswith(SENTINEL):
+        [(host, port)] = servers
+        return Redis(host=host, port=port, **wire, **options)
+    sentinels: Any = Sentinel  # without types
+    sentinels = sentinels(servers, sentinel_kwargs={"password": sentinel_password or None, **wire})
+    client: Redis = sentinels.master_for(primary, **wire, **options)
+    return client
+
+
+def _host_and_port(server: str) -> tuple[str, int]:
+    host, _, port = server.rpartition(":")
+    return host.strip("[]"), int(port)
 
 
 @contextmanager

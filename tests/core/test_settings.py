@@ -23,7 +23,16 @@ def test_defaults_need_no_environment():
 
 @pytest.mark.parametrize(
     ("given", "read"),
-    [("redis", "redis:6379"), ("redis:7000", "redis:7000"), ("10.0.0.1", "10.0.0.1:6379"), ("[::1]:7", "[::1]:7")],
+    [
+        ("redis", "redis:6379"),
+        ("redis:7000", "redis:7000"),
+        ("10.0.0.1", "10.0.0.1:6379"),
+        ("[::1]:7", "[::1]:7"),
+        ("redis://redis", "redis:6379"),
+        ("rediss://redis.example.com", "rediss://redis.example.com:6379"),
+        ("redis+sentinel://a,b:7,[::1]/main", "redis+sentinel://a:26379,b:7,[::1]:26379/main"),
+        ("rediss+sentinel://a/main", "rediss+sentinel://a:26379/main"),
+    ],
 )
 def test_a_host_comes_with_or_without_its_port(given, read):
     assert Settings.from_env({"REDIS_HOST": given}).redis_host == read
@@ -51,7 +60,13 @@ def test_an_unknown_setting_is_refused_by_name():
         ("MSAAS_MODEL", "../etc/passwd"),
         ("MSAAS_MODEL_REPO", "~no-such-user/models"),
         ("MSAAS_SCRATCH_DIR", "~no-such-user/scratch"),
-        ("REDIS_HOST", "redis://redis"),
+        ("REDIS_HOST", "redis://user:word@redis/0"),
+        ("REDIS_HOST", "http://redis"),
+        ("REDIS_HOST", "redis+sentinel://a,b"),
+        ("REDIS_HOST", "redis+sentinel:///main"),
+        ("MSAAS_REDIS_REPLICAS", "-1"),
+        ("MSAAS_CA_FILE", "/nowhere/ca.pem"),
+        ("MSAAS_CA_FILE", __file__),
         ("REDIS_HOST", ""),
         ("MINIO_HOST", "minio:99999"),
     ],

@@ -12,7 +12,7 @@ from typing import Any
 from redis import Redis
 
 from msaas import failpoints
-from msaas.errors import Conflict, QueueFull, QuotaExceeded
+from msaas.errors import Conflict, QueueFull, QueueUnavailable, QuotaExceeded
 from msaas.fields import Fields, json_object
 from msaas.jobs import RECORD_BROKEN, Job, State, parse_state, record_json
 from msaas.queue import scripts
@@ -36,6 +36,7 @@ NO_CALLBACK = ("",) * 5
 # Longer than two timeouts of the store; a process that dies meanwhile leaves the song locked for this long.
 RETIRE_SECONDS = 120
 SCAN_COUNT = 1000
+REPLICA_MS = 1000  # for a replica to have what was written
 
 WORKER_LOST = {
     "code": "worker_lost",
@@ -54,23 +55,30 @@ class Queue:
         *,
         lease_seconds: float = 30,
         max_attempts: int = 3,
+        replicas: int = 0,
         observer: QueueObserver | None = None,
         keys: Sequence[str] = KEYS,
     ) -> None:
-        """`keys`: those of the songs' queue, or FETCH_KEYS."""
+        """`keys`: those of the songs' queue, or FETCH_KEYS. `replicas`: of Redis that must have what is submitted."""
         self.redis: Any = redis  # its stubs return bytes; with decode_responses it returns str
         self.keys = tuple(keys)
         self._waiting, self._processing, _, self._dead, _, self._pace = self.keys
         self.lease_ms = int(lease_seconds * 1000)
         self.max_attempts = max_attempts
+        self.replicas = replicas
         self.observer = observer or QueueObserver()
         self._offers = WorkerRegistry(redis)
         self._scripts = {name: scripts.load(redis, f"jobs/{name}") for name in SCRIPTS}
 
-    def _run(self, script: str, *args: str | int | float) -> Any:
+    def _run(self, script: str, *args: str | int | float, replicas: int = 0) -> Any:
+        """Raises QueueUnavailable if fewer `replicas` have what it wrote, which stays written."""
         failpoints.hit(f"before-{script}")
-        with redis_errors():
-            answer = self._scripts[script](keys=self.keys, args=args)
+        with redis_errors(), self.redis.pipeline(transaction=False) as pipe:  # WAIT is about its own connection
+            answer = self._scripts[script](keys=self.keys, args=args, client=pipe if replicas else None)
+            if replicas:
+                answer, confirmed = pipe.execute_command("WAIT", replicas, REPLICA_MS).execute()
+        if replicas and confirmed < replicas:
+            raise QueueUnavailable(f"{confirmed} of {replicas} replicas of the queue (Redis) have it: try again")
         failpoints.hit(f"after-{script}")
         return answer
 
@@ -102,7 +110,8 @@ class Queue:
         the song, QuotaExceeded if the account's take too much space. Only a new song is charged and subject to limits
         on songs and audio: QueueFull, QuotaExceeded.
         """
-        outcome, state = self._run("submit", songhash, int(stems_missing), *callback, *admission.args, *_flat(fields))
+        args = (songhash, int(stems_missing), *callback, *admission.args, *_flat(fields))
+        outcome, state = self._run("submit", *args, replicas=self.replicas)
         if outcome == "full":
             raise Conflict(f"too many callbacks wait for job {songhash} already (1000); post again once it has ended")
         if outcome == "heavy":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import ssl
 import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -120,6 +121,35 @@ def address(default_port: int) -> Callable[[str], str]:
         return f"{host}:{port or default_port}"
 
     return parse
+
+
+def redis_address(default_port: int, sentinel_port: int) -> Callable[[str], str]:
+    """`host[:port]` or `redis://…` ▸ `host:port`; `rediss://host[:port]` and `redis[s]+sentinel://host[:port],…/name` ▸
+    the same with ports."""
+    server, sentinel = address(default_port), address(sentinel_port)
+    wanted = "give host or host:port, rediss://host:port for TLS, or redis[s]+sentinel://host:port,host:port/name"
+
+    def parse(value: str) -> str:
+        scheme, separator, place = value.strip().rpartition("://")
+        if not separator or scheme in ("redis", "rediss"):
+            return ("rediss://" if scheme == "rediss" else "") + server(place)
+        hosts, _, name = place.partition("/")
+        if scheme not in ("redis+sentinel", "rediss+sentinel") or not re.fullmatch(r"[A-Za-z0-9._-]+", name):
+            raise ValueError(wanted)
+        return f"{scheme}://{','.join(sentinel(host) for host in hosts.split(','))}/{name}"
+
+    return parse
+
+
+def certificates(value: str) -> Path | None:
+    """A file of certificates in PEM, which is read at once."""
+    found = path(value)
+    if found is not None:
+        try:
+            ssl.create_default_context(cafile=str(found))
+        except (OSError, ssl.SSLError) as error:
+            raise ValueError(f"cannot be read as certificates (PEM): {error}") from None
+    return found
 
 
 def _split(url: str, wanted: str) -> tuple[SplitResult, int | None]:

@@ -1,7 +1,7 @@
 """Every setting: typed, read once from the environment, checked at start. Nothing else reads the environment.
 
-`REDIS_HOST` and `MINIO_HOST` take `host` or `host:port`. `REDIS_PORT` and `MINIO_PORT` are never read: Kubernetes
-injects `REDIS_PORT=tcp://…` for a Service called redis.
+`REDIS_HOST` and `MINIO_HOST` take `host` or `host:port`; `REDIS_HOST` also takes URLs that name TLS and Sentinels.
+`REDIS_PORT` and `MINIO_PORT` are never read: Kubernetes injects `REDIS_PORT=tcp://…` for a Service called redis.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from msaas.settings.parsers import (
     accepted_names,
     address,
     base_url,
+    certificates,
     choice,
     flag,
     folder,
@@ -32,6 +33,7 @@ from msaas.settings.parsers import (
     one_model,
     path,
     ports,
+    redis_address,
     server_url,
     text,
 )
@@ -47,9 +49,30 @@ class Settings(FetchSettings, SeparationSettings, UploadSettings):
     """One field per setting; a test compares the metadata with the table in the docs."""
 
     redis_host: str = setting(
-        "REDIS_HOST", "localhost:6379", address(6379), "host[:port]", "address of Redis or Valkey"
+        "REDIS_HOST",
+        "localhost:6379",
+        redis_address(6379, 26379),
+        "address",
+        "Redis or Valkey: host[:port], rediss://host[:port] for TLS, or redis[s]+sentinel://host[:port],host[:port]/name",
     )
     redis_password: str = setting("MSAAS_REDIS_PASSWORD", "", text, "", "password of Redis; empty if it needs none")
+    redis_sentinel_password: str = setting(
+        "MSAAS_REDIS_SENTINEL_PASSWORD", "", text, "", "password of the Sentinels; empty if they need none"
+    )
+    redis_replicas: int = setting(
+        "MSAAS_REDIS_REPLICAS",
+        "0",
+        number(int, 0, 10),
+        "replicas",
+        "of Redis that must have a new song before its post is answered; too few: 503",
+    )
+    ca_file: Path | None = setting(
+        "MSAAS_CA_FILE",
+        "",
+        certificates,
+        "file",
+        "certificates (PEM) that Redis and the S3 server are checked against over TLS, instead of the system's",
+    )
     minio_host: str = setting(
         "MINIO_HOST", "localhost:9000", address(9000), "host[:port]", "address of MinIO or another S3 server"
     )

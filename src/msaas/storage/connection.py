@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import urllib3
 from minio import Minio
 
@@ -15,10 +17,12 @@ def connect(
     secret_key: str,
     *,
     secure: bool = False,
+    ca_file: Path | None = None,
     timeout_seconds: float = 30,
     connections: int = 10,
 ) -> Minio:
-    """`address`: host:port. `timeout_seconds`: from one byte of an answer to the next. `connections`: kept open.
+    """`address`: host:port. `ca_file`: certificates (PEM) instead of the system's. `connections`: kept open.
+    `timeout_seconds`: from one byte of an answer to the next.
 
     Retries are left to the callers: the API answers 503 at once, the worker waits and tries again.
     """
@@ -27,5 +31,6 @@ def connect(
         retries=urllib3.Retry(total=False, redirect=False),
         maxsize=connections,
         cert_reqs="CERT_REQUIRED",
+        ca_certs=None if ca_file is None else str(ca_file),
     )
     return Minio(address, access_key=access_key, secret_key=secret_key, secure=secure, region=REGION, http_client=pool)

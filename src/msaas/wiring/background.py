@@ -72,6 +72,7 @@ def build_fetches(settings: Settings, redis: Redis, metrics: Metrics) -> Queue:
         redis,
         lease_seconds=settings.lease_seconds,
         max_attempts=settings.max_attempts,
+        replicas=settings.redis_replicas,
         observer=metrics.fetches,
         keys=FETCH_KEYS,
     )
@@ -106,7 +107,11 @@ def build_mixers(settings: Settings, songs: Queue, mixes: Queue, storage: Storag
 
 def build_batches(settings: Settings, songs: Queue, fetches: Queue) -> Batches:
     waiting = Queue(
-        songs.redis, lease_seconds=settings.lease_seconds, max_attempts=settings.max_attempts, keys=BATCH_KEYS
+        songs.redis,
+        lease_seconds=settings.lease_seconds,
+        max_attempts=settings.max_attempts,
+        replicas=settings.redis_replicas,
+        keys=BATCH_KEYS,
     )
     return Batches(waiting, fetches, songs)
 

@@ -13,7 +13,13 @@ MIN_CONNECTIONS = 10  # to the object store, kept open
 
 
 def build_redis(settings: Settings, *, timeout_seconds: float = 10) -> Redis:
-    return queue.connect(settings.redis_host, settings.redis_password, timeout_seconds=timeout_seconds)
+    return queue.connect(
+        settings.redis_host,
+        settings.redis_password,
+        sentinel_password=settings.redis_sentinel_password,
+        ca_file=settings.ca_file,
+        timeout_seconds=timeout_seconds,
+    )
 
 
 def build_queue(settings: Settings, *, timeout_seconds: float = 10, observer: QueueObserver | None = None) -> Queue:
@@ -21,6 +27,7 @@ def build_queue(settings: Settings, *, timeout_seconds: float = 10, observer: Qu
         build_redis(settings, timeout_seconds=timeout_seconds),
         lease_seconds=settings.lease_seconds,
         max_attempts=settings.max_attempts,
+        replicas=settings.redis_replicas,
         observer=observer,
     )
 
@@ -31,6 +38,7 @@ def build_storage(settings: Settings, *, timeout_seconds: float = 30, parts_at_o
         settings.minio_access_key,
         settings.minio_secret_key,
         secure=settings.minio_secure,
+        ca_file=settings.ca_file,
         timeout_seconds=timeout_seconds,
         connections=max(settings.threads, MIN_CONNECTIONS),
     )

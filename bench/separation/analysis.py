@@ -3,8 +3,10 @@
     python -m bench.separation.analysis [--songs 100] [--seconds 60] [--seed 0]
 
 The scores are those of models/htdemucs_mini/training, played by plain synthesis: decaying harmonics, and bursts of
-noise as drums. A tempo is right within 2 %; "octave": within 2 % of its double, half, triple or third. "relative": the
-minor key of a major one, or the reverse. What the meters leave open (None) counts as "no answer".
+noise as drums. A tempo is right within 2 %; "octave": within 2 % of its double, half, triple or third. Beats are
+right if half of them are within 35 ms of the score's; those of songs whose tempo is not right, its half or its double
+are not judged. "relative": the minor key of a major one, or the reverse. What the meters leave open (None) counts as
+"no answer".
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ REPOSITORY = Path(__file__).parents[2]
 sys.path[:0] = [str(REPOSITORY / "models" / "htdemucs_mini"), str(REPOSITORY / "data")]
 
 RATE = 44_100
+BEAT_SECONDS = 0.035
 OCTAVES = (2, 1 / 2, 3, 1 / 3, 3 / 2, 2 / 3)
 
 Sound = NDArray[np.float32]
@@ -43,6 +46,8 @@ def main() -> int:
     options = parser.parse_args()
     tempi: Counter[str] = Counter()
     keys: Counter[str] = Counter()
+    beats: Counter[str] = Counter()
+    beat_errors: list[float] = []
     took = loudness_took = 0.0
     for number in range(options.songs):
         rng = np.random.default_rng((options.seed, number))
@@ -55,11 +60,16 @@ def main() -> int:
         measured(LoudnessMeter(RATE, 2), np.stack([drums + pitched] * 2))
         loudness_took += time.process_time() - began
         tempi[judged_tempo(tempo, score.bpm)] += 1
+        if (error := beat_error(tempo, score.bpm, options.seconds)) is not None:
+            beat_errors.append(error)
+        beats[judged_beats(tempo, score.bpm, error)] += 1
         keys[judged_key(key, score.key, score.mode)] += 1
         if options.verbose:
             print(number, score.style, f"{score.bpm:.1f}", tempo, NAMES[score.key], score.mode, key)
-    for name, counts in (("tempo", tempi), ("key", keys)):
+    for name, counts in (("tempo", tempi), ("beats", beats), ("key", keys)):
         print(name, ", ".join(f"{what} {count}" for what, count in counts.most_common()))
+    if beat_errors:
+        print(f"median distance from the score's beats: {1000 * float(np.median(beat_errors)):.0f} ms")
     minutes = options.songs * options.seconds / 60
     print(
         f"{took / minutes:.2f} processor seconds a minute, and {loudness_took / minutes:.2f} for the loudness in stereo"
@@ -79,6 +89,28 @@ def judged_tempo(tempo: Tempo | None, bpm: float) -> str:
     if abs(tempo.bpm / bpm - 1) < 0.02:
         return "right"
     return "octave" if any(abs(tempo.bpm / bpm / times - 1) < 0.02 for times in OCTAVES) else "wrong"
+
+
+def beat_error(tempo: Tempo | None, bpm: float, seconds: float) -> float | None:
+    """The median distance, in seconds, of the beats of the slower grid, found or the score's, from the faster one."""
+    if tempo is None or tempo.first_beat is None or not is_judged(tempo, bpm):
+        return None
+    found, score = (60 / tempo.bpm, tempo.first_beat), (60 / bpm, 0.0)
+    (fast, begin), (slow, first) = sorted([found, score])
+    distances = np.arange(first, seconds, slow) - begin
+    return float(np.median(np.abs((distances + fast / 2) % fast - fast / 2)))
+
+
+def is_judged(tempo: Tempo, bpm: float) -> bool:
+    return any(abs(tempo.bpm / bpm / times - 1) < 0.02 for times in (1, 2, 1 / 2))
+
+
+def judged_beats(tempo: Tempo | None, bpm: float, error: float | None) -> str:
+    if tempo is None or not is_judged(tempo, bpm):
+        return "not judged"
+    if error is None:
+        return "no answer"
+    return "right" if error <= BEAT_SECONDS else "wrong"
 
 
 def judged_key(key: Key | None, tonic: int, mode: str) -> str:

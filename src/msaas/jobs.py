@@ -281,9 +281,8 @@ _ANALYSIS = {
     "tempo": ("bpm", "confidence", "first_beat_seconds"),
     "key": ("confidence", "tuning_cents"),
 }
-
-
 _SHARES = ("confidence",)  # from 0 to 1
+_OPTIONAL = ("first_beat_seconds",)  # None where the song leaves them open
 
 
 def _measured(part: Any, names: Iterable[str]) -> dict[str, Any] | None:
@@ -297,6 +296,8 @@ def _measured(part: Any, names: Iterable[str]) -> dict[str, Any] | None:
 
 
 def _is_measured(name: str, value: Any) -> bool:
+    if value is None:
+        return name in _OPTIONAL
     if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) >= MAX_MEASURED:
         return False
     return name not in _SHARES or 0 <= value <= 1

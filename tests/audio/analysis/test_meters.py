@@ -9,7 +9,7 @@ import pytest
 from msaas.audio.analysis.key import NAMES, KeyMeter
 from msaas.audio.analysis.loudness import LoudnessMeter
 from msaas.audio.analysis.song import SongAnalyser
-from msaas.audio.analysis.tempo import TempoMeter
+from msaas.audio.analysis.tempo import TempoMeter, fold_at
 
 RATE = 44_100
 SCALES = {"major": (0, 2, 4, 5, 7, 9, 11), "minor": (0, 2, 3, 5, 7, 8, 10)}
@@ -80,6 +80,22 @@ def test_the_tempo_of_clicks(bpm, rate):
     assert found.confidence > 0.5
     beat = 60 / bpm
     assert abs((found.first_beat - 0.25 + beat / 2) % beat - beat / 2) < 0.03
+
+
+@pytest.mark.parametrize("first", [0.1, 0.31, 0.44])
+def test_the_first_beat_lies_on_the_song_s_beats(first):
+    found = in_blocks(TempoMeter(RATE), clicks(120, 40, first), 1 << 18)
+    assert found.bpm == pytest.approx(120, rel=0.0005)
+    assert found.first_beat == pytest.approx(first, abs=0.012)
+
+
+def test_equal_onsets_on_and_off_the_beat_leave_the_beats_open():
+    onsets = np.zeros((50, 40))
+    onsets[:, [0, 20]] = [1, 0.9]
+    assert not fold_at(onsets.ravel(), 40).is_clear
+    onsets[:, 20] = 0.2
+    assert fold_at(onsets.ravel(), 40).is_clear
+    assert not fold_at(np.random.default_rng(1).random(2000), 40).is_clear  # no peak
 
 
 def test_fast_beats_that_nothing_divides_count_in_half():

@@ -57,9 +57,9 @@ class SongAnalyser:
             and {"integrated_lufs": round(loudness.integrated, 1), "true_peak_dbtp": round(loudness.true_peak, 1)},
             "tempo": tempo
             and {
-                "bpm": round(tempo.bpm, 2),
+                "bpm": round(tempo.bpm, 3),
                 "confidence": round(tempo.confidence, 2),
-                "first_beat_seconds": round(tempo.first_beat, 3),
+                "first_beat_seconds": None if tempo.first_beat is None else round(tempo.first_beat, 3),
             },
             "key": key
             and {"name": key.name, "confidence": round(key.confidence, 2), "tuning_cents": round(key.tuning)},

@@ -2,8 +2,10 @@
 
 The method is that of Ellis, "Beat Tracking by Dynamic Programming" (2007), as in librosa's beat tracker: the onset
 strength is how much a mel spectrogram in decibels grows from frame to frame. Its autocorrelation at a lag and at half
-of it, under a prior around 120 beats a minute, gives the period. Dynamic programming finds the beats;
-their mean distance is the tempo.
+of it, under a prior around 120 beats a minute, gives the period. Dynamic programming finds the beats; their mean
+distance is about the tempo. Then the onset strengths are folded at periods near it: the one whose fold has the highest
+peak is the tempo, and the peak is where the beats are. If the fold is nearly as high between the beats, or has no clear
+peak, the beats' times are left open.
 """
 
 from __future__ import annotations
@@ -26,6 +28,11 @@ TIGHTNESS = 100.0  # how strongly beats keep their distance
 MIN_BEATS = 8
 MIN_SECONDS = 4
 MIN_CONFIDENCE = 0.2
+FOLD_RANGE = 0.015  # how far from the beats' mean distance a steady period may be
+MAX_FOLD_SECONDS = 300  # of a song, from its middle, are folded
+PEAK_FRAMES = 2.5  # standard deviation of the smoothing of a fold
+MAX_HALFWAY = 0.75  # of the peak, halfway between two beats
+MIN_PEAK = 2.6  # relative to the mean of the strengths
 FLOOR = 1e-5  # power, of a full-scale sine about 1: quieter bands do not count
 
 Values = NDArray[np.float64]
@@ -33,11 +40,12 @@ Values = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Tempo:
-    """`confidence` from 0 to 1: how periodic the onsets are. `first_beat`: in seconds from the song's start."""
+    """`confidence` from 0 to 1: how periodic the onsets are. `first_beat`: in seconds from the song's start; None if it
+    is not clear which onsets are the beats."""
 
     bpm: float
     confidence: float
-    first_beat: float
+    first_beat: float | None
 
 
 class TempoMeter:
@@ -71,9 +79,10 @@ class TempoMeter:
         beats = track_beats(strengths, found[0])
         if len(beats) < MIN_BEATS or found[1] < MIN_CONFIDENCE:
             return None
-        frames_a_beat, first = (float(value) for value in np.polyfit(np.arange(len(beats)), beats, 1))
-        beat = first / per_second + FRAME / 2 / self._rate  # an onset is in the middle of its frame
-        return Tempo(60 * per_second / frames_a_beat, found[1], beat % (frames_a_beat / per_second))
+        fold = best_fold(strengths, float(np.polyfit(np.arange(len(beats)), beats, 1)[0]), per_second)
+        first = fold.beat / per_second + FRAME / 2 / self._rate  # an onset is in the middle of its frame
+        seconds_a_beat = fold.period / per_second
+        return Tempo(60 / seconds_a_beat, found[1], first % seconds_a_beat if fold.is_clear else None)
 
 
 def mel_bands(sample_rate: int) -> NDArray[np.float32]:
@@ -138,3 +147,42 @@ def track_beats(strengths: Values, frames_a_beat: float) -> NDArray[np.int64]:
     while came_from[beats[-1]] >= 0:
         beats.append(int(came_from[beats[-1]]))
     return np.array(beats[::-1])
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Onset strengths averaged at equal places of a period, in frames. `beat`: where the highest is, below `period`."""
+
+    period: float
+    beat: float
+    peak: float
+    halfway: float  # of the peak
+    mean: float
+
+    @property
+    def is_clear(self) -> bool:
+        return self.halfway <= MAX_HALFWAY * self.peak and self.peak >= MIN_PEAK * self.mean
+
+
+def best_fold(strengths: Values, frames_a_beat: float, per_second: float) -> Fold:
+    """The fold with the highest peak at a period near `frames_a_beat`."""
+    skipped = max(0, len(strengths) - int(MAX_FOLD_SECONDS * per_second)) // 2
+    kept = np.maximum(strengths[skipped : len(strengths) - skipped], 0)
+    # the last beats of two neighbouring periods are a frame apart
+    steps = max(8, math.ceil(len(kept) * FOLD_RANGE))
+    periods = frames_a_beat * (1 + FOLD_RANGE * np.arange(-steps, steps + 1) / steps)
+    return max((fold_at(kept, float(period), skipped) for period in periods), key=lambda fold: fold.peak)
+
+
+def fold_at(strengths: Values, period: float, first_frame: int = 0) -> Fold:
+    """Of non-negative strengths, the first of them at `first_frame`."""
+    bins = max(4, round(period))
+    places = ((np.arange(len(strengths)) + first_frame) / period) % 1
+    indices = (places * bins).astype(np.int64) % bins
+    folded = np.bincount(indices, strengths, bins) / np.maximum(np.bincount(indices, minlength=bins), 1)
+    away = np.minimum(np.arange(bins), bins - np.arange(bins))
+    kernel = np.exp(-0.5 * (away / PEAK_FRAMES) ** 2)
+    smooth = np.fft.irfft(np.fft.rfft(folded) * np.fft.rfft(kernel / kernel.sum()), bins)
+    best = int(smooth.argmax())
+    beat = (best + 0.5) / bins * period  # a bin is as wide as a frame, nearly
+    return Fold(period, beat, float(smooth[best]), float(smooth[(best + bins // 2) % bins]), float(strengths.mean()))

@@ -25,7 +25,10 @@ ANALYSIS_SCHEMAS: dict[str, Schema] = {
         {
             "bpm": {"type": "number", "description": "beats a minute; may be half or double of what a person counts"},
             "confidence": CONFIDENCE,
-            "first_beat_seconds": {"type": "number", "description": "from the song's start"},
+            "first_beat_seconds": {
+                "type": ["number", "null"],
+                "description": "from the song's start; null if it is not clear which onsets are the beats",
+            },
         }
     ),
     "Key": an_object(

@@ -102,6 +102,11 @@ export class Lanes {
     for (const [other, { element }] of this.#lanes) element.classList.toggle("chosen", other === name);
   }
 
+  /** @param {string} name @returns {HTMLElement | null} */
+  elementOf(name) {
+    return this.#lanes.get(name)?.element ?? null;
+  }
+
   /** @param {EventTarget | null} target @returns {string | undefined} the lane an element belongs to */
   laneOf(target) {
     return this.names.find((name) => this.#lanes.get(name).element.contains(target));

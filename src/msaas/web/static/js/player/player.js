@@ -6,6 +6,8 @@ import { LOUDEST_DB, SILENT_DB, neutral } from "./levels.js";
 import { LockScreen } from "./lockscreen.js";
 import { ORIGINAL } from "./mixer.js";
 import * as presets from "./presets.js";
+import { Beats } from "./beats/panel.js";
+import { Meters } from "./meters/meters.js";
 import { Axis } from "./timeline/axis.js";
 import { Ruler } from "./timeline/ruler.js";
 import { excerpt, levelsNear } from "./timeline/samples.js";
@@ -15,25 +17,27 @@ import { clock, decibels, place, stemName } from "../common/words.js";
 
 export class Player {
   #mixer = null; #lanes; #length = 0; #axis; #ruler; #chosen = 0; #marked = false; #lastLoop = null; #askOriginal; #lockScreen;
-  #view = new View(); #zoom; #scene; #drawing = false; /** Seconds of a playhead that is being dragged. */ #dragged = null;
+  #view = new View(); #zoom; #scene; #beats; #meters; #drawing = false; /** Seconds of a playhead that is being dragged. */ #dragged = null;
   #play = find("#play"); #seek = find("#seek"); #loop = find("#loop"); #time = find("#time");
 
   /** @param {() => Promise<boolean>} askOriginal loads it; false: not available */
   constructor(askOriginal) {
+    this.#beats = new Beats(() => this.#mixer?.position ?? 0);
     const axis = new Axis(this.#view, {
       seek: (seconds) => this.seek(seconds),
       loop: (region) => this.setLoop(region),
       preview: (region) => (region ? this.#showLoop(region) : this.#show()),
       head: (seconds) => this.#drag(seconds),
       hover: (seconds) => this.#showHover(seconds),
-      snap: (seconds) => seconds,
+      region: (from, to, how) => this.#beats.region(from, to, how),
     });
     this.#axis = axis;
     const scene = { view: this.#view, rate: 0, detail: (name, start, end) => this.#detail(name, start, end) };
     this.#lanes = new Lanes(find("#lanes"), axis, scene, (name, change) => this.#mixer?.setLevel(name, change));
-    this.#ruler = new Ruler(find("#ruler"), axis, (region) => this.setLoop(region));
+    this.#ruler = new Ruler(find("#ruler"), axis, (region) => this.setLoop(region), this.#beats);
     this.#zoom = new Zoom(this.#view, () => this.#mixer?.position ?? 0);
     this.#scene = scene;
+    this.#meters = new Meters((name) => this.#lanes.elementOf(name));
     this.#view.addEventListener("change", () => this.#redraw());
     this.#askOriginal = askOriginal;
     this.#lockScreen = new LockScreen({
@@ -63,12 +67,17 @@ export class Player {
     return this.#zoom;
   }
 
+  get beats() {
+    return this.#beats;
+  }
+
   get view() {
     return this.#view;
   }
 
-  /** @param {import("./mixer.js").Mixer} mixer @param {number} length seconds @param {string} name of the song */
-  open(mixer, length, name) {
+  /** @param {import("./mixer.js").Mixer} mixer @param {number} length seconds
+   *  @param {{songhash: string, name: string, tempo: any}} song `tempo`: of its analysis */
+  open(mixer, length, { songhash, name, tempo }) {
     this.#mixer = mixer;
     this.#length = length;
     this.#lastLoop = null;
@@ -79,7 +88,8 @@ export class Player {
     find("#sides input[value=stems]").checked = true;
     this.#scene.rate = mixer.rate;
     this.#view.open(length, mixer.rate);
-    this.#ruler.draw();
+    this.#beats.open(songhash, tempo);
+    this.#meters.open(mixer);
     mixer.addEventListener("change", () => this.#mixer === mixer && this.#show());
     this.#chosen = 0;
     this.#marked = false;
@@ -91,6 +101,7 @@ export class Player {
     this.#mixer?.close();
     this.#mixer = null;
     this.#view.open(0, 1);
+    this.#meters.open(null);
     this.#lockScreen.close();
   }
 
@@ -139,9 +150,10 @@ export class Player {
     say(region ? loopWords(region) : "Loop off");
   }
 
-  /** Sets one end of the loop to the playhead. @param {"start" | "end"} end */
-  markLoop(end) {
-    const region = { start: 0, end: this.#length, ...(this.#mixer.loop && this.#lastLoop), [end]: this.#mixer.position };
+  /** Sets one end of the loop to the playhead, or the beat next to it. @param {"start" | "end"} end @param {boolean} free of beats */
+  markLoop(end, free) {
+    const at = Math.min(this.#length, this.#beats.snapped(this.#mixer.position, free));
+    const region = { start: 0, end: this.#length, ...(this.#mixer.loop && this.#lastLoop), [end]: at };
     if (region.end - region.start < 0.05) region[end === "start" ? "end" : "start"] = end === "start" ? this.#length : 0;
     this.setLoop(region);
   }

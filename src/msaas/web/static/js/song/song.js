@@ -86,7 +86,7 @@ export class Song {
   #enter(visit) {
     this.close();
     this.#visit = visit;
-    for (const id of ["notice", "link", "transport", "downloads", "loading", "heavy", "delete", "sides", "send-again"]) show(find(`#${id}`), false);
+    for (const id of ["notice", "link", "transport", "beats", "downloads", "loading", "heavy", "delete", "sides", "send-again"]) show(find(`#${id}`), false);
     this.#progress.hide();
     this.#lanes.clear();
     this.#lanes.enable(false);
@@ -205,12 +205,12 @@ export class Song {
     this.#progress.hide();
     this.#lanes.build(names);
     for (const name of names) this.#lanes.setDownload(name, named(job.stems[name], visit.known?.savedAs));
-    this.#player.open(visit.mixer, frames / rate, visit.name);
+    this.#player.open(visit.mixer, frames / rate, { songhash: visit.songhash, name: visit.name, tempo: job.analysis?.tempo });
     this.#setMix(visit);
     this.#lanes.enable(true);
     this.#draw(visit);
     find("#save-all").href = named(zipPath(visit.songhash), visit.known?.savedAs);
-    for (const id of ["transport", "downloads", "delete"]) show(find(`#${id}`), true);
+    for (const id of ["transport", "beats", "downloads", "delete"]) show(find(`#${id}`), true);
     say("The stems are ready");
     original(visit.songhash).then((file) => this.#isHere(visit) && show(find("#sides"), file !== null));
     this.#allowSaving();
@@ -279,7 +279,7 @@ export class Song {
     this.#showLoading("");
     if (error instanceof Problem && error.status === 404) {
       note(visit.songhash, "removed");
-      for (const id of ["transport", "downloads", "delete"]) show(find(`#${id}`), false);
+      for (const id of ["transport", "beats", "downloads", "delete"]) show(find(`#${id}`), false);
       this.#lanes.clear();
       this.#progress.removed();
       return this.#offerAgain(visit);

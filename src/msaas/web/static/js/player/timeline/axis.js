@@ -21,8 +21,10 @@ export class Axis {
 
   /** @param {import("./view.js").View} view
    *  @param {{seek: (seconds: number) => void, loop: (region: Region) => void, preview: (region: Region | null) => void,
-   *   head: (seconds: number | null) => void, hover: (seconds: number | null) => void, snap: (seconds: number, event: PointerEvent) => number}} actions
-   *  `preview`, `head`: shows a loop, the playhead on the way; null: as they are. `snap`: an edge's seconds, or the nearest beat */
+   *   head: (seconds: number | null) => void, hover: (seconds: number | null) => void,
+   *   region: (from: number, to: number, how: {free: boolean, fixed: boolean}) => Region}} actions
+   *  `preview`, `head`: shows a loop, the playhead on the way; null: as they are. `region`: the loop of a drag; `free`: Alt is
+   *  pressed, `fixed`: `from` is the other edge */
   constructor(view, actions) {
     this.view = view;
     this.#actions = actions;
@@ -99,8 +101,7 @@ export class Axis {
   }
 
   #region(element, event, { kind, at }) {
-    const from = kind === "edge" ? at : this.#actions.snap(at, event);
-    return ordered(from, this.#actions.snap(this.#seconds(element, event), event));
+    return this.#actions.region(at, this.#seconds(element, event), { free: event.altKey, fixed: kind === "edge" });
   }
 
   #scroll(element, { clientX }, { x, start }) {

@@ -3,6 +3,7 @@
 import { find, show, vary, write } from "../../common/dom.js";
 import { clock, fineClock } from "../../common/words.js";
 import { ordered } from "./axis.js";
+import { showBeats } from "../beats/marks.js";
 import { digitsFor, ticksOf } from "./ticks.js";
 
 const NUDGE_SECONDS = 0.1;
@@ -10,13 +11,16 @@ const FAR_SECONDS = 1;
 const NUDGE_OF_VIEW = 1 / 40; // where that is less
 
 export class Ruler {
-  #root; #axis; #setLoop; #loop = null; #head = 0;
+  #root; #axis; #setLoop; #beats; #loop = null; #head = 0;
 
-  /** @param {HTMLElement} root @param {import("./axis.js").Axis} axis @param {(region: import("./axis.js").Region) => void} setLoop */
-  constructor(root, axis, setLoop) {
+  /** @param {HTMLElement} root @param {import("./axis.js").Axis} axis @param {(region: import("./axis.js").Region) => void} setLoop
+   *  @param {import("../beats/panel.js").Beats} beats */
+  constructor(root, axis, setLoop, beats) {
     this.#root = root;
     this.#axis = axis;
     this.#setLoop = setLoop;
+    this.#beats = beats;
+    beats.addEventListener("change", () => this.draw());
     axis.wire(root, { scrolls: true });
     for (const handle of this.#handles) handle.addEventListener("keydown", (event) => this.#press(event, handle.dataset.edge));
     new ResizeObserver(() => this.draw()).observe(root);
@@ -31,6 +35,7 @@ export class Ruler {
     const { view } = this.#axis;
     this.#root.classList.toggle("zoomed", !view.isWhole);
     find(".ticks", this.#root).replaceChildren(...ticksOf(view, this.#root.clientWidth).map((tick) => mark(tick, view)));
+    showBeats(this.#beats.grid, view, this.#root);
     this.showLoop(this.#loop);
     this.showHead(this.#head);
   }
@@ -73,19 +78,21 @@ export class Ruler {
     handle.setAttribute("aria-valuetext", `${clock(seconds)} and ${Math.floor((seconds % 1) * 100)} hundredths`);
   }
 
+  /** Arrows move by beats if loops snap to them, else by time. */
   #press(event, edge) {
     const { loop, length, view } = this.#axis;
+    const direction = DIRECTIONS[event.key];
+    if (!direction || !loop) return;
+    event.preventDefault();
     const far = event.shiftKey || event.key.startsWith("Page");
     const step = far ? Math.min(FAR_SECONDS, view.span / 4) : Math.min(NUDGE_SECONDS, view.span * NUDGE_OF_VIEW);
-    const back = { ArrowLeft: -step, ArrowDown: -step, PageDown: -step };
-    const on = { ArrowRight: step, ArrowUp: step, PageUp: step };
-    const change = back[event.key] ?? on[event.key];
-    if (!change || !loop) return;
-    event.preventDefault();
-    const moved = Math.min(length, Math.max(0, loop[edge] + change));
+    const onBeat = this.#beats.stepped(loop[edge], direction, { far, free: event.altKey });
+    const moved = Math.min(length, Math.max(0, onBeat ?? loop[edge] + direction * step));
     this.#setLoop(ordered(moved, loop[edge === "start" ? "end" : "start"]));
   }
 }
+
+const DIRECTIONS = { ArrowLeft: -1, ArrowDown: -1, PageDown: -1, ArrowRight: 1, ArrowUp: 1, PageUp: 1 };
 
 /** Whether a handle at this time can be seen. */
 function isNear(view, seconds) {

@@ -298,7 +298,7 @@ def _measured(part: Any, names: Iterable[str]) -> dict[str, Any] | None:
 def _is_measured(name: str, value: Any) -> bool:
     if value is None:
         return name in _OPTIONAL
-    if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) >= MAX_MEASURED:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < MAX_MEASURED:
         return False
     return name not in _SHARES or 0 <= value <= 1
 

@@ -161,6 +161,13 @@ def test_damaged_numbers_of_a_record_have_a_bounded_work(options, work):
     )
 
 
+@pytest.mark.parametrize(("first", "known"), [(0.25, True), (None, True), ("0.25", False), (float("nan"), False)])
+def test_the_first_beat_of_a_tempo_may_be_left_open(first, known):
+    tempo = {"bpm": 120.0, "confidence": 0.5, "first_beat_seconds": first}
+    job = Job(HASH, State.DONE, model="htdemucs", options={"model": "htdemucs"}, result={"analysis": {"tempo": tempo}})
+    assert job.analysis == {"loudness": None, "tempo": tempo if known else None, "key": None}
+
+
 def test_options_survive_their_record():
     options = parse(stems=["drums"], format="wav", overlap=0.5, shifts=3, refine={"drums": "htdemucs_ft"})
     assert Options.from_json(options.to_json()) == options == Options.from_fields(options.to_fields())

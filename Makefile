@@ -60,6 +60,7 @@ help:
 	@echo 'make audit         known weaknesses of what the images hold      make sbom   what that is'
 	@echo 'make chaos         the fault suite, a quarter of an hour      make chaos-mutants  each guard taken away'
 	@echo 'make images        container images (IMAGES="--weights none")  make manifests  every overlay, checked'
+	@echo 'make chart         the Helm chart, from the kustomize base, in build/chart (REGISTRY=… of the images)'
 	@echo 'make compose       the whole service in containers (compose.yaml)      make compose-smoke  it at work, without a registry'
 	@echo 'make container-smoke | cluster-smoke   the images and manifests at work, without and with a cluster'
 	@echo 'make cluster-test  faults in a cluster on this machine while songs run (docs/kubernetes.md)'
@@ -154,6 +155,9 @@ images:
 
 manifests: .venv/stamp-dev
 	deploy/tools/manifests.sh
+
+chart: .venv/stamp-dev
+	$(BIN)/python deploy/tools/make-chart.py --package $(if $(REGISTRY),--registry $(REGISTRY))
 
 # Needs docker compose or podman-compose, and neither Python nor .venv.
 compose:

@@ -4,6 +4,7 @@
 # package and its [dev] extra. Without the lab's cluster it does nothing, and says so.
 #
 #   cluster-test.sh [--no-build] [--keep] [ARGUMENT FOR cluster-drill.py ...]
+#   cluster-test.sh [--no-build] [--keep] --chart      installs, updates, rolls back and uninstalls the Helm chart instead
 #
 # LAB_CLUSTER names the cluster's script (default: ../shared/cluster/cluster.sh beside this clone), with the commands `up`,
 # `keda`, `load IMAGE FILE`, `run COMMAND`, `stop NODE`, `start NODE` and `down`. Images stay in /var/lib/msaas-lab (LAB_STORE).
@@ -24,6 +25,7 @@ source deploy/tools/lab.sh
 namespace=msaas-drill
 python=.venv/bin/python
 keep=false
+chart=false
 drill=()
 
 parse() {
@@ -31,6 +33,7 @@ parse() {
     case $1 in
       --no-build) build=false ;;
       --keep) keep=true ;;
+      --chart) chart=true ;;
       *) drill+=("$1") ;;
     esac
     shift
@@ -98,18 +101,67 @@ install() {
   "$cluster" run ./deploy-all.sh --overlay cluster-test --namespace "$namespace" --tag smoke --no-build
 }
 
+# --- the Helm chart
+
+helm() { "$cluster" run .venv/bin/helm "$@" --namespace "$namespace"; }
+
+# What deploy/overlays/cluster-test has.
+install_chart() {
+  local key entry
+  { read -r key && read -r entry; } < <("$python" -m msaas.cli keys new drill 2>/dev/null)
+  export MSAAS_API_KEY=$key
+  "$cluster" run kubectl create namespace "$namespace"
+  "$cluster" run kubectl label namespace "$namespace" pod-security.kubernetes.io/enforce=restricted
+  "$cluster" run kubectl -n "$namespace" create secret generic msaas-api-keys --from-literal=keys="$entry"
+  "$python" deploy/tools/make-chart.py --out "$LAB_FOLDER"
+  helm install msaas "$LAB_FOLDER/msaas" --wait --timeout 15m --set image.tag=smoke --set storage=seaweedfs \
+    --set settings.MSAAS_MODEL=htdemucs_mini --set worker.resources.limits.cpu=1 \
+    --set components.production=true --set components.keda=true --set components.priorities=true \
+    --set components.limits=true --set worker.minReplicas=1 --set worker.maxReplicas=2
+}
+
+# during SONG COMMAND: while the song is separated. Both must succeed.
+during() {
+  "$cluster" run "$python" deploy/tools/smoke_client.py "$url" "$1" &
+  local client=$!
+  shift
+  sleep 3
+  "$@"
+  wait "$client" || die "the song did not come through: $*"
+}
+
+check_chart() {
+  say 'the chart: installing' && install_chart
+  url=http://$(address)
+  say 'a song during an update'
+  during data/the-slow-river.mp3 helm upgrade msaas "$LAB_FOLDER/msaas" --reuse-values --wait --timeout 15m --set settings.MSAAS_LOG_LEVEL=debug
+  say 'a song during a rollback'
+  during data/harbour-lights.mp3 helm rollback msaas 1 --wait --timeout 15m
+  say 'uninstalling'
+  helm uninstall msaas --wait --timeout 10m
+  "$cluster" run kubectl -n "$namespace" get persistentvolumeclaims,secrets
+}
+
+# --- the drill
+
+address() {
+  "$cluster" run kubectl -n "$namespace" get service rest-server -o 'jsonpath={.spec.clusterIP}:{.spec.ports[0].port}'
+}
+
+check_drill() {
+  say 'installing' && install
+  say 'the drill'
+  "$cluster" run deploy/tools/cluster-drill.py --namespace "$namespace" --url "http://$(address)" \
+    --power-off "$cluster stop" --power-on "$cluster start" "${drill[@]}"
+}
+
 main() {
   parse "$@"
   ((EUID == 0)) || die 'building images and starting nodes here needs root'
   [[ -x .venv/bin/kubectl && -x $python ]] || die 'no .venv with the [dev] extra: make check sets it up'
   trap clean_up EXIT
   say 'cluster and images' && lab_setup && prepare
-  say 'installing' && install
-  local address
-  address=$("$cluster" run kubectl -n "$namespace" get service rest-server -o 'jsonpath={.spec.clusterIP}:{.spec.ports[0].port}')
-  say 'the drill'
-  "$cluster" run deploy/tools/cluster-drill.py --namespace "$namespace" --url "http://$address" \
-    --power-off "$cluster stop" --power-on "$cluster start" "${drill[@]}"
+  if "$chart"; then check_chart; else check_drill; fi
   say "cluster-test: passed in $((SECONDS / 60)) min $((SECONDS % 60)) s"
 }
 

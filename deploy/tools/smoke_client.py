@@ -1,5 +1,9 @@
-"""Posts a song to an API, waits for its stems, and looks at them: four, whole, as long as each other, not silent."""
+"""Posts a song to an API, waits for its stems, and looks at them: four, whole, as long as each other, not silent.
 
+MSAAS_API_KEY is the key, where the API wants one.
+"""
+
+import os
 import sys
 import tempfile
 import time
@@ -13,6 +17,10 @@ import requests
 STEMS = {"vocals", "drums", "bass", "other"}
 POLL_SECONDS = 1.0
 LIMIT_SECONDS = 1800.0
+
+session = requests.Session()
+if key := os.environ.get("MSAAS_API_KEY"):
+    session.headers["Authorization"] = f"Bearer {key}"
 
 
 def main(url: str, song: str) -> int:
@@ -38,7 +46,7 @@ def refuse(reason: str) -> int:
 
 def posted(url: str, song: Path) -> str:
     with song.open("rb") as body:
-        answer = requests.post(f"{url}/apiv1/separate", files={"file": body}, timeout=120)
+        answer = session.post(f"{url}/apiv1/separate", files={"file": body}, timeout=120)
     answer.raise_for_status()
     return str(answer.json()["songhash"])
 
@@ -47,7 +55,7 @@ def ended(where: str) -> dict[str, Any]:
     """The job once it has ended, or after half an hour as it is."""
     said, deadline = None, time.monotonic() + LIMIT_SECONDS
     while True:
-        answer = requests.get(where, timeout=30)
+        answer = session.get(where, timeout=30)
         answer.raise_for_status()
         job: dict[str, Any] = answer.json()
         now = f"{job['state']} {job.get('stage') or ''} {round(job.get('progress') or 0, 1):.0%}"
@@ -62,7 +70,7 @@ def ended(where: str) -> dict[str, Any]:
 
 def length_of(link: str, target: Path) -> int:
     """Samples of the stem. Raises ValueError where it is silent."""
-    answer = requests.get(link, timeout=120)
+    answer = session.get(link, timeout=120)
     answer.raise_for_status()
     target.write_bytes(answer.content)
     samples, peak = 0, 0.0

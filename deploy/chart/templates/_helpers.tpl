@@ -1,0 +1,31 @@
+{{/* An image of ours: list of the context, its name and its tag by default. Workers on GPUs have one of their own. */}}
+{{- define "msaas.image" -}}
+{{- $values := (index . 0).Values -}}
+{{- $gpu := and $values.components.gpu (eq (index . 1) "msaas-worker") -}}
+{{- with $values.image.registry }}{{ . }}/{{ end }}{{ index . 1 }}:{{ $values.image.tag | default (index . 2) }}{{ if $gpu }}-cuda{{ end }}
+{{- end -}}
+
+{{/* A Secret that is made once and kept: dict of context, name and data. */}}
+{{- define "msaas.secret" -}}
+{{- if not (lookup "v1" "Secret" .context.Release.Namespace .name) }}
+---
+apiVersion: v1
+kind: Secret
+metadata:
+  name: {{ .name }}
+  namespace: {{ .context.Release.Namespace }}
+  labels:
+    app.kubernetes.io/part-of: msaas
+  annotations:
+    helm.sh/resource-policy: keep
+stringData:
+  {{- range $key, $value := .data }}
+  {{ $key }}: {{ $value | quote }}
+  {{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* The first of a list of two, unless it is null: 0 is a value. */}}
+{{- define "msaas.or" -}}
+{{- if kindIs "invalid" (index . 0) }}{{ index . 1 }}{{ else }}{{ index . 0 }}{{ end -}}
+{{- end -}}

@@ -20,6 +20,7 @@ MAY = {
     ("release.yml", "wheel"): {"id-token", "attestations"},
     ("release.yml", "pypi"): {"id-token"},
     ("release.yml", "images"): {"packages", "id-token"},
+    ("release.yml", "chart"): {"packages", "id-token"},
     ("release.yml", "notes"): {"contents"},
 }
 

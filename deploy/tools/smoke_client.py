@@ -52,10 +52,17 @@ def posted(url: str, song: Path) -> str:
 
 
 def ended(where: str) -> dict[str, Any]:
-    """The job once it has ended, or after half an hour as it is."""
+    """The job once it has ended, or after half an hour as it is. Goes on where nobody answers: an API may restart."""
     said, deadline = None, time.monotonic() + LIMIT_SECONDS
     while True:
-        answer = session.get(where, timeout=30)
+        try:
+            answer = session.get(where, timeout=30)
+        except requests.ConnectionError as error:
+            if time.monotonic() > deadline:
+                raise
+            sys.stderr.write(f"no answer, asking again: {error}\n")
+            time.sleep(POLL_SECONDS)
+            continue
         answer.raise_for_status()
         job: dict[str, Any] = answer.json()
         now = f"{job['state']} {job.get('stage') or ''} {round(job.get('progress') or 0, 1):.0%}"

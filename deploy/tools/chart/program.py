@@ -50,6 +50,7 @@ CONDITIONS = {
     "limits": ".Values.components.limits",
     "backup": ".Values.components.backup",
     "monitoring": ".Values.components.monitoring",
+    "private-ca": ".Values.components.privateCa",
 }
 NO_ROUTE = "no route"  # of the chart alone: nothing in the Ingress' place
 

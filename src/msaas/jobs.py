@@ -223,14 +223,19 @@ class Job:
 
     @property
     def models(self) -> tuple[str, ...]:
-        """The models that a worker must offer to run the job; none if it runs any worker's default.
+        """The models that a worker must offer to run the job; none if it runs any worker's default."""
+        return tuple(dict.fromkeys(self.passes))
+
+    @property
+    def passes(self) -> tuple[str, ...]:
+        """The model of each pass over the song: its own, then one for each refined stem.
 
         jobs/common.lua reads the same: a refinement that is damaged needs no model, so that the run fails and says so.
         """
         given = self.options.get("refine") if self.options else None
         refining = list(given.values()) if isinstance(given, Mapping) else []
         readable = refining if all(isinstance(model, str) for model in refining) else []
-        return tuple(dict.fromkeys((self.model, *readable))) if self.model else ()
+        return (self.model, *readable) if self.model else ()
 
     @property
     def model_ran(self) -> str | None:

@@ -41,6 +41,15 @@ def test_a_run_that_has_just_begun_is_judged_by_those_before_it():
     assert eta(job(State.RUNNING, progress=0.01, started_at=990.0), pace={}) is None
 
 
+def test_passes_of_different_models_take_different_times():
+    slow_kit = {"seconds_per_audio_second:htdemucs": 1.0, "seconds_per_audio_second:drumsep": 3.0}
+    two = {"model": "htdemucs", "options": {"refine": {"drums": "drumsep"}}, "started_at": 900.0}
+    assert eta(job(State.RUNNING, progress=0.5, **two), pace=slow_kit) == pytest.approx(300)  # a quarter took 100 s
+    assert eta(job(State.RUNNING, progress=0.75, **two), pace=slow_kit) == pytest.approx(60)
+    assert eta(job(State.RUNNING, progress=1.0, **two), pace=slow_kit) == 0
+    assert eta(job(State.RUNNING, progress=0.5, **two), pace={}) == pytest.approx(100)
+
+
 def lasting(seconds, state=State.QUEUED, **fields):
     return job(state, upload={"duration_seconds": seconds}, **fields)
 

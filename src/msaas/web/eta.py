@@ -32,10 +32,23 @@ def eta_seconds(
 
 def _of_running(job: Job, pace: Mapping[str, float], now: float) -> float | None:
     elapsed = max(0.0, now - job.started_at) if job.started_at is not None else 0.0
-    if job.progress >= TRUSTED_PROGRESS and elapsed > 0:
-        return elapsed * (1 - min(job.progress, 1)) / job.progress
+    done = _time_done(job, pace)
+    if done >= TRUSTED_PROGRESS and elapsed > 0:
+        return elapsed * (1 - done) / done
     expected = _run_seconds(job, pace)
     return None if expected is None else max(0.0, expected - elapsed)
+
+
+def _time_done(job: Job, pace: Mapping[str, float]) -> float:
+    """The fraction of the run's time that has passed. In `progress` each pass over the song counts the same, although a
+    model that refines may be many times slower than the first, or faster."""
+    progress = min(max(job.progress, 0.0), 1.0)
+    weights = [pace.get(f"seconds_per_audio_second:{model}", 0.0) for model in job.passes]
+    if len(weights) < 2 or not all(weights):
+        return progress
+    finished = min(int(progress * len(weights)), len(weights) - 1)
+    in_pass = progress * len(weights) - finished
+    return (sum(weights[:finished]) + in_pass * weights[finished]) / sum(weights)
 
 
 def _of_queued(job: Job, line: QueueAhead, workers: int, pace: Mapping[str, float], now: float) -> float | None:

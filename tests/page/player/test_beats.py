@@ -22,12 +22,9 @@ def beaten(open_page: Callable[..., Page], song) -> Callable[..., Page]:
     def make(tempo: dict[str, Any] | None = TEMPO, **options: Any) -> Page:
         page = open_page(**options)
 
-        def answer(route: Any) -> None:
-            job = route.fetch().json()
-            job["analysis"] = {"loudness": None, "key": None, "tempo": tempo}
-            route.fulfill(json=job)
-
-        page.route(f"**/apiv1/jobs/{song.songhash}", answer)
+        job = page.request.get(f"/apiv1/jobs/{song.songhash}").json()
+        job["analysis"] = {"loudness": None, "key": None, "tempo": tempo}
+        page.route(f"**/apiv1/jobs/{song.songhash}", lambda route: route.fulfill(json=job))
         page.route(f"**/apiv1/jobs/{song.songhash}/events", lambda route: route.abort())
         page.goto(song.address)
         expect(page.locator("#save-mix")).to_be_enabled()
@@ -171,6 +168,116 @@ def test_without_a_tempo_a_user_can_set_one(beaten):
     drag(page, 1.1, 3.1)
     assert loop(page) == near(1, 3)
     assert position(page) == pytest.approx(1, abs=0.001)
+
+
+# Notes when each click begins, in song time by the run that plays then.
+LISTEN = """
+    window.clicks = [];
+    const start = AudioBufferSourceNode.prototype.start;
+    AudioBufferSourceNode.prototype.start = function (when, ...rest) {
+        if (this.buffer.duration < 0.05) window.clicks.push(when);
+        return start.call(this, when, ...rest);
+    };
+"""
+
+
+def clicks(page: Page) -> list[float]:
+    """Seconds of the song, or before its start, at which the clicks sound."""
+    script = """
+        const { when, offset } = mixer.inspect();
+        return clicks.map((time) => time + (offset - when) / mixer.rate);
+    """
+    return list(in_mixer(page, script))
+
+
+def on_beats(seconds: list[float]) -> bool:
+    return all(abs((second - 0.25 + 0.25) % 0.5 - 0.25) < 2 / RATE for second in seconds)
+
+
+def test_clicks_sound_on_the_beats_to_the_sample(beaten):
+    page = beaten()
+    page.evaluate(f"() => {{ {LISTEN} }}")
+    in_mixer(page, "mixer.seek(2)")
+    page.click("#click")
+    expect(page.locator("#click")).to_have_attribute("aria-pressed", "true")
+    page.click("#play")
+    page.wait_for_function("() => clicks.length > 3")
+    found = clicks(page)
+    assert on_beats(found), found
+    assert found[0] == pytest.approx(2.25, abs=0.001)
+    in_mixer(page, "clicks.length = 0; mixer.seek(5.1)")
+    page.wait_for_function("() => clicks.length > 2")
+    assert on_beats(clicks(page))
+    assert min(clicks(page)) == pytest.approx(5.25, abs=0.001)
+    page.keyboard.press("t")
+    expect(page.locator("#click")).to_have_attribute("aria-pressed", "false")
+    page.evaluate("() => { clicks.length = 0; }")
+    in_mixer(page, "mixer.seek(1)")
+    assert clicks(page) == []
+
+
+def test_a_loop_clicks_in_each_pass(beaten):
+    page = beaten()
+    script = """
+        const { Grid } = await import(new URL('player/beats/grid.js', argument));
+        const { clicksBetween } = await import(new URL('player/beats/schedule.js', argument));
+        const run = { at: 100, begin: 1, end: 2, loop: { start: 1, end: 2 } };
+        const beats = (from, to, counts) => clicksBetween(new Grid(120, 0.25), run, from, to, counts)
+            .map(({ time, beat }) => [time, beat]);
+        return [beats(100, 102, false), beats(1000.3, 1001.3, false), beats(0, 101, true)];
+    """
+    first, later, counted = in_mixer(page, script, page.evaluate(f"() => {MAIN}"))
+    assert first == [[100.25, 3], [100.75, 4], [101.25, 3], [101.75, 4]]
+    assert later == [[1000.75, 4], [1001.25, 3]]
+    assert counted == [[98.25, 3], [98.75, 4], [99.25, 1], [99.75, 2], [100.25, 3], [100.75, 4]]
+
+
+def test_a_bar_is_counted_in_before_the_song(beaten):
+    page = beaten()
+    page.evaluate(f"() => {{ {LISTEN} }}")
+    in_mixer(page, "mixer.seek(3.25)")
+    page.keyboard.press("Shift+T")
+    expect(page.locator("#count-in")).to_have_attribute("aria-pressed", "true")
+    page.click("#play")
+    expect(page.locator("#play")).to_have_attribute("aria-label", "Pause")
+    assert position(page) == pytest.approx(3.25, abs=0.0001)
+    page.wait_for_function("() => clicks.length > 3")
+    assert clicks(page) == pytest.approx([1.25, 1.75, 2.25, 2.75], abs=2 / RATE)
+    expect(page.locator("#time")).to_have_text("0:04")  # then it plays
+    assert len(clicks(page)) == 4  # without a click track
+    page.click("#play")
+    page.click("#play")
+    page.click("#play")  # taken back
+    stands = position(page)
+    in_mixer(page, "await new Promise((resolve) => setTimeout(resolve, 100))")
+    assert position(page) == stands
+
+
+def test_the_click_is_heard_at_its_own_volume(beaten):
+    page = beaten()
+    page.fill("#click-volume", "6")
+    page.click("#click")
+    script = """
+        mixer.stems.forEach(({ name }) => mixer.setLevel(name, { muted: true }));
+        await mixer.play();
+        const probe = mixer.context.createAnalyser();
+        const connect = AudioNode.prototype.connect;
+        window.loudest = 0;
+        const samples = new Float32Array(probe.fftSize);
+        AudioBufferSourceNode.prototype.connect = function (node) {
+            connect.call(node, probe);
+            return connect.call(this, node);
+        };
+        setInterval(() => {
+            probe.getFloatTimeDomainData(samples);
+            window.loudest = Math.max(window.loudest, ...samples.map(Math.abs));
+        }, 10);
+    """
+    in_mixer(page, script)
+    page.wait_for_function("() => loudest > 0.9")
+    in_mixer(page, "mixer.pause()")
+    page.reload()
+    expect(page.locator("#click-volume")).to_have_value("6")
 
 
 @pytest.mark.parametrize("screen", [{}, WIDE, PHONE], ids=["1200", "2560", "phone"])

@@ -32,6 +32,7 @@ const ACTIONS = {
   l: (player) => player.toggleLoop(),
   a: (player) => player.toggleSide(),
   b: (player, shift) => (shift ? player.beats.oneHere() : player.beats.toggleSnap()),
+  t: (player, shift) => (shift ? player.clicks.toggleCountIn() : player.clicks.toggle()),
   z: (player, shift) => (shift ? player.zoomToLoop() : player.zoom.closer()),
   x: (player) => player.zoom.wider(),
   c: (player) => player.zoom.scroll(-1),

@@ -95,14 +95,15 @@ export class Mixer extends EventTarget {
     return this.#frameAt(this.#heard()) / this.rate;
   }
 
-  async play() {
+  /** @param {number} [after] seconds from now, at least, until the song starts */
+  async play(after = 0) {
     if (this.#run || this.#waiting) return;
     this.#open();
     if (this.#frame >= this.frames) this.#frame = this.loop?.start ?? 0;
     this.#waiting = true;
     this.#changed();
     await this.context.resume();
-    this.#startIfCovered();
+    this.#startIfCovered(this.#soon(Math.max(LEAD_SECONDS, after)));
   }
 
   pause() {
@@ -137,7 +138,7 @@ export class Mixer extends EventTarget {
     for (const lane of this.#lanes.values()) lane.buffer = null;
   }
 
-  /** For tests: where the run began, in frames, and the names of the lanes that play. */
+  /** The run that plays: `when`, in frames of the context, it is at `offset` of the song; and the names of the lanes that play. */
   inspect() {
     return this.#run && { when: this.#run.when, offset: this.#run.offset, lanes: this.#sounding.map(({ name }) => name) };
   }

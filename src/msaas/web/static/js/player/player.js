@@ -6,6 +6,7 @@ import { LOUDEST_DB, SILENT_DB, neutral } from "./levels.js";
 import { LockScreen } from "./lockscreen.js";
 import { ORIGINAL } from "./mixer.js";
 import * as presets from "./presets.js";
+import { Clicks } from "./beats/clicks.js";
 import { Beats } from "./beats/panel.js";
 import { Meters } from "./meters/meters.js";
 import { Axis } from "./timeline/axis.js";
@@ -17,12 +18,13 @@ import { clock, decibels, place, stemName } from "../common/words.js";
 
 export class Player {
   #mixer = null; #lanes; #length = 0; #axis; #ruler; #chosen = 0; #marked = false; #lastLoop = null; #askOriginal; #lockScreen;
-  #view = new View(); #zoom; #scene; #beats; #meters; #drawing = false; /** Seconds of a playhead that is being dragged. */ #dragged = null;
+  #view = new View(); #zoom; #scene; #beats; #clicks; #meters; #drawing = false; /** Seconds of a playhead that is being dragged. */ #dragged = null;
   #play = find("#play"); #seek = find("#seek"); #loop = find("#loop"); #time = find("#time");
 
   /** @param {() => Promise<boolean>} askOriginal loads it; false: not available */
   constructor(askOriginal) {
     this.#beats = new Beats(() => this.#mixer?.position ?? 0);
+    this.#clicks = new Clicks(this.#beats);
     const axis = new Axis(this.#view, {
       seek: (seconds) => this.seek(seconds),
       loop: (region) => this.setLoop(region),
@@ -71,6 +73,10 @@ export class Player {
     return this.#beats;
   }
 
+  get clicks() {
+    return this.#clicks;
+  }
+
   get view() {
     return this.#view;
   }
@@ -90,6 +96,7 @@ export class Player {
     this.#view.open(length, mixer.rate);
     this.#beats.open(songhash, tempo);
     this.#meters.open(mixer);
+    this.#clicks.open(mixer);
     mixer.addEventListener("change", () => this.#mixer === mixer && this.#show());
     this.#chosen = 0;
     this.#marked = false;
@@ -102,6 +109,7 @@ export class Player {
     this.#mixer = null;
     this.#view.open(0, 1);
     this.#meters.open(null);
+    this.#clicks.open(null);
     this.#lockScreen.close();
   }
 
@@ -110,7 +118,7 @@ export class Player {
   toggle() {
     if (this.#mixer.playing || this.#mixer.waiting) return this.#mixer.pause();
     this.#zoom.reach();
-    this.#mixer.play();
+    this.#mixer.play(this.#clicks.countIn());
   }
 
   /** Switches the loop off if the position is beyond it. */

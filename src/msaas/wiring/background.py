@@ -36,6 +36,7 @@ from msaas.settings import Settings
 from msaas.storage import Storage
 from msaas.telemetry.metrics import Metrics
 from msaas.uploads import UploadLimits, Uploads
+from msaas.wiring.stores import queue_on
 
 PROBE_TIMEOUT_SECONDS = 30
 STEM_SLACK_SECONDS = 60  # a stem may be longer than its song by a few samples
@@ -68,25 +69,12 @@ def build_probe(settings: Settings) -> Probe:
 
 def build_fetches(settings: Settings, redis: Redis, metrics: Metrics) -> Queue:
     """The queue of provisional jobs."""
-    return Queue(
-        redis,
-        lease_seconds=settings.lease_seconds,
-        max_attempts=settings.max_attempts,
-        replicas=settings.redis_replicas,
-        observer=metrics.fetches,
-        keys=FETCH_KEYS,
-    )
+    return queue_on(redis, settings, keys=FETCH_KEYS, observer=metrics.fetches)
 
 
 def build_mixes(settings: Settings, redis: Redis, metrics: Metrics) -> Queue:
     """The queue of mixes."""
-    return Queue(
-        redis,
-        lease_seconds=settings.lease_seconds,
-        max_attempts=settings.max_attempts,
-        observer=metrics.mixes,
-        keys=MIX_KEYS,
-    )
+    return queue_on(redis, settings, keys=MIX_KEYS, observer=metrics.mixes)
 
 
 def build_mixers(settings: Settings, songs: Queue, mixes: Queue, storage: Storage) -> list[MixRenderer]:
@@ -106,14 +94,7 @@ def build_mixers(settings: Settings, songs: Queue, mixes: Queue, storage: Storag
 
 
 def build_batches(settings: Settings, songs: Queue, fetches: Queue) -> Batches:
-    waiting = Queue(
-        songs.redis,
-        lease_seconds=settings.lease_seconds,
-        max_attempts=settings.max_attempts,
-        replicas=settings.redis_replicas,
-        keys=BATCH_KEYS,
-    )
-    return Batches(waiting, fetches, songs)
+    return Batches(queue_on(songs.redis, settings, keys=BATCH_KEYS), fetches, songs)
 
 
 def build_uploads(settings: Settings, redis: Redis, storage: Storage) -> Uploads:

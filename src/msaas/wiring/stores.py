@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from redis import Redis
 
 from msaas import queue, storage
-from msaas.queue import Queue, QueueObserver
+from msaas.queue import KEYS, Queue, QueueObserver
 from msaas.settings import Settings
 from msaas.storage import PARTS_AT_ONCE, Storage
 
@@ -23,12 +25,21 @@ def build_redis(settings: Settings, *, timeout_seconds: float = 10) -> Redis:
 
 
 def build_queue(settings: Settings, *, timeout_seconds: float = 10, observer: QueueObserver | None = None) -> Queue:
+    """The queue of songs, on a connection of its own."""
+    return queue_on(build_redis(settings, timeout_seconds=timeout_seconds), settings, observer=observer)
+
+
+def queue_on(
+    redis: Redis, settings: Settings, *, keys: Sequence[str] = KEYS, observer: QueueObserver | None = None
+) -> Queue:
+    """The queue of these keys: of songs, fetches, mixes or batches."""
     return Queue(
-        build_redis(settings, timeout_seconds=timeout_seconds),
+        redis,
         lease_seconds=settings.lease_seconds,
         max_attempts=settings.max_attempts,
         replicas=settings.redis_replicas,
         observer=observer,
+        keys=keys,
     )
 
 

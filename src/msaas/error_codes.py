@@ -40,6 +40,7 @@ PROBLEM_CODES: Mapping[str, str] = {
     "method_not_allowed": "the call does not support this method; `Allow` lists those it does",
     "job_unknown": "no such job, or not a songhash",
     "batch_unknown": "no such batch",
+    "share_unknown": "no such link shares this song: it was revoked, or it has expired",
     "job_not_done": "the job is not done; `state` and `progress` say how far it is",
     "stem_unknown": "the job has no such stem; `stems` lists its stems",
     "track_removed": "the stem was removed; post the song again to recreate it",

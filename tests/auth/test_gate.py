@@ -33,6 +33,10 @@ TABLE = {
     ("head", "/apiv1/track/{song}-vocals"): READS,
     ("get", "/apiv1/track/{song}-vocals.mp3"): READS,
     ("post", "/apiv1/jobs/{song}/mix"): (401, 401, 403, 415, 404, 415),  # not JSON: tests/mixing has the rest
+    ("post", "/apiv1/jobs/{song}/shares"): (401, 401, 403, 415, 404, 415),  # not JSON: tests/sharing has the rest
+    ("get", "/apiv1/jobs/{song}/shares"): WRITES,
+    ("delete", "/apiv1/jobs/{song}/shares/0"): (401, 401, 403, 404, 404, 404),
+    ("get", "/apiv1/share"): (401,) * 6,  # takes the token of a link
     ("delete", "/apiv1/remove/{song}-vocals"): WRITES,
     ("delete", "/apiv1/jobs/{song}"): (401, 401, 403, 409, 404, 409),  # done: nothing to cancel
     ("post", URL): (401, 401, 403, 202, 202, 202),

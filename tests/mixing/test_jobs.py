@@ -194,7 +194,7 @@ def test_the_mixes_expire_with_the_song(studio, mixed, redis, queue, storage):
     redis.hset(f"job:{mixed.songhash}", "finished_ms", "1")
     redis.delete(f"held:{mixed.songhash}", f"held:{mix}")
     forget = SongMixes(studio.mixes, storage).forget
-    Housekeeper(queue, storage, mixes=studio.mixes, forget_mixes=forget, retention_seconds=3600).sweep()
+    Housekeeper(queue, storage, mixes=studio.mixes, forget=forget, retention_seconds=3600).sweep()
     assert objects(storage) == set()
     assert [redis.exists(key) for key in (f"job:{mix}", f"job:{mixed.songhash}", f"mixes:{mixed.songhash}")] == [
         0,

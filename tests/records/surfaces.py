@@ -42,6 +42,7 @@ APART = (
     "separate",
     "batch",
     "mix",
+    "share",
     "keys",
     "models",
     "evaluate",
@@ -107,6 +108,7 @@ class Surfaces:
             "songhash": songs,
             "name": [f"{song}-vocals" for song in songs],
             "path": ["style.css"],
+            "songhash,share": songs,
         }
         for rule in self.world.app.url_map.iter_rules():
             for method in sorted(set(METHODS) & (rule.methods or set())):
@@ -194,7 +196,7 @@ class Surfaces:
     def passes(self, _songs: list[str]) -> Iterator[Fault]:
         queue, storage, mixes = self.world.queue, self.world.storage, self.world.mixes
         forget = SongMixes(mixes, storage).forget
-        housekeeper = Housekeeper(queue, storage, mixes=mixes, forget_mixes=forget, retention_seconds=3600)
+        housekeeper = Housekeeper(queue, storage, mixes=mixes, forget=forget, retention_seconds=3600)
         for turn in (housekeeper.reap, housekeeper._repair_once, housekeeper._sweep_unlisted):
             yield from _guarded(turn)
 

@@ -140,6 +140,12 @@ export class Client {
     return this.#json(`${jobPath(songhash)}/mix`, { method: "POST", headers, body: JSON.stringify(mix) });
   }
 
+  /** A new link by which anybody reads the song without a key; `url` is relative to the service. */
+  async share(songhash: string, share: components["schemas"]["ShareRequest"] = {}): Promise<components["schemas"]["NewShare"]> {
+    const headers = { "Content-Type": "application/json" };
+    return this.#json(`${jobPath(songhash)}/shares`, { method: "POST", headers, body: JSON.stringify(share) });
+  }
+
   /** Links for a browser's own downloads; with keys they are signed, and end after some minutes. */
   async links(songhash: string): Promise<Links> {
     return this.#json(`${jobPath(songhash)}/links`);

@@ -16,11 +16,12 @@ from flask import Flask, Response, current_app, g, request
 from msaas.auth.keys import contains_key, find_key
 from msaas.auth.quotas import CALLS, POSTS, LimitState, Quotas, address_account, rate_headers
 from msaas.auth.scopes import Requirement, requirement_of
-from msaas.auth.tickets import PARAMETER, ticket_holder
+from msaas.auth.tickets import PARAMETER, is_shares, split_shares, ticket_holder
 from msaas.errors import BadRequest, KeyRefused, MSaaSError, NotFound, ScopeMissing
 from msaas.jobs import Track, parse_songhash
 from msaas.queue import Queue
 from msaas.settings.api_keys import ADMIN, USE, Key
+from msaas.sharing.shares import PREFIX, Share, Shares
 
 log = logging.getLogger(__name__)
 
@@ -38,10 +39,12 @@ AUDITED = frozenset({401, 403, 429})
 
 @dataclass(frozen=True)
 class Caller:
-    """`key` is None without keys. `account` is the subject of quotas."""
+    """`key` is None without keys. `account` is the subject of quotas. `share`: the link that the caller holds instead
+    of a key; `key` then has its tenant, and no scope."""
 
     key: Key | None
     account: str
+    share: Share | None = None
 
     @property
     def tenant(self) -> str:
@@ -55,9 +58,14 @@ class AccessControl:
     """`refused` is called with the code of each request that is refused, for the metrics."""
 
     def __init__(
-        self, keys: Sequence[Key], quotas: Quotas, queue: Queue, refused: Callable[[str], object] = lambda _: None
+        self,
+        keys: Sequence[Key],
+        quotas: Quotas,
+        queue: Queue,
+        shares: Shares,
+        refused: Callable[[str], object] = lambda _: None,
     ) -> None:
-        self.keys, self.quotas, self.queue, self.refused = keys, quotas, queue, refused
+        self.keys, self.quotas, self.queue, self.shares, self.refused = keys, quotas, queue, shares, refused
 
     @property
     def locked(self) -> bool:
@@ -84,6 +92,9 @@ class AccessControl:
     def _caller(self, requirement: Requirement) -> Caller:
         if not self.keys:
             return Caller(None, address_account(request.remote_addr or ""))
+        if share := self._share(requirement):
+            g.caller = holder_of(share)
+            return g.caller  # type: ignore[no-any-return]
         key = self._key(requirement)
         g.caller = Caller(key, f"key {key.name}")  # identified from here on, also if rejected
         if not key.may(requirement.scope):
@@ -104,6 +115,27 @@ class AccessControl:
             raise KeyRefused("unknown or revoked key", "key_unknown")
         return key
 
+    def _share(self, requirement: Requirement) -> Share | None:
+        """The link whose token, or ticket, the request has. Raises KeyRefused for one that is over, ScopeMissing for a
+        call that no link may make."""
+        token, ticket = share_token(), request.args.get(PARAMETER, "")
+        if not token and not (requirement.ticket and is_shares(ticket) and not request.headers.get("Authorization")):
+            return None
+        share = self.shares.find(token) if token else self._ticket_share(ticket)
+        if share is None:
+            record_limit(self.quotas.take(address_account(request.remote_addr or ""), CALLS))
+            raise KeyRefused("this link has expired or was revoked", "key_unknown")
+        if not requirement.share:
+            raise ScopeMissing("a link that shares a song reads this song only", requirement.scope)
+        return share
+
+    def _ticket_share(self, ticket: str) -> Share | None:
+        signed, id_ = split_shares(ticket)
+        share = self.shares.get(id_)
+        if share is None or ticket_holder([key_of(share)], signed, request.path, time.time()) is None:
+            return None
+        return share
+
     def _holder_of_ticket(self, ticket: str) -> Key:
         holder = ticket_holder(self.keys, ticket, request.path, time.time())
         if holder is None:
@@ -123,6 +155,9 @@ class AccessControl:
     def _refuse_foreign_songs(self, caller: Caller) -> None:
         """Other tenants' songs get the same answer as unknown ones."""
         songhash = _songhash(request.view_args or {})
+        if caller.share:
+            self._refuse_unshared_songs(caller.share, songhash)
+            return
         if songhash is None or caller.key is None or caller.key.may(ADMIN):
             return
         tenant = self.queue.tenant_of(songhash)
@@ -131,6 +166,18 @@ class AccessControl:
         if tenant is not None:
             g.refusal = "another_tenants_job"
         raise NotFound(f"unknown job {songhash}", code="job_unknown")
+
+    def _refuse_unshared_songs(self, share: Share, songhash: str | None) -> None:
+        """A link opens its song, and the mixes of it."""
+        if songhash in (None, share.songhash) and self.queue.tenant_of(share.songhash) == share.tenant:
+            return
+        if songhash is not None and self._is_mix_of(songhash, share):
+            return
+        raise NotFound(f"unknown job {songhash or share.songhash}", code="job_unknown")
+
+    def _is_mix_of(self, songhash: str, share: Share) -> bool:
+        job = self.queue.get(songhash)
+        return job is not None and job.mix_of == share.songhash and job.tenant == share.tenant
 
     # --- headers and the audit log
 
@@ -151,6 +198,28 @@ def install(app: Flask, access: AccessControl) -> None:
     app.extensions[EXTENSION] = access
     app.before_request(access.admit)
     app.after_request(access.close)
+
+
+def share_token() -> str:
+    """The token of a link in the current request; empty without one."""
+    scheme, _, text = request.headers.get("Authorization", "").partition(" ")
+    text = text.strip()
+    return text if scheme.lower() == "bearer" and text.startswith(PREFIX) else ""
+
+
+def shared_by(find: Callable[[str], Share | None]) -> Share | None:
+    """The link of the current request, whether or not the service has keys."""
+    found = caller().share
+    return found or find(share_token())
+
+
+def holder_of(share: Share) -> Caller:
+    return Caller(key_of(share), f"share {share.id}", share)
+
+
+def key_of(share: Share) -> Key:
+    """What signs the tickets of a link's holder; it has no scope."""
+    return Key(share.tenant, frozenset(), share.digest)
 
 
 def gate_of(app: Flask) -> AccessControl:

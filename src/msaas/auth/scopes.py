@@ -11,12 +11,14 @@ from msaas.settings.api_keys import ADMIN, READ, USE
 class Requirement:
     """`scope` is empty for public endpoints. `inside`: public, except through a proxy.
 
-    `ticket`: accepts a signed link instead of a key (msaas.auth.tickets).
+    `ticket`: accepts a signed link instead of a key (msaas.auth.tickets). `share`: accepts the token of a link that
+    shares the song (msaas.sharing).
     """
 
     scope: str = ""
     inside: bool = False
     ticket: bool = False
+    share: bool = False
     post: bool = True  # a POST counts as an upload for the rate limit; otherwise as any other call
 
 
@@ -34,15 +36,19 @@ REQUIREMENTS = {
     "batches.create_batch": Requirement(USE),
     "batches.get_batch": Requirement(READ),
     "batches.cancel_batch": Requirement(USE),
-    "jobs.get_job": Requirement(READ),
+    "jobs.get_job": Requirement(READ, share=True),
     "lists.get_jobs": Requirement(READ),
-    "jobs.get_stems": Requirement(READ, ticket=True),
+    "jobs.get_stems": Requirement(READ, ticket=True, share=True),
     "mixes.create_mix": Requirement(USE),
+    "shares.create_share": Requirement(USE, post=False),
+    "shares.get_shares": Requirement(USE),
+    "shares.revoke_share": Requirement(USE),
+    "shares.get_shared": Requirement(READ, share=True),
     "jobs.cancel_job": Requirement(USE),
-    "ticket_links.get_links": Requirement(READ),
-    "events.get_events": Requirement(READ),
-    "waveforms.get_waveforms": Requirement(READ),
-    "tracks.get_track": Requirement(READ, ticket=True),
+    "ticket_links.get_links": Requirement(READ, share=True),
+    "events.get_events": Requirement(READ, share=True),
+    "waveforms.get_waveforms": Requirement(READ, share=True),
+    "tracks.get_track": Requirement(READ, ticket=True, share=True),
     # A key may delete what it has made, as on the page: the stems are its tenant's own, and posting the song again
     # restores them. Other tenants' songs get the same answer as unknown ones.
     "tracks.remove_track": Requirement(USE),

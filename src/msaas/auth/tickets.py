@@ -33,5 +33,20 @@ def ticket_holder(keys: Sequence[Key], ticket: str, path: str, now: float) -> Ke
     return holder
 
 
+def for_share(ticket: str, share_id: str) -> str:
+    """The ticket of a link's holder names the link, whose token is not known here."""
+    return f"{ticket}.{share_id}"
+
+
+def is_shares(ticket: str) -> bool:
+    return ticket.count(".") == 2
+
+
+def split_shares(ticket: str) -> tuple[str, str]:
+    """The signed part, and the ID of the link."""
+    signed, _, share_id = ticket.rpartition(".")
+    return signed, share_id
+
+
 def _signature(key: Key, path: str, expires: int) -> str:
     return hmac.new(bytes.fromhex(key.digest), f"ticket\n{path}\n{expires}".encode(), hashlib.sha256).hexdigest()

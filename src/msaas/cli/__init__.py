@@ -13,7 +13,7 @@ from pathlib import Path
 from msaas.cli import batches, cancel, evaluate, jobs, mcp, models, openapi, separate, settings
 from msaas.cli.operator import callbacks, dead, keys
 from msaas.cli.paths import path_argument
-from msaas.cli.songs import mix
+from msaas.cli.songs import mix, share
 from msaas.client.names import printable, printable_lines
 from msaas.errors import MSaaSError, QueueUnavailable, SettingsError
 
@@ -85,6 +85,7 @@ def _parser() -> argparse.ArgumentParser:
         batches,
         jobs,
         mix,
+        share,
         cancel,
         dead,
         callbacks,

@@ -26,7 +26,13 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
         *("MSAAS_TRUSTED_PROXIES", "MSAAS_WORKER_HTTP_PORT"),
     ),
     "Operators: access and quotas": (
-        *("MSAAS_API_KEYS", "MSAAS_CORS_ORIGINS", "MSAAS_RATE_LIMIT_PER_MINUTE", "MSAAS_DAILY_AUDIO_MINUTES"),
+        *(
+            "MSAAS_API_KEYS",
+            "MSAAS_CORS_ORIGINS",
+            "MSAAS_SHARE_DAYS",
+            "MSAAS_RATE_LIMIT_PER_MINUTE",
+            "MSAAS_DAILY_AUDIO_MINUTES",
+        ),
         *("MSAAS_MAX_QUEUE", "MSAAS_MAX_SONGS_PER_CALLER", "MSAAS_DEBUG_ENDPOINTS"),
     ),
     "Operators: callbacks": ("MSAAS_CALLBACK_SECRETS", "MSAAS_CALLBACK_PORTS", "MSAAS_CALLBACK_ALLOW"),

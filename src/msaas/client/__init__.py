@@ -21,7 +21,7 @@ from msaas.client.errors import (
     UnsafeName,
     WaitTimeout,
 )
-from msaas.client.models import Batch, Job, JobError, JobWarning, Model, Queue
+from msaas.client.models import Batch, Job, JobError, JobWarning, Model, Queue, Share
 
 __all__ = [
     "DEFAULT_URL",
@@ -38,6 +38,7 @@ __all__ = [
     "NotTheService",
     "Queue",
     "ServiceError",
+    "Share",
     "SongTooLarge",
     "Unreachable",
     "UnsafeName",

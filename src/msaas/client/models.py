@@ -202,6 +202,38 @@ class Batch:
 
 
 @dataclass(frozen=True)
+class Share:
+    """A link by which a song is read without a key. `url`: for people, and `token`: only of a new link."""
+
+    id: str
+    songhash: str
+    created_at: datetime | None
+    expires_at: datetime | None
+    mix: str = ""
+    url: str = field(default="", repr=False)
+    token: str = field(default="", repr=False)
+    view: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    @classmethod
+    def from_view(cls, view: Mapping[str, Any], base_url: str = "") -> Share:
+        """Raises KeyError, TypeError or ValueError for an invalid view."""
+        return cls(
+            id=str(view["id"]),
+            songhash=str(view["songhash"]),
+            created_at=_time(view, "created_at"),
+            expires_at=_time(view, "expires_at"),
+            mix=str(view.get("mix") or ""),
+            url=f"{base_url}{view['url']}" if view.get("url") else "",
+            token=str(view.get("token") or ""),
+            view=view,
+        )
+
+    @classmethod
+    def all_in(cls, page: Mapping[str, Any]) -> tuple[Share, ...]:
+        return tuple(map(cls.from_view, page["shares"]))
+
+
+@dataclass(frozen=True)
 class Queue:
     """Waiting jobs, head first (one page of `total`), running jobs, dead jobs. All songhashes."""
 

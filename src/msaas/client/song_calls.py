@@ -1,4 +1,4 @@
-"""The client's calls for a song that is done: mixes of its stems."""
+"""The client's calls for a song that is done: mixes of its stems, and links that share it."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from msaas.client.calls import Calls, job_path
-from msaas.client.models import Job
+from msaas.client.calls import Calls, job_path, quoted
+from msaas.client.models import Job, Share
 from msaas.formats import DEFAULT_FORMAT
 
 SILENT = "-inf"
@@ -50,6 +50,24 @@ class SongCalls(Calls):
         }
         body = {name: value for name, value in asked.items() if value is not None}
         return self._typed(Job.from_view, self._transport.request_json("POST", f"{job_path(song)}/mix", json=body))
+
+    def share(self, song: str | Job, *, days: float | None = None, mix: str = "") -> Share:
+        """A new link by which anybody can read the song without a key; `url` is the page's address. Each call makes
+        another one. days: until it expires, 7 by default; the service has a limit. mix: as in an address of the page,
+        `mix=vocals:-6:0:`. Raises ServiceError: `forbidden` if the service has no links, `job_not_done`."""
+        body: dict[str, Any] = ({} if days is None else {"days": days}) | ({"mix": mix} if mix else {})
+        found = self._transport.request_json("POST", f"{job_path(song)}/shares", json=body)
+        return self._typed(lambda view: Share.from_view(view, self.url), found)
+
+    def shares(self, song: str | Job) -> tuple[Share, ...]:
+        """The links that have not expired, the newest first, without their addresses, which only `share` returns."""
+        return self._typed(Share.all_in, self._transport.request_json("GET", f"{job_path(song)}/shares"))
+
+    def unshare(self, song: str | Job, share: str | Share) -> tuple[Share, ...]:
+        """Ends a link, by its ID; returns those that are left. Raises ServiceError (`share_unknown`)."""
+        id_ = share.id if isinstance(share, Share) else share
+        path = f"{job_path(song)}/shares/{quoted(id_)}"
+        return self._typed(Share.all_in, self._transport.request_json("DELETE", path))
 
 
 def _level(level: Level) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 
 from msaas.maintenance.loop import Background, Loop
-from msaas.maintenance.sweep import ForgetMixes, OtherSweep, Sweep
+from msaas.maintenance.sweep import Forget, OtherSweep, Sweep
 from msaas.queue import Queue
 from msaas.redis_client import redis_errors
 from msaas.storage import Storage
@@ -47,7 +47,7 @@ class Housekeeper:
         mixes: Queue | None = None,
         workers: Sequence[Background] = (),
         other_sweeps: Sequence[OtherSweep] = (),
-        forget_mixes: ForgetMixes = lambda _: iter(()),
+        forget: Forget = lambda _: iter(()),
         retention_seconds: float = 0,
         every_seconds: float = 0.5,
         sweep_every_seconds: float | None = None,
@@ -56,7 +56,7 @@ class Housekeeper:
         """`fetches`: the queue of songs to fetch; `batches`: of batches; `mixes`: of mixes; `workers`: what works on
         them.
 
-        `forget_mixes`: deletes the mixes of a song. `retention_seconds`: how long ended jobs are kept; 0: for ever."""
+        `forget`: deletes what else belongs to a song. `retention_seconds`: how long ended jobs are kept; 0: always."""
         self.queue, self.storage = queue, storage
         self._queues = [one for one in (queue, fetches, batches, mixes) if one is not None]
         self._background = [*([callbacks] if callbacks else []), *workers]
@@ -74,7 +74,7 @@ class Housekeeper:
             now=now,
             stopping=self._sweeping.stopping,
             others=other_sweeps,
-            forget_mixes=forget_mixes,
+            forget=forget,
         )
 
     def start(self) -> None:

@@ -31,8 +31,8 @@ _HASH_LENGTH = 36
 
 # Given the time now, and whether to stop, it yields the names of the objects that it deletes.
 OtherSweep = Callable[[Callable[[], datetime], Callable[[], bool]], Iterator[str]]
-# Given a songhash, it deletes the song's mixes and yields the names of their objects.
-ForgetMixes = Callable[[str], Iterator[str]]
+# Given a songhash, it deletes what belongs to the song, and yields the names of the deleted objects.
+Forget = Callable[[str], Iterator[str]]
 
 
 @dataclass(frozen=True)
@@ -62,11 +62,11 @@ class Sweep:
         now: Callable[[], datetime],
         stopping: threading.Event,
         others: Sequence[OtherSweep] = (),
-        forget_mixes: ForgetMixes = lambda _: iter(()),
+        forget: Forget = lambda _: iter(()),
     ) -> None:
         """`others`: sweeps of objects that belong to no song."""
         self.queue, self.storage, self.retention_seconds = queue, storage, retention_seconds
-        self.now, self.stopping, self.others, self.forget_mixes = now, stopping, others, forget_mixes
+        self.now, self.stopping, self.others, self.forget = now, stopping, others, forget
 
     def __call__(self) -> Iterator[str]:
         objects = 0
@@ -107,7 +107,7 @@ class Sweep:
             with suppress(NotFound):  # the bucket may be missing in an older store
                 self.storage.remove(bucket, names_to_delete)
             yield from names_to_delete
-        yield from self.forget_mixes(songhash)
+        yield from self.forget(songhash)
         self.queue.retired(songhash)
 
     # --- objects without a job, or whose job has no stems

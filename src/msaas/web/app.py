@@ -29,6 +29,7 @@ from msaas.web.routes import (
     waveforms,
 )
 from msaas.web.services import EXTENSION, Services
+from msaas.web.shares import routes as shares
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +42,7 @@ CALLS = (
     events.calls,
     tracks.calls,
     mixes.calls,
+    shares.calls,
     waveforms.calls,
     listing.calls,
     models.calls,

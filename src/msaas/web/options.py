@@ -16,6 +16,7 @@ from msaas.outbound.targets import TargetPolicy
 class ApiOptions:
     """`model`: the default; the first of `allowed_models`. `all_models`: a request may choose those of
     the workers, too. `qualities`: the options that each stands for. `retention_hours`: 0 keeps jobs for ever.
+    `share_days`: how long links that share a song may last; 0: there are none.
     """
 
     model: str
@@ -28,5 +29,6 @@ class ApiOptions:
     debug_endpoints: bool
     callback_targets: TargetPolicy
     sources: SourcePolicy | None  # of songs by address; None: they are not accepted
+    share_days: float = 0.0
     all_models: bool = False
     licence_rule: LicenceRule = field(default_factory=LicenceRule)

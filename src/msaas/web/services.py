@@ -16,6 +16,7 @@ from msaas.callbacks.outbox import Outbox
 from msaas.library import SongList
 from msaas.mixing.song_mixes import SongMixes
 from msaas.queue import Queue
+from msaas.sharing.shares import Shares
 from msaas.storage import Storage
 from msaas.telemetry.metrics import Metrics
 from msaas.uploads import Uploads
@@ -37,6 +38,7 @@ class Services:
     fetches: Queue
     mixes: Queue
     song_mixes: SongMixes
+    shares: Shares
     songs: SongList
     batches: Batches
     storage: Storage

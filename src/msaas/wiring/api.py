@@ -17,6 +17,7 @@ from msaas.library import SongList
 from msaas.mixing.song_mixes import SongMixes
 from msaas.queue import Queue
 from msaas.settings import Settings
+from msaas.sharing.shares import Shares
 from msaas.storage import Storage
 from msaas.telemetry.metrics import Metrics
 from msaas.web.app import create_app
@@ -31,6 +32,7 @@ from msaas.web.options import ApiOptions
 from msaas.web.routes import separate, uploads
 from msaas.web.server import Server, listen
 from msaas.web.services import Services, services_of
+from msaas.web.shares import routes as shares
 from msaas.web.store_check import StoreCheck
 from msaas.web.store_links import StoreLinks
 from msaas.web.uploads.spool import sweep
@@ -51,7 +53,13 @@ from msaas.wiring.stores import build_queue, build_storage
 
 log = logging.getLogger(__name__)
 
-RECEIVERS: Receivers = {**separate.RECEIVERS, **uploads.RECEIVERS, **batches.RECEIVERS, **mix_calls.RECEIVERS}
+RECEIVERS: Receivers = {
+    **separate.RECEIVERS,
+    **uploads.RECEIVERS,
+    **batches.RECEIVERS,
+    **mix_calls.RECEIVERS,
+    **shares.RECEIVERS,
+}
 
 REDIS_TIMEOUT_SECONDS, STORAGE_TIMEOUT_SECONDS = 3, 10  # a caller waits for the answer
 BASE64_BODIES, BASE64_WAIT_SECONDS = 2, 10
@@ -93,7 +101,9 @@ def build_app(
     metrics.watch_queue(queue)
     return create_app(
         build_services(settings, queue, storage, probe or build_probe(settings), metrics),
-        AccessControl(settings.api_keys, build_quotas(settings, queue), queue, metrics.note_refused),
+        AccessControl(
+            settings.api_keys, build_quotas(settings, queue), queue, Shares(queue.redis), metrics.note_refused
+        ),
         cors_origins=settings.cors_origins,
         trusted_proxies=settings.trusted_proxies,
     )
@@ -134,6 +144,7 @@ def build_options(settings: Settings) -> ApiOptions:
         max_duration_seconds=settings.max_duration_seconds,
         scratch_dir=settings.scratch_dir,
         retention_hours=settings.retention_hours,
+        share_days=settings.share_days,
         debug_endpoints=settings.debug_endpoints,
         callback_targets=build_target_policy(settings),
         sources=build_source_policy(settings) if settings.fetch else None,
@@ -151,6 +162,7 @@ def build_services(settings: Settings, queue: Queue, storage: Storage, probe: Pr
         fetches=fetches,
         mixes=mixes,
         song_mixes=SongMixes(mixes, storage),
+        shares=Shares(queue.redis),
         batches=build_batches(settings, queue, fetches),
         songs=SongList(queue.redis),
         storage=storage,

@@ -6,6 +6,7 @@ import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
+from itertools import chain
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -27,12 +28,14 @@ from msaas.fetching.run import FetchContext, FetchLimits
 from msaas.fetching.sources import BUCKET_SCHEME, MEMBER, SourcePolicy
 from msaas.fetching.stored import SONG, UPLOAD, StoredSource
 from msaas.maintenance.housekeeping import Housekeeper
+from msaas.maintenance.sweep import Forget
 from msaas.mixing.renderer import MixRenderer
 from msaas.mixing.run import MixContext
 from msaas.mixing.song_mixes import SongMixes
 from msaas.outbound.targets import TargetPolicy
 from msaas.queue import BATCH_KEYS, FETCH_KEYS, MIX_KEYS, Queue
 from msaas.settings import Settings
+from msaas.sharing.shares import Shares
 from msaas.storage import Storage
 from msaas.telemetry.metrics import Metrics
 from msaas.uploads import UploadLimits, Uploads
@@ -155,6 +158,11 @@ def build_fetchers(settings: Settings, songs: Queue, fetches: Queue, storage: St
     return [Fetcher(context) for _ in range(settings.fetchers)]
 
 
+def forgetting(mixes: SongMixes, shares: Shares) -> Forget:
+    """Deletes what belongs to a song besides its objects: its mixes, and the links that share it."""
+    return lambda songhash: chain(shares.forget(songhash), mixes.forget(songhash))
+
+
 @contextmanager
 def housekeeping(
     settings: Settings, queue: Queue, storage: Storage, metrics: Metrics, *, mixing: bool = False
@@ -173,7 +181,7 @@ def housekeeping(
         batches=batches.waiting,
         mixes=mixes,
         workers=[*build_fetchers(settings, queue, fetches, storage), BatchFollower(batches), *mixers],
-        forget_mixes=SongMixes(mixes, storage).forget,
+        forget=forgetting(SongMixes(mixes, storage), Shares(queue.redis)),
         other_sweeps=[build_uploads(settings, queue.redis, storage).sweep],
         retention_seconds=settings.retention_hours * 3600,
     )

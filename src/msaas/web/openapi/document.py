@@ -21,6 +21,7 @@ from msaas.web.http.problems import MEDIA_TYPE, phrase_of
 from msaas.web.openapi.mix_schemas import MIX_SCHEMAS
 from msaas.web.openapi.parts import ref
 from msaas.web.openapi.schemas import SCHEMAS
+from msaas.web.openapi.share_schemas import SHARE_SCHEMAS
 
 View = TypeVar("View", bound=Callable[..., Any])
 Spec = dict[str, Any]
@@ -50,6 +51,10 @@ PATH_PARAMETERS: dict[str, Spec] = {
     "name": {
         "schema": {"type": "string", "examples": ["00000000-0000-5000-8000-000000000001-vocals"]},
         "description": "`<songhash>-<stem>`, with or without its extension",
+    },
+    "share": {
+        "schema": {"type": "string", "pattern": "^[0-9a-f]{16}$"},
+        "description": "the `id` of the link",
     },
     "upload_id": {
         "schema": {"type": "string", "pattern": "^[0-9a-f]{32}$"},
@@ -163,7 +168,7 @@ def document(app: Flask) -> Spec:
         },
         "tags": [{"name": name, "description": text} for name, text in TAGS.items()],
         "paths": paths,
-        "components": {"schemas": SCHEMAS | MIX_SCHEMAS, "securitySchemes": SECURITY_SCHEMES},
+        "components": {"schemas": SCHEMAS | MIX_SCHEMAS | SHARE_SCHEMAS, "securitySchemes": SECURITY_SCHEMES},
     }
 
 

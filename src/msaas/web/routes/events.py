@@ -52,7 +52,7 @@ def get_events(songhash: str) -> Response:
     if job.state.ended and request.headers.get("Last-Event-ID", "").startswith(f"{job.state}-"):
         return Response(status=204)  # browsers reconnect forever unless they get a 204
     place = services.events_gate.enter(caller().account)
-    events = _polled_events(services, job, revoked=place.revoked, name=requested_name())
+    events = _polled_events(services, job, revoked=place.revoked, name=requested_name(), public=bool(caller().share))
     response = EventStream(events, services.stopping)
     response.call_on_close(lambda: services.events_gate.leave(place))  # called even if the generator never starts
     return response
@@ -97,6 +97,7 @@ def _polled_events(
     keep_alive_seconds: float = KEEP_ALIVE_SECONDS,
     revoked: threading.Event | None = None,
     name: str = "",
+    public: bool = False,
 ) -> Iterator[str]:
     """Texts to send, and an empty text after each poll, where the server pauses.
 
@@ -108,7 +109,7 @@ def _polled_events(
     sent: dict[str, Any] = {}
     count, last_sent_at = 0, time.monotonic()
     while job is not None:
-        view = _view(services, job, name)
+        view = _view(services, job, name, public)
         text = ""
         if view and _without_estimates(view) != sent:
             sent, count = _without_estimates(view), count + 1
@@ -135,9 +136,9 @@ def _again(services: Services, songhash: str, job: Job) -> Job | None:
         return job
 
 
-def _view(services: Services, job: Job, name: str) -> dict[str, Any] | None:
+def _view(services: Services, job: Job, name: str, public: bool) -> dict[str, Any] | None:
     try:
-        return current_view(services, job, name)
+        return current_view(services, job, name, public=public)
     except QueueUnavailable:
         return None
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from flask import Blueprint, Response, jsonify
 
+from msaas.auth.access_control import caller
 from msaas.errors import Conflict, NotFound, StorageUnavailable
 from msaas.jobs import Job, State, Track, job_link, parse_songhash
 from msaas.queue import BATCHES, Queue
@@ -56,10 +57,12 @@ def find_job(services: Services, name: str) -> Job | None:
     return services.queue.get(job.leads_to) if job is not None and job.leads_to else job
 
 
-def current_view(services: Services, job: Job, name: str = "") -> dict[str, Any]:
-    """The job's view with its queue position, ETA and reason for waiting. `name`: what the caller's link calls it."""
+def current_view(services: Services, job: Job, name: str = "", *, public: bool = False) -> dict[str, Any]:
+    """The job's view with its queue position, ETA and reason for waiting. `name`: what the caller's link calls it.
+    `public`: without what concerns its tenant alone."""
     around = _queued(services, job) if job.state is State.QUEUED else {"eta": _eta(services, job)}
-    return job_view(job, callbacks=services.callbacks.of(job.songhash), name=name, **around)
+    callbacks = () if public else services.callbacks.of(job.songhash)
+    return job_view(job, callbacks=callbacks, name=name, **around)
 
 
 def _queued(services: Services, job: Job) -> dict[str, Any]:
@@ -92,7 +95,7 @@ def _eta(services: Services, job: Job, **known: Any) -> float | None:
 def get_job(songhash: str) -> Response:
     services = current_services()
     job = known_job(services, songhash)
-    response = jsonify(current_view(services, job, requested_name()))
+    response = jsonify(current_view(services, job, requested_name(), public=bool(caller().share)))
     if job.songhash != parse_songhash(songhash):
         response.headers["Content-Location"] = job_link(job.songhash)
     return response

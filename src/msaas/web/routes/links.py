@@ -7,7 +7,7 @@ import time
 from flask import Blueprint, Response, jsonify
 
 from msaas.auth.access_control import caller
-from msaas.auth.tickets import PARAMETER, SECONDS, ticket_for
+from msaas.auth.tickets import PARAMETER, SECONDS, for_share, ticket_for
 from msaas.jobs import iso, stem_links, with_name
 from msaas.web.http.disposition import requested_name
 from msaas.web.openapi.document import Answer, as_json, documented
@@ -45,4 +45,6 @@ def _signed(path: str, now: float, name: str) -> str:
     key, link = caller().key, with_name(path, name)
     if not key:
         return link
-    return f"{link}{'&' if name else '?'}{PARAMETER}={ticket_for(key, path, now)}"
+    ticket, share = ticket_for(key, path, now), caller().share
+    ticket = for_share(ticket, share.id) if share else ticket
+    return f"{link}{'&' if name else '?'}{PARAMETER}={ticket}"

@@ -9,7 +9,7 @@ from typing import NoReturn
 
 from flask import Blueprint, Response, jsonify, redirect, request
 
-from msaas.errors import InvalidOption, NotFound, QueueUnavailable
+from msaas.errors import InvalidOption, NotFound, QueueUnavailable, StorageUnavailable
 from msaas.formats import FORMATS, media_type_of
 from msaas.jobs import Job, State, Track
 from msaas.song_names import stem_file_name
@@ -142,14 +142,16 @@ def remove_track(name: str) -> Response:
 
 
 def _take_off_list(services: Services, songhash: str) -> None:
-    """The list is only a convenience: without Redis, the stems are removed all the same. So are the song's mixes."""
+    """The list is only a convenience: without Redis, the stems are removed all the same. So are the song's mixes, and
+    the links that share it."""
     try:
+        services.shares.forget(songhash)
         for _ in services.song_mixes.forget(songhash, even_held=True):
             pass
         job = services.queue.get(songhash)
         if job is not None and job.state is State.DONE:
             services.songs.remove(job)
-    except QueueUnavailable as error:
+    except (QueueUnavailable, StorageUnavailable) as error:
         log.warning("not taken off the list of songs songhash=%s reason=%s", songhash, error)
 
 

@@ -10,7 +10,8 @@ import { Sender } from "./home/sender.js";
 import { Tray } from "./home/tray.js";
 import * as keys from "./player/keys.js";
 import { Player } from "./player/player.js";
-import { getModels } from "./service/api.js";
+import { isShared, useShare } from "./service/access.js";
+import { getModels, getShared } from "./service/api.js";
 import * as keydialog from "./service/keydialog.js";
 import * as tickets from "./service/tickets.js";
 import { remember } from "./song/history.js";
@@ -18,6 +19,7 @@ import { keepOriginal } from "./song/originals.js";
 import { Progress } from "./song/progress.js";
 import { Song } from "./song/song.js";
 
+const SHARE = /^#\/share\/(share_[0-9a-f]{16}_[\w-]{43})$/;
 const JOB = /^#\/job\/([0-9a-f-]{36})(?:\?(.{1,2000}))?$/i;
 
 const options = new Options(find("#options"));
@@ -57,6 +59,9 @@ offer();
 // --- views
 
 function route() {
+  const token = SHARE.exec(location.hash)?.[1] ?? "";
+  setShare(token);
+  if (token) return openShared();
   const [, songhash, mix] = JOB.exec(location.hash) ?? [];
   if (mix) history.replaceState(null, "", `#/job/${songhash}`); // a reload keeps what is changed since
   if (songhash) openSong(songhash.toLowerCase(), mix);
@@ -87,6 +92,21 @@ function openSong(songhash, mix) {
   song.open(songhash, mix);
 }
 
+/** @param {string} token of a link; empty: none is open */
+function setShare(token) {
+  const left = isShared() && !token;
+  useShare(token);
+  document.body.classList.toggle("shared", token !== "");
+  if (left) offer();
+}
+
+function openShared() {
+  leaveUpload();
+  home.leave();
+  view("song");
+  song.openShared(getShared());
+}
+
 /** An upload goes on, in the home view. */
 function leaveUpload() {
   if (watched) home.showSending(titleOf(watched.file.name), 1, 1);
@@ -94,6 +114,7 @@ function leaveUpload() {
 }
 
 async function offer() {
+  if (isShared()) return;
   try {
     const found = await getModels();
     options.offer(found);
@@ -108,7 +129,8 @@ async function offer() {
 
 /** Puts files into the tray, in the home view, and reads anew what they take here. @param {File[]} files */
 function gather(files) {
-  if (JOB.test(location.hash)) history.pushState(null, "", "#/");
+  if (JOB.test(location.hash) || isShared()) history.pushState(null, "", "#/");
+  setShare("");
   openHome();
   tray.add(files);
   offer();

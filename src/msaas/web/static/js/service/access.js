@@ -3,10 +3,12 @@
 const NAME = "msaas.apikey";
 /** Without storage the key is kept in memory. */
 let held = "";
+/** The token of a link that shares a song, while that song is open; it takes the place of a key. */
+let shared = "";
 const listeners = new Set();
 
 export function key() {
-  return held || read("sessionStorage") || read("localStorage");
+  return shared || held || read("sessionStorage") || read("localStorage");
 }
 
 /** @param {string} text @param {boolean} remember in this browser; otherwise until this tab is closed */
@@ -22,6 +24,13 @@ export function forgetKey() {
 }
 
 export const isRemembered = () => read("localStorage") !== "";
+
+/** @param {string} token of a link; empty when its song is left */
+export function useShare(token) {
+  shared = token;
+}
+
+export const isShared = () => shared !== "";
 
 /** @returns {Record<string, string>} the header, if there is a key */
 export function authorization() {

@@ -1,6 +1,6 @@
 /** The HTTP calls of this page: the public API. Independent of the page's elements. */
 
-import { authorization, keyWanted } from "./access.js";
+import { authorization, isShared, keyWanted } from "./access.js";
 
 /** An error answer, with its `code`. */
 export class Problem extends Error {
@@ -22,7 +22,7 @@ export class Problem extends Error {
 /** Reads an error answer; calls the key listener if a key is missing or wrong. */
 export function refusal(status, text) {
   const problem = Problem.fromText(status, text);
-  if (status === 401) keyWanted(problem);
+  if (status === 401 && !isShared()) keyWanted(problem);
   return problem;
 }
 
@@ -68,11 +68,19 @@ export const getWaveforms = (songhash) => call("GET", `${jobPath(songhash)}/wave
 export const eventsPath = (songhash) => `${jobPath(songhash)}/events`;
 export const zipPath = (songhash) => `${jobPath(songhash)}/stems.zip`;
 
-/** Queues a mix; the answer is its job. @param {any} mix as the API takes it */
-export async function mixStems(songhash, mix) {
+async function post(path, body) {
   const headers = { "Content-Type": "application/json" };
-  return (await ask(`${jobPath(songhash)}/mix`, { method: "POST", headers, body: JSON.stringify(mix) })).json();
+  return (await ask(path, { method: "POST", headers, body: JSON.stringify(body) })).json();
 }
+
+/** Queues a mix; the answer is its job. @param {any} mix as the API takes it */
+export const mixStems = (songhash, mix) => post(`${jobPath(songhash)}/mix`, mix);
+
+/** Makes a link that opens a song without a key. @param {string} mix as text */
+export const shareSong = (songhash, mix) => post(`${jobPath(songhash)}/shares`, { mix });
+export const revokeShare = (songhash, id) => call("DELETE", `${jobPath(songhash)}/shares/${id}`);
+/** What the link shares whose token this page uses. */
+export const getShared = () => call("GET", "/apiv1/share");
 
 /** The link under which a file is saved with the song's name. @param {string} path @param {string | null | undefined} name */
 export const named = (path, name) => (name ? `${path}?${new URLSearchParams({ name })}` : path);

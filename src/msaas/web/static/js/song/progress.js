@@ -36,6 +36,12 @@ export class Progress {
     this.#close("No longer available", plainly({ code: "job_unknown" }));
   }
 
+  /** @param {any} problem of a link that shares a song */
+  notShared(problem) {
+    const over = problem.status === 401 || problem.status === 404;
+    this.#close("This link opens no song", over ? "It has expired or was revoked." : plainly(problem));
+  }
+
   removed() {
     this.#close("Its stems were deleted", "Send the song again to restore them.");
   }

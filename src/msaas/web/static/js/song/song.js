@@ -74,6 +74,20 @@ export class Song {
     });
   }
 
+  /** Shows the song of a link, or why it opens none. @param {Promise<any>} shared what the link shares */
+  async openShared(shared) {
+    const visit = this.#enter({ name: "Shared song" });
+    try {
+      const { songhash, mix, expires_at } = await shared;
+      if (!this.#isHere(visit)) return;
+      this.open(songhash, mix);
+      write(find("#shared-note"), `Shared with you until ${new Date(expires_at).toLocaleDateString()}.`);
+      show(find("#shared-note"), true);
+    } catch (problem) {
+      if (this.#isHere(visit)) this.#progress.notShared(problem);
+    }
+  }
+
   close() {
     this.#visit?.watch?.stop();
     this.#visit?.loading?.abort();
@@ -86,7 +100,8 @@ export class Song {
   #enter(visit) {
     this.close();
     this.#visit = visit;
-    for (const id of ["notice", "link", "transport", "beats", "downloads", "loading", "heavy", "delete", "sides", "send-again"]) show(find(`#${id}`), false);
+    const parts = ["notice", "link", "transport", "beats", "downloads", "loading", "heavy", "delete", "sides", "send-again", "shared-note"];
+    for (const id of parts) show(find(`#${id}`), false);
     this.#progress.hide();
     this.#lanes.clear();
     this.#lanes.enable(false);

@@ -1,0 +1,1 @@
+"""Links by which a person without a key reads one song."""

@@ -1,0 +1,103 @@
+"""A song shared by a link: opened by a second browser that has no key, read only, until the link is revoked."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+import requests
+from playwright.sync_api import Page, expect
+
+from msaas.auth.keys import new_key
+from msaas.local.processes.child import wait_until
+from tests.page.conftest import in_mixer, stem_row, violations
+from tests.support.audio.sounds import flac, tune
+
+
+@pytest.fixture(scope="module")
+def locked(service):
+    """The same service with keys: its address, and Anna's key."""
+    text, key = new_key("anna", ["use"])
+    with service.another_api(MSAAS_API_KEYS=key.line) as locked:
+        yield locked, text
+
+
+@pytest.fixture(scope="module")
+def annas(locked):
+    api, text = locked
+    headers = {"Authorization": f"Bearer {text}"}
+    data = flac(tune(2, seed=890))
+    sent = requests.post(f"{api.url}/apiv1/separate?filename=Ours.flac", data=data, headers=headers, timeout=60)
+    songhash = sent.json()["songhash"]
+
+    def is_done() -> bool:
+        view = requests.get(f"{api.url}/apiv1/jobs/{songhash}", headers=headers, timeout=60).json()
+        return view["state"] == "done"
+
+    assert wait_until(is_done, 180, pause_seconds=0.1)
+    return songhash
+
+
+@pytest.fixture
+def visit(browser, locked):
+    """A page of a browser of its own, on the service with keys."""
+    contexts = []
+
+    def visit(path: str, key: str = "") -> Page:
+        context = browser.new_context(base_url=locked[0].url, permissions=["clipboard-read", "clipboard-write"])
+        contexts.append(context)
+        context.set_default_timeout(90_000)
+        page = context.new_page()
+        if key:
+            page.goto("/apiv1")
+            page.evaluate("key => sessionStorage.setItem('msaas.apikey', key)", key)
+        page.goto(path)
+        return page
+
+    yield visit
+    for context in contexts:
+        context.close()
+
+
+def test_a_second_browser_without_a_key_opens_the_link_with_its_mix(visit, locked, annas):
+    anna = visit(f"/#/job/{annas}", locked[1])
+    expect(anna.locator("#save-mix")).to_be_enabled()
+    in_mixer(anna, "mixer.setLevel('vocals', { db: -6, pan: 0, muted: true }); mixer.setLoop({ start: 0.5, end: 1 })")
+    anna.click("#share-mix")
+    expect(anna.locator("#toasts")).to_contain_text("without a key until")
+    link = anna.evaluate("navigator.clipboard.readText()")
+    assert re.search(r"/#/share/share_[0-9a-f]{16}_[\w-]{43}$", link)
+
+    ben = visit(link)
+    expect(ben.locator("#song-title")).to_have_text("Ours")
+    expect(ben.locator("#shared-note")).to_contain_text("Shared with you until")
+    expect(ben.locator("#save-mix")).to_be_enabled()
+    expect(stem_row(ben, "vocals").locator(".mute")).to_have_attribute("aria-pressed", "true")
+    assert in_mixer(ben, "return mixer.loop.start / mixer.rate") == pytest.approx(0.5)
+    for hidden in ("#delete", "#share-mix", "#mix-format", "#song .back", "#open-key"):
+        expect(ben.locator(hidden)).to_be_hidden()
+    expect(ben.locator("#key")).to_be_hidden()  # no key is asked for
+    assert violations(ben) == []
+    for selector, name in (("[data-stem=bass] .save", "Ours (Bass).mp3"), ("#save-all", "Ours.zip")):
+        with ben.expect_download() as download:
+            ben.click(selector)
+        assert download.value.suggested_filename == name
+        assert download.value.path().stat().st_size > 1000
+
+    anna.locator("#toasts").get_by_role("button", name="Revoke").click()
+    expect(anna.locator("#toasts")).to_contain_text("The link was revoked")
+    ben.reload()
+    expect(ben.locator("#ended-title")).to_have_text("This link opens no song")
+    expect(ben.locator("#ended-text")).to_have_text("It has expired or was revoked.")
+    assert violations(ben) == []
+
+
+def test_leaving_a_shared_song_gives_up_its_link(visit, locked, annas):
+    headers = {"Authorization": f"Bearer {locked[1]}"}
+    made = requests.post(f"{locked[0].url}/apiv1/jobs/{annas}/shares", json={}, headers=headers, timeout=60).json()
+    page = visit(made["url"])
+    expect(page.locator("#shared-note")).to_be_visible()
+    page.click(".brand")
+    expect(page.locator("#key")).to_be_visible()  # the list needs a key
+    page.click("#key-close")
+    expect(page.locator("#song")).to_be_hidden()

@@ -108,11 +108,11 @@ class Surfaces:
             "songhash": songs,
             "name": [f"{song}-vocals" for song in songs],
             "path": ["style.css"],
-            "songhash,share": songs,
+            "share,songhash": songs,
         }
         for rule in self.world.app.url_map.iter_rules():
             for method in sorted(set(METHODS) & (rule.methods or set())):
-                for value in values[",".join(rule.arguments)]:
+                for value in values[",".join(sorted(rule.arguments))]:
                     yield rule.rule, method, _filled(rule.rule, value)
 
     def _call(self, rule: str, method: str, path: str, body: bytes | None = None) -> Iterator[Fault]:

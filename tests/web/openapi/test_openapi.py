@@ -332,7 +332,8 @@ def test_each_call_has_an_example_that_curl_takes(client):
     assert any("-X DELETE http://localhost/apiv1/remove/$SONGHASH-vocals" in example for example in examples)
     for example in examples:
         shlex.split(example)  # quotes are closed
-        assert "{" not in re.sub(r"'\{\"mp3.*?'", "", example)
+        assert "{" not in re.sub(r"'\{\"mp3.*?'|-d '\{.*?\}'", "", example)
+    assert any("/mix -H 'Content-Type: application/json' -d '{" in example for example in examples)
 
 
 def test_a_code_of_most_calls_is_explained_once(client, spec):

@@ -23,6 +23,7 @@ BATCH_BODY: Schema = {
     "required": True,
     "content": {
         "application/json": {
+            "example": {"songs": [{"url": "https://example.org/song.flac"}], "options": {"format": "flac"}},
             "schema": an_object(
                 {
                     "songs": {"type": "array", "minItems": 1, "maxItems": MAX_SONGS, "items": SONG},
@@ -32,7 +33,7 @@ BATCH_BODY: Schema = {
                 },
                 *("options", "priority", "callback"),
                 additionalProperties=False,
-            )
+            ),
         }
     },
 }

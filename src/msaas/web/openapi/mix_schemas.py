@@ -45,7 +45,12 @@ MIX_REQUEST: Schema = an_object(
 MIX_BODY: Schema = {
     "required": True,
     "description": "The levels of the stems, and how the mix is saved. `{}` is all stems as they are, as MP3.",
-    "content": {"application/json": {"schema": ref("MixRequest")}},
+    "content": {
+        "application/json": {
+            "schema": ref("MixRequest"),
+            "example": {"levels": {"vocals": {"gain_db": -6, "pan": 0.3}, "drums": {"mute": True}}, "format": "flac"},
+        }
+    },
 }
 OF_MIX: Schema = an_object(
     {

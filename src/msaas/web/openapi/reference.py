@@ -156,7 +156,7 @@ def error_table(spec: Spec) -> Iterator[Error]:
         yield Error(status, code, PROBLEM_CODES[code], code in shared)
 
 
-EXAMPLES = {"songhash": "$SONGHASH", "name": "$SONGHASH-vocals", "upload_id": "$UPLOAD"}
+EXAMPLES = {"songhash": "$SONGHASH", "name": "$SONGHASH-vocals", "upload_id": "$UPLOAD", "share": "$SHARE"}
 _JSON = """printf '{{"mp3": "%s"}}' "$(base64 -w0 song.mp3)" |
   {base} -H 'Content-Type: application/json' -d @-"""
 
@@ -172,6 +172,9 @@ def curl_example(method: str, path: str, operation: Spec) -> str:
     base = f"curl{verb}{key}{_required_headers(operation)} {request.host_url.rstrip('/')}{path}"
     if not kinds:
         return base
+    if set(kinds) == {"application/json"}:
+        body = json.dumps(kinds["application/json"].get("example", {}))
+        return f"{base} -H 'Content-Type: application/json' -d '{body}'"
     if "application/json" not in kinds:
         return f"{base} -H 'Content-Type: {next(iter(kinds))}' --data-binary @song.mp3"
     raw = f"{base} -H 'Content-Type: audio/mpeg' --data-binary @song.mp3"

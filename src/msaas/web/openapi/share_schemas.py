@@ -31,7 +31,10 @@ SHARE_REQUEST: Schema = an_object(
     *("days", "mix"),
     additionalProperties=False,
 )
-SHARE_BODY: Schema = {"required": True, "content": {"application/json": {"schema": ref("ShareRequest")}}}
+SHARE_BODY: Schema = {
+    "required": True,
+    "content": {"application/json": {"schema": ref("ShareRequest"), "example": {"days": 2}}},
+}
 SHARE_SCHEMAS: dict[str, Schema] = {
     "ShareRequest": SHARE_REQUEST,
     "Share": an_object(_SHARE),

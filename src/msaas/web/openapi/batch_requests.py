@@ -23,7 +23,7 @@ BATCH_BODY: Schema = {
     "required": True,
     "content": {
         "application/json": {
-            "example": {"songs": [{"url": "https://example.org/song.flac"}], "options": {"format": "flac"}},
+            "example": {"songs": [{"job": "00000000-0000-5000-8000-000000000001"}], "options": {"format": "flac"}},
             "schema": an_object(
                 {
                     "songs": {"type": "array", "minItems": 1, "maxItems": MAX_SONGS, "items": SONG},

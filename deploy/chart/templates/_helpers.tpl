@@ -5,9 +5,12 @@
 {{- with $values.image.registry }}{{ . }}/{{ end }}{{ index . 1 }}:{{ $values.image.tag | default (index . 2) }}{{ if $gpu }}-cuda{{ end }}
 {{- end -}}
 
-{{/* A Secret that is made once and kept: dict of context, name and data. */}}
+{{/* A Secret that is made once and kept: dict of context, name and data. One that exists is rendered as it is, so that each
+revision has it and can be rolled back to; one that is not Helm's is left alone. */}}
 {{- define "msaas.secret" -}}
-{{- if not (lookup "v1" "Secret" .context.Release.Namespace .name) }}
+{{- $there := lookup "v1" "Secret" .context.Release.Namespace .name }}
+{{- $managed := dig "metadata" "labels" "app.kubernetes.io/managed-by" "" $there }}
+{{- if or (not $there) (eq $managed "Helm") }}
 ---
 apiVersion: v1
 kind: Secret
@@ -18,9 +21,9 @@ metadata:
     app.kubernetes.io/part-of: msaas
   annotations:
     helm.sh/resource-policy: keep
-stringData:
+data:
   {{- range $key, $value := .data }}
-  {{ $key }}: {{ $value | quote }}
+  {{ $key }}: {{ dig "data" $key (b64enc $value) $there }}
   {{- end }}
 {{- end }}
 {{- end -}}

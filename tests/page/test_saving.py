@@ -93,7 +93,11 @@ def test_a_part_is_chosen_on_the_page_and_compared_with_the_same_part(page):
     expect(page.locator("#length")).to_have_text("0:01")
     page.locator("#sides").get_by_text("Original", exact=True).click()
     expect(page.locator("#sides input[value=original]")).to_be_checked()
-    frames = in_mixer(page, "return [mixer.lane('original').buffer.length, mixer.frames]")
+    frames = in_mixer(
+        page,
+        "while (!mixer.lane('original').buffer) await new Promise((resolve) => setTimeout(resolve, 5));"
+        " return [mixer.lane('original').buffer.length, mixer.frames]",
+    )
     assert frames == [66_150, 66_150]
 
 

@@ -8,12 +8,14 @@
  */
 
 import { Deck } from "./engine/deck.js";
-import { Run } from "./engine/run.js";
+import { Run, nextExact } from "./engine/run.js";
 import { factors, neutral, strip } from "./levels.js";
 
-const LEAD_SECONDS = 0.03; // from scheduling to sound
+const LEAD_SECONDS = 0.05; // from scheduling to sound
 const MOST_LEAD_SECONDS = 2; // on a machine that is too busy for less
 const FILL_EVERY_MS = 500;
+const KEEP_AHEAD_SECONDS = 12; // of streams; more than the deck schedules ahead
+const KEEP_BEHIND_SECONDS = 3;
 const GLIDE_SECONDS = 0.012; // avoids clicks: faders and starts glide
 
 export const ORIGINAL = "original";
@@ -30,7 +32,7 @@ export class Mixer extends EventTarget {
     Object.assign(this, { rate, frames, context: null, loop: null, side: "stems" });
     this.#makeContext = makeContext;
     for (const name of [...names, ORIGINAL]) {
-      this.#lanes.set(name, { name, level: neutral(), buffer: null, whole: false, strip: null });
+      this.#lanes.set(name, { name, level: neutral(), buffer: null, whole: false, stream: null, strip: null });
     }
   }
 
@@ -71,11 +73,22 @@ export class Mixer extends EventTarget {
     this.#changed();
   }
 
-  /** Frames that every stem has sound for. */
-  get covered() {
-    return Math.min(this.frames, ...this.stems.map((lane) => (lane.whole ? this.frames : lane.buffer?.length ?? 0)));
+  /** Gives a lane sound that is loaded around the position. @param {string} name @param {import("./stream/stream.js").Stream} stream */
+  setStream(name, stream) {
+    this.lane(name).stream = stream;
+    stream.arrived = () => (this.#waiting ? this.#startIfCovered() : this.#fill());
+    this.#want();
+    if (this.#run && name === ORIGINAL) this.#restart();
+    this.#changed();
   }
 
+  /** Frames from the start that every stem has sound for, or can load when they are due. */
+  get covered() {
+    const lengths = this.stems.map((lane) => (lane.whole || lane.stream ? this.frames : lane.buffer?.length ?? 0));
+    return Math.min(this.frames, ...lengths);
+  }
+
+  /** Whether every stem is decoded as a whole. */
   get whole() {
     return this.stems.every((lane) => lane.whole);
   }
@@ -129,13 +142,14 @@ export class Mixer extends EventTarget {
     this.loop = region && this.#frames(region);
     if (this.loop && (at < this.loop.start || at >= this.loop.end)) return this.#moveTo(this.loop.start);
     if (this.#run) this.#restart();
+    this.#want();
     this.#changed();
   }
 
   close() {
     this.#stop(0);
     this.context?.close();
-    for (const lane of this.#lanes.values()) lane.buffer = null;
+    for (const lane of this.#lanes.values()) Object.assign(lane, { buffer: null, stream: null });
   }
 
   /** The run that plays: `when`, in frames of the context, it is at `offset` of the song; and the names of the lanes that play. */
@@ -199,7 +213,7 @@ export class Mixer extends EventTarget {
 
   /** A start time in the near future, on a whole sample. */
   #soon(lead = LEAD_SECONDS) {
-    return Math.ceil((this.context.currentTime + lead) * this.rate) / this.rate;
+    return nextExact(Math.ceil((this.context.currentTime + lead) * this.rate), this.rate) / this.rate;
   }
 
   #moveTo(frame) {
@@ -214,6 +228,7 @@ export class Mixer extends EventTarget {
       this.#frame = frame;
       if (this.#waiting) this.#startIfCovered();
     }
+    this.#want();
     this.#changed();
   }
 
@@ -251,16 +266,28 @@ export class Mixer extends EventTarget {
   }
 
   #fill() {
+    this.#want();
     if (this.#run && !this.#deck.fill()) this.#restart(2 * LEAD_SECONDS);
   }
 
+  /** Has the streams load what is played next, and keep what was played last. */
+  #want() {
+    const streams = [...this.#lanes.values()].flatMap(({ stream }) => stream ?? []);
+    if (!streams.length) return;
+    const offset = this.#frameAt(this.context?.currentTime ?? 0);
+    const next = new Run({ when: 0, offset, loop: this.loop, frames: this.frames }).pieces(0, KEEP_AHEAD_SECONDS * this.rate);
+    const behind = Math.min(offset, KEEP_BEHIND_SECONDS * this.rate);
+    for (const stream of streams) stream.want([...next, { from: offset - behind, count: behind }]);
+  }
+
   get #sounding() {
-    return [...this.#lanes.values()].filter((lane) => lane.buffer);
+    return [...this.#lanes.values()].filter((lane) => lane.buffer || lane.stream);
   }
 
   /** Frames from one of the song on that every stem has sound for. */
   #reach(frame) {
-    return Math.max(0, this.covered - frame);
+    const reaches = this.stems.map(({ stream }) => stream?.reach(frame) ?? Infinity);
+    return Math.max(0, Math.min(this.covered - frame, ...reaches));
   }
 
   #fadeIn(when) {
@@ -302,11 +329,13 @@ export class Mixer extends EventTarget {
 
 /** A lane for the deck: it plays what the lane has by then. Last frames that a decoder leaves out are silence. */
 function lineOf(lane) {
+  const { stream, strip } = lane;
+  if (stream) return { channels: stream.channels, strip, copy: (...place) => stream.copy(...place) };
   const channels = lane.buffer.numberOfChannels;
   const copy = (targets, at, from, count) => {
     for (let channel = 0; channel < channels; channel++) {
       targets[channel].set(lane.buffer.getChannelData(channel).subarray(from, from + count), at);
     }
   };
-  return { channels, strip: lane.strip, copy };
+  return { channels, strip, copy };
 }

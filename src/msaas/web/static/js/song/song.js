@@ -10,6 +10,7 @@ import { Mixer, ORIGINAL } from "../player/mixer.js";
 import * as mixes from "../player/mixes.js";
 import { canSave, inBrowser, saveMix } from "./saving.js";
 import { share } from "./sharing.js";
+import { streamStems } from "./streaming.js";
 import { inOrder } from "../home/options.js";
 import { original } from "./originals.js";
 import { Meter, decode, loadStem, part } from "../player/stems.js";
@@ -21,8 +22,12 @@ const DEFAULT_RATE = 44_100;
 const DRAW_EVERY_MS = 1500;
 const MINI = "htdemucs_mini";
 const SMALL = "This is the small demonstration model. Its quality is far below that of htdemucs.";
-/** Memory for decoded sound that needs no confirmation. Phones close pages that use much more. */
-const LIGHT_BYTES = matchMedia("(pointer: coarse)").matches ? 800e6 : 1.6e9;
+/** Phones close pages that use much memory. */
+const SCALE = matchMedia("(pointer: coarse)").matches ? 0.5 : 1;
+/** Decoded sound of more than this is played piece by piece. */
+const WHOLE_BYTES = 800e6 * SCALE;
+/** Where that is not possible, more than this needs a confirmation. */
+const LIGHT_BYTES = 1.6e9 * SCALE;
 
 export class Song {
   #progress; #lanes; #player; #expected; #changed; #resend; #visit = null;
@@ -227,11 +232,34 @@ export class Song {
     find("#save-all").href = named(zipPath(visit.songhash), visit.known?.savedAs);
     for (const id of ["transport", "beats", "downloads", "delete"]) show(find(`#${id}`), true);
     say("The stems are ready");
-    original(visit.songhash).then((file) => this.#isHere(visit) && show(find("#sides"), file !== null));
+    original(visit.songhash).then((file) => this.#isHere(visit) && show(find("#sides"), file !== null && !visit.streamed));
     this.#allowSaving();
-    const needed = names.length * frames * 8;
+    this.#begin(visit);
+  }
+
+  async #begin(visit) {
+    const { stems, frames } = visit.mixer;
+    const needed = stems.length * frames * 8;
+    visit.loading = new AbortController();
+    if (needed > WHOLE_BYTES && (await this.#stream(visit))) return;
+    if (!this.#isHere(visit)) return;
     if (needed > LIGHT_BYTES) this.#askFirst(needed);
     else this.#load(visit);
+  }
+
+  /** @returns {Promise<boolean>} false: this song has to be decoded as a whole */
+  async #stream(visit) {
+    const how = { signal: visit.loading.signal, failed: (error) => this.#isHere(visit) && this.#failedToLoad(visit, error) };
+    try {
+      if (!(await streamStems(visit.mixer, visit.job.stems, how))) return false;
+    } catch (error) {
+      how.failed(error);
+    }
+    if (!this.#isHere(visit)) return true;
+    visit.streamed = visit.heavy = true; // the service renders its mix
+    this.#allowSaving();
+    show(find("#sides"), false); // the original would have to be decoded as a whole
+    return true;
   }
 
   /** The mix of the address, else the one that this browser keeps; changes are kept. */
@@ -300,7 +328,7 @@ export class Song {
       return this.#offerAgain(visit);
     }
     const reason = error instanceof Problem || error instanceof TypeError ? plainly({ code: "unreachable" }) : "This browser cannot decode the stems.";
-    warn(`The stems were not loaded. ${reason} Downloads still work.`, { action: { label: "Retry", run: () => this.#isHere(visit) && this.#load(visit) } });
+    warn(`The stems were not loaded. ${reason} Downloads still work.`, { action: { label: "Retry", run: () => this.#isHere(visit) && this.#begin(visit) } });
   }
 
   #showLoading(text) {

@@ -4,9 +4,10 @@
  */
 
 import { Bank } from "./bank.js";
+import { isExact } from "./run.js";
 
-const WINDOW_SECONDS = 4;
-const AHEAD_SECONDS = 8; // scheduled at least, so that a page in the background, whose timers are slow, plays on
+const WINDOW_SECONDS = 3;
+const AHEAD_SECONDS = 6; // scheduled at least, so that a page in the background, whose timers are slow, plays on
 const QUANTUM = 128; // frames that a browser renders at a time
 
 export class Deck {
@@ -45,15 +46,22 @@ export class Deck {
     return true;
   }
 
-  /** The next window's pieces, as far as there is sound. */
-  #next(count) {
-    const found = [];
-    for (const piece of this.#run.pieces(this.#scheduled, count)) {
+  /** The next window's pieces, as far as there is sound, and so that the window after it has an exact time. */
+  #next(most) {
+    let count = this.#available(most);
+    const isLast = this.#scheduled + count >= this.#run.length;
+    while (count > 0 && !isLast && !isExact(this.#run.when + this.#scheduled + count, this.#context.sampleRate)) count -= 1;
+    return this.#run.pieces(this.#scheduled, count);
+  }
+
+  #available(most) {
+    let count = 0;
+    for (const piece of this.#run.pieces(this.#scheduled, most)) {
       const there = Math.min(piece.count, this.#reach(piece.from));
-      if (there > 0) found.push({ from: piece.from, count: there });
+      count += there;
       if (there < piece.count) break;
     }
-    return found;
+    return count;
   }
 
   #schedule(pieces, when) {

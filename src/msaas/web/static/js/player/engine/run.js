@@ -38,3 +38,15 @@ export class Run {
     return pieces;
   }
 }
+
+/**
+ * Whether the time of a frame stands for exactly this frame: browsers multiply it by the rate, and interpolate between
+ * samples if the product has a fraction, however small. One frame in seven has no such time.
+ */
+export const isExact = (frame, rate) => (frame / rate) * rate === frame;
+
+/** The next frame from this one on that has an exact time. */
+export function nextExact(frame, rate) {
+  while (!isExact(frame, rate)) frame += 1;
+  return frame;
+}

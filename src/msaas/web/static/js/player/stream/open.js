@@ -1,0 +1,35 @@
+/** Opens all stems of a long song for playing piece by piece. */
+
+import { bytesOf } from "./bytes.js";
+import { openFlac } from "./flac.js";
+import { openMp3 } from "./mp3.js";
+import { Unfit } from "./unfit.js";
+import { openWav } from "./wav.js";
+
+/** How a format begins; an MP3 with a tag, or with its first frame. */
+const OPENERS = [[/^fLaC/, openFlac], [/^(RIFF|RF64)/, openWav], [/^(ID3|\xff[\xe0-\xff])/, openMp3]];
+
+/**
+ * @param {Record<string, string>} paths by stem @param {AbortSignal} signal
+ * @returns {Promise<{rate: number, cutters: Map<string, import("./stream.js").Cutter>} | null>} null: they have to be
+ *   decoded as a whole
+ */
+export async function openStems(paths, signal) {
+  try {
+    const opened = await Promise.all(Object.entries(paths).map(async ([name, path]) => [name, await open(path, signal)]));
+    const cutters = new Map(opened);
+    const [rate, ...others] = new Set([...cutters.values()].map((cutter) => cutter.rate));
+    return others.length ? null : { rate, cutters };
+  } catch (error) {
+    if (error instanceof Unfit) return null;
+    throw error;
+  }
+}
+
+async function open(path, signal) {
+  const bytes = await bytesOf(path, signal);
+  const beginning = String.fromCharCode(...bytes.head);
+  const opener = OPENERS.find(([mark]) => mark.test(beginning))?.[1];
+  if (!opener) throw new Unfit("no format that can be cut");
+  return opener(bytes, signal);
+}

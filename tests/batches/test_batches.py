@@ -208,6 +208,10 @@ def test_a_body_that_is_no_batch_is_refused(client, body, fetches):
     assert fetches.waiting() == []
 
 
+def test_a_list_is_told_where_its_songs_belong(client):
+    assert '{"songs": [' in problem(client.post(BATCHES, json=[{"url": "https://example.org/"}]), 400, "bad_json")
+
+
 def test_too_large_and_other_bodies_are_refused(client):
     problem(client.post(BATCHES, data=b"x", content_type="text/plain"), 415, "unsupported_body")
     body = b'{"songs": "' + b"x" * 4_000_000 + b'"}'

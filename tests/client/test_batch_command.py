@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from msaas import cli
+from msaas.client import Client
 from tests.support.api import song_bytes
 from tests.support.api_process import real_api, url
 
@@ -60,3 +61,9 @@ def test_an_option_without_a_value_is_refused(batch, capsys):
     with pytest.raises(SystemExit):
         batch("send", "x.wav", "-o", "mono")
     assert "is not NAME=VALUE" in capsys.readouterr().err
+
+
+def test_a_path_is_told_how_it_becomes_a_song_of_a_batch(url, tmp_path):
+    with Client(url) as client, pytest.raises(TypeError) as error:
+        client.submit_batch([tmp_path / "song.wav"])  # type: ignore[list-item]
+    assert "send a file with upload() first" in str(error.value)

@@ -134,6 +134,7 @@ def test_an_agent_is_told_why_a_call_fails(talk: Any, folder: Path) -> None:
         assert "(not_audio)" in await refusal(client, "separate", song="letter.txt")
         assert "no stem" in await refusal(client, "separate", song="a song.wav", stems=["tuba"])
         assert "not public" in await refusal(client, "separate", song="http://10.0.0.1/song.wav")
+        assert "speed" in await refusal(client, "follow", job="x", speed=2)
         assert "(job_unknown)" in await refusal(client, "follow", job="00000000-0000-0000-0000-000000000000")
         queued = await result(client, "separate", song="a song.wav")
         still = await result(client, "follow", job=queued["job"], timeout_seconds=0)

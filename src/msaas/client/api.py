@@ -18,7 +18,7 @@ from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Any
 
-from msaas.client.calls import id_of, job_path, quoted
+from msaas.client.calls import batch_song, id_of, job_path, quoted
 from msaas.client.download import OnDownload, fetch, stem_path
 from msaas.client.errors import JobFailed, NotTheService, WaitTimeout
 from msaas.client.models import Batch, Job, Model, Queue
@@ -196,7 +196,7 @@ class Client(SongCalls):
 
         Raises ServiceError, which names the index of a wrong song.
         """
-        body: dict[str, Any] = {"songs": [dict(song) for song in songs], "options": options or None}
+        body: dict[str, Any] = {"songs": [batch_song(song) for song in songs], "options": options or None}
         body |= {"priority": priority, "callback": callback}
         found = self._transport.request_json(
             "POST",

@@ -39,3 +39,13 @@ def id_of(songhash: str | Job) -> str:
 
 def quoted(text: str) -> str:
     return quote(printable(text), safe="")
+
+
+def batch_song(song: Any) -> dict[str, Any]:
+    """Raises TypeError for what is not a mapping, such as a path."""
+    if not isinstance(song, Mapping):
+        raise TypeError(
+            f"{printable(str(song))[:80]!r} is not a song of a batch: send a file with upload() first, and pass "
+            '{"upload": its ID}; or {"url": …}, {"job": …}'
+        )
+    return dict(song)

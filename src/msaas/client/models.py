@@ -50,6 +50,7 @@ class Job:
     eta_seconds: float | None = None
     waiting_for: WaitingFor | None = None  # for a queued job that no worker can run at present
     attempts: int = 0
+    priority: str = "normal"  # low: it waits behind all songs that are not
     error: JobError | None = None
     warnings: Sequence[JobWarning] = ()  # damage, a downmix, a gain; empty until done
     message: str = ""
@@ -102,6 +103,7 @@ class Job:
             eta_seconds=_seconds(view, "eta_seconds"),
             waiting_for=WaitingFor(str(waiting["code"]), str(waiting["detail"])) if waiting else None,
             attempts=int(view.get("attempts") or 0),
+            priority=str(view.get("priority") or "normal"),
             error=JobError(str(error["code"]), str(error["detail"])) if error else None,
             warnings=tuple(JobWarning(str(one["code"]), str(one["detail"])) for one in view.get("warnings") or ()),
             message=str(view.get("message") or ""),

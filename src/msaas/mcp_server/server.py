@@ -6,9 +6,12 @@ import ipaddress
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from mcp.server.mcpserver import MCPServer
+from mcp.server.mcpserver.tools import Tool
 from mcp_types import ToolAnnotations
+from pydantic import ConfigDict
 
 from msaas import __version__
 from msaas.client import Client
@@ -32,21 +35,33 @@ class BadBinding(MSaaSError):
 
 def build_server(make_client: Callable[[], Client], folder: Path) -> MCPServer[None]:
     """`folder`: the only one whose files an agent may read and write."""
-    server: MCPServer[None] = MCPServer(
-        "msaas", title="MSaaS", instructions=INSTRUCTIONS, version=__version__, log_level="WARNING"
-    )
     tools = Tools(make_client, SharedFolder.at(folder))
     looks = ToolAnnotations(read_only_hint=True, open_world_hint=False)
     changes = ToolAnnotations(read_only_hint=False, destructive_hint=False, idempotent_hint=True, open_world_hint=True)
     ends = ToolAnnotations(read_only_hint=False, destructive_hint=True, idempotent_hint=True, open_world_hint=False)
-    server.tool(title="Separate a song", annotations=changes)(tools.separate)
-    server.tool(title="Wait for a job", annotations=looks)(tools.follow)
-    server.tool(title="Mix stems", annotations=changes)(tools.mix_stems)
-    server.tool(title="Save stems as files", annotations=changes)(tools.fetch_stems)
-    server.tool(title="List one's own songs", annotations=looks)(tools.list_songs)
-    server.tool(title="List models", annotations=looks)(tools.list_models)
-    server.tool(title="Cancel a job", annotations=ends)(tools.cancel)
+    offered = [
+        strict_tool(tools.separate, "Separate a song", changes),
+        strict_tool(tools.follow, "Wait for a job", looks),
+        strict_tool(tools.mix_stems, "Mix stems", changes),
+        strict_tool(tools.fetch_stems, "Save stems as files", changes),
+        strict_tool(tools.list_songs, "List one's own songs", looks),
+        strict_tool(tools.list_models, "List models", looks),
+        strict_tool(tools.cancel, "Cancel a job", ends),
+    ]
+    server: MCPServer[None] = MCPServer(
+        "msaas", title="MSaaS", instructions=INSTRUCTIONS, version=__version__, log_level="WARNING", tools=offered
+    )
     return server
+
+
+def strict_tool(work: Callable[..., Any], title: str, annotations: ToolAnnotations) -> Tool:
+    """A tool that refuses arguments which it does not have; the package's own would ignore them."""
+    tool = Tool.from_function(work, title=title, annotations=annotations)
+    own = tool.fn_metadata.arg_model
+    strict = type(own.__name__, (own,), {"model_config": ConfigDict(extra="forbid"), "__module__": own.__module__})
+    tool.fn_metadata.arg_model = strict
+    tool.parameters["additionalProperties"] = False
+    return tool
 
 
 def serve_stdio(server: MCPServer[None]) -> None:

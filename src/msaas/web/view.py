@@ -8,7 +8,7 @@ from typing import Any
 from msaas.callbacks.admin import view as callback_view
 from msaas.callbacks.outbox import Callback
 from msaas.errors import InvalidOption
-from msaas.jobs import Job, State, is_songhash, job_link, public_fields
+from msaas.jobs import LOW, PRIORITIES, Job, State, is_songhash, job_link, public_fields
 from msaas.mixing.request import MixRequest
 
 
@@ -38,6 +38,7 @@ def job_view(
             "queue_position": position if job.state is State.QUEUED else None,
             "eta_seconds": None if eta is None else round(eta, 1),
             "waiting_for": waiting_for,
+            "priority": LOW if job.priority == LOW else PRIORITIES[0],
         }
     )
     posted = [callback_view(one) for one in callbacks]

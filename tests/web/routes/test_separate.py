@@ -204,12 +204,14 @@ def test_a_compressed_body_is_refused(client):
     [
         ({}, 400, "missing_file", "file"),
         ({"model": "htdemucs_mini"}, 400, "missing_file", "file"),
+        ({"modell": "htdemucs_mini"}, 422, "invalid_option", "modell"),
+        ({"url": "https://example.org/a.mp3"}, 422, "invalid_option", "a member of a JSON body"),
         ({"file": "text"}, 400, "missing_file", "@"),
         ({"song": (io.BytesIO(b"x"), "s.mp3")}, 422, "invalid_option", "song"),
         ({"file": [(io.BytesIO(b"x"), "a"), (io.BytesIO(b"y"), "b")]}, 400, "bad_multipart", "one song"),
         ({"file": "x" * 300_000}, 413, "upload_too_large", "@"),
     ],
-    ids=["empty", "no file", "text", "other name", "two", "long text"],
+    ids=["empty", "no file", "unknown option", "address", "text", "other name", "two", "long text"],
 )
 def test_forms_without_one_file_are_refused(client, scratch, form, status, code, names):
     answer = client.post(URL, data=form, content_type="multipart/form-data")
@@ -337,3 +339,10 @@ def test_an_unexpected_error_is_a_500_problem_without_its_traceback(make_app, sc
     assert "secret" not in detail
     assert "secret inner workings" in caplog.text and "Traceback" in caplog.text
     assert not list(scratch.glob("msaas-*"))
+
+
+def test_a_job_shows_its_priority(client):
+    for given, shown in (("low", "low"), ("normal", "normal"), ("", "normal")):
+        query = {"priority": given} if given else {}
+        sent = client.post(URL, data=song_bytes(hertz=200 + len(given)), query_string=query, **RAW).json
+        assert client.get(sent["links"]["job"]).json["priority"] == shown

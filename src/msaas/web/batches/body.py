@@ -11,9 +11,10 @@ from msaas.errors import InvalidOption, RequestError
 from msaas.fetching.stored import SONG, UPLOAD
 from msaas.jobs import LOW
 from msaas.web.services import Services
+from msaas.web.uploads.bodies import PRIORITY
 from msaas.web.uploads.callback import parse_callback
 from msaas.web.uploads.json_body import parse_members
-from msaas.web.uploads.song_request import PRIORITY, SongRequest, parse_priority, parse_request
+from msaas.web.uploads.song_request import SongRequest, parse_priority, parse_request
 
 MAX_SONGS = 1000
 MAX_BYTES = 4_000_000
@@ -39,7 +40,7 @@ class BatchRequest:
 
 def parse_batch(text: bytes, services: Services) -> BatchRequest:
     """Raises BadRequest, and InvalidOption, which names the song's index."""
-    given = parse_members(text)
+    given = parse_members(text, 'send {"songs": [{"url": …}, …]}')
     for name in given:
         if name not in MEMBERS:
             raise InvalidOption(f"unknown member {name[:40]!r}; a batch has {', '.join(MEMBERS)}")

@@ -40,4 +40,4 @@ def received_text(what: str, limit_bytes: int = SMALL_BYTES) -> bytes:
 
 def received_members(what: str) -> dict[str, Any]:
     """Raises BadRequest(bad_json)."""
-    return parse_members(received_text(what))
+    return parse_members(received_text(what), f"{what} is an object with members")

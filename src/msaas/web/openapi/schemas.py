@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msaas.error_codes import JOB_CODES, PROBLEM_CODES, WAIT_CODES, WARNING_CODES
 from msaas.formats import DEFAULT_FORMAT, DEPTH_NAMES, FORMATS, SAMPLE_RATES
-from msaas.jobs import State
+from msaas.jobs import PRIORITIES, State
 from msaas.options import STEM_NAME
 from msaas.song_names import MAX_TAG_CHARS, TAG_NAMES
 from msaas.web.openapi.analysis_schemas import ANALYSIS_SCHEMAS
@@ -86,6 +86,7 @@ JOB = an_object(
             "oneOf": [ref("WaitingFor"), {"type": "null"}],
             "description": "why no worker can run this queued job now; else null",
         },
+        "priority": {"type": "string", "enum": list(PRIORITIES), "description": "`low`: it waits behind all others"},
         "attempts": {"type": "integer", "minimum": 0, "description": "runs started so far"},
         "error": {"oneOf": [ref("JobError"), {"type": "null"}], "description": "reason of a failed job; else null"},
         "warnings": {

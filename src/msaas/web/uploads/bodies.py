@@ -17,9 +17,10 @@ from werkzeug.exceptions import RequestEntityTooLarge
 
 from msaas.auth.access_control import caller
 from msaas.errors import BadRequest, InvalidOption, UnsupportedBody, UploadTooLarge
+from msaas.options import REQUEST_NAMES
 from msaas.web.services import Services
 from msaas.web.uploads.body import Body
-from msaas.web.uploads.json_body import REST_LIMIT_BYTES, decode_song, split_body, strict_json
+from msaas.web.uploads.json_body import ADDRESS, REST_LIMIT_BYTES, UPLOAD, decode_song, split_body, strict_json
 from msaas.web.uploads.multipart import Form, read_form
 from msaas.web.uploads.spool import Scratch, Spool
 
@@ -37,6 +38,8 @@ HINT = (
 
 
 FILENAME = "filename"  # the member of a request that is the name of the song's file
+PRIORITY = "priority"
+BESIDE_OPTIONS = (FILENAME, PRIORITY, "callback")  # what a request may have besides options
 RECEIVED = "msaas.received"  # environ key of a body that the server has already received
 
 
@@ -179,6 +182,10 @@ def _read_form(request: Request, body: Body, new_song: Callable[[], Spool]) -> F
 def _refuse_fileless(fields: MultiDict[str, str]) -> NoReturn:
     if "file" in fields:
         raise BadRequest("`file` is a text field, not a file; write -F file=@song.mp3, with @", code="missing_file")
+    for name in fields:  # as in a form with a song
+        if name not in (*REQUEST_NAMES, *BESIDE_OPTIONS):
+            by_json = "; it is a member of a JSON body" if name in (ADDRESS, UPLOAD) else ""
+            raise InvalidOption(f"the form has no `file`, and an unknown option {str(name)[:40]!r}{by_json}")
     raise BadRequest("the form has no `file`", code="missing_file")
 
 

@@ -135,14 +135,15 @@ def _refuse_songless(head: bytes, size: int) -> NoReturn:
     raise BadRequest("`mp3` is not a string; it must be the song in base64", code="bad_base64")
 
 
-def parse_members(text: bytes) -> dict[str, Any]:
-    """Parses a JSON object strictly: UTF-8, no NaN, no duplicate key. Raises BadRequest(bad_json)."""
+def parse_members(text: bytes, hint: str = 'send {"mp3": …}') -> dict[str, Any]:
+    """Parses a JSON object strictly: UTF-8, no NaN, no duplicate key. Raises BadRequest(bad_json), with the hint for
+    another value."""
     try:
         members = strict_json(text.decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
         raise BadRequest(f"the body is not JSON: {error}", code="bad_json") from error
     if not isinstance(members, dict):
-        raise BadRequest('the JSON is not an object; send {"mp3": …}', code="bad_json")
+        raise BadRequest(f"the JSON is not an object; {hint}", code="bad_json")
     return members
 
 

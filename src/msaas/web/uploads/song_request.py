@@ -14,12 +14,9 @@ from msaas.queue import NO_CALLBACK
 from msaas.song_names import file_name
 from msaas.web.models import offered_models
 from msaas.web.services import Services
-from msaas.web.uploads.bodies import FILENAME
+from msaas.web.uploads.bodies import BESIDE_OPTIONS, FILENAME, PRIORITY
 from msaas.web.uploads.callback import parse_callback
 from msaas.web.uploads.json_body import ADDRESS, UPLOAD
-
-PRIORITY = "priority"
-BESIDE_OPTIONS = (FILENAME, PRIORITY, "callback")  # what a request may have besides options
 
 
 @dataclass(frozen=True)

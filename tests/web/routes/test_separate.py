@@ -12,7 +12,7 @@ from msaas.jobs import State
 from msaas.storage import INPUTS
 from msaas.web.routes.separate import MESSAGE
 from msaas.web.uploads import spool
-from tests.support.api import RAW, URL, as_base64, nothing_is_left, problem
+from tests.support.api import RAW, URL, as_base64, nothing_is_left, problem, song_bytes
 
 # --- a song in
 

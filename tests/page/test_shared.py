@@ -83,6 +83,12 @@ def test_a_second_browser_without_a_key_opens_the_link_with_its_mix(visit, locke
             ben.click(selector)
         assert download.value.suggested_filename == name
         assert download.value.path().stat().st_size > 1000
+    ben.evaluate("localStorage.setItem('msaas.mixFormat', '\"mp3\"')")  # chosen for songs of one's own
+    ben.reload()
+    expect(ben.locator("#save-mix")).to_be_enabled()
+    with ben.expect_download() as download:
+        ben.click("#save-mix")
+    assert download.value.suggested_filename == "Ours (Mix).wav"
 
     anna.locator("#toasts").get_by_role("button", name="Revoke").click()
     expect(anna.locator("#toasts")).to_contain_text("The link was revoked")

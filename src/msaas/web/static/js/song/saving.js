@@ -3,13 +3,18 @@
  * are too long for the browser, by the service.
  */
 
+import { find } from "../common/dom.js";
 import { SILENT_DB } from "../player/levels.js";
 import { mixdown, save } from "../player/mixdown.js";
+import { isShared } from "../service/access.js";
 import { Problem, mixStems, named } from "../service/api.js";
 import { saveLink } from "../service/tickets.js";
 import { Watch } from "../service/watch.js";
 
 export const BROWSER_FORMAT = "wav";
+
+/** The chosen format. The holder of a link has the browser's, whatever is remembered. @returns {string} */
+export const formatOfMix = () => (isShared() ? BROWSER_FORMAT : find("#mix-format").value);
 
 /** What an option's value stands for: a format and maybe a bit depth. @param {string} choice `flac`, `wav 24` */
 function outputOf(choice) {
@@ -26,9 +31,10 @@ export function levelsOf({ stems }) {
 /** Whether this browser renders the mix itself. */
 export const inBrowser = (choice, mixer) => choice === BROWSER_FORMAT && mixer.whole;
 
-/** Whether a mix can be saved now: by the service at once, by the browser when it has the stems.
+/** Whether a mix can be saved now: by the service at once, but not for the holder of a link; by the browser when it has the
+ *  stems.
  * @param {boolean} heavy the stems are not loaded, because the song is long */
-export const canSave = (choice, mixer, heavy) => choice !== BROWSER_FORMAT || mixer.whole || heavy;
+export const canSave = (choice, mixer, heavy) => inBrowser(choice, mixer) || (!isShared() && (choice !== BROWSER_FORMAT || heavy));
 
 /**
  * @param {{songhash: string, name: string, savedAs?: string | null, mixer: import("../player/mixer.js").Mixer}} song

@@ -8,7 +8,7 @@ import { tell, warn } from "../common/toasts.js";
 import { note, sentAs } from "./history.js";
 import { Mixer, ORIGINAL } from "../player/mixer.js";
 import * as mixes from "../player/mixes.js";
-import { canSave, inBrowser, saveMix } from "./saving.js";
+import { canSave, formatOfMix, inBrowser, saveMix } from "./saving.js";
 import { share } from "./sharing.js";
 import { streamStems } from "./streaming.js";
 import { inOrder } from "../home/options.js";
@@ -359,12 +359,12 @@ export class Song {
 
   #allowSaving() {
     const visit = this.#visit;
-    find("#save-mix").disabled = !visit?.mixer || Boolean(visit.saving) || !canSave(find("#mix-format").value, visit.mixer, visit.heavy);
+    find("#save-mix").disabled = !visit?.mixer || Boolean(visit.saving) || !canSave(formatOfMix(), visit.mixer, visit.heavy);
   }
 
   async #saveMix() {
     const visit = this.#visit;
-    const choice = find("#mix-format").value;
+    const choice = formatOfMix();
     const here = inBrowser(choice, visit.mixer);
     visit.saving = new AbortController();
     this.#allowSaving();

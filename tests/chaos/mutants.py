@@ -61,10 +61,10 @@ MUTANTS = (
         [
             (
                 QUEUE,
-                'outcome, state = self._run("submit",',
-                "self.redis.rpush(WAITING, songhash)\n"
+                'return self._submitted(song, self._moves.run("submit", *song.args, replicas=self.replicas))',
+                "self.redis.rpush(self._waiting, songhash)\n"
                 '        self.redis.hset(f"job:{songhash}", mapping={"state": "queued", "created_ms": "0", **fields})\n'
-                '        outcome, state = ("queued", "queued") or self._run("submit",',
+                '        return self._submitted(song, ("queued", "queued"))',
             )
         ],
         "12,1",
@@ -90,7 +90,7 @@ MUTANTS = (
             (
                 QUEUE,
                 "        songhash, fence, *pairs = answer\n",
-                "        songhash, fence, *pairs = answer\n        self.redis.lrem(WAITING, 1, songhash)\n",
+                "        songhash, fence, *pairs = answer\n        self.redis.lrem(self._waiting, 1, songhash)\n",
             ),
         ],
         "8,1",
@@ -100,10 +100,10 @@ MUTANTS = (
         [
             (
                 QUEUE,
-                '        accepted = bool(self._run("finish",',
+                '        accepted = bool(self._moves.run("finish",',
                 "        self.redis.zrem('toWorkers:leases', claim.songhash)\n"
-                "        self.redis.lrem(PROCESSING, 0, claim.songhash)\n"
-                '        accepted = bool(self._run("finish",',
+                "        self.redis.lrem(self._processing, 0, claim.songhash)\n"
+                '        accepted = bool(self._moves.run("finish",',
             )
         ],
         "2",
@@ -113,10 +113,10 @@ MUTANTS = (
         [
             (
                 QUEUE,
-                '        outcome = str(self._run("fail",',
+                '        outcome = str(self._moves.run("fail",',
                 "        self.redis.zrem('toWorkers:leases', claim.songhash)\n"
-                "        self.redis.lrem(PROCESSING, 0, claim.songhash)\n"
-                '        outcome = str(self._run("fail",',
+                "        self.redis.lrem(self._processing, 0, claim.songhash)\n"
+                '        outcome = str(self._moves.run("fail",',
             )
         ],
         "8,2",
@@ -135,7 +135,7 @@ MUTANTS = (
                 "        for songhash, outcome in zip(answer[::2], answer[1::2], strict=True):\n"
                 '            if outcome == "queued":\n'
                 '                self.redis.hset(f"job:{songhash}", "state", "queued")\n'
-                "                self.redis.lpush(WAITING, songhash)\n"
+                "                self.redis.lpush(self._waiting, songhash)\n"
                 "        outcomes = dict(zip(answer[::2], answer[1::2], strict=True))\n",
             ),
         ],

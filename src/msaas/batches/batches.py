@@ -15,7 +15,7 @@ from msaas.batches.records import EXPIRED, Batch, SongState, counts_of
 from msaas.errors import NotFound
 from msaas.jobs import Job, State, record_json
 from msaas.maintenance.loop import Loop
-from msaas.queue import BATCHES, NO_CALLBACK, Admission, Queue, scripts
+from msaas.queue import BATCHES, NO_CALLBACK, Admission, Queue, Submission, scripts
 from msaas.redis_client import answers, redis_errors
 
 log = logging.getLogger(__name__)
@@ -52,8 +52,12 @@ class Batches:
         record = {"list": BATCHES, "songs": json.dumps({"ids": names})} | dict(fields)
         self.waiting.submit(id_, record, callback=callback, admission=admission)
         try:
-            for name, (song, song_callback) in zip(names, songs, strict=True):
-                self.fetches.submit(name, song, callback=song_callback, admission=admission)
+            self.fetches.submit_all(
+                [
+                    Submission(name, song, callback=song_callback, admission=admission)
+                    for name, (song, song_callback) in zip(names, songs, strict=True)
+                ]
+            )
         except BaseException:
             self._withdraw(names)
             with redis_errors():
@@ -99,8 +103,8 @@ class Batches:
             left = [song for song in self.states(batch.songs) if not song.ended]
             if not left:
                 break
-            for song in left:
-                (self.songs if song.songhash else self.fetches).cancel(song.songhash or song.id)
+            self.songs.cancel_all([song.songhash for song in left if song.songhash])
+            self.fetches.cancel_all([song.id for song in left if not song.songhash])
         self._end(batch, State.CANCELLED)
 
     # --- the end of a batch

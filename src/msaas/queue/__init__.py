@@ -19,8 +19,8 @@ from msaas.queue.keys import (
     WAITING,
 )
 from msaas.queue.observer import QueueObserver
-from msaas.queue.queue import NO_CALLBACK, RETIRE_SECONDS, Queue
-from msaas.queue.records import NO_LIMITS, Admission, Claim, Counts, Submitted
+from msaas.queue.queue import RETIRE_SECONDS, Queue
+from msaas.queue.records import NO_CALLBACK, NO_LIMITS, Admission, Claim, Counts, Submission, Submitted
 from msaas.redis_client import connect
 
 __all__ = [
@@ -48,6 +48,7 @@ __all__ = [
     "Counts",
     "Queue",
     "QueueObserver",
+    "Submission",
     "Submitted",
     "connect",
 ]

@@ -11,17 +11,15 @@ from typing import Any
 
 from redis import Redis
 
-from msaas import failpoints
-from msaas.errors import Conflict, QueueFull, QueueUnavailable, QuotaExceeded
 from msaas.fields import Fields, json_object
 from msaas.jobs import RECORD_BROKEN, Job, State, parse_state, record_json
-from msaas.queue import scripts
 from msaas.queue.keys import KEYS, MODELS
 from msaas.queue.lost_jobs import unlisted_jobs
+from msaas.queue.moves import Moves
 from msaas.queue.observer import QueueObserver
 from msaas.queue.pace import weight_of
 from msaas.queue.position import QueueAhead, queue_ahead
-from msaas.queue.records import NO_LIMITS, Admission, Claim, Counts, Submitted
+from msaas.queue.records import NO_CALLBACK, NO_LIMITS, Admission, Claim, Counts, Submission, Submitted, flat
 from msaas.queue.worker_registry import Worker, WorkerRegistry, Workers
 from msaas.redis_client import answers, redis_errors, unless_damaged
 
@@ -31,12 +29,9 @@ SCRIPTS = (
     *("submit", "claim", "renew", "finish", "fail", "release", "lead", "reap", "cancel", "replay", "retire", "repair"),
 )
 
-NO_CALLBACK = ("",) * 5
-
 # Longer than two timeouts of the store; a process that dies meanwhile leaves the song locked for this long.
 RETIRE_SECONDS = 120
 SCAN_COUNT = 1000
-REPLICA_MS = 1000  # for a replica to have what was written
 
 WORKER_LOST = {
     "code": "worker_lost",
@@ -68,19 +63,7 @@ class Queue:
         self.replicas = replicas
         self.observer = observer or QueueObserver()
         self._offers = WorkerRegistry(redis)
-        self._scripts = {name: scripts.load(redis, f"jobs/{name}") for name in SCRIPTS}
-
-    def _run(self, script: str, *args: str | int | float, replicas: int = 0) -> Any:
-        """Raises QueueUnavailable if fewer `replicas` have what it wrote, which stays written."""
-        failpoints.hit(f"before-{script}")
-        with redis_errors(), self.redis.pipeline(transaction=False) as pipe:  # WAIT is about its own connection
-            answer = self._scripts[script](keys=self.keys, args=args, client=pipe if replicas else None)
-            if replicas:
-                answer, confirmed = pipe.execute_command("WAIT", replicas, REPLICA_MS).execute()
-        if replicas and confirmed < replicas:
-            raise QueueUnavailable(f"{confirmed} of {replicas} replicas of the queue (Redis) have it: try again")
-        failpoints.hit(f"after-{script}")
-        return answer
+        self._moves = Moves(redis, SCRIPTS, self.keys)
 
     def _observe(self, hook: Callable[..., None], *facts: Any, **more: Any) -> None:
         """Calls an observer's hook. An error in it must not fail a move that has been made."""
@@ -110,26 +93,30 @@ class Queue:
         the song, QuotaExceeded if the account's take too much space. Only a new song is charged and subject to limits
         on songs and audio: QueueFull, QuotaExceeded.
         """
-        args = (songhash, int(stems_missing), *callback, *admission.args, *_flat(fields))
-        outcome, state = self._run("submit", *args, replicas=self.replicas)
-        if outcome == "full":
-            raise Conflict(f"too many callbacks wait for job {songhash} already (1000); post again once it has ended")
-        if outcome == "heavy":
-            raise QuotaExceeded.of_callbacks()
-        if outcome == "crowded":
-            raise QueueFull(f"{admission.max_waiting} songs wait already, the limit here; try again later")
-        if outcome == "greedy":
-            raise QuotaExceeded.of_songs(admission.max_open)
-        if outcome in ("over", "reserved"):
-            asked = (admission.audio_limit_seconds, admission.audio_seconds, int(state))
-            raise QuotaExceeded.of_audio(*asked, reserved=outcome == "reserved")
-        if outcome == "queued":
-            self._observe(self.observer.submitted, fields)
-        return Submitted(outcome == "queued", parse_state(state) or State.FAILED)
+        song = Submission(songhash, fields, stems_missing, callback, admission)
+        return self._submitted(song, self._moves.run("submit", *song.args, replicas=self.replicas))
+
+    def submit_all(self, songs: Sequence[Submission]) -> None:
+        """Queues many songs in few round trips. Raises what `submit` raises; then some of the songs are queued."""
+        answers = self._moves.run_all("submit", [song.args for song in songs], replicas=self.replicas)
+        for song, answer in zip(songs, answers, strict=True):
+            self._submitted(song, answer)
+
+    def _submitted(self, song: Submission, answer: Any) -> Submitted:
+        found = song.accepted(answer)
+        if found.new:
+            self._observe(self.observer.submitted, song.fields)
+        return found
 
     def cancel(self, songhash: str) -> State | None:
         """The previous state, None if unknown. Queued and running jobs are cancelled now."""
-        found = self._run("cancel", songhash)
+        return self._cancelled(self._moves.run("cancel", songhash))
+
+    def cancel_all(self, songhashes: Sequence[str]) -> None:
+        for found in self._moves.run_all("cancel", [(songhash,) for songhash in songhashes]):
+            self._cancelled(found)
+
+    def _cancelled(self, found: str) -> State | None:
         state = None if found == "unknown" else parse_state(found) or State.FAILED
         if state in (State.QUEUED, State.RUNNING):
             self._observe(self.observer.cancelled)
@@ -208,7 +195,7 @@ class Queue:
         errors = record_json(TOO_MANY_ATTEMPTS), record_json(RECORD_BROKEN)
         answer = ["", "0"]
         while len(answer) == 2:  # continues where the last call ended
-            answer = self._run("claim", worker, self.lease_ms, self.max_attempts, *errors, answer[1], *given)
+            answer = self._moves.run("claim", worker, self.lease_ms, self.max_attempts, *errors, answer[1], *given)
         if not answer:
             return None
         songhash, fence, *pairs = answer
@@ -219,13 +206,13 @@ class Queue:
 
     def renew(self, claim: Claim, fields: Mapping[str, str] | None = None) -> str:
         """`kept`, or the state of a job that no longer belongs to this claim (`cancelled`, `queued`, …, `unknown`)."""
-        return str(self._run("renew", claim.songhash, claim.fence, self.lease_ms, *_flat(fields or {})))
+        return str(self._moves.run("renew", claim.songhash, claim.fence, self.lease_ms, *flat(fields or {})))
 
     def finish(self, claim: Claim, result: Mapping[str, Any], audio_seconds: float) -> bool:
         """Returns False if the job no longer belongs to this claim: nothing has changed. `result["work"]` is
         Options.work, 1 if it is missing."""
         weight = weight_of(audio_seconds) * float(result.get("work", 1))
-        accepted = bool(self._run("finish", claim.songhash, claim.fence, record_json(result), weight))
+        accepted = bool(self._moves.run("finish", claim.songhash, claim.fence, record_json(result), weight))
         if accepted:
             self._observe(self.observer.finished, result, audio_seconds)
         return accepted
@@ -233,7 +220,7 @@ class Queue:
     def fail(self, claim: Claim, error: Mapping[str, Any], *, retry: bool) -> str:
         """`queued` (to be retried), `failed`, or `` if the job no longer belongs to this claim."""
         args = (record_json(error), int(retry), self.max_attempts)
-        outcome = str(self._run("fail", claim.songhash, claim.fence, *args))
+        outcome = str(self._moves.run("fail", claim.songhash, claim.fence, *args))
         if outcome:
             self._observe(self.observer.failed, final=outcome == State.FAILED)
         return outcome
@@ -241,7 +228,7 @@ class Queue:
     def release(self, claim: Claim) -> bool:
         """Requeues the job at the head, without charging the attempt. Returns False if it no longer belongs to this
         claim."""
-        released = bool(self._run("release", claim.songhash, claim.fence))
+        released = bool(self._moves.run("release", claim.songhash, claim.fence))
         if released:
             self._observe(self.observer.released)
         return released
@@ -249,7 +236,7 @@ class Queue:
     def lead(self, claim: Claim, songhash: str) -> bool:
         """Ends a fetch: its provisional job leads to the song's job from now on, and its callbacks wait for that one.
         Returns False if the fetch no longer belongs to this claim: nothing has changed."""
-        led = bool(self._run("lead", claim.songhash, claim.fence, songhash))
+        led = bool(self._moves.run("lead", claim.songhash, claim.fence, songhash))
         if led:
             self._observe(self.observer.fetched)
         return led
@@ -279,7 +266,7 @@ class Queue:
     def reap(self) -> dict[str, str]:
         """Requeues or fails jobs that lost their worker; songhash ▸ `queued` or `failed`."""
         errors = record_json(WORKER_LOST), record_json(RECORD_BROKEN)
-        answer = self._run("reap", self.max_attempts, self.lease_ms, *errors)
+        answer = self._moves.run("reap", self.max_attempts, self.lease_ms, *errors)
         outcomes = dict(zip(answer[::2], answer[1::2], strict=True))
         self._observe(self.observer.reaped, outcomes)
         return outcomes
@@ -291,12 +278,12 @@ class Queue:
         """
         error = record_json(RECORD_BROKEN)
         found = unlisted_jobs(self.redis, self.keys)
-        looked = {songhash: self._run("repair", songhash, self.lease_ms, error) for songhash in found}
+        looked = {songhash: self._moves.run("repair", songhash, self.lease_ms, error) for songhash in found}
         return {songhash: str(state) for songhash, state in looked.items() if state}
 
     def replay(self, songhash: str) -> bool:
         """Queues a dead job again with all attempts. Returns False if it is not dead."""
-        return bool(self._run("replay", songhash))
+        return bool(self._moves.run("replay", songhash))
 
     def states(self, songhashes: Sequence[str]) -> list[State | None]:
         """None without a record, FAILED if it is damaged."""
@@ -345,7 +332,7 @@ class Queue:
         Unless unchanged, nobody can start with the song until `retired` is called or RETIRE_SECONDS have passed.
         """
         age_ms = -1 if seconds is None else int(seconds * 1000)
-        outcome = str(self._run("retire", songhash, age_ms, RETIRE_SECONDS * 1000))
+        outcome = str(self._moves.run("retire", songhash, age_ms, RETIRE_SECONDS * 1000))
         if outcome == "forgotten":
             self._observe(self.observer.retired)
         return outcome
@@ -394,7 +381,3 @@ def _described(description: str) -> Mapping[str, Any]:
         return json_object(description)
     except ValueError:
         return {}
-
-
-def _flat(fields: Mapping[str, str]) -> Sequence[str]:
-    return [text for pair in fields.items() for text in pair]

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from msaas.audio.waveform import Waveforms
+from msaas.audio.waveform_detail import HEADER_BYTES, DetailHeader
 from msaas.errors import StorageUnavailable
 from msaas.maintenance.housekeeping import Housekeeper
 from msaas.worker.waveforms import WaveformFile, WaveformUploader
@@ -28,7 +29,7 @@ class Store:
     """Remembers what was put; `broken` says how it fails, `hangs` what it waits for before it answers."""
 
     def __init__(self, broken=None, hangs=None):
-        self.broken, self.hangs, self.put = broken, hangs, []
+        self.broken, self.hangs, self.put, self.details = broken, hangs, [], []
 
     def put_waveforms(self, songhash, data):
         if self.hangs:
@@ -36,6 +37,9 @@ class Store:
         if self.broken:
             raise self.broken
         self.put.append((songhash, json.loads(data)["done_samples"]))
+
+    def put_waveform_detail(self, songhash, data):
+        self.details.append((songhash, DetailHeader.parse(data[:HEADER_BYTES])))
 
 
 def test_partial_ones_are_written_every_two_seconds_and_the_last_at_once(tmp_path):
@@ -47,7 +51,7 @@ def test_partial_ones_are_written_every_two_seconds_and_the_last_at_once(tmp_pat
         file(waveforms(done))
         written.append(json.loads(file.path.read_text())["done_samples"])
     assert written == [100, 100, 100, 400, 1000]
-    assert [path.name for path in tmp_path.iterdir()] == ["waveforms.json"]
+    assert {path.name for path in tmp_path.iterdir()} == {"waveforms.json", "waveforms.detail"}
 
 
 def test_a_folder_that_is_gone_fails_nothing(tmp_path):
@@ -60,6 +64,7 @@ def test_a_run_that_ends_well_leaves_its_last_waveforms(tmp_path):
         WaveformFile(path)(waveforms(400))
         WaveformFile(path)(waveforms(1000))
     assert store.put[-1] == (SONGHASH, 1000)
+    assert store.details == [(SONGHASH, DetailHeader(256, 1000, ("drums", "bass")))]
 
 
 def test_the_same_waveforms_are_put_once(tmp_path, monkeypatch):
@@ -108,8 +113,14 @@ def test_waveforms_without_stems_are_swept_after_an_hour(queue, storage, tmp_pat
     storage.put_stem(f"{with_stems}-drums.mp3", tmp_path / "stem")
     for songhash in (with_stems, without):
         storage.put_waveforms(songhash, b"{}")
+        storage.put_waveform_detail(songhash, b"detail")
     assert Housekeeper(queue, storage, sweep_every_seconds=0).sweep() == []
     time.sleep(0.01)  # the lock of the last sweep
     later = datetime.now(UTC) + timedelta(hours=2)
-    assert Housekeeper(queue, storage, sweep_every_seconds=0, now=lambda: later).sweep() == [f"{without}.json"]
+    assert Housekeeper(queue, storage, sweep_every_seconds=0, now=lambda: later).sweep() == [
+        f"{without}.detail",
+        f"{without}.json",
+    ]
     assert storage.read_waveforms(with_stems) and not storage.read_waveforms(without)
+    assert storage.read_waveform_detail(with_stems, 1, 3) == b"eta"
+    assert storage.read_waveform_detail(without, 1, 3) is None

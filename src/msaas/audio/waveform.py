@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from msaas.audio.waveform_detail import WaveformDetail, detail_file
+
 POINTS = 2000  # more than the pixels of a screen, at three kilobytes per stem and kind
 VERSION = 1
 FULL = 255
@@ -26,6 +28,7 @@ class Waveform:
         self._peak = np.zeros(count)
         self._squares = np.zeros(count)
         self._counted = np.zeros(count)  # samples, of all channels
+        self.detail = WaveformDetail(total_samples)
 
     def add(self, block: NDArray[np.float32]) -> None:
         """block: [channels, n] float32, full scale ±1, following the previous block."""
@@ -42,6 +45,7 @@ class Waveform:
         self._squares[span] += np.add.reduceat(squares, starts)
         self._counted[span] += channels * np.diff(np.append(starts, length))
         self.done_samples += length
+        self.detail.add(magnitude, squares / channels, last=self.done_samples == self.total_samples)
 
     def to_json(self) -> dict[str, str]:
         """Each kind as base64 of one byte per section: 0 is silence or not computed yet, 255 full scale and above."""
@@ -71,6 +75,11 @@ class Waveforms:
     @property
     def complete(self) -> bool:
         return self.done_samples == self.total_samples
+
+    def detail(self) -> bytes:
+        """The file of the finer waveforms, once complete."""
+        stems = {stem: waveform.detail for stem, waveform in self.stems.items()}
+        return detail_file(stems, self.total_samples, self.sample_rate)
 
     def to_json(self) -> dict[str, Any]:
         return {

@@ -20,7 +20,7 @@ from itertools import chain, groupby, islice
 from msaas.errors import NotFound, StorageUnavailable
 from msaas.jobs import State, Track, parse_songhash
 from msaas.queue import RETIRE_SECONDS, Queue
-from msaas.storage import INPUTS, OUTPUTS, WAVEFORMS, Storage, StoredObject
+from msaas.storage import INPUTS, OUTPUTS, WAVEFORM_SUFFIXES, WAVEFORMS, Storage, StoredObject
 
 log = logging.getLogger(__name__)
 
@@ -96,7 +96,7 @@ class Sweep:
 
     def _names_of(self, songhash: str) -> dict[str, list[str]]:
         stems = self.storage.stems_of(songhash)
-        return {OUTPUTS: stems, WAVEFORMS: [f"{songhash}.json"], INPUTS: [f"{songhash}.mp3"]}
+        return {OUTPUTS: stems, WAVEFORMS: self.storage.waveforms_of(songhash), INPUTS: [f"{songhash}.mp3"]}
 
     def _delete(self, songhash: str, names: Mapping[str, Sequence[str]]) -> Iterator[str]:
         """Deletes a retired song's objects. Stops before its mark can expire; the next sweep finds the rest."""
@@ -176,7 +176,7 @@ class Sweep:
                     yield item.name[:_HASH_LENGTH], bucket, item
 
 
-_ENDINGS = {INPUTS: ".mp3", WAVEFORMS: ".json"}
+_ENDINGS = {INPUTS: (".mp3",), WAVEFORMS: WAVEFORM_SUFFIXES}
 
 
 def _is_ours(bucket: str, name: str) -> bool:
@@ -187,4 +187,4 @@ def _is_ours(bucket: str, name: str) -> bool:
         parse_songhash(name[:_HASH_LENGTH])
     except NotFound:
         return False
-    return name[_HASH_LENGTH:] == _ENDINGS[bucket]
+    return name[_HASH_LENGTH:] in _ENDINGS[bucket]

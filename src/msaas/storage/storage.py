@@ -1,8 +1,8 @@
 """Songs and stems in S3 buckets. Names and transfers objects; makes no decisions about jobs.
 
 `input-tracks` contains `<songhash>.mp3` (in any audio format), `output-tracks` `<songhash>-<stem>.<extension>`.
-`waveforms` contains `<songhash>.json`, the stems' waveforms: created and deleted with them, and optional. `uploads`
-contains the chunks of unfinished uploads (msaas.uploads), `<upload ID>/<chunk>`.
+`waveforms` contains `<songhash>.json`, the stems' waveforms, and `<songhash>.detail`, finer ones: created and deleted
+with them, and optional. `uploads` contains the chunks of unfinished uploads (msaas.uploads), `<upload ID>/<chunk>`.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ INPUTS = "input-tracks"
 OUTPUTS = "output-tracks"
 BUCKETS = (INPUTS, OUTPUTS)  # visible to callers
 WAVEFORMS = "waveforms"
+WAVEFORM_SUFFIXES = (".json", ".detail")
 UPLOADS = "uploads"
 ALL_BUCKETS = (*BUCKETS, WAVEFORMS, UPLOADS)
 CHUNK_BYTES = 256 * 1024
@@ -169,8 +170,28 @@ class Storage:
             return b"".join(self._chunks(WAVEFORMS, f"{songhash}.json"))
         return None
 
+    def put_waveform_detail(self, songhash: str, data: bytes) -> None:
+        self._put_bytes(WAVEFORMS, f"{songhash}.detail", data, "application/octet-stream")
+
+    def read_waveform_detail(self, songhash: str, offset: int, length: int) -> bytes | None:
+        """At most `length` bytes from `offset`; None if there is no detail, or less than `offset` of it."""
+        try:
+            return b"".join(self._chunks(WAVEFORMS, f"{songhash}.detail", offset, length))
+        except NotFound:
+            return None
+        except StorageRefused as error:
+            if error.reason != "InvalidRange":
+                raise
+            return None
+
     def remove_waveforms(self, songhash: str) -> None:
-        self._remove_one(WAVEFORMS, f"{songhash}.json")
+        for suffix in WAVEFORM_SUFFIXES:
+            self._remove_one(WAVEFORMS, songhash + suffix)
+
+    def waveforms_of(self, songhash: str) -> list[str]:
+        with suppress(NotFound), storage_errors(songhash):
+            return [str(item.object_name) for item in self.client.list_objects(WAVEFORMS, prefix=songhash)]
+        return []
 
     # --- chunks of unfinished uploads
 

@@ -19,6 +19,7 @@ from msaas.storage import Storage
 log = logging.getLogger(__name__)
 
 WRITE_SECONDS = 2.0  # between two partial files
+DETAIL = ".detail"  # suffix of the finer waveforms, written before the last version of the others
 POLL_SECONDS = 0.5
 LAST_SECONDS = 1.0  # how long the end of a run waits for the last upload
 
@@ -36,6 +37,8 @@ class WaveformFile:
         self._next = self.clock() + WRITE_SECONDS
         fresh = self.path.with_suffix(".new")
         try:
+            if waveforms.complete:
+                self.path.with_suffix(DETAIL).write_bytes(waveforms.detail())
             fresh.write_text(json.dumps(waveforms.to_json(), separators=(",", ":")), encoding="ascii")
             fresh.replace(self.path)
         except OSError as error:  # a full disk fails the stems, with its reason; waveforms are optional
@@ -69,13 +72,21 @@ class WaveformUploader:
         if not self._abandoned:
             self._put()
 
+    def _detail(self) -> bytes | None:
+        with suppress(FileNotFoundError):
+            return self.path.with_suffix(DETAIL).read_bytes()
+        return None
+
     def _put(self) -> None:
         with suppress(FileNotFoundError):  # not written yet, or the run's folder has been deleted
             written_ns = self.path.stat().st_mtime_ns
             if written_ns == self._put_ns:
                 return
             try:
-                self.storage.put_waveforms(self.songhash, self.path.read_bytes())
+                data, detail = self.path.read_bytes(), self._detail()
+                self.storage.put_waveforms(self.songhash, data)
                 self._put_ns = written_ns
+                if detail is not None:
+                    self.storage.put_waveform_detail(self.songhash, detail)
             except (MSaaSError, OSError) as error:
                 log.info("waveforms not put job=%s reason=%s", self.songhash, error)

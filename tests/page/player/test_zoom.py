@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import base64
+import re
 from typing import Any
 
+import numpy as np
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
+from msaas.audio.waveform import Waveforms
+from msaas.audio.waveform_detail import HEADER_BYTES, DetailHeader
 from tests.page.conftest import MAIN, PHONE, WIDE, in_mixer, ink, position, stem_row, violations
 
 RATE = 44_100
@@ -300,3 +305,71 @@ def test_a_zoomed_view_is_accessible_and_fits(open_page, song, screen: dict[str,
     for button in page.locator("#transport button:visible").all():
         box = button.bounding_box()
         assert min(box["width"], box["height"]) >= 24
+
+
+def test_the_worker_measures_finer_intervals_than_those_of_the_whole_song(page, song):
+    found = page.request.get(f"/apiv1/jobs/{song.songhash}/waveforms?start=2&end=4").json()
+    intervals = len(base64.b64decode(found["stems"]["bass"]["peak"]))
+    assert (found["end_sample"] - found["start_sample"]) / intervals == pytest.approx(256, rel=0.01)
+    assert sorted(found["stems"]) == ["bass", "drums", "other", "vocals"]
+
+
+PART = re.compile(r"/waveforms\?start=")
+
+# Where a lane is drawn taller than its middle line, as seconds of what is shown.
+TALL = """canvas => {
+    const { data, width, height } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+    const row = Math.round(height / 2 + 20) * width;
+    const found = Array.from({ length: width }, (_, x) => x).filter((x) => data[(row + x) * 4 + 3]);
+    return found.length ? [found[0] / width, found.at(-1) / width] : null;
+}"""
+
+
+def test_a_song_that_is_not_decoded_is_drawn_as_fine_as_the_worker_measured_it(open_page, service):
+    """Ten minutes of silence with a loud moment of 20 ms; the stems are never loaded."""
+    samples = np.zeros((2, 600 * 8000), np.float32)
+    samples[:, 400 * 8000 : 400 * 8000 + 160] = 0.5
+    detail = Waveforms(["drums"], samples.shape[1], 8000)
+    detail.add("drums", samples)
+    data = detail.detail()
+    header = DetailHeader.parse(data[:HEADER_BYTES])
+    songhash = "6d736161-0000-5000-8000-00000000000a"
+    asked: list[str] = []
+
+    def part(route: Route) -> None:
+        """As the service answers."""
+        asked.append(route.request.url)
+        start, end = (float(value) * 8000 for value in re.findall(r"=([\d.]+)", route.request.url))
+        first, count = header.span(round(start), round(end))
+        offset, length = header.place(first, count)
+        route.fulfill(json=detail.to_json() | header.part(data[offset : offset + length], first, 2000))
+
+    page = open_page()
+    job = {"songhash": songhash, "state": "done", "stems": {"drums": f"/apiv1/track/{songhash}-drums"}}
+    job |= {
+        "model": "htdemucs",
+        "options": {"format": "mp3"},
+        "duration_seconds": 600,
+        "analysis": None,
+        "warnings": [],
+    }
+    page.route(f"**/apiv1/jobs/{songhash}", lambda route: route.fulfill(json=job))
+    page.route(f"**/apiv1/jobs/{songhash}/events", lambda route: route.abort())
+    page.route(f"**/apiv1/jobs/{songhash}/waveforms", lambda route: route.fulfill(json=detail.to_json()))
+    page.route(PART, part)
+    held: list[Route] = []
+    page.route("**/apiv1/track/**", lambda route: held.append(route))
+    page.goto(f"/#/job/{songhash}")
+    expect(page.locator("#transport")).to_be_visible()
+    canvas = wave(page, "drums").locator("canvas")
+    with page.expect_response(PART):
+        set_view(page, 390, 20)
+    page.wait_for_function(f"async () => {{ const drawn = {TALL}; return drawn(document.querySelector('canvas')); }}")
+    left, right = canvas.evaluate(TALL)
+    assert 390 + left * 20 == pytest.approx(400, abs=0.1)
+    assert (right - left) * 20 < 0.4  # two intervals of 32 ms, in bars of some 80 ms; those of the song are of 300 ms
+    before = len(asked)
+    set_view(page, 391, 20)  # the same tiles
+    set_view(page, 390, 20)
+    assert len(asked) == before
+    assert len(asked) <= 2

@@ -256,8 +256,15 @@ SCHEMAS: dict[str, Schema] = {
             "sample_rate": {"type": "integer", "description": "Hz"},
             "total_samples": {"type": "integer", "description": "of each stem"},
             "done_samples": {"type": "integer", "description": "less than total_samples while the job is running"},
+            "start_sample": {
+                "type": "integer",
+                "description": "of a part: its first sample, at the start of an interval",
+            },
+            "end_sample": {"type": "integer", "description": "of a part: the sample after its last one"},
             "stems": {"type": "object", "additionalProperties": ref("Waveform")},
         },
+        "start_sample",
+        "end_sample",
         description="The loudness of each stem in up to 2000 equal intervals.",
     ),
     "Waveform": an_object(

@@ -10,15 +10,15 @@ import { Clicks } from "./beats/clicks.js";
 import { Beats } from "./beats/panel.js";
 import { Meters } from "./meters/meters.js";
 import { Axis } from "./timeline/axis.js";
+import { Detail } from "./timeline/detail.js";
 import { Ruler } from "./timeline/ruler.js";
-import { excerpt, levelsNear } from "./timeline/samples.js";
 import { View } from "./timeline/view.js";
 import { Zoom } from "./timeline/zoom.js";
 import { clock, decibels, place, stemName } from "../common/words.js";
 
 export class Player {
   #mixer = null; #lanes; #length = 0; #axis; #ruler; #chosen = 0; #marked = false; #lastLoop = null; #askOriginal; #lockScreen;
-  #view = new View(); #zoom; #scene; #beats; #clicks; #meters; #drawing = false; /** Seconds of a playhead that is being dragged. */ #dragged = null;
+  #view = new View(); #zoom; #scene; #detail; #beats; #clicks; #meters; #drawing = false; /** Seconds of a playhead that is being dragged. */ #dragged = null;
   #play = find("#play"); #seek = find("#seek"); #loop = find("#loop"); #time = find("#time");
 
   /** @param {() => Promise<boolean>} askOriginal loads it; false: not available */
@@ -34,7 +34,8 @@ export class Player {
       region: (from, to, how) => this.#beats.region(from, to, how),
     });
     this.#axis = axis;
-    const scene = { view: this.#view, rate: 0, detail: (name, start, end) => this.#detail(name, start, end) };
+    this.#detail = new Detail(this.#view, () => this.#redraw());
+    const scene = { view: this.#view, rate: 0, detail: (name, start, end) => this.#detail.of(name, start, end) };
     this.#lanes = new Lanes(find("#lanes"), axis, scene, (name, change) => this.#mixer?.setLevel(name, change));
     this.#ruler = new Ruler(find("#ruler"), axis, (region) => this.setLoop(region), this.#beats);
     this.#zoom = new Zoom(this.#view, () => this.#mixer?.position ?? 0);
@@ -93,6 +94,7 @@ export class Player {
     write(find("#length"), clock(length));
     find("#sides input[value=stems]").checked = true;
     this.#scene.rate = mixer.rate;
+    this.#detail.open(songhash, mixer);
     this.#view.open(length, mixer.rate);
     this.#beats.open(songhash, tempo);
     this.#meters.open(mixer);
@@ -107,6 +109,7 @@ export class Player {
   close() {
     this.#mixer?.close();
     this.#mixer = null;
+    this.#detail.open("", null);
     this.#view.open(0, 1);
     this.#meters.open(null);
     this.#clicks.open(null);
@@ -283,13 +286,6 @@ export class Player {
       this.#lanes.refresh();
       if (this.#mixer) this.#showTime();
     });
-  }
-
-  /** Finer than the levels of the whole song. */
-  #detail(name, start, end) {
-    const buffer = this.#view.isWhole ? null : this.#mixer?.lane(name).buffer;
-    const levels = levelsNear(buffer, start, end);
-    return { levels: levels ? [levels] : [], samples: excerpt(buffer, start, end) };
   }
 
   #tick() {

@@ -65,6 +65,8 @@ export const cancelJob = (songhash) => call("DELETE", jobPath(songhash));
 /** @param {string} search the query of the link that was clicked, which may give the song a name */
 export const getLinks = (songhash, search = "") => call("GET", `${jobPath(songhash)}/links${search}`);
 export const getWaveforms = (songhash) => call("GET", `${jobPath(songhash)}/waveforms`);
+/** Of a part of the song, in finer intervals. @param {number} start @param {number} end seconds */
+export const getWaveformsPart = (songhash, start, end) => call("GET", `${jobPath(songhash)}/waveforms?${new URLSearchParams({ start, end })}`);
 export const eventsPath = (songhash) => `${jobPath(songhash)}/events`;
 export const zipPath = (songhash) => `${jobPath(songhash)}/stems.zip`;
 

@@ -3,7 +3,8 @@
 import { measureLevels } from "./levels.js";
 
 const LINE_FRAMES = 20_000; // of a view that may be drawn as a line
-const MOST_FRAMES = 2 ** 21; // of a view that is measured while it is drawn: 48 s, some milliseconds
+export const CLOSE_FRAMES = 2 ** 18; // of a view that is always measured while it is drawn: 6 s
+export const MOST_FRAMES = 2 ** 21; // where nothing else is as fine: 48 s
 const POINTS = 1000;
 
 /** Successive samples, the mean of the channels; `first` is the frame of the first one.
@@ -22,11 +23,11 @@ export function excerpt(buffer, start, end) {
   return { first: range.first, values };
 }
 
-/** @param {AudioBuffer | null | undefined} buffer @param {number} start @param {number} end seconds
- *  @returns {import("./levels.js").Levels | null} null if the sound is missing, or too long to be measured while drawing */
-export function levelsNear(buffer, start, end) {
+/** @param {AudioBuffer | null | undefined} buffer @param {number} start @param {number} end seconds @param {number} most frames
+ *  @returns {import("./levels.js").Levels | null} null if the sound is missing, or longer */
+export function levelsNear(buffer, start, end, most) {
   const range = rangeOf(buffer, start, end);
-  return range && range.last - range.first <= MOST_FRAMES ? measureLevels(buffer, { ...range, count: POINTS }) : null;
+  return range && range.last - range.first <= most ? measureLevels(buffer, { ...range, count: POINTS }) : null;
 }
 
 function rangeOf(buffer, start, end) {

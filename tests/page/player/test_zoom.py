@@ -345,7 +345,7 @@ def test_a_song_that_is_not_decoded_is_drawn_as_fine_as_the_worker_measured_it(o
         route.fulfill(json=detail.to_json() | header.part(data[offset : offset + length], first, 2000))
 
     page = open_page()
-    job = {"songhash": songhash, "state": "done", "stems": {"drums": f"/apiv1/track/{songhash}-drums"}}
+    job: dict[str, Any] = {"songhash": songhash, "state": "done", "stems": {"drums": f"/apiv1/track/{songhash}-drums"}}
     job |= {
         "model": "htdemucs",
         "options": {"format": "mp3"},

@@ -15,11 +15,11 @@ from msaas.fields import Fields, json_object
 from msaas.jobs import RECORD_BROKEN, Job, State, parse_state, record_json
 from msaas.queue.keys import KEYS, MODELS
 from msaas.queue.lost_jobs import unlisted_jobs
-from msaas.queue.moves import Moves
 from msaas.queue.observer import QueueObserver
 from msaas.queue.pace import weight_of
 from msaas.queue.position import QueueAhead, queue_ahead
 from msaas.queue.records import NO_CALLBACK, NO_LIMITS, Admission, Claim, Counts, Submission, Submitted, flat
+from msaas.queue.scripts import Moves
 from msaas.queue.worker_registry import Worker, WorkerRegistry, Workers
 from msaas.redis_client import answers, redis_errors, unless_damaged
 

@@ -55,6 +55,7 @@ TABLE = {
     ("get", "/apiv1/delete_contents"): ADMINS,
     ("get", "/"): ANYBODY,
     ("get", "/static/js/main.js"): ANYBODY,
+    ("get", "/service-worker.js"): ANYBODY,
     ("get", "/apiv1"): ANYBODY,
     ("get", "/apiv1/docs"): ANYBODY,
     ("get", "/apiv1/openapi.json"): ANYBODY,

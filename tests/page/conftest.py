@@ -64,7 +64,11 @@ def open_page(browser: Browser, service: Service) -> Iterator[Callable[..., Page
     errors: list[str] = []
 
     def make(path: str = "/", *, library: bool = False, **options: Any) -> Page:
-        context = browser.new_context(base_url=service.url, **{"viewport": {"width": 1200, "height": 900}} | options)
+        usual = {
+            "viewport": {"width": 1200, "height": 900},
+            "service_workers": "block",
+        }  # whose requests are not routed
+        context = browser.new_context(base_url=service.url, **usual | options)
         contexts.append(context)
         context.set_default_timeout(TIMEOUT_MS)
         if not library:

@@ -2,9 +2,10 @@
 
 import gzip
 import re
+from typing import Any
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Page, expect
 
 from msaas.web.http.static_files import StaticFiles
 from msaas.web.routes.page import STATIC
@@ -136,3 +137,53 @@ def test_what_may_be_asked_for_is_listed(client, settings):
     }  # fmt: skip
     assert offer["format_choices"]["opus"]["sample_rates"] == [48_000]
     assert offer["limits"] == {"upload_bytes": 200_000_000, "duration_seconds": 14_400}
+
+
+# --- the service worker, which starts the page without a network
+
+READY = "navigator.serviceWorker.ready.then(() => true)"
+KEPT = """caches.keys().then(async (names) => {
+    const paths = async (name) => (await (await caches.open(name)).keys()).map(({ url }) => new URL(url).pathname);
+    return [names, (await Promise.all(names.map(paths))).flat()];
+})"""
+
+
+def kept(page: Page) -> Any:
+    return page.evaluate(KEPT)
+
+
+def test_the_page_starts_without_a_network(open_page):
+    page = open_page(service_workers="allow")
+    assert page.evaluate(READY)
+    page.reload()  # from here on the worker is in control
+    page.context.set_offline(True)
+    page.reload()
+    expect(page.locator("#home-title")).to_have_text("Hear what a song is made of")
+    expect(page.locator("#pick")).to_be_visible()
+    assert page.evaluate("getComputedStyle(document.querySelector('.drop')).borderStyle") != "none"
+    page.context.set_offline(False)
+
+
+def test_no_answer_of_the_api_and_no_audio_is_kept(open_page, song):
+    page = open_page(service_workers="allow")
+    assert page.evaluate(READY)
+    page.goto(song.address)
+    page.reload()
+    expect(page.locator("#save-mix")).to_be_enabled()
+    names, paths = kept(page)
+    assert len(names) == 1
+    version = names[0].removeprefix("msaas-shell-")
+    assert re.fullmatch("[0-9a-f]{12}", version)
+    assert f"/static/{version}/js/main.js" in paths
+    assert [path for path in paths if path != "/" and not path.startswith(f"/static/{version}/")] == []
+
+
+def test_files_of_another_version_are_dropped(open_page):
+    page = open_page(service_workers="allow")
+    assert page.evaluate(READY)
+    old = "caches.open('msaas-shell-0123456789ab').then((cache) => cache.put('/static/old', new Response('x')))"
+    page.evaluate(old)
+    page.evaluate("navigator.serviceWorker.getRegistration().then((one) => one.unregister())")
+    page.reload()  # registers it again, as a new version does
+    assert page.evaluate(READY)
+    page.wait_for_function("() => caches.has('msaas-shell-0123456789ab').then((there) => !there)")

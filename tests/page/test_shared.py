@@ -44,7 +44,9 @@ def visit(browser, locked):
     contexts = []
 
     def visit(path: str, key: str = "") -> Page:
-        context = browser.new_context(base_url=locked[0].url, permissions=["clipboard-read", "clipboard-write"])
+        context = browser.new_context(
+            base_url=locked[0].url, permissions=["clipboard-read", "clipboard-write"], service_workers="block"
+        )
         contexts.append(context)
         context.set_default_timeout(90_000)
         page = context.new_page()

@@ -68,6 +68,7 @@ REQUIREMENTS = {
     "reference.docs": OPEN,
     "page.page": OPEN,
     "page.static_file": OPEN,
+    "page.service_worker": OPEN,
 }
 
 

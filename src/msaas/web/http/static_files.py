@@ -9,13 +9,14 @@ from __future__ import annotations
 import gzip
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from flask import Request, Response
 
 PREFIX = "/static/"
+WORKER = "service-worker.js"  # served at the root
 VERSION = re.compile(r"[0-9a-f]{12}/")
 FOR_EVER = "public, max-age=31536000, immutable"  # RFC 9111: a year stands for ever
 ASK_EACH_TIME = "no-cache"
@@ -66,9 +67,10 @@ class StaticFiles:
         paths = sorted(path for path in folder.rglob("*") if path.is_file())
         bodies = {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
         version = _digest(*(part for name, body in bodies.items() for part in (name.encode(), _digest(body).encode())))
-        return cls(
-            version, {name: StaticFile.of(name, _versioned(name, body, version)) for name, body in bodies.items()}
-        )
+        versioned = {name: _versioned(name, body, version) for name, body in bodies.items()}
+        if WORKER in versioned:
+            versioned[WORKER] = _with_files(versioned[WORKER], version, bodies)
+        return cls(version, {name: StaticFile.of(name, body) for name, body in versioned.items()})
 
     def answer(self, request: Request, name: str) -> Response | None:
         """`name` below the prefix, with or without a version; None for a file that does not exist.
@@ -88,6 +90,12 @@ def _versioned(name: str, body: bytes, version: str) -> bytes:
     if not name.endswith(".html"):
         return body
     return body.replace(f'"{PREFIX}'.encode(), f'"{PREFIX}{version}/'.encode())
+
+
+def _with_files(worker: bytes, version: str, names: Iterable[str]) -> bytes:
+    """The service worker, which keeps all files but the page, whose address has no version, and itself."""
+    kept = " ".join(name for name in names if not name.endswith(".html") and name != WORKER)
+    return worker.replace(b"@VERSION@", version.encode()).replace(b"@FILES@", kept.encode())
 
 
 def _digest(*parts: bytes) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from flask import Blueprint, Response, abort, request
 from flask.blueprints import BlueprintSetupState
 
-from msaas.web.http.static_files import StaticFiles
+from msaas.web.http.static_files import WORKER, StaticFiles
 from msaas.web.routes import health
 
 calls = Blueprint("page", __name__)
@@ -25,11 +25,12 @@ POLICY = "; ".join(
         "media-src blob:",  # a picked file, whose length the browser reads; silence behind the lock screen's controls
         "connect-src 'self'",
         "manifest-src 'self'",
+        "worker-src 'self'",
         "base-uri 'none'",
         "form-action 'none'",
         "frame-ancestors 'none'",
         "require-trusted-types-for 'script'",
-        "trusted-types 'none'",
+        "trusted-types msaas-shell",  # the address of the service worker
     )
 )
 HEADERS = {
@@ -46,6 +47,12 @@ def page() -> Response:
     response = _file("index.html") if "text/html" in request.accept_mimetypes.values() else health.index()
     response.vary.add("Accept")
     return response
+
+
+@calls.get(f"/{WORKER}")
+def service_worker() -> Response:
+    """At the root, since it may answer only for what lies below its own address. Browsers ask for it anew each time."""
+    return _file(WORKER)
 
 
 @calls.get("/static/<path:name>")

@@ -1,6 +1,7 @@
 /** The page's entry point: selects the view by URL, and connects what is picked, sent and shown. */
 
 import { find, show } from "./common/dom.js";
+import { keepShell } from "./common/shell.js";
 import * as theme from "./common/theme.js";
 import { clearErrors, tell, warn } from "./common/toasts.js";
 import { mayHelpToRetry, plural, summary, titleOf } from "./common/words.js";
@@ -41,6 +42,7 @@ let watched = null;
 export { player };
 
 theme.listen();
+keepShell();
 keys.listen(player);
 keydialog.listen(() => {
   route();

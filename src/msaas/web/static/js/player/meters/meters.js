@@ -7,6 +7,7 @@ import { Tap } from "./tap.js";
 
 const CLIP = 1 + 1e-6; // above full scale; of float samples
 const SUM = "mix";
+const EVERY_MS = 30; // less than a tap's window, so that no peak is missed
 
 const still = matchMedia("(prefers-reduced-motion: reduce)");
 
@@ -54,9 +55,10 @@ export class Meters {
       return this.#rest();
     }
     const now = performance.now();
-    const seconds = (now - this.#before) / 1000;
-    this.#before = now;
-    for (const [name, tap] of this.#taps) this.#measure(name, tap.read(), seconds);
+    if (now - this.#before >= EVERY_MS) {
+      for (const [name, tap] of this.#taps) this.#measure(name, tap.read(), (now - this.#before) / 1000);
+      this.#before = now;
+    }
     requestAnimationFrame(() => this.#tick());
   }
 

@@ -1,6 +1,6 @@
 /** Measures one signal of the audio graph: peak and RMS of its latest samples, both channels. */
 
-const WINDOW = 2048; // samples: longer than a frame of the screen at 48 kHz, so that no peak is missed
+const WINDOW = 2048; // samples: 43 ms at 48 kHz, more than the time between two readings
 
 const samples = new Float32Array(WINDOW);
 

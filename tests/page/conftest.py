@@ -120,9 +120,10 @@ def song(service: Service) -> Song:
 
 @pytest.fixture
 def mixer(open_page: Callable[..., Page], song: Song) -> Page:
-    """The page with that song's mixer open and its stems loaded."""
+    """The page with that song's mixer open and its stems loaded. Loops do not snap to beats that the song may have."""
     page = open_page(song.address)
     expect(page.locator("#save-mix")).to_be_enabled()
+    page.evaluate(f"async () => {{ const {{ player }} = await import({MAIN}); player.beats.snaps = false; }}")
     return page
 
 

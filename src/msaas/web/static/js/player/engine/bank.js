@@ -4,16 +4,18 @@
  */
 
 const MOST_CHANNELS = 32; // that every browser must support
+const MOST_SILENCE = 32; // frames at the end of a window
 
 /** @typedef {{channels: number, strip: {gain: GainNode}, copy: (targets: Float32Array[], at: number, from: number, count: number) => void}} Line
  *   a lane's sound, and where it goes; `copy` writes `count` frames from the song's frame `from` into `targets` at `at` */
 
 export class Bank {
-  #context; #lines; #channels; #splitter; #sources = new Set();
+  #context; #lines; #channels; #splitter; #length; #sources = new Set(); #spare = [];
 
-  /** @param {BaseAudioContext} context @param {Line[]} lines */
-  constructor(context, lines) {
+  /** @param {BaseAudioContext} context @param {Line[]} lines @param {number} length of a usual window, in frames */
+  constructor(context, lines, length) {
     this.#context = context;
+    this.#length = length;
     this.#lines = lines;
     this.#channels = lines.reduce((sum, { channels }) => sum + channels, 0);
     this.#splitter = context.createChannelSplitter(this.#channels);
@@ -35,8 +37,9 @@ export class Bank {
   /** @param {{from: number, count: number}[]} pieces of the song, one after the other */
   window(pieces) {
     const length = pieces.reduce((sum, { count }) => sum + count, 0);
-    const buffer = this.#context.createBuffer(this.#channels, length, this.#context.sampleRate);
+    const buffer = this.#buffer(length);
     const targets = Array.from({ length: this.#channels }, (_, channel) => buffer.getChannelData(channel));
+    for (const target of targets) target.fill(0); // not every lane has sound everywhere
     let first = 0;
     for (const line of this.#lines) {
       let at = 0;
@@ -49,6 +52,13 @@ export class Bank {
     return buffer;
   }
 
+  /** A window that is nearly as long as usual gets a buffer that was played before, and ends with silence. */
+  #buffer(length) {
+    const isUsual = length <= this.#length && length > this.#length - MOST_SILENCE;
+    const size = isUsual ? this.#length : length;
+    return (isUsual && this.#spare.pop()) || this.#context.createBuffer(this.#channels, size, this.#context.sampleRate);
+  }
+
   /** @param {AudioBuffer} buffer @param {number} when seconds @param {() => void} ended */
   play(buffer, when, ended) {
     const source = this.#context.createBufferSource();
@@ -57,6 +67,7 @@ export class Bank {
     source.onended = () => {
       this.#sources.delete(source);
       source.disconnect();
+      if (buffer.length === this.#length) this.#spare.push(buffer);
       ended();
     };
     this.#sources.add(source);
@@ -68,8 +79,8 @@ export class Bank {
     for (const source of [...this.#sources].reverse()) source.stop(when);
   }
 
-  /** @param {BaseAudioContext} context @param {Line[]} lines @returns {Bank[]} */
-  static all(context, lines) {
+  /** @param {BaseAudioContext} context @param {Line[]} lines @param {number} length @returns {Bank[]} */
+  static all(context, lines, length) {
     const groups = [[]];
     let channels = 0;
     for (const line of lines) {
@@ -80,6 +91,6 @@ export class Bank {
       groups.at(-1).push(line);
       channels += line.channels;
     }
-    return groups.map((group) => new Bank(context, group));
+    return groups.map((group) => new Bank(context, group, length));
   }
 }

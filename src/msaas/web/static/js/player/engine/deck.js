@@ -11,7 +11,7 @@ const AHEAD_SECONDS = 6; // scheduled at least, so that a page in the background
 const QUANTUM = 128; // frames that a browser renders at a time
 
 export class Deck {
-  #context; #banks; #run; #reach; #ended; #scheduled = 0; #playing = 0; #stopped = false;
+  #context; #banks; #length; #run; #reach; #ended; #scheduled = 0; #playing = 0; #stopped = false;
 
   /**
    * @param {BaseAudioContext} context @param {import("./bank.js").Line[]} lines @param {import("./run.js").Run} run
@@ -23,7 +23,8 @@ export class Deck {
     this.#run = run;
     this.#reach = reach;
     this.#ended = ended;
-    this.#banks = Bank.all(context, lines);
+    this.#length = Math.round(WINDOW_SECONDS * context.sampleRate);
+    this.#banks = Bank.all(context, lines, this.#length);
   }
 
   /** Frames scheduled so far. */
@@ -37,7 +38,7 @@ export class Deck {
     while (!this.#stopped) {
       const when = (this.#run.when + this.#scheduled) / sampleRate;
       if (when > this.#context.currentTime + AHEAD_SECONDS) return true;
-      const pieces = this.#next(Math.round(WINDOW_SECONDS * sampleRate));
+      const pieces = this.#next(this.#length);
       if (!pieces.length) return true;
       if (this.#isPast(when)) return this.#scheduled > 0; // after a pause of the browser: `ended` follows
       this.#schedule(pieces, when);

@@ -2,12 +2,18 @@
 
 import { bytesOf } from "./bytes.js";
 import { openFlac } from "./flac.js";
+import { openM4a } from "./m4a.js";
 import { openMp3 } from "./mp3.js";
 import { Unfit } from "./unfit.js";
 import { openWav } from "./wav.js";
 
 /** How a format begins; an MP3 with a tag, or with its first frame. */
-const OPENERS = [[/^fLaC/, openFlac], [/^(RIFF|RF64)/, openWav], [/^(ID3|\xff[\xe0-\xff])/, openMp3]];
+const OPENERS = [
+  [/^fLaC/, openFlac],
+  [/^(RIFF|RF64)/, openWav],
+  [/^....ftyp/s, openM4a],
+  [/^(ID3|\xff[\xe0-\xff])/, openMp3],
+];
 
 /**
  * @param {Record<string, string>} paths by stem @param {AbortSignal} signal

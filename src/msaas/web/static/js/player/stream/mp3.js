@@ -3,7 +3,7 @@
  *
  * The number of a frame follows from its place in the file. A piece begins some frames early, since a frame needs the
  * bit reservoir and the overlap of those before it. Header: ISO 11172-3, 2.4.1.3; Info tag:
- * http://gabriel.mp3-tech.org/mp3infotag.html.
+ * gabriel.mp3-tech.org/mp3infotag.html.
  */
 
 import { Unfit } from "./unfit.js";

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import re
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -175,6 +176,14 @@ def gains(page: Page) -> dict[str, float]:
     return dict(
         in_mixer(page, "return Object.fromEntries(mixer.stems.map((lane) => [lane.name, lane.strip.gain.gain.value]))")
     )
+
+
+def expect_gains(page: Page, expected: dict[str, float]) -> None:
+    """Faders glide, on a clock that stands still while the machine is busy."""
+    deadline = time.monotonic() + TIMEOUT_MS / 1000
+    while gains(page) != pytest.approx(expected, abs=1e-6):
+        assert time.monotonic() < deadline, gains(page)
+        page.wait_for_timeout(50)
 
 
 def ink(page: Page, stem: str) -> int:

@@ -1,13 +1,14 @@
 """The mixer: what is heard is what is shown."""
 
 import io
+import re
 
 import numpy as np
 import pytest
 import soundfile
 from playwright.sync_api import Page, expect
 
-from tests.page.conftest import gains, in_mixer, ink, pick, position, stem_row
+from tests.page.conftest import STEMS, expect_gains, in_mixer, ink, pick, position, stem_row
 from tests.support.audio.sounds import decode_with_av, flac, tune
 
 RATE = 44_100
@@ -21,7 +22,7 @@ def test_it_plays_pauses_and_seeks_by_click(mixer):
     expect(mixer.locator("#length")).to_have_text("0:08")
     mixer.click("#play")
     expect(mixer.locator("#play")).to_have_attribute("aria-label", "Pause")
-    expect(mixer.locator("#time")).to_have_text("0:02")
+    expect(mixer.locator("#time")).to_have_text(re.compile("0:0[1-7]"))
     mixer.click("#play")
     stands = position(mixer)
     mixer.wait_for_timeout(300)
@@ -44,18 +45,15 @@ def test_it_stops_at_the_end_and_starts_anew_from_there(mixer):
 def test_solo_mute_and_fader_are_heard(mixer):
     mixer.click("#play")
     stem_row(mixer, "bass").locator(".solo").click()
-    mixer.wait_for_timeout(300)
-    assert gains(mixer) == {"vocals": 0, "drums": 0, "bass": 1, "other": 0}
+    expect_gains(mixer, {"vocals": 0, "drums": 0, "bass": 1, "other": 0})
     stem_row(mixer, "bass").locator(".solo").click()
     stem_row(mixer, "vocals").locator(".mute").click()
     slide(mixer, "drums", ".volume", -6)
     slide(mixer, "other", ".volume", -48)
-    mixer.wait_for_timeout(300)
-    assert gains(mixer) == pytest.approx({"vocals": 0, "drums": 10**-0.3, "bass": 1, "other": 0}, abs=1e-6)
+    expect_gains(mixer, {"vocals": 0, "drums": 10**-0.3, "bass": 1, "other": 0})
     expect(stem_row(mixer, "other").locator(".level")).to_have_value("−∞")
     mixer.click("#reset-mix")
-    mixer.wait_for_timeout(300)
-    assert set(gains(mixer).values()) == {1}
+    expect_gains(mixer, dict.fromkeys(STEMS, 1))
 
 
 def test_switches_look_on_while_they_are_pointed_at(mixer):
@@ -90,10 +88,12 @@ def test_past_its_loaded_beginning_a_song_waits_and_goes_on(mixer):
 
 def test_a_drag_over_a_waveform_loops_it(mixer):
     box = stem_row(mixer, "bass").locator(".wave").bounding_box()
+    mixer.keyboard.down("Alt")  # to the sample, not to the beat
     mixer.mouse.move(box["x"] + box["width"] * 0.25, box["y"] + 30)
     mixer.mouse.down()
     mixer.mouse.move(box["x"] + box["width"] * 0.4, box["y"] + 30, steps=4)
     mixer.mouse.up()
+    mixer.keyboard.up("Alt")
     expect(mixer.locator("#loop")).to_have_attribute("aria-pressed", "true")
     loop = in_mixer(mixer, "return mixer.loop")
     assert (loop["start"] / RATE, loop["end"] / RATE) == pytest.approx((2, 3.2), abs=0.05)
@@ -129,8 +129,7 @@ def test_the_original_is_at_hand_for_comparing_and_lies_on_the_same_sample(page)
     expect(page.locator("#save-mix")).to_be_enabled()
     page.click("#play")
     page.click("#sides label >> nth=1")
-    page.wait_for_timeout(500)
-    assert set(gains(page).values()) == {0}
+    expect_gains(page, dict.fromkeys(STEMS, 0))
     heard = in_mixer(
         page,
         "const part = ({ buffer }) => Array.from(buffer.getChannelData(0).subarray(20000, 40000));"

@@ -57,13 +57,6 @@ class SeparationSettings:
         "",
         "fp32 matches Demucs within 1e-4; auto is the fastest engine within 40 dB of it, measured at model load",
     )
-    share_days: float = setting(
-        "MSAAS_SHARE_DAYS",
-        "30",
-        number(float, 0, 3650),
-        "days",
-        "longest life of a link by which a song is read without a key; 0: there are no such links",
-    )
     mixers: int = setting(
         "MSAAS_MIXERS",
         "1",

@@ -313,6 +313,13 @@ class Settings(FetchSettings, SeparationSettings, UploadSettings):
         "seconds",
         "time for a worker to finish its job after SIGTERM",
     )
+    share_days: float = setting(
+        "MSAAS_SHARE_DAYS",
+        "30",
+        number(float, 0, 3650),
+        "days",
+        "longest life of a link by which a song is read without a key; 0: there are no such links",
+    )
     retention_hours: float = setting(
         "MSAAS_RETENTION_HOURS",
         "0",

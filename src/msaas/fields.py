@@ -22,6 +22,8 @@ MAX_DEPTH = 32
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _CODE = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
+_DECIMAL = re.compile(r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?")
+
 
 def canonical_json(value: Any) -> str:
     """Sorted keys, no spaces, no NaN. A lone surrogate, which JSON may hold and UTF-8 may not, becomes its escape."""
@@ -144,6 +146,13 @@ def _refuse(name: str) -> NoReturn:
 def code_of(value: Any, otherwise: str) -> str:
     """A JSON member that should be a code for programs; `otherwise` if invalid."""
     return value if isinstance(value, str) and _CODE.fullmatch(value) else otherwise
+
+
+def decimal(text: str) -> float:
+    """A number in ASCII digits, as JSON and forms write it. Raises ValueError for what else Python reads as one."""
+    if not _DECIMAL.fullmatch(text):
+        raise ValueError(f"{text[:40]!r} is not a number")
+    return float(text)
 
 
 def number_of(value: Any) -> float | None:

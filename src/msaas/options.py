@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any, NoReturn
 
 from msaas.errors import InvalidOption
-from msaas.fields import canonical_json, number_of
+from msaas.fields import canonical_json, decimal, number_of
 from msaas.formats import (
     DEFAULT_BITRATE,
     DEFAULT_FORMAT,
@@ -324,7 +324,7 @@ def parse_seconds(option: str, value: Any) -> float | None:
     if value in (None, ""):
         return None
     try:
-        seconds = -1.0 if isinstance(value, bool) else float(str(value))
+        seconds = -1.0 if isinstance(value, bool) else decimal(str(value))
     except ValueError:
         seconds = -1.0
     if not 0 <= seconds <= MAX_SECONDS:  # also refuses nan

@@ -59,7 +59,7 @@ def values_of(components: tuple[str, ...]) -> Manifest:
             first, *rest = name.split("-")
             values["components"][first + "".join(word.title() for word in rest)] = True
     if "external" in components:
-        values["settings"] = EXTERNAL
+        values |= {"settings": EXTERNAL, "queueAddress": "redis.msaas.svc:6379"}
     return values
 
 
@@ -214,10 +214,20 @@ def test_secrets_are_made_once_but_those_of_a_store_from_elsewhere(chart):
         return {one["metadata"]["name"] for one in by_helm(chart, values) if one["kind"] == "Secret"}
 
     assert secrets({}) == {"msaas-redis", "msaas-minio", "msaas-callback-secrets"}
-    assert secrets({"storage": "external"}) == {"msaas-callback-secrets"}
+    assert secrets({"storage": "external", "settings": EXTERNAL}) == {"msaas-callback-secrets"}
     assert secrets({"credentials": {"create": False}}) == set()
     for secret in (one for one in by_helm(chart, {}) if one["kind"] == "Secret"):
         assert secret["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
+
+
+@HELM
+def test_a_store_from_elsewhere_needs_its_addresses(chart):
+    assert "needs settings.REDIS_HOST" in refused(chart, "storage=external")
+    addresses = [f"settings.{name}={value}" for name, value in EXTERNAL.items()]
+    assert "needs queueAddress" in refused(chart, "storage=external", "components.keda=true", *addresses)
+    values = {"storage": "external", "components": {"keda": True}, "settings": EXTERNAL, "queueAddress": "queue:1"}
+    found = named(by_helm(chart, values), "ScaledObject", "worker")["spec"]["triggers"]
+    assert {trigger["metadata"]["address"] for trigger in found} == {"queue:1"}
 
 
 @HELM

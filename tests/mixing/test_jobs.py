@@ -261,3 +261,15 @@ def test_a_mix_takes_nothing_of_the_audio_of_the_day(make_app, make_song, studio
     assert client.post(song.path, json={}).status_code == 202
     studio.renderer.turn()
     assert redis.hgetall("quota:address 127.0.0.1:audio") == before
+
+
+def test_choices_that_change_nothing_have_one_name():
+    ways = [{}, {"end": 2.0}, {"end": 99.5}, {"start": 0.000001}, {"sample_rate": 44_100}]
+    names = {MixRequest.parse(way, STEMS).of_song(44_100, 88_200).name(NOBODY) for way in ways}
+    assert len(names) == 1
+
+
+@pytest.mark.parametrize("part", [{"start": 1, "end": 1.000001}, {"start": 2.0}, {"start": 7}])
+def test_a_part_without_a_sample_is_refused(part):
+    with pytest.raises(InvalidOption, match="the part has no sample: the song ends after 2"):
+        MixRequest.parse(part, STEMS).of_song(44_100, 88_200)

@@ -5,6 +5,20 @@
 {{- with $values.image.registry }}{{ . }}/{{ end }}{{ index . 1 }}:{{ $values.image.tag | default (index . 2) }}{{ if $gpu }}-cuda{{ end }}
 {{- end -}}
 
+{{/* What values.schema.json cannot say. */}}
+{{- define "msaas.checks" -}}
+{{- if eq .Values.storage "external" -}}
+{{- range $name := list "REDIS_HOST" "MINIO_HOST" -}}
+{{- if not (hasKey $.Values.settings $name) -}}
+{{- fail (printf "storage external needs settings.%s: its address" $name) -}}
+{{- end -}}
+{{- end -}}
+{{- if and .Values.components.keda (not .Values.queueAddress) -}}
+{{- fail "components.keda with storage external needs queueAddress: host:port of Redis, which KEDA asks" -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
 {{/* A Secret that is made once and kept: dict of context, name and data. One that exists is rendered as it is, so that each
 revision has it and can be rolled back to; one that is not Helm's is left alone. */}}
 {{- define "msaas.secret" -}}

@@ -23,6 +23,8 @@ EXPRESSIONS = {
     NODE_SELECTOR: "{{ .Values.worker.nodeSelector | toJson }}",
 }
 
+TRIGGERS = ("waiting", "in_work", "mixes", "mixing")  # of KEDA
+
 # (kind, name) and path: the value that replaces what is written there.
 PLACES: dict[tuple[str, str], dict[Path, str]] = {
     ("Deployment", "rest-server"): {("spec", "replicas"): "rest.replicas"},
@@ -30,6 +32,7 @@ PLACES: dict[tuple[str, str], dict[Path, str]] = {
     ("ScaledObject", "worker"): {
         ("spec", "minReplicaCount"): "worker.minReplicas",
         ("spec", "maxReplicaCount"): "worker.maxReplicas",
+        **{("spec", "triggers", name, "metadata", "address"): "queueAddress" for name in TRIGGERS},
     },
     ("HorizontalPodAutoscaler", "rest-server"): {
         ("spec", "minReplicas"): "rest.minReplicas",
@@ -75,7 +78,10 @@ def _of_part(part: str, path: Path) -> str | None:
 
 def _or(name: str, value: Value) -> str:
     quote = " | quote" if isinstance(value, str) else ""
-    return f'{{{{ include "msaas.or" (list .Values.{name} {json.dumps(value)}){quote} }}}}'
+    default = json.dumps(value)
+    if isinstance(value, str) and with_names(value) != value:
+        default = f"(tpl {json.dumps(with_names(value))} .)"
+    return f'{{{{ include "msaas.or" (list .Values.{name} {default}){quote} }}}}'
 
 
 def _text(path: Path, value: Value) -> str | None:

@@ -10,13 +10,14 @@ from collections.abc import Iterable, Sequence
 from urllib.parse import unquote_plus
 
 from msaas.settings.api_keys import NAME, Key, parse_scopes
+from msaas.sharing.shares import PREFIX as SHARE_PREFIX
 
 PREFIX = "msaas_"  # lets secret scanners, and our own log, recognise a key
 KEY_BYTES = 32
 MIN_KEY_LENGTH = 32  # characters of a key not made by MSaaS
 MIN_DISTINCT_CHARACTERS = 12  # different ones: `aaaa…` is long, but not secret
 
-_PREFIXED = re.compile(PREFIX + r"[A-Za-z0-9_-]{8}", re.IGNORECASE)
+_PREFIXED = re.compile(rf"(?:{PREFIX}|{SHARE_PREFIX}[0-9a-f]{{16}}_)[A-Za-z0-9_-]{{8}}", re.IGNORECASE)
 _MARK = re.compile(r"[^A-Za-z0-9]")
 DECODINGS = 4
 MAX_MARKS, MAX_MARKS_IN_KEY = 200, 16  # as many as a log line shows of a path (access_control.MAX_SHOWN)
@@ -56,7 +57,8 @@ def hashed(name: str, scopes: Iterable[str], text: str) -> Key:
 
 
 def contains_key(text: str, keys: Sequence[Key]) -> bool:
-    """Whether the text contains a key: one with our prefix, or a known one. Also finds percent-encoded keys."""
+    """Whether the text contains a key: one with our prefix, or a known one; or the token of a link. Also finds
+    percent-encoded ones."""
     for _ in range(DECODINGS):
         if _PREFIXED.search(text) or _contains_known_key(text, frozenset(key.digest for key in keys)):
             return True

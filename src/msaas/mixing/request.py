@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from fractions import Fraction
 from typing import Any
 
+from msaas.audio.part import Part
 from msaas.errors import InvalidOption
 from msaas.fields import canonical_json
 from msaas.formats import (
@@ -87,6 +89,20 @@ class MixRequest:
     @property
     def kind(self) -> Format:
         return format_named(self.format)
+
+    def of_song(self, sample_rate: int, samples: int) -> MixRequest:
+        """Without what changes nothing for stems of this rate and length. Raises InvalidOption for an empty part."""
+        part = Part(self.start or 0.0, self.end).within(Fraction(0), sample_rate, samples)
+        if part.start >= part.stop:
+            seconds = samples / sample_rate
+            raise InvalidOption(f"the part has no sample: the song ends after {seconds:.6f} seconds")
+        is_own_rate = self.sample_rate == (self.kind.only_rate or sample_rate)
+        return replace(
+            self,
+            start=self.start if part.start else None,
+            end=self.end if part.stop < samples else None,
+            sample_rate=None if is_own_rate else self.sample_rate,
+        )
 
     def name(self, songhash: str) -> str:
         """The mix's ID: the same mix of the same song is the same job."""

@@ -51,7 +51,7 @@ class Shares:
     def create(self, songhash: str, tenant: str, seconds: float, mix: str = "") -> tuple[Share, str]:
         """A new link and its token, which is not kept. Raises Conflict if the song has too many."""
         if len(self.of(songhash)) >= MAX_SHARES:
-            raise Conflict(f"{MAX_SHARES} links share this song, which is the limit; revoke some")
+            raise _too_many()
         id_, secret, now = secrets.token_hex(_ID_BYTES), secrets.token_urlsafe(_SECRET_BYTES), time.time()
         token = f"{PREFIX}{id_}_{secret}"
         share = Share(id_, songhash, tenant, now, now + seconds, mix, _digest(token))
@@ -59,7 +59,11 @@ class Shares:
         record |= {"created_ms": str(int(now * 1000)), "expires_ms": str(int(share.expires_at * 1000))}
         with redis_errors(), self._redis.pipeline() as pipe:
             pipe.hset(_key(id_), mapping=record).pexpire(_key(id_), int(seconds * 1000)).sadd(_index(songhash), id_)
-            pipe.execute()
+            pipe.scard(_index(songhash))
+            count = pipe.execute()[-1]
+        if count > MAX_SHARES:  # others were made at the same time
+            self.revoke(songhash, id_)
+            raise _too_many()
         return share, token
 
     def find(self, token: str) -> Share | None:
@@ -107,6 +111,10 @@ class Shares:
 
     def _ids(self, songhash: str) -> list[str]:
         return sorted(map(str, unless_damaged(lambda: self._redis.smembers(_index(songhash)), ())))
+
+
+def _too_many() -> Conflict:
+    return Conflict(f"{MAX_SHARES} links share this song, which is the limit; revoke some")
 
 
 def _key(id_: str) -> str:

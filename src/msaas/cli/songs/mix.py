@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import math
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -23,9 +25,10 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser(
         "mix",
         help="mix a song's stems with gains and pans",
-        description="Writes <out>/<Artist - Title> (Mix).<format>. The same mix is rendered once.",
+        description="Writes <out>/<Artist - Title> (Mix).<format>, or … (Mix) (2).<format> if there is such a file."
+        " The same mix is rendered once.",
     )
-    parser.add_argument("songhash", metavar="SONGHASH")
+    parser.add_argument("songhash", metavar="SONGHASH", help="of a done song: msaas jobs --mine lists them")
     for option, what in (
         ("gain", "decibels, or -inf for silence: vocals=-6"),
         ("pan", "from -1, left, to 1, right: drums=0.3"),
@@ -70,7 +73,8 @@ def run(args: argparse.Namespace) -> int:
         mix = client.mix(args.songhash, levels_of(args), **asked)
         with Progress(mix.name or MIX) as progress:
             mix = client.wait(mix, on_progress=progress.show)
-        path = client.download(mix, args.out, named=True)[MIX]
+        with tempfile.TemporaryDirectory(dir=args.out, prefix=".msaas-mix-") as folder:
+            path = put_beside(client.download(mix, folder, named=True)[MIX], args.out)
     if args.json:
         print(json.dumps({**mix.view, "file": printable(path)}, indent=2))
         return 0
@@ -78,6 +82,24 @@ def run(args: argparse.Namespace) -> int:
         print(printable(f"{warning.detail} ({warning.code})"))
     print(printable(path))
     return 0
+
+
+def put_beside(file: Path, folder: Path) -> Path:
+    """Moves the file into the folder, under a name that no other file there has."""
+    for number in itertools.count(1):
+        path = folder / (file.name if number == 1 else f"{file.stem} ({number}){file.suffix}")
+        try:
+            path.hardlink_to(file)
+        except FileExistsError:
+            continue
+        except OSError:  # a file system without hard links
+            if path.exists():
+                continue
+            file.rename(path)
+            return path
+        file.unlink()
+        return path
+    raise AssertionError
 
 
 def levels_of(args: argparse.Namespace) -> Mapping[str, Mapping[str, Any]]:

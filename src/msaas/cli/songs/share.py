@@ -18,9 +18,11 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         help="a link by which a song is read without a key",
         description="Prints the address of a new link. It opens this song alone, for reading, until it expires.",
     )
-    parser.add_argument("songhash", metavar="SONGHASH")
+    parser.add_argument("songhash", metavar="SONGHASH", help="of a done song: msaas jobs --mine lists them")
     parser.add_argument("--days", type=float, help="until the link expires (7; the service has a limit)")
-    parser.add_argument("--mix", default="", help="what the page shows, as in its address: mix=vocals:-6:0:")
+    parser.add_argument(
+        "--mix", default="", help="what the page shows, as in its address: 'mix=vocals:-6:-30:m&loop=12.5-20'"
+    )
     other = parser.add_mutually_exclusive_group()
     other.add_argument("--list", action="store_true", help="list the song's links instead, without their addresses")
     other.add_argument("--revoke", metavar="ID", help="end this link instead")

@@ -187,6 +187,8 @@ def _checked(services: Services, song: BatchSong) -> tuple[str, str]:
         job = known_job(services, song.place)
         if not caller().sees(job.tenant) or job.provisional or job.songhash != parse_songhash(song.place):
             raise NotFound(f"unknown job {song.place[:40]}", code="job_unknown")
+        if job.mix_of:
+            raise Conflict(f"{job.songhash} is a mix; name its song, {job.mix_of}")
         return "job", str(job.upload.get("filename") or "")
     if services.options.sources is None:
         raise Forbidden("this service does not accept songs by address (MSAAS_FETCH)")

@@ -7,7 +7,7 @@ import logging
 from flask import Blueprint, Response, jsonify
 
 from msaas.auth.access_control import caller, gate
-from msaas.errors import Conflict, InvalidOption
+from msaas.errors import Conflict
 from msaas.formats import STEMS_FILE
 from msaas.jobs import Job, State, Track, job_link, record_json, with_name
 from msaas.mixing.request import MixRequest
@@ -82,11 +82,15 @@ def _checked(services: Services, song: Job, given: dict[str, object]) -> MixRequ
     if STEMS_FILE in song.stem_extensions.values():
         raise Conflict(f"the stems of this song are in one {STEMS_FILE}; separate it into another format to mix it")
     asked = MixRequest.parse(given, tuple(song.stem_extensions))
-    rate, song_rate = song.result.get("sample_rate"), song.upload.get("sample_rate")
+    rate, samples, song_rate = (
+        song.result.get("sample_rate"),
+        song.result.get("samples"),
+        song.upload.get("sample_rate"),
+    )
     if isinstance(rate, int):
         asked.rate(rate, song_rate if isinstance(song_rate, int) else None)
-    if asked.start and song.duration_seconds is not None and asked.start >= song.duration_seconds:
-        raise InvalidOption(f"start {asked.start:g}: the song ends after {song.duration_seconds:.3f} seconds")
+    if isinstance(rate, int) and isinstance(samples, int) and rate > 0:
+        asked = asked.of_song(rate, samples)
     for stem in asked.levels:
         find(services, Track(song.songhash, stem, None))
     return asked

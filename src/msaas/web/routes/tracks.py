@@ -10,7 +10,7 @@ from typing import NoReturn
 from flask import Blueprint, Response, jsonify, redirect, request
 
 from msaas.errors import InvalidOption, NotFound, QueueUnavailable, StorageUnavailable
-from msaas.formats import FORMATS, media_type_of
+from msaas.formats import FORMATS, MIX, media_type_of
 from msaas.jobs import Job, State, Track
 from msaas.song_names import stem_file_name
 from msaas.storage import StoredObject
@@ -242,6 +242,7 @@ def _unknown_stem(track: Track, stems: list[str]) -> NotFound:
 
 def _refuse_removed(track: Track) -> NoReturn:
     raise NotFound(
-        f"the stem {track.stem} of job {track.songhash} was removed; post the song again to recreate it",
+        f"the stem {track.stem} of job {track.songhash} was removed;"
+        f" post the {'mix' if track.stem == MIX else 'song'} again to recreate it",
         code="track_removed",
     )

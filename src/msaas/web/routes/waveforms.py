@@ -10,7 +10,7 @@ from flask import Blueprint, Response, request
 from msaas.audio.waveform import POINTS
 from msaas.audio.waveform_detail import HEADER_BYTES, DetailHeader, coarse_part
 from msaas.errors import InvalidOption, NotFound
-from msaas.fields import canonical_json, json_object
+from msaas.fields import canonical_json, decimal, json_object
 from msaas.jobs import parse_songhash
 from msaas.storage import Storage
 from msaas.web.openapi.document import Answer, as_json, documented, header, query
@@ -64,7 +64,7 @@ def _seconds(name: str) -> float | None:
     if text is None:
         return None
     try:
-        seconds = float(text)
+        seconds = decimal(text)
     except ValueError:
         seconds = -1
     if not 0 <= seconds < MAX_SECONDS or len(text) > MAX_DIGITS:
@@ -80,7 +80,7 @@ def _part(storage: Storage, songhash: str, data: bytes, given: tuple[float | Non
         start, end = round((given[0] or 0) * rate), total if given[1] is None else round(given[1] * rate)
         if start >= min(end, total):
             limit = min(end, total) / rate
-            raise InvalidOption(f"start={start / rate:g} is not before the end, {limit:g} seconds")
+            raise InvalidOption(f"start={start / rate:.9g} is not before the end, {limit:.9g} seconds")
         is_fine = whole["done_samples"] == total and 2 * (end - start) < total
         found = (_fine_part(storage, songhash, start, end) if is_fine else None) or coarse_part(whole, start, end)
     except (ValueError, KeyError, TypeError, AttributeError, ZeroDivisionError):

@@ -9,7 +9,7 @@ from typing import Any
 from flask import Blueprint, Response, jsonify
 
 from msaas.auth.access_control import caller, shared_by
-from msaas.errors import Conflict, Forbidden, InvalidOption, KeyRefused
+from msaas.errors import Conflict, Forbidden, InvalidOption, KeyRefused, NotFound
 from msaas.jobs import Job, iso, job_link
 from msaas.sharing.shares import Share
 from msaas.web.http.small_json import expect_json, received_members
@@ -29,7 +29,7 @@ WHAT = "a link"
 DEFAULT_DAYS = 7.0
 DAY_SECONDS = 86_400
 MEMBERS = ("days", "mix")
-_MIX = re.compile(r"[!-~]*")  # the part of an address
+_MIX = re.compile(r"(?:(?:mix|loop)=[!-~]*)?")  # what follows the ? in the page's own addresses
 
 
 @calls.post("/apiv1/jobs/<songhash>/shares")
@@ -43,13 +43,13 @@ _MIX = re.compile(r"[!-~]*")  # the part of an address
     problems={
         400: ["bad_json", "bad_chunks", "upload_cut_short"],
         403: ["forbidden"],
-        404: ["job_unknown", "job_not_done"],
+        404: ["job_unknown", "job_not_done", "track_removed"],
         408: ["client_too_slow"],
         409: ["conflict"],
         413: ["upload_too_large"],
         415: ["unsupported_body"],
         422: ["invalid_option"],
-        503: [*QUEUE_UNAVAILABLE, "scratch_full", "busy"],
+        503: [*QUEUE_UNAVAILABLE, "storage_unavailable", "scratch_full", "busy"],
     },
 )
 def create_share(songhash: str) -> Response:
@@ -75,9 +75,9 @@ def _parsed(given: dict[str, Any], max_days: float) -> tuple[float, str]:
             raise InvalidOption(f"unknown member {name[:40]!r}; a link has {', '.join(MEMBERS)}")
     days, mix = given.get("days", min(DEFAULT_DAYS, max_days)), given.get("mix", "")
     if isinstance(days, bool) or not isinstance(days, int | float) or not 0 < days <= max_days:
-        raise InvalidOption(f"days {str(days)[:20]!r} is not a number above 0, at most {max_days:g}")
+        raise InvalidOption(f"days is a number above 0 and at most {max_days:g}")
     if not isinstance(mix, str) or len(mix) > MAX_MIX or not _MIX.fullmatch(mix):
-        raise InvalidOption(f"mix is not the text of a page's mix of at most {MAX_MIX} characters")
+        raise InvalidOption(f"mix is not mix=…&loop=… as in the page's addresses, at most {MAX_MIX} characters")
     return max(days * DAY_SECONDS, 1.0), mix
 
 
@@ -134,6 +134,8 @@ def _own_song(services: Services, songhash: str) -> Job:
     if job.mix_of:
         raise Conflict(f"{job.songhash} is a mix; share its song, {job.mix_of}")
     refuse_unless_done(job)
+    if not services.storage.stems_of(job.songhash):
+        raise NotFound(f"the stems of job {job.songhash} were removed; post the song again", code="track_removed")
     return job
 
 

@@ -20,6 +20,7 @@ REST_LIMIT_BYTES = 1_000_000
 ADDRESS = "url"
 UPLOAD = "upload"  # the ID of an upload in parts
 WINDOW_BYTES = 1 << 20
+MAX_DIGITS = 309  # of a whole number: as many as the largest double has
 
 # Possessive quantifiers, so that no input causes backtracking: time and memory stay bounded.
 _TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[{}\[\]"]', re.DOTALL)
@@ -140,7 +141,9 @@ def parse_members(text: bytes, hint: str = 'send {"mp3": …}') -> dict[str, Any
     another value."""
     try:
         members = strict_json(text.decode("utf-8-sig"))
-    except (ValueError, RecursionError) as error:
+    except RecursionError as error:
+        raise BadRequest("the body is nested too deeply", code="bad_json") from error
+    except ValueError as error:
         raise BadRequest(f"the body is not JSON: {error}", code="bad_json") from error
     if not isinstance(members, dict):
         raise BadRequest(f"the JSON is not an object; {hint}", code="bad_json")
@@ -149,7 +152,19 @@ def parse_members(text: bytes, hint: str = 'send {"mp3": …}') -> dict[str, Any
 
 def strict_json(text: str) -> Any:
     """JSON according to RFC 8259: no NaN, no number beyond a double's range, no duplicate key. Raises ValueError."""
-    return json.loads(text, object_pairs_hook=_without_duplicates, parse_constant=_refuse_constant, parse_float=_finite)
+    return json.loads(
+        text,
+        object_pairs_hook=_without_duplicates,
+        parse_constant=_refuse_constant,
+        parse_float=_finite,
+        parse_int=_whole,
+    )
+
+
+def _whole(text: str) -> int:
+    if len(text) > MAX_DIGITS:
+        raise ValueError(f"the number {text[:20]} is too large")
+    return int(text)
 
 
 def _finite(text: str) -> float:

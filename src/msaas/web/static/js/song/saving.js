@@ -39,7 +39,7 @@ export const canSave = (choice, mixer, heavy) => inBrowser(choice, mixer) || (!i
 /**
  * @param {{songhash: string, name: string, savedAs?: string | null, mixer: import("../player/mixer.js").Mixer}} song
  * @param {string} choice the format @param {{tell: (text: string) => void, signal: AbortSignal}} how
- * @returns {Promise<void>} rejects with a Problem, an AbortError, or what the browser's rendering throws
+ * @returns {Promise<string | void>} what the service says of the mix, such as that it was turned down; rejects with a Problem, an AbortError, or what the browser's rendering throws
  */
 export async function saveMix(song, choice, { tell, signal }) {
   tell("Rendering your mix …");
@@ -47,6 +47,7 @@ export async function saveMix(song, choice, { tell, signal }) {
   const job = await mixStems(song.songhash, { levels: levelsOf(song.mixer), ...outputOf(choice) });
   const done = await rendered(job, { tell, signal });
   saveLink(named(done.stems.mix, song.savedAs));
+  return done.warnings.map(({ detail }) => detail).join("; ");
 }
 
 /** Follows a mix to its end. */

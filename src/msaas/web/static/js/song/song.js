@@ -370,8 +370,8 @@ export class Song {
     this.#allowSaving();
     try {
       const song = { songhash: visit.songhash, name: visit.name, savedAs: visit.known?.savedAs, mixer: visit.mixer };
-      await saveMix(song, choice, { tell: (text) => this.#isHere(visit) && this.#showLoading(text), signal: visit.saving.signal });
-      tell("Your mix was downloaded");
+      const remark = await saveMix(song, choice, { tell: (text) => this.#isHere(visit) && this.#showLoading(text), signal: visit.saving.signal });
+      tell(remark ? `Your mix was downloaded: ${remark}.` : "Your mix was downloaded.");
     } catch (error) {
       if (error.name !== "AbortError") this.#failedToSave(visit, error, here);
     } finally {

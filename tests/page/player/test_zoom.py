@@ -284,6 +284,7 @@ FINGERS = """async (steps) => {
 def test_two_fingers_zoom_though_they_are_on_two_lanes(open_page, song):
     page = open_page(song.address, **PHONE)
     expect(page.locator("#save-mix")).to_be_enabled()
+    stem_row(page, "vocals").evaluate("lane => lane.scrollIntoView({block: 'start'})")  # both clear of the transport
     one, two = wave(page, "vocals").bounding_box(), wave(page, "drums").bounding_box()
     at = lambda fraction: one["x"] + one["width"] * fraction  # noqa: E731
     rows = [one["y"] + 20, two["y"] + 20]

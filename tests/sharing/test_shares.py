@@ -283,3 +283,11 @@ def test_links_made_at_the_same_time_do_not_exceed_the_limit(redis):
         made = [threads.submit(shares.create, "song", "anna", 60.0) for _ in range(MAX_SHARES + 30)]
     assert sum(future.exception() is None for future in made) <= MAX_SHARES
     assert len(shares.of("song")) <= MAX_SHARES
+
+
+def test_calls_with_a_link_are_counted_for_the_link(make_app, held, annas):
+    client = make_app(api_keys=tuple(held.keys), rate_limit_per_minute=1).test_client()
+    anna = held.headers("anna")
+    token = client.post(f"/apiv1/jobs/{annas}/shares", headers=anna, json={}).json["token"]
+    assert 429 in {client.get("/apiv1/share", headers=bearer(token)).status_code for _ in range(700)}
+    assert client.get(f"/apiv1/jobs/{annas}", headers=anna).status_code == 200

@@ -277,7 +277,8 @@ def bombard(operation: Any, examples: int, modes: Iterable[schemathesis.Generati
 def test_no_request_that_can_be_generated_brings_an_answer_that_is_not_documented(app, done):
     created = app.test_client().post("/apiv1/uploads", headers={"Tus-Resumable": "1.0.0", "Upload-Length": "1000"})
     upload = created.headers["Location"].rpartition("/")[2]
-    real = {"songhash": done, "name": f"{done}-vocals", "upload_id": upload}
+    share = app.test_client().post(f"/apiv1/jobs/{done}/shares", json={}).json["id"]
+    real = {"songhash": done, "name": f"{done}-vocals", "upload_id": upload, "share": share}
     schema = schemathesis.openapi.from_wsgi("/apiv1/openapi.json", app)
     for found in schema.get_all_operations():
         operation = found.ok()

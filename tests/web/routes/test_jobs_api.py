@@ -20,7 +20,7 @@ from tests.support.api import NOBODY, STEMS, Player, post, problem
 FIELDS = {
     "songhash", "state", "name", "tags", "stage", "progress", "queue_position", "eta_seconds", "waiting_for",
     "attempts", "error", "warnings", "model", "options", "duration_seconds", "analysis", "stems", "timings",
-    "created_at", "started_at", "finished_at",
+    "created_at", "started_at", "finished_at", "priority",
 }  # fmt: skip
 
 

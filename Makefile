@@ -43,7 +43,7 @@ COMPILE := $(PIP_COMPILE) --allow-unsafe --generate-hashes
 help:
 	@echo 'make demo          separate the sample, or SONG=path, and leave the stems in stems/'
 	@echo 'make serve         run the whole service on this machine, on MSAAS_PORT (5000)'
-	@echo 'make test          run the tests but the slow ones: nine minutes on two cores'
+	@echo 'make test          run the tests but the slow ones: 13 minutes on two cores'
 	@echo 'make test-all      run every test         make check    lint, types and every test'
 	@echo 'make test-avx2     the separation tests as on a CPU with AVX2 and no more'
 	@echo 'make lint | types | format                make lock     pin all requirements anew'

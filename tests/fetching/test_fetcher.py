@@ -133,7 +133,7 @@ def test_what_is_not_audio_fails_with_that_reason_once(home, make_fetcher, queue
     ],
 )
 def test_quotas_are_those_of_an_upload(home, make_fetcher, fetches, queue, server, song, monkeypatch, limits, code):
-    monkeypatch.setattr("msaas.fetching.run.RETRY_PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr("msaas.background_jobs.run.RETRY_PAUSE_SECONDS", 0.0)
     home.post(URL, data=song_bytes(0.2, 990), **RAW)  # waits
     name = by_address(home, server(song).url)
 
@@ -309,7 +309,7 @@ def test_a_fetch_that_loses_its_process_each_time_fails_with_that_reason(home, f
 
 
 def test_a_server_that_is_away_is_tried_again_by_later_runs(home, fetcher, fetches, server, song, monkeypatch):
-    monkeypatch.setattr("msaas.fetching.run.RETRY_PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr("msaas.background_jobs.run.RETRY_PAUSE_SECONDS", 0.0)
     monkeypatch.setattr("msaas.fetching.download.FIRST_PAUSE_SECONDS", 0.0)
     origin = server(song, statuses=[503] * 7)
     name = by_address(home, origin.url)

@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 from msaas import scratch
-from msaas.mixing.run import PREFIX
+from msaas.mixing.run import MixRun
 from msaas.storage import OUTPUTS
 
 KILLED = """
@@ -35,13 +35,13 @@ def test_a_mix_of_a_killed_process_is_rendered_again_and_nothing_of_it_is_left(
     killed = subprocess.run([sys.executable, "-c", KILLED], env=os.environ | environ, check=False, timeout=120)
     assert killed.returncode == -signal.SIGKILL
     assert studio.view(mix)["state"] == "running"
-    assert [path.name for path in settings.scratch_dir.glob(f"{PREFIX}*")]
+    assert [path.name for path in settings.scratch_dir.glob(f"{MixRun.prefix}*")]
     assert f"{mix}-mix.wav" not in {item.name for item in storage.names(OUTPUTS)}
     redis.zadd("toMixers:leases", {mix: 1})  # its lease expires
     assert studio.mixes.reap() == {mix: "queued"}
-    assert scratch.sweep(settings.scratch_dir, PREFIX) == 1
+    assert scratch.sweep(settings.scratch_dir, MixRun.prefix) == 1
     studio.renderer.turn()
     view = studio.view(mix)
     assert (view["state"], view["attempts"]) == ("done", 2)
     assert studio.heard(view)[0].shape == (2, song.samples)
-    assert list(settings.scratch_dir.glob(f"*{PREFIX}*")) == []
+    assert list(settings.scratch_dir.glob(f"*{MixRun.prefix}*")) == []

@@ -7,10 +7,10 @@ import uuid
 
 import pytest
 
-from msaas.errors import QueueFull, QueueUnavailable
+from msaas.errors import QueueUnavailable
 from msaas.jobs import State
 from msaas.local.processes.child import wait_until
-from msaas.queue import DEAD, FENCE, LEASES, PROCESSING, WAITING, Admission, Queue, Submission
+from msaas.queue import DEAD, FENCE, LEASES, PROCESSING, WAITING, Queue
 from msaas.settings import Settings
 from msaas.wiring.stores import build_queue, build_redis
 from tests.support.environment import BUSY_SECONDS
@@ -381,21 +381,3 @@ def test_redis_away_is_one_error():
     for move in (queue.ping, queue.reap, queue.counts, lambda: queue.claim("w"), lambda: queue.submit("x", {})):
         with pytest.raises(QueueUnavailable):
             move()
-
-
-def test_many_songs_are_submitted_and_cancelled_in_their_order(queue, redis):
-    names = [f"song-{number:03}" for number in range(250)]
-    queue.submit_all([Submission(name, {"bytes": "1"}) for name in names])
-    assert redis.lrange("toWorkers", 0, -1) == names
-    queue.submit_all([Submission(name, {"bytes": "1"}) for name in names])  # known: nothing changes
-    assert redis.llen("toWorkers") == 250
-    queue.cancel_all([*names[1:], "unknown"])
-    assert redis.lrange("toWorkers", 0, -1) == names[:1]
-    assert {redis.hget(f"job:{name}", "state") for name in names[1:]} == {"cancelled"}
-
-
-def test_of_many_songs_those_beyond_the_limit_are_refused(queue, redis):
-    songs = [Submission(f"song-{number}", {}, admission=Admission(max_waiting=3)) for number in range(5)]
-    with pytest.raises(QueueFull):
-        queue.submit_all(songs)
-    assert redis.llen("toWorkers") == 3

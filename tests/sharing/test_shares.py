@@ -228,7 +228,7 @@ def test_an_operator_decides_how_long_links_last_or_that_there_are_none(make_app
     path, headers = f"/apiv1/jobs/{annas}/shares", held.headers("anna")
     short = make_app(api_keys=tuple(held.keys), share_days=2).test_client()
     assert short.post(path, json={"days": 2}, headers=headers).status_code == 201
-    assert short.post(path, json={}, headers=headers).status_code == 201  # the default is no longer then
+    assert short.post(path, json={}, headers=headers).status_code == 201  # the default of 7 days is cut to the limit
     none = make_app(api_keys=tuple(held.keys), share_days=0).test_client()
     problem(none.post(path, json={}, headers=headers), 403, "forbidden")
 

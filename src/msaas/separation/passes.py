@@ -135,7 +135,16 @@ class SongPasses:
     def is_one_file(self) -> bool:
         return self.options.format == STEMS_FILE
 
-    def join(self) -> None:
+    def close(self) -> float:
+        """Finishes all files. Returns the gain that they have in common."""
+        self.progress("encoding", 0.0)
+        with self.clock.running("encode"):
+            gain = self.stems.close(lambda fraction: self.progress("encoding", fraction))
+            if self.is_one_file:
+                self._join()
+        return gain
+
+    def _join(self) -> None:
         """Replaces the files of mix and stems by one file with all of them."""
         path = self.out_dir / f"{MIX}.{STEMS_FILE}"
         stems = {name: file for name, file in self.paths.items() if name != MIX}

@@ -224,11 +224,7 @@ def separate_song(
             analysis = analyser.result() if analyser else None
         del separator  # so that it may be dropped for a model that refines
         refining = [run.refine(stem, load(refiner)) for stem, refiner in options.refine]
-        progress("encoding", 0.0)
-        with clock.running("encode"):
-            gain = stems.close(lambda fraction: progress("encoding", fraction))
-            if run.is_one_file:
-                run.join()
+        gain = run.close()
     result = SeparationResult(
         stems=run.paths,
         total_samples=saved.total_samples,

@@ -83,7 +83,7 @@ def test_the_primary_that_sentinel_names_is_used_after_a_failover(primary, repli
         os.kill(process_of(primary), signal.SIGKILL)
         with pytest.raises(QueueUnavailable):
             queue.submit("d", FIELDS)
-        alone = Queue(client)  # there is no replica left to confirm
+        alone = Queue(client)  # without replicas: the only one has become the primary
 
         def submitted() -> bool:
             try:

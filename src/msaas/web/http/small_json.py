@@ -14,6 +14,15 @@ from msaas.web.uploads.json_body import parse_members
 from msaas.web.uploads.spool import Scratch
 
 SMALL_BYTES = 100_000
+# What such a call may answer because of its body, and because there is no room to receive it.
+BODY_PROBLEMS = {
+    400: ["bad_json", "bad_chunks", "upload_cut_short"],
+    408: ["client_too_slow"],
+    413: ["upload_too_large"],
+    415: ["unsupported_body"],
+    422: ["invalid_option"],
+}
+NO_ROOM = ["scratch_full", "busy"]
 
 
 def expect_json(what: str, limit_bytes: int = SMALL_BYTES) -> Body:

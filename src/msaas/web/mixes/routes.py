@@ -14,7 +14,7 @@ from msaas.mixing.request import MixRequest
 from msaas.queue import MIXES
 from msaas.storage.songs import is_whole
 from msaas.web.http.disposition import requested_name
-from msaas.web.http.small_json import expect_json, received_members
+from msaas.web.http.small_json import BODY_PROBLEMS, NO_ROOM, expect_json, received_members
 from msaas.web.openapi.document import Answer, as_json, documented
 from msaas.web.openapi.mix_schemas import MIX_BODY
 from msaas.web.openapi.schemas import STORES_UNAVAILABLE
@@ -46,16 +46,12 @@ MIX_CALLS = ("get_job", "get_events", "get_links", "cancel_job")
         202: Answer("Queued: a new mix, or one that is rendered again", as_json("Job"), LOCATION, MIX_CALLS),
         200: Answer("Already known: queued, running or done", as_json("Job"), LOCATION, MIX_CALLS),
     },
-    problems={
-        400: ["bad_json", "bad_chunks", "upload_cut_short"],
+    problems=BODY_PROBLEMS
+    | {
         404: ["job_unknown", "job_not_done", "track_removed"],
-        408: ["client_too_slow"],
         409: ["conflict"],
-        413: ["upload_too_large"],
-        415: ["unsupported_body"],
-        422: ["invalid_option"],
         429: ["too_many_songs"],
-        503: [*STORES_UNAVAILABLE, "scratch_full", "busy", "queue_full"],
+        503: [*STORES_UNAVAILABLE, *NO_ROOM, "queue_full"],
     },
 )
 def create_mix(songhash: str) -> Response:

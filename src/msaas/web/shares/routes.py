@@ -12,9 +12,9 @@ from msaas.auth.access_control import caller, shared_by
 from msaas.errors import Conflict, Forbidden, InvalidOption, KeyRefused, NotFound
 from msaas.jobs import Job, iso, job_link
 from msaas.sharing.shares import Share
-from msaas.web.http.small_json import expect_json, received_members
+from msaas.web.http.small_json import BODY_PROBLEMS, NO_ROOM, expect_json, received_members
 from msaas.web.openapi.document import Answer, as_json, documented
-from msaas.web.openapi.schemas import QUEUE_UNAVAILABLE
+from msaas.web.openapi.schemas import QUEUE_UNAVAILABLE, STORES_UNAVAILABLE
 from msaas.web.openapi.share_schemas import MAX_MIX, SHARE_BODY
 from msaas.web.retention_locks import hold_for_posting
 from msaas.web.routes.jobs import known_job
@@ -40,16 +40,12 @@ _MIX = re.compile(r"(?:(?:mix|loop)=[!-~]*)?")  # what follows the ? in the page
     "stems and zip, nothing else. The token is in this answer only.",
     body=SHARE_BODY,
     answers={201: Answer("The link", as_json("NewShare"), {"Location": "the link, to revoke it"})},
-    problems={
-        400: ["bad_json", "bad_chunks", "upload_cut_short"],
+    problems=BODY_PROBLEMS
+    | {
         403: ["forbidden"],
         404: ["job_unknown", "job_not_done", "track_removed"],
-        408: ["client_too_slow"],
         409: ["conflict"],
-        413: ["upload_too_large"],
-        415: ["unsupported_body"],
-        422: ["invalid_option"],
-        503: [*QUEUE_UNAVAILABLE, "storage_unavailable", "scratch_full", "busy"],
+        503: [*STORES_UNAVAILABLE, *NO_ROOM],
     },
 )
 def create_share(songhash: str) -> Response:

@@ -13,7 +13,7 @@ import { Watch } from "../service/watch.js";
 
 export const BROWSER_FORMAT = "wav";
 
-/** The chosen format. The holder of a link has the browser's, whatever is remembered. @returns {string} */
+/** The format to save in: for the holder of a link the browser's own, otherwise the chosen one. @returns {string} */
 export const formatOfMix = () => (isShared() ? BROWSER_FORMAT : find("#mix-format").value);
 
 /** What an option's value stands for: a format and maybe a bit depth. @param {string} choice `flac`, `wav 24` */

@@ -1,5 +1,8 @@
 """What trains the small model: examples drawn again, an optimiser that learns, a run that outlives a kill."""
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -15,6 +18,9 @@ from training.score.notes import RATE, STEMS
 from training.train import Run, Trainer
 
 from msaas.separation.weights.loader import load_model
+from tests.support.environment import REPOSITORY
+
+MODEL = REPOSITORY / "models" / "htdemucs_mini"
 
 SMALL = {
     name: replace(RECIPES[name], architecture=RECIPES[name].architecture | smaller, segment_seconds=0.5)
@@ -31,6 +37,27 @@ def songs(tmp_path):
     for number in range(2):
         np.save(folder / f"{number:04}.npy", rng.integers(-9000, 9000, (4, 2, 3 * RATE), dtype=np.int16))
     return Songs([folder])
+
+
+COMPOSED = """
+import numpy as np
+from training.score.compose import compose
+print([compose(np.random.default_rng((1, number)), 60) for number in range(5)])
+"""
+
+
+def test_a_seed_composes_the_same_song_in_each_process():
+    environment = {**os.environ, "PYTHONPATH": f"{MODEL}{os.pathsep}{REPOSITORY / 'data'}"}
+    songs = {
+        subprocess.run(
+            [sys.executable, "-c", COMPOSED],
+            env=environment | {"PYTHONHASHSEED": hash_seed},
+            stdout=subprocess.PIPE,
+            check=True,
+        ).stdout
+        for hash_seed in ("1", "2")
+    }
+    assert len(songs) == 1
 
 
 def test_the_same_numbers_draw_the_same_examples(songs):

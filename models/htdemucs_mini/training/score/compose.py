@@ -199,8 +199,8 @@ class Composer:
 
     def _other(self, name: str, solo: bool) -> Part:
         manner, family = name.split(":")
-        every = {section.kind for section in self.sections}
-        kinds = every if solo else {kind for kind in every if self.rng.random() < 0.75} or every
+        every = sorted({section.kind for section in self.sections})  # a set's order differs from run to run
+        kinds = set(every) if solo else {kind for kind in every if self.rng.random() < 0.75} or set(every)
         if manner == "lead":
             kinds = {"solo", "intro", "bridge", "break", "outro"} | ({"chorus"} if self.rng.random() < 0.4 else set())
         chords = self._heard_chords("other", kinds)

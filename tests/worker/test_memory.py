@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import errno
+import os
+import signal
+import sys
 from pathlib import Path
 
 import pytest
 
+from msaas.errors import ChildDied
 from msaas.options import Options
 from msaas.worker.child import is_out_of_memory
+from msaas.worker.memory import data_bytes
 from msaas.worker.process import SeparationProcess, TaskFailed
 from msaas.worker.protocol import Task
 from tests.support.audio.sounds import flac, tune
@@ -48,9 +53,9 @@ def separate(process, folder, seconds):
 def held_bytes(process):
     """By the process with its model loaded: what MSAAS_CHILD_MEMORY_BYTES counts."""
     assert process.ensure_ready(lambda: False), process.not_ready_reason
-    status = Path(f"/proc/{process.pid}/status").read_text()
+    held = data_bytes(process.pid)
     process.kill()
-    return int(status.split("VmData:")[1].split()[0]) * 1024
+    return held
 
 
 @pytest.mark.slow
@@ -70,6 +75,52 @@ def test_model_that_does_not_fit_is_said_to_be_the_reason_why_the_worker_is_not_
     monkeypatch.setenv("MSAAS_CHILD_MEMORY_BYTES", "50000000")
     assert not process.ensure_ready(lambda: False)
     assert "out_of_memory" in process.not_ready_reason or "ended in mid-run" in process.not_ready_reason
+
+
+# Limits its memory to `share` times what it holds, and then waits for the end.
+LIMITED = """
+import json, resource, sys, time
+from msaas.worker.memory import data_bytes
+print(json.dumps({"ready": {}}), flush=True)
+sys.stdin.readline()
+if share := float(sys.argv[1]):
+    limit = int(data_bytes("self") * share)
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+print(json.dumps({"progress": {"stage": "separating", "fraction": 0.5}}), flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize(
+    ("share", "signal_number", "error", "code"),
+    [
+        (1.2, signal.SIGSEGV, TaskFailed, "out_of_memory"),
+        (1.2, signal.SIGABRT, TaskFailed, "out_of_memory"),
+        (1.2, signal.SIGKILL, ChildDied, "worker_child_died"),  # the kernel's kills are counted by the cgroup
+        (4.0, signal.SIGSEGV, ChildDied, "worker_child_died"),
+        (0, signal.SIGSEGV, ChildDied, "worker_child_died"),
+    ],
+)
+def test_a_crash_with_little_memory_left_is_for_lack_of_memory(tmp_path, share, signal_number, error, code):
+    """Libraries that get no memory may crash: FFmpeg's encoders have died of SIGSEGV."""
+    process = SeparationProcess(stall_seconds=120, command=(sys.executable, "-P", "-c", LIMITED, str(share)))
+    at_work = []
+
+    def crash_once_seen():
+        looked = process.gauge.samples
+        if at_work and looked > at_work[0] + 1:  # a whole look at its memory since it limited itself
+            os.kill(process.pid, signal_number)
+        return False
+
+    def progress(_stage, _fraction):
+        at_work.append(process.gauge.samples)
+
+    assert process.ensure_ready(lambda: False), process.not_ready_reason
+    options = Options.parse({}, default_model="htdemucs_mini", allowed=("htdemucs_mini",))
+    with pytest.raises(error, match=signal_number.name) as failed:
+        process.separate(Task(tmp_path / "song", tmp_path, options), crash_once_seen, progress)
+    assert failed.value.code == code
+    assert not process.alive
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,19 @@
-"""The memory that this worker's container has, and whether the kernel kills for it. Linux' cgroups, version 1 and 2."""
+"""The memory that this worker and its separation process may take, and whether one of them ended for lack of it.
+
+The container's limit is read from Linux' cgroups, version 1 and 2; the process's own limit is RLIMIT_DATA.
+"""
 
 from __future__ import annotations
 
+import resource
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
 CGROUP = Path("/sys/fs/cgroup")
 UNLIMITED = 1 << 60  # version 1 has a number like this where there is no limit
 DEATHS = 2  # in succession, after which a worker claims nothing for a while
+SAMPLE_SECONDS = 0.02  # between two looks at a process's memory
 
 
 def limit_bytes(root: Path = CGROUP) -> int | None:
@@ -68,6 +74,54 @@ class MemoryWatch:
     def words(self) -> str:
         limit = self._limit()
         return "the worker has no memory limit" if limit is None else f"the worker's memory limit is {_mib(limit)}"
+
+
+class MemoryGauge:
+    """The most writable memory that a process with a limit (RLIMIT_DATA) was seen to hold.
+
+    A library that gets no memory may crash instead of reporting it, FFmpeg for one, and the kernel forgets what a
+    process held once it has ended. So a thread looks at it while the process lives.
+    """
+
+    def __init__(self, pid: int) -> None:
+        self._pid, self._held, self._limit = pid, 0, 0
+        self.samples = 0  # how often it has looked
+        self._ended = threading.Event()
+        threading.Thread(target=self._watch, name="memory-gauge", daemon=True).start()
+
+    def near_limit(self) -> str:
+        """How much the process held of what it might, in words; empty if that was less than half, or had no limit."""
+        near = self._limit and self._held >= self._limit / 2
+        return f"it held {_mib(self._held)} of at most {_mib(self._limit)}" if near else ""
+
+    def stop(self) -> None:
+        self._ended.set()
+
+    def _watch(self) -> None:
+        while not self._ended.wait(SAMPLE_SECONDS):
+            try:
+                self._limit = _limit_of(self._pid)
+                if self._limit:
+                    self._held = max(self._held, data_bytes(self._pid))
+                self.samples += 1
+            except (OSError, ValueError):  # it has ended
+                return
+
+
+def data_bytes(pid: int | str) -> int:
+    """The writable memory of a process, or of "self", in bytes, as RLIMIT_DATA counts it.
+
+    Raises OSError or ValueError if the process has ended.
+    """
+    _, found, after = Path(f"/proc/{pid}/status").read_text().partition("VmData:")
+    if not found:
+        raise ValueError(f"process {pid} has ended")
+    return int(after.split()[0]) * 1024
+
+
+def _limit_of(pid: int) -> int:
+    """In bytes; 0 if there is none."""
+    return max(resource.prlimit(pid, resource.RLIMIT_DATA)[0], 0)
 
 
 def _mib(count: int) -> str:

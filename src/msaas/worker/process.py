@@ -21,6 +21,7 @@ from msaas import interpreter
 from msaas.errors import Cancelled, ChildDied, MSaaSError, OutOfMemory
 from msaas.separation import PROCESS_ENVIRONMENT
 from msaas.settings.credentials import without_credentials
+from msaas.worker.memory import MemoryGauge
 from msaas.worker.protocol import Task, line
 
 log = logging.getLogger(__name__)
@@ -51,6 +52,7 @@ class SeparationProcess:
         self.loaded: tuple[str, ...] = ()  # the models that it has in memory
         self.permanent_failure = False  # the process reported that a restart will not help
         self._process: subprocess.Popen[str] | None = None
+        self.gauge: MemoryGauge | None = None
         self._messages: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
 
     @property
@@ -81,8 +83,8 @@ class SeparationProcess:
     ) -> dict[str, Any]:
         """Runs one task and returns the process's report.
 
-        Raises TaskFailed if the process reports a failure, ChildDied if it ended or stalled, Cancelled once `give_up()`
-        returns True.
+        Raises TaskFailed if the process reports a failure or crashed for lack of memory, ChildDied if it ended
+        otherwise or stalled, Cancelled once `give_up()` returns True.
         """
         process = self._process
         if process is None or process.stdin is None:
@@ -104,6 +106,8 @@ class SeparationProcess:
         """Kills the process."""
         process, self._process, self.ready = self._process, None, None
         self.loaded = ()
+        if self.gauge is not None:
+            self.gauge.stop()
         if process is None:
             return
         process.kill()
@@ -125,6 +129,7 @@ class SeparationProcess:
             env={**PROCESS_ENVIRONMENT, **interpreter.environment(without_credentials(os.environ))},
         )
         assert self._process.stdout is not None  # noqa: S101 - requested above
+        self.gauge = MemoryGauge(self._process.pid)
         threading.Thread(
             target=_read, args=(self._process.stdout, self._messages), name="separation-output", daemon=True
         ).start()
@@ -146,7 +151,7 @@ class SeparationProcess:
                 continue
             last_message_at = time.monotonic()
             if message is None:
-                raise ChildDied(self._how_it_ended())
+                raise self._ended()
             if wanted in message:
                 return dict(message[wanted])
             _report(message, progress)
@@ -179,15 +184,24 @@ class SeparationProcess:
             if "done" in message or "failed" in message:
                 return
 
-    def _how_it_ended(self) -> str:
-        process = self._process
+    def _ended(self) -> MSaaSError:
+        """The error for a process that ended without an answer. If it crashed with little memory left, that is taken
+        for the reason: libraries that get no memory do not always report it."""
+        process, gauge = self._process, self.gauge
         status = process.wait() if process else None
         self.kill()
-        if status is None or status >= 0:
-            return f"the separation process ended in mid-run with exit status {status}"
-        name = signal.Signals(-status).name
-        hint = " (out of memory, most likely)" if -status == signal.SIGKILL else ""
-        return f"the separation process was killed by {name}{hint}"
+        detail = f"the separation process {_how(status)}"
+        near_limit = gauge.near_limit() if gauge else ""
+        if near_limit and status not in (0, -signal.SIGKILL):
+            return TaskFailed(OutOfMemory.code, f"{detail}; {near_limit}", retry=True)
+        return ChildDied(detail)
+
+
+def _how(status: int | None) -> str:
+    if status is None or status >= 0:
+        return f"ended in mid-run with exit status {status}"
+    hint = " (out of memory, most likely)" if -status == signal.SIGKILL else ""
+    return f"was killed by {signal.Signals(-status).name}{hint}"
 
 
 def _report(message: dict[str, Any], progress: Callable[[str, float], None]) -> None:

@@ -1,8 +1,12 @@
 """A separation process that obeys its song: the song's bytes are JSON that says what to do. No model, no audio.
 
+It runs as many songs at a time as it is sent, and says that it takes STUB_SONGS (1).
+
 {"do": "separate", "seconds": 0.2}   four stems of known bytes, with progress every 20 ms; `kilobytes`: of that size
 {"do": "starve"}   runs out of memory under a limit of its own
 {"do": "die"}      kills itself        {"do": "hang"}     says nothing more, ends at nothing but a kill
+{"do": "die beside another"}   kills itself if it runs another song at the same time, else separates
+{"do": "starve beside another"}   says that it ran out of memory if it runs another song, else separates
 {"do": "fail", "code": …, "retry": …}  {"do": "die once"}, {"do": "fail once"}: the first run only, `marker` remembers
 """
 
@@ -14,29 +18,28 @@ import signal
 import sys
 import threading
 import time
+import traceback
 from pathlib import Path
 
 STEMS = ("drums", "bass", "other", "vocals")
 MODEL = {"name": "htdemucs_mini", "sources": list(STEMS)}
-stopped = threading.Event()
-orders: list[dict] = []
-arrived = threading.Semaphore(0)
+running: dict[str, threading.Event] = {}  # task number ▸ whether it is to stop
+writing = threading.Lock()
 
 
 def send(**message):
-    print(json.dumps(message), flush=True)
+    with writing:
+        print(json.dumps(message), flush=True)
 
 
-def listen():
-    for text in sys.stdin:
-        order = json.loads(text)
-        if order.get("stop"):
-            stopped.set()
-        else:
-            stopped.clear()
-            orders.append(order["separate"])
-            arrived.release()
-    os._exit(0)
+class Reporter:
+    """Sends messages about one task."""
+
+    def __init__(self, number):
+        self.number, self.stopped = number, running[number]
+
+    def __call__(self, **message):
+        send(task=self.number, **message)
 
 
 def die():
@@ -55,11 +58,11 @@ def stem_bytes(stem, wish):
     return (text * (size // len(text) + 1))[:size] if size else text
 
 
-def separate(task, wish):
+def separate(task, wish, send):
     until = time.monotonic() + wish.get("seconds", 0.1)
     total = wish.get("seconds", 0.1)
     while (left := until - time.monotonic()) > 0:
-        if stopped.is_set():
+        if send.stopped.is_set():
             send(failed={"code": "cancelled", "detail": "stopped", "retry": True, "model": ""})
             return
         send(progress={"stage": "separating", "fraction": 1 - left / total})
@@ -84,7 +87,7 @@ def separate(task, wish):
     send(done=done | {"timings": {}})
 
 
-def obey(task):
+def obey(task, send):
     wish = json.loads(Path(task["song"]).read_bytes())
     match wish["do"]:
         case "die":
@@ -92,6 +95,10 @@ def obey(task):
         case "die once" if not Path(wish["marker"]).exists():
             Path(wish["marker"]).touch()
             die()
+        case "die beside another" if len(running) > 1:
+            die()
+        case "starve beside another" if len(running) > 1:
+            send(failed={"code": "out_of_memory", "detail": "too little memory", "retry": True, "model": ""})
         case "fail once" if not Path(wish["marker"]).exists():
             Path(wish["marker"]).touch()
             send(failed={"code": "once", "detail": "as the song wished", "retry": True, "model": ""})
@@ -109,30 +116,45 @@ def obey(task):
                 }
             )
         case _:
-            separate(task, wish)
+            separate(task, wish, send)
+
+
+def run(number, task):
+    try:
+        obey(task, Reporter(number))
+    except BaseException:
+        traceback.print_exc()
+        os._exit(1)
+    finally:
+        running.pop(number, None)
 
 
 def main():
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    threading.Thread(target=listen, daemon=True).start()
     if os.environ.get("STUB_NOT_READY"):
         send(failed={"code": "model_unavailable", "detail": "no weights here", "retry": True, "model": ""})
         return
     loaded = MODEL["name"]
     send(loaded=[loaded])
-    found: dict[str, object] = {}
+    found: dict[str, object] = {"songs": int(os.environ.get("STUB_SONGS", "1"))}
     if "STUB_MODELS" in os.environ:
         found["models"] = os.environ["STUB_MODELS"].split(",")
     if "STUB_FAULT" in os.environ:
         found["faults"] = {"mine": os.environ["STUB_FAULT"]}
     send(ready={"model": MODEL, "device": "cpu", "reason": "stub", **found})
-    while True:
-        arrived.acquire()
-        task = orders.pop(0)
+    for text in sys.stdin:
+        order = json.loads(text)
+        if "stop" in order:
+            if order["stop"] in running:
+                running[order["stop"]].set()
+            continue
+        number, task = order["task"], order["separate"]
         if task["options"]["model"] != loaded:
             loaded = task["options"]["model"]
             send(loaded=[loaded])
-        obey(task)
+        running[number] = threading.Event()
+        threading.Thread(target=run, args=(number, task), daemon=True).start()
+    os._exit(0)
 
 
 if __name__ == "__main__":

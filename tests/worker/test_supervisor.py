@@ -196,9 +196,9 @@ def test_the_separation_process_ends_with_its_supervisor(harness):
     worker = harness.worker()
     harness.until(harness.song(), "done")
     pid = worker.process.pid
-    os.close(worker.process._process.stdin.fileno())  # what the kernel does when the supervisor is killed
+    os.close(worker.process._started.process.stdin.fileno())  # what the kernel does when the supervisor is killed
     for _ in range(50):
-        if worker.process._process is None or worker.process._process.poll() is not None:
+        if not worker.process.alive:
             break
         time.sleep(0.1)
     with_signal_zero_fails = False

@@ -17,6 +17,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
         *("MSAAS_QUALITY_FAST", "MSAAS_QUALITY_BALANCED", "MSAAS_QUALITY_BEST"),
         "MSAAS_ANALYSIS",
         *("MSAAS_DEVICE", "MSAAS_PRECISION", "MSAAS_BATCH", "MSAAS_LANES", "MSAAS_CPU_THREADS"),
+        "MSAAS_SONGS_IN_FLIGHT",
         *("MSAAS_SCRATCH_DIR", "MSAAS_LOG_LEVEL", "MSAAS_RETENTION_HOURS"),
     ),
     "Operators: addresses and credentials": (

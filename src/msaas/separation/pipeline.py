@@ -32,6 +32,7 @@ from msaas.separation import memory
 from msaas.separation.engines.engine import Engine, cpu_threads, default_batch
 from msaas.separation.engines.parallel import MAX_PARALLEL, ParallelSegments, default_parallel, segment_pool
 from msaas.separation.engines.selection import EngineChoice, choose_engine
+from msaas.separation.engines.turns import DeviceTurns
 from msaas.separation.engines.verdicts import RememberedChoice
 from msaas.separation.interrupt import interruptible
 from msaas.separation.kept_stem import KeptStem
@@ -69,7 +70,7 @@ class SeparationResult:
 
 
 class Separator:
-    """A model on a device, loaded once for many songs. One song at a time."""
+    """A model on a device, loaded once for many songs. Several threads may separate a song each."""
 
     def __init__(
         self,
@@ -82,11 +83,12 @@ class Separator:
         precision: str = "auto",
         choose: ChooseEngine = choose_engine,
         release: bool = False,
+        turns: DeviceTurns | None = None,
     ) -> None:
         """batch: segments per forward, on a CPU at a time; 0: the device's default. threads: torch's, process-wide;
         None: unchanged. parallel: segments at a time on a CPU, instead of `batch`; 0: one a thread, at most 4.
         precision: "fp32" or "auto" (engines.selection.choose_engine). release: drops the weights of `model` that the
-        engines have copies of.
+        engines have copies of. turns: of the device, if other models use it at the same time.
         """
         if threads is not None:
             torch.set_num_threads(threads)
@@ -97,6 +99,7 @@ class Separator:
         self.batch = batch or default_batch(device)
         self.parallel = min(parallel or min(batch, MAX_PARALLEL), threads) or default_parallel(threads)
         self._threads, self._precision = threads, precision
+        self._turns = turns or DeviceTurns()
         self._pool = segment_pool(self.parallel) if device.type == "cpu" else None
         self._use([choose(network, device, precision) for network in model.networks])
         for network, choice in zip(model.networks, self.choices, strict=True):
@@ -152,7 +155,7 @@ class Separator:
             blocks,
             stats,
             self.model,
-            [timed(engine, clock, stop) for engine in self._engines],
+            [timed(engine, clock, stop, self._turns) for engine in self._engines],
             batch=self.batch,
             overlap=options.overlap,
             shifts=random_shifts(options.shifts, len(self.model.networks), self.model.sample_rate, seed),

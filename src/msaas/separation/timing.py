@@ -11,6 +11,7 @@ import torch
 
 from msaas.separation.engines.engine import Engine
 from msaas.separation.engines.parallel import ParallelEngine
+from msaas.separation.engines.turns import DeviceTurns
 from msaas.separation.interrupt import interruptible, must_stop
 
 
@@ -33,27 +34,28 @@ class Clock:
         return {**self._seconds, "total": time.monotonic() - self._start}
 
 
-def timed(engine: Engine, clock: Clock, stop: Callable[[], bool]) -> Engine:
-    """An engine whose time counts as the model's, and whose forward is interrupted if stop() returns True."""
-    return (
-        _TimedParallel(engine, clock, stop) if isinstance(engine, ParallelEngine) else _TimedEngine(engine, clock, stop)
-    )
+def timed(engine: Engine, clock: Clock, stop: Callable[[], bool], turns: DeviceTurns) -> Engine:
+    """An engine whose time counts as the model's, whose forward is interrupted if stop() returns True, and which waits
+    for its turn. The segments of songs that share an engine with lanes take the lanes in turn anyway."""
+    if isinstance(engine, ParallelEngine):
+        return _TimedParallel(engine, clock, stop, turns)
+    return _TimedEngine(engine, clock, stop, turns)
 
 
 class _TimedEngine:
-    def __init__(self, engine: Engine, clock: Clock, stop: Callable[[], bool]) -> None:
-        self._engine, self._clock, self._stop = engine, clock, stop
+    def __init__(self, engine: Engine, clock: Clock, stop: Callable[[], bool], turns: DeviceTurns) -> None:
+        self._engine, self._clock, self._stop, self._turns = engine, clock, stop, turns
 
     def forward(self, batch: torch.Tensor) -> torch.Tensor:
-        with self._clock.running("model"), interruptible(self._stop):
+        with interruptible(self._stop), self._turns.turn(), self._clock.running("model"):
             return self._engine.forward(batch)
 
 
 class _TimedParallel(_TimedEngine):
     """The time of lanes is that of waiting for their outputs."""
 
-    def __init__(self, engine: ParallelEngine, clock: Clock, stop: Callable[[], bool]) -> None:
-        super().__init__(engine, clock, stop)
+    def __init__(self, engine: ParallelEngine, clock: Clock, stop: Callable[[], bool], turns: DeviceTurns) -> None:
+        super().__init__(engine, clock, stop, turns)
         self._parallel_engine, self.parallel = engine, engine.parallel
 
     def submit(self, segment: torch.Tensor, sharing: int) -> Future[torch.Tensor]:

@@ -47,6 +47,13 @@ class SeparationSettings:
         "segments",
         "segments at a time on a CPU, each with its own memory; 0: one for each thread, at most 4",
     )
+    songs_in_flight: int = setting(
+        "MSAAS_SONGS_IN_FLIGHT",
+        "0",
+        number(int, 0, 16),
+        "songs",
+        "songs that a worker runs at a time: one is read or stored while another separates; 0: two on CUDA, else one",
+    )
     cpu_threads: int = setting(
         "MSAAS_CPU_THREADS", "0", number(int, 0, 1024), "threads", "torch threads; 0 leaves the choice to torch"
     )

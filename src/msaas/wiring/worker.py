@@ -51,6 +51,7 @@ def build_options(settings: Settings) -> WorkerOptions:
         grace_seconds=settings.grace_seconds,
         storage_refusal_seconds=settings.storage_refusal_seconds,
         loaded_first_songs=settings.loaded_first_songs,
+        songs_in_flight=settings.songs_in_flight,
     )
 
 

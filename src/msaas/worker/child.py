@@ -1,4 +1,5 @@
-"""The separation process: keeps a model loaded and separates one song at a time. Accesses neither Redis nor S3.
+"""The separation process: keeps a model loaded and separates songs, one or several at a time. Accesses neither Redis
+nor S3.
 
 It may be killed at any time; the supervisor starts another. It exits when its input closes, so that it never outlives
 the supervisor.
@@ -10,14 +11,13 @@ import errno
 import json
 import logging
 import os
-import queue
 import re
 import resource
 import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
 from typing import Any, TextIO
@@ -35,6 +35,8 @@ from msaas.errors import (
     SandboxError,
 )
 from msaas.separation.device import DeviceChoice, choose_device
+from msaas.separation.engines.engine import cpu_threads
+from msaas.separation.engines.turns import DeviceTurns, song_in_turn
 from msaas.separation.engines.verdicts import RememberedChoice, default_folder
 from msaas.separation.loaded_models import LoadedModels
 from msaas.separation.model import LoadedModel
@@ -43,7 +45,9 @@ from msaas.separation.weights.loader import load_model
 from msaas.separation.weights.on_disk import all_held, fault_in_folder, names_in
 from msaas.settings import Settings
 from msaas.telemetry import logs
-from msaas.worker.protocol import Task, failure, line
+from msaas.worker.concurrency.commands import Command, CommandReader
+from msaas.worker.concurrency.task_runner import TaskRunner
+from msaas.worker.protocol import TASK, Task, failure, line
 from msaas.worker.waveforms import WaveformFile
 
 log = logging.getLogger(__name__)
@@ -52,7 +56,6 @@ log = logging.getLogger(__name__)
 STAGES = {"decoding": (0.0, 0.02), "separating": (0.02, 0.97), "encoding": (0.97, 1.0)}
 
 PROGRESS_SECONDS = 10
-IDLE_SECONDS = 2.0  # without a song, before remembered engines are checked
 
 Send = Callable[[Mapping[str, Any]], None]
 
@@ -73,37 +76,58 @@ class ModelCache:
         `analyse`: whether songs' loudness, tempo and key are measured."""
         self.models, self.choice, self.limits, self.analyse = models, choice, limits, analyse
         self._remembered, self._load = remembered, load
+        self._loading, self._counting = threading.Lock(), threading.Lock()
+        self._running, self._shared = 0, False  # songs now; whether there ever were several
 
     def separator(self, model: str) -> Separator:
-        return self.models.get(model)
+        with self._loading:
+            return self.models.get(model)
 
     def describe(self, model: str) -> dict[str, Any]:
         return {"model": self.separator(model).model.describe(), **self._place()}
 
     def separate(self, task: Task, send: Send, stop: Callable[[], bool]) -> dict[str, Any]:
         progress = Progress(send)
+        with song_in_turn(waits=progress.repeat):
+            return self._separate(task, progress, stop)
+
+    def _separate(self, task: Task, progress: Progress, stop: Callable[[], bool]) -> dict[str, Any]:
 
         def load(model: str) -> Separator:
             with progress.repeated("loading"), naming(model):
                 return self.separator(model)
 
-        result = separate_song(
-            load,
-            task.song,
-            task.out_dir,
-            task.options,
-            seed=task.seed,
-            analyse=self.analyse,
-            limits=self.limits,
-            progress=progress,
-            stop=stop,
-            on_waveforms=WaveformFile(task.waveforms),
-        )
+        with self._counted():
+            result = separate_song(
+                load,
+                task.song,
+                task.out_dir,
+                task.options,
+                seed=task.seed,
+                analyse=self.analyse,
+                limits=self.limits,
+                progress=progress,
+                stop=stop,
+                on_waveforms=WaveformFile(task.waveforms),
+            )
         return _report(result) | self._place() | {"peak_bytes": self._peak_bytes()}
 
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        with self._counting:
+            self._running += 1
+            self._shared = self._shared or self._running > 1
+        try:
+            yield
+        finally:
+            with self._counting:
+                self._running -= 1
+
     def _peak_bytes(self) -> int:
-        """What this process has needed; 0 if it has loaded several models, so that it would be no single model's."""
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10 if self.models.count_ever == 1 else 0
+        """What this process has needed; 0 if it has loaded several models or separated several songs at a time, so that
+        it is not what one model needs for a song."""
+        alone = self.models.count_ever == 1 and not self._shared
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10 if alone else 0
 
     def confirm(self, stop: Callable[[], bool]) -> None:
         """Checks the engines that were chosen by verdicts of earlier processes, until stop() returns True."""
@@ -133,11 +157,14 @@ class Progress:
     """Sends the overall progress of a run. It never falls: a model that refines a stem is loaded in mid-run."""
 
     def __init__(self, send: Send) -> None:
-        self._send, self._fraction = send, 0.0
+        self._send, self._stage, self._fraction = send, "", 0.0
 
     def __call__(self, stage: str, fraction: float) -> None:
-        self._fraction = max(self._fraction, overall(stage, fraction))
-        self._send({"progress": {"stage": stage, "fraction": self._fraction}})
+        self._stage, self._fraction = stage, max(self._fraction, overall(stage, fraction))
+        self.repeat()
+
+    def repeat(self) -> None:
+        self._send({"progress": {"stage": self._stage, "fraction": self._fraction}})
 
     @contextmanager
     def repeated(self, stage: str) -> Iterator[None]:
@@ -214,38 +241,6 @@ def is_out_of_memory(error: Exception) -> bool:
     return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and bool(_NO_MEMORY.search(str(error))))
 
 
-class CommandReader:
-    """Reads the supervisor's commands in a thread, so that a stop is noticed during a run."""
-
-    def __init__(self, source: TextIO) -> None:
-        self._tasks: queue.SimpleQueue[Task] = queue.SimpleQueue()
-        self._stopped = threading.Event()
-        threading.Thread(target=self._listen, args=(source,), name="orders", daemon=True).start()
-
-    def next_task(self, idle: Callable[[], None] = lambda: None) -> Task:
-        """Waits for the next task. idle: called once if none comes within IDLE_SECONDS."""
-        with suppress(queue.Empty):
-            return self._tasks.get(timeout=IDLE_SECONDS)
-        idle()
-        return self._tasks.get()
-
-    def has_task(self) -> bool:
-        return not self._tasks.empty()
-
-    def stopped(self) -> bool:
-        return self._stopped.is_set()
-
-    def _listen(self, source: TextIO) -> None:
-        for text in source:
-            order = json.loads(text)
-            if order.get("stop"):
-                self._stopped.set()
-            else:
-                self._stopped.clear()
-                self._tasks.put(Task.from_message(order["separate"]))
-        os._exit(0)  # the supervisor has gone, so a run or download in progress is useless
-
-
 def _private_stdout() -> TextIO:
     """Writes messages to a separate descriptor: a library that prints must not break the protocol."""
     lines = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8")
@@ -262,9 +257,12 @@ def main() -> int:
     settings = Settings.from_env(os.environ)
     logs.set_up(settings.log_level)
 
+    sending = threading.Lock()
+
     def send(message: Mapping[str, Any]) -> None:
-        lines.write(line(message))
-        lines.flush()
+        with sending:
+            lines.write(line(message))
+            lines.flush()
 
     try:
         _limit_threads(settings.cpu_threads)
@@ -277,6 +275,7 @@ def main() -> int:
             if settings.all_models:
                 description["models"] = all_held(settings.model_repo, settings.licence_rule)
             description["faults"] = _faults(settings)
+        songs = description["songs"] = settings.songs_in_flight or default_songs(models.choice)
         send({"ready": description})
     except SandboxError as error:  # a retry would fail the same way
         send(failure(error.code, str(error), retry=False))
@@ -290,10 +289,22 @@ def main() -> int:
         detail = f"the model does not fit into MSAAS_CHILD_MEMORY_BYTES={settings.child_memory_bytes}: {error}"
         send(failure(OutOfMemory.code, detail, retry=True))
         return 3
-    attempt(models, commands.next_task(), send, commands.stopped)
-    while True:
-        task = commands.next_task(idle=lambda: models.confirm(commands.has_task))
-        attempt(models, task, send, commands.stopped)
+    threads = cpu_threads()
+
+    def attempt_in_thread(command: Command) -> None:
+        _limit_threads(threads)  # a new thread does not know it
+
+        def send_about(message: Mapping[str, Any]) -> None:
+            send({TASK: command.number, **message})
+
+        attempt(models, command.task, send_about, command.stopped.is_set)
+
+    return TaskRunner(commands, attempt_in_thread, lambda: models.confirm(commands.has_next), songs=songs).run()
+
+
+def default_songs(choice: DeviceChoice) -> int:
+    """Songs at a time. A CPU has nothing to do beside the network; a card waits for decoders and encoders otherwise."""
+    return 2 if choice.device.type == "cuda" else 1
 
 
 def build_cache(settings: Settings, changed: Callable[[tuple[str, ...]], object] = lambda _names: None) -> ModelCache:
@@ -301,7 +312,7 @@ def build_cache(settings: Settings, changed: Callable[[tuple[str, ...]], object]
     choice = choose_device(settings.device)
     log.info("device=%s reason=%s", choice.device, choice.reason)
 
-    remembered = RememberedChoice(default_folder())
+    remembered, turns = RememberedChoice(default_folder()), DeviceTurns()
 
     def load_weights(model: str) -> LoadedModel:
         return load_model(model, repo=settings.model_repo, licences=settings.licence_rule, mapped=True)
@@ -317,6 +328,7 @@ def build_cache(settings: Settings, changed: Callable[[tuple[str, ...]], object]
             precision=settings.precision,
             choose=remembered,
             release=True,
+            turns=turns,
         )
 
     models = LoadedModels(

@@ -9,7 +9,8 @@ from pathlib import Path
 @dataclass(frozen=True)
 class WorkerOptions:
     """`model`: the default, loaded at start; the first of `allowed_models`. `loaded_first_songs`: how many songs of
-    loaded models may overtake a song of another."""
+    loaded models may overtake a song of another. `songs_in_flight`: how many songs it runs at a time; 0: as many as the
+    separation process says."""
 
     model: str
     allowed_models: tuple[str, ...]
@@ -21,3 +22,4 @@ class WorkerOptions:
     grace_seconds: float
     storage_refusal_seconds: float
     loaded_first_songs: int
+    songs_in_flight: int

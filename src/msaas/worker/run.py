@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -36,7 +37,8 @@ from msaas.options import Options
 from msaas.queue import Backoff, Claim, Queue
 from msaas.queue.heartbeat import Heartbeat
 from msaas.storage import ExpectedUpload, Storage
-from msaas.worker.claim_checks import ClaimChecks, ModelOffers
+from msaas.worker.claim_checks import MEMORY_PAUSE_SECONDS, ClaimChecks, ModelOffers
+from msaas.worker.concurrency.gate import Gate
 from msaas.worker.loop_state import LoopState
 from msaas.worker.memory import MemoryWatch
 from msaas.worker.options import WorkerOptions
@@ -75,6 +77,7 @@ class RunContext:
     memory: MemoryWatch
     models: ModelOffers
     loop: LoopState
+    gate: Gate  # of the process
 
 
 class Run:
@@ -130,28 +133,61 @@ class Run:
         return options
 
     def _separation(self, task: Task) -> dict[str, Any]:
-        """Restarts a process that died during the last job."""
+        """Separates the song beside others. If the process ends while it has several songs, none of them is charged for
+        it: each is separated again, alone, so that the one that caused it fails by itself."""
+        with self.context.gate.shared(self._wait) as stay:
+            try:
+                return self._in_process(task)
+            except (ChildDied, TaskFailed) as error:
+                if not (stay.crowded and _ended_process(error)):
+                    self._judge(error, task.options)
+                    raise
+                self._note_crowded(error)
+        shutil.rmtree(task.out_dir)
+        task.out_dir.mkdir()
+        return self._alone(task)
+
+    def _alone(self, task: Task) -> dict[str, Any]:
+        with self.context.gate.alone(self._wait):
+            try:
+                return self._in_process(task)
+            except (ChildDied, TaskFailed) as error:
+                self._judge(error, task.options)
+                raise
+
+    def _in_process(self, task: Task) -> dict[str, Any]:
+        """Restarts a process that died during an earlier job."""
         process = self.context.process
         try:
             if not process.ensure_ready(self._over):
                 self.check()
                 raise ChildDied(process.not_ready_reason)
             done = process.separate(task, self._over, self.heartbeat.progress)
-            self.context.memory.finished()
-            return done
         except Cancelled:
             self.check()
             raise
-        except ChildDied as error:
-            if self.context.memory.kernel_killed():
-                self._lacked_memory(task.options, error)
-            raise
-        except TaskFailed as error:
-            if error.code == OutOfMemory.code:
-                self._lacked_memory(task.options, error)
-            if error.code == ModelUnavailable.code and self._withdraw(error, task.options):
-                raise ModelMissing(error.detail) from error
-            raise
+        self.context.memory.finished()
+        return done
+
+    def _judge(self, error: ChildDied | TaskFailed, options: Options) -> None:
+        """Raises MemoryShort or ModelMissing if another worker is to have the job."""
+        lacked_memory = error.code == OutOfMemory.code
+        if lacked_memory or (isinstance(error, ChildDied) and self.context.memory.kernel_killed()):
+            self._lacked_memory(options, error)
+        if isinstance(error, TaskFailed) and error.code == ModelUnavailable.code and self._withdraw(error, options):
+            raise ModelMissing(error.detail) from error
+
+    def _note_crowded(self, error: MSaaSError) -> None:
+        """Several songs may have needed more memory than one does."""
+        log.warning("process ended with several songs, running alone job=%s reason=%s", self.claim.songhash, error)
+        if error.code == OutOfMemory.code or self.context.memory.kernel_killed():
+            log.warning("one song at a time seconds=%d reason=too little memory for several", MEMORY_PAUSE_SECONDS)
+            self.context.gate.narrow(MEMORY_PAUSE_SECONDS)
+
+    def _wait(self) -> None:
+        """Called while the run waits for its place in the process."""
+        self.loop.alive()
+        self.check()
 
     def _lacked_memory(self, options: Options, error: MSaaSError) -> None:
         """After deaths in succession the worker pauses, and gives the job to another worker, if there is one."""
@@ -283,6 +319,11 @@ class StoreRefusal:
         if self.since != float("inf"):
             self.context.checks.store_accepted()
             self.heartbeat.note(trouble="")
+
+
+def _ended_process(error: ChildDied | TaskFailed) -> bool:
+    """Also for lack of memory: the process is not used after that."""
+    return isinstance(error, ChildDied) or error.code == OutOfMemory.code
 
 
 def _sent(job: Job) -> ExpectedUpload:

@@ -1,4 +1,5 @@
-"""Keeps a separation process ready, claims jobs and runs each to its end. Never loads a model itself."""
+"""Keeps a separation process ready, claims jobs and runs each to its end, several at a time. Never loads a model
+itself."""
 
 from __future__ import annotations
 
@@ -6,6 +7,8 @@ import logging
 import os
 import secrets
 import socket
+import threading
+from functools import partial
 from typing import Any
 
 from msaas.errors import QueueUnavailable
@@ -14,6 +17,8 @@ from msaas.queue import Backoff, Claim, Queue
 from msaas.queue.worker_registry import ANNOUNCE_SECONDS, Worker
 from msaas.storage import Storage
 from msaas.worker.claim_checks import CHECK_SECONDS, ClaimChecks, ModelOffers
+from msaas.worker.concurrency.gate import Gate
+from msaas.worker.concurrency.slots import Slot, Slots
 from msaas.worker.loop_state import LoopState
 from msaas.worker.memory import MemoryWatch
 from msaas.worker.options import WorkerOptions
@@ -26,10 +31,13 @@ log = logging.getLogger(__name__)
 WAIT_SECONDS = 1  # how long an idle worker may take to notice a stop
 MODEL_RETRY_SECONDS = 10
 LOOP_STALE_SECONDS = 60
+# How long a worker that has a song leaves a new one to workers that have none.
+HESITATE_SECONDS = 0.25
+GATE_SECONDS = 0.1  # between two looks whether the process takes a further song
 
 
 class Supervisor:
-    """One worker. `run()` returns once `stop()` was called and the current job is finished or given back, or if no
+    """One worker. `run()` returns once `stop()` was called and the current jobs are finished or given back, or if no
     separation process can run here."""
 
     def __init__(self, options: WorkerOptions, queue: Queue, storage: Storage, process: SeparationProcess) -> None:
@@ -38,19 +46,23 @@ class Supervisor:
         self.loop = LoopState()
         self._claim_in_doubt = False
         self._prepared = False
-        self._for_others = False  # only songs of other models waited at the last check
-        self._store_pauses = Backoff(self.loop.stopping)
+        self._preparing, self._claiming = threading.Lock(), threading.Lock()
+        self._held: set[str] = set()  # the fences of the current runs
+        self._slots = Slots(self._work, self.loop.stopping)
         self.checks = ClaimChecks(storage, options.scratch_dir, options.scratch_free_bytes, changed=self._announce_soon)
         self.models = ModelOffers(options.model, options.allowed_models, changed=self._announce_soon)
         self._announcing = Loop("announcing", self._announce, ANNOUNCE_SECONDS)
         self.memory = MemoryWatch()
-        self._context = RunContext(options, queue, storage, process, self.checks, self.memory, self.models, self.loop)
+        self.gate = Gate()
+        self._context = RunContext(
+            options, queue, storage, process, self.checks, self.memory, self.models, self.loop, self.gate
+        )
         self.failed = False  # it stopped by itself, since it cannot run here
 
     # --- called from elsewhere
 
     def stop(self) -> None:
-        """Stops claiming; the current job may finish within the grace period. Idempotent."""
+        """Stops claiming; the current jobs may finish within the grace period. Idempotent."""
         self.loop.stop(self.options.grace_seconds)
 
     def alive(self) -> tuple[bool, dict[str, Any]]:
@@ -76,22 +88,35 @@ class Supervisor:
         log.info("worker started name=%s lease_seconds=%g", self.name, self.options.lease_seconds)
         self._sweep_scratch()
         self._announcing.start()
-        backoff, guard = Backoff(self.loop.stopping), ErrorGuard("worker")
-        while not self.loop.stopping.is_set():
-            self.loop.alive()
-            if guard(self._turn):
-                backoff.reset()
-            else:
-                backoff.wait()
+        self._slots.run_first()
         self._announcing.stop()
         self._release_doubtful()
         self.process.kill()
         self._withdraw()
         log.info("worker stopped name=%s", self.name)
 
-    def _turn(self) -> None:
-        if self._prepare():
-            self._take_one()
+    def _work(self, slot: Slot) -> None:
+        """One slot's loop."""
+        backoff, guard = Backoff(self.loop.stopping), ErrorGuard("worker")
+        while not self.loop.stopping.is_set():
+            self.loop.alive()
+            if guard(partial(self._turn, slot)):
+                backoff.reset()
+            else:
+                backoff.wait()
+        self.loop.ended()
+
+    def _turn(self, slot: Slot) -> None:
+        with self._preparing:
+            prepared = self._prepare()
+        if prepared:
+            self._slots.grow_to(self._songs_in_flight())
+            self._take_one(slot)
+
+    def _songs_in_flight(self) -> int:
+        """Only the process knows its device."""
+        ready = self.process.ready or {}
+        return self.options.songs_in_flight or int(ready.get("songs", 1))
 
     def _announce(self) -> None:
         """While stopping it offers nothing."""
@@ -136,16 +161,16 @@ class Supervisor:
             self._note_prepared(False)
             self.loop.stopping.wait(MODEL_RETRY_SECONDS)
             return False
-        able = self.process.ensure_ready(self.loop.stopping.is_set)
-        if able:
-            assert self.process.ready is not None  # noqa: S101 - set by ensure_ready
-            self.models.found(self.process.ready.get("models", ()))
-            for model, reason in self.process.ready.get("faults", {}).items():
+        self.process.ensure_ready(self.loop.stopping.is_set)
+        ready = self.process.ready  # None again if another slot's run has ended the process
+        if ready is not None:
+            self.models.found(ready.get("models", ()))
+            for model, reason in ready.get("faults", {}).items():
                 self.models.withdraw(model, reason)
-        self._note_prepared(able)
-        if self.process.ready is not None:
-            self.queue.publish_model(self.options.model, self.process.ready["model"])
-            log.info("ready model=%s device=%s", self.options.model, self.process.ready["device"])
+        self._note_prepared(ready is not None)
+        if ready is not None:
+            self.queue.publish_model(self.options.model, ready["model"])
+            log.info("ready model=%s device=%s", self.options.model, ready["device"])
             return True
         if self.process.permanent_failure:
             log.error("worker cannot run reason=%s", self.process.not_ready_reason)
@@ -156,26 +181,46 @@ class Supervisor:
         self.loop.stopping.wait(MODEL_RETRY_SECONDS)
         return False
 
-    def _take_one(self) -> None:
-        if not self.checks.may_claim():
+    def _take_one(self, slot: Slot) -> None:
+        if not self.gate.open:  # a claimed song would have to wait here
+            self.loop.stopping.wait(GATE_SECONDS)
+            return
+        with self._claiming:
+            may_claim = self.checks.may_claim()
+        if not may_claim:
             self._sweep_scratch()
             self.loop.stopping.wait(CHECK_SECONDS)
             return
-        claim = self._claim()
+        claim = self._claim_for(slot)
+        slot.idle = claim is None
         if claim is None:
-            self._wait_for_songs()
+            self._wait_for_songs(slot)
             return
-        self._for_others = False
-        self._store_pauses.reset()
+        slot.for_others = False
+        slot.pauses.reset()
         log.info("claimed job=%s attempt=%d fence=%s", claim.songhash, claim.job.attempts, claim.fence)
-        Run(self._context, claim).execute()
+        try:
+            Run(self._context, claim).execute()
+        finally:
+            self._held.discard(claim.fence)
 
-    def _wait_for_songs(self) -> None:
+    def _wait_for_songs(self, slot: Slot) -> None:
         """Songs of other models stay where they are, for the workers that run them. The queue's wait ends at once
         while they are there, so the worker pauses between two checks."""
-        if self._for_others:
-            self._store_pauses.wait()
-        self._for_others = self.queue.wait(WAIT_SECONDS)
+        if slot.for_others:
+            slot.pauses.wait()
+        slot.for_others = self.queue.wait(WAIT_SECONDS)
+
+    def _claim_for(self, slot: Slot) -> Claim | None:
+        """A song that has just come is left for a moment to workers that have none."""
+        with self._claiming:
+            if not (slot.idle and self._held):
+                return self._claim()
+        self.loop.stopping.wait(HESITATE_SECONDS)
+        if self.loop.stopping.is_set():
+            return None
+        with self._claiming:
+            return self._claim()
 
     def _claim(self) -> Claim | None:
         """Finds a claim whose answer was lost, before the next claim: it belongs to this worker."""
@@ -189,11 +234,14 @@ class Supervisor:
             max_overtaking=self.options.loaded_first_songs,
         )
         self._claim_in_doubt = False
+        if claim is not None:
+            self._held.add(claim.fence)
         return claim
 
     def _release_lost_claims(self) -> None:
         for lost in self.queue.claims_of(self.name):
-            self.queue.release(lost)
+            if lost.fence not in self._held:
+                self.queue.release(lost)
 
     def _release_doubtful(self) -> None:
         """Called last when stopping: a job claimed unknowingly need not wait for its lease to expire."""

@@ -115,3 +115,13 @@ def test_a_full_disk_or_store_is_a_stated_reason_and_the_worker_lives(result):
 @row("16")
 def test_any_sequence_of_calls_agrees_with_a_model(result):
     assert result["wrong"] == []
+
+
+@row("20")
+def test_two_songs_in_flight_survive_the_kills_of_their_worker_and_of_their_process(result):
+    assert result["wrong"] == []
+
+
+@row("21")
+def test_songs_beside_poison_and_cancelled_ones_are_not_charged(result):
+    assert result["wrong"] == []

@@ -14,6 +14,7 @@ from msaas import failpoints
 from msaas.errors import QueueUnavailable, StorageFull
 from msaas.local.processes.child import wait_until
 from msaas.options import Options
+from msaas.queue import Backoff
 from msaas.queue.worker_registry import MODEL_WITHDRAWN_SECONDS
 from msaas.worker import run, scratch
 from msaas.worker.claim_checks import ModelOffers
@@ -205,17 +206,18 @@ def test_a_song_of_a_model_that_no_worker_runs_waits_uncharged_for_one_that_does
 
 
 def test_a_worker_that_has_only_songs_of_other_models_does_not_spin(harness, monkeypatch):
-    worker = harness.worker()
-    assert wait_until(lambda: harness.queue.workers().ready == 1, 20)
     pauses = []
     looked = threading.Event()
 
-    def pause():
-        pauses.append(1)
-        looked.set()
-        worker.stopping.wait(60)
+    class Pauses(Backoff):
+        def wait(self):
+            pauses.append(1)
+            looked.set()
+            self._stopped.wait(60)
 
-    monkeypatch.setattr(worker._store_pauses, "wait", pause)
+    monkeypatch.setattr("msaas.worker.concurrency.slots.Backoff", Pauses)
+    worker = harness.worker()
+    assert wait_until(lambda: harness.queue.workers().ready == 1, 20)
     harness.queue.submit(str(uuid.uuid4()), {"model": "htdemucs"})
     assert looked.wait(20)
     assert len(pauses) == 1  # it rests there until it is woken by its end

@@ -86,7 +86,7 @@ sys.stdin.readline()
 if share := float(sys.argv[1]):
     limit = int(data_bytes("self") * share)
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
-print(json.dumps({"progress": {"stage": "separating", "fraction": 0.5}}), flush=True)
+print(json.dumps({"task": "1", "progress": {"stage": "separating", "fraction": 0.5}}), flush=True)
 time.sleep(600)
 """
 

@@ -33,7 +33,7 @@ MODEL_RETRY_SECONDS = 10
 LOOP_STALE_SECONDS = 60
 # How long a worker that has a song leaves a new one to workers that have none.
 HESITATE_SECONDS = 0.25
-GATE_SECONDS = 0.1  # between two looks whether the process takes a further song
+PLACE_SECONDS = 0.1  # between two looks whether there is a place for a further song
 
 
 class Supervisor:
@@ -182,9 +182,6 @@ class Supervisor:
         return False
 
     def _take_one(self, slot: Slot) -> None:
-        if not self.gate.open:  # a claimed song would have to wait here
-            self.loop.stopping.wait(GATE_SECONDS)
-            return
         with self._claiming:
             may_claim = self.checks.may_claim()
         if not may_claim:
@@ -207,6 +204,9 @@ class Supervisor:
     def _wait_for_songs(self, slot: Slot) -> None:
         """Songs of other models stay where they are, for the workers that run them. The queue's wait ends at once
         while they are there, so the worker pauses between two checks."""
+        if not self._has_place():
+            self.loop.stopping.wait(PLACE_SECONDS)
+            return
         if slot.for_others:
             slot.pauses.wait()
         slot.for_others = self.queue.wait(WAIT_SECONDS)
@@ -215,12 +215,14 @@ class Supervisor:
         """A song that has just come is left for a moment to workers that have none."""
         with self._claiming:
             if not (slot.idle and self._held):
-                return self._claim()
+                return self._claim() if self._has_place() else None
         self.loop.stopping.wait(HESITATE_SECONDS)
-        if self.loop.stopping.is_set():
-            return None
         with self._claiming:
-            return self._claim()
+            return self._claim() if self._has_place() and not self.loop.stopping.is_set() else None
+
+    def _has_place(self) -> bool:
+        """Whether a song that is claimed now could start: otherwise it is left to other workers."""
+        return self.gate.open and not (self.gate.is_narrow and self._held)
 
     def _claim(self) -> Claim | None:
         """Finds a claim whose answer was lost, before the next claim: it belongs to this worker."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from msaas.local.processes.child import ProcessGuard
 from msaas.local.servers import Weed
 from tests.chaos.lab.lab import Failed, Lab, RowResult, open_lab
-from tests.chaos.rows import api, crash, damage, jobs, model, redis, state_machine, storage
+from tests.chaos.rows import api, crash, damage, in_flight, jobs, model, redis, state_machine, storage
 from tests.chaos.scale import Scale
 
 Row = Callable[[Lab, Scale], RowResult]
@@ -37,6 +37,8 @@ ROWS: dict[str, Row] = {
     "17": damage.store_that_keeps_refusing,
     "18": damage.no_room_on_the_scratch_disk,
     "19": damage.records_damaged_by_hand,
+    "20": in_flight.killed_beside_another,
+    "21": in_flight.poison_beside_another,
 }
 
 

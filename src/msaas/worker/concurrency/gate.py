@@ -33,6 +33,11 @@ class Gate:
         with self._condition:
             return self._has_room()
 
+    @property
+    def is_narrow(self) -> bool:
+        """Whether it takes one song at a time."""
+        return self._clock() < self._narrow_until
+
     def narrow(self, seconds: float) -> None:
         """One song at a time from now on, for a while."""
         with self._condition:
@@ -71,8 +76,7 @@ class Gate:
             self._leave(stay)
 
     def _has_room(self) -> bool:
-        narrow = self._clock() < self._narrow_until
-        return not self._wanting_alone and not (narrow and self._inside)
+        return not self._wanting_alone and not (self.is_narrow and self._inside)
 
     def _wait(self, allowed: Callable[[], bool], check: Callable[[], object]) -> None:
         """The condition is held, but not during check."""

@@ -11,7 +11,7 @@ from importlib import metadata
 from pathlib import Path
 
 from msaas.cli import batches, cancel, evaluate, jobs, mcp, models, openapi, separate, settings
-from msaas.cli.operator import callbacks, dead, keys
+from msaas.cli.operator import buckets, callbacks, dead, keys
 from msaas.cli.paths import path_argument
 from msaas.cli.songs import mix, share
 from msaas.client.names import printable, printable_lines
@@ -89,6 +89,7 @@ def _parser() -> argparse.ArgumentParser:
         cancel,
         dead,
         callbacks,
+        buckets,
         keys,
         models,
         evaluate,

@@ -24,7 +24,7 @@ from minio.error import S3Error
 
 from msaas import failpoints
 from msaas.errors import MSaaSError, NotFound, ObjectDamaged, StorageRefused
-from msaas.formats import media_type_of
+from msaas.formats import FORMATS, media_type_of
 from msaas.storage.errors import BucketMissing, storage_errors
 
 INPUTS = "input-tracks"
@@ -235,6 +235,11 @@ class Storage:
         return self._chunks(bucket, name, offset)
 
     # --- whole buckets
+
+    def put_object(self, bucket: str, name: str, source: Path) -> None:
+        """A file under any name, in one of our buckets."""
+        known = bucket == OUTPUTS and name.rpartition(".")[2] in FORMATS
+        self._put(bucket, name, source, media_type_of(name) if known else "application/octet-stream")
 
     def names(self, bucket: str, after: str = "") -> Iterator[StoredObject]:
         """Sorted by name, starting after `after`. Lists a thousand objects per request."""

@@ -1,0 +1,170 @@
+"""Copies the store's buckets to a folder, and back: the backup of songs and stems.
+
+A file is `<bucket>/<object name>`. Its modification time is the start of the last copy that found the object in the
+store. An object that the store no longer has is therefore kept for a while after its deletion: a copy of Redis that is
+as old may name it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from msaas.errors import MSaaSError, NotFound
+from msaas.storage import ALL_BUCKETS, Storage, StoredObject
+
+log = logging.getLogger(__name__)
+
+# The store's clock may differ from this machine's. What changed that shortly before a copy is copied by the next again.
+CLOCK_SKEW_SECONDS = 3600
+PARTIAL, LOCK = ".part", ".lock"  # in the folder; no bucket's name begins with a dot
+
+
+@dataclass
+class Report:
+    """Numbers of objects."""
+
+    transferred: int = 0
+    unchanged: int = 0
+    removed: int = 0
+    failed: int = 0
+
+    def __str__(self) -> str:
+        return f"transferred={self.transferred} unchanged={self.unchanged} removed={self.removed} failed={self.failed}"
+
+
+def copy_buckets(storage: Storage, folder: Path, *, keep_seconds: float, now: float) -> Report:
+    """Copies new and changed objects to the folder. Deletes files whose object has been gone for `keep_seconds`.
+
+    An object that cannot be copied is logged and counted, and an older copy of it stays. `now`: seconds since 1970.
+    Raises StorageUnavailable; MSaaSError if another copy is at work in the folder.
+    """
+    report = Report()
+    with _locked(folder):
+        for bucket in ALL_BUCKETS:
+            for found in _objects(storage, bucket):
+                _copy(storage, bucket, found, folder, now, report)
+        _remove_old(folder, now - keep_seconds, report)
+    return report
+
+
+def restore_buckets(storage: Storage, folder: Path) -> Report:
+    """Puts the folder's files into the store, except those of which it has an object of the same size.
+
+    Raises StorageUnavailable; MSaaSError if the folder contains no copy.
+    """
+    report = Report()
+    if not any((folder / bucket).is_dir() for bucket in ALL_BUCKETS):
+        raise MSaaSError(f"{folder} contains no copy of the buckets")
+    with _locked(folder):
+        storage.ensure_buckets()
+        for bucket in ALL_BUCKETS:
+            for path in _files(folder / bucket):
+                _restore(storage, bucket, path, path.relative_to(folder / bucket).as_posix(), report)
+    return report
+
+
+def _objects(storage: Storage, bucket: str) -> Iterator[StoredObject]:
+    try:
+        yield from storage.names(bucket)
+    except NotFound:
+        log.warning("there is no bucket %s", bucket)
+
+
+def _copy(storage: Storage, bucket: str, found: StoredObject, folder: Path, now: float, report: Report) -> None:
+    if found.name.endswith("/"):
+        return  # a folder, which some stores list
+    try:
+        path = _path(folder / bucket, found.name)
+        if _is_current(path, found):
+            report.unchanged += 1
+        else:
+            _download(storage, bucket, found, folder / PARTIAL, path)
+            report.transferred += 1
+        os.utime(path, (now, now))
+    except _Deleted:
+        pass
+    except (_Unusable, FileExistsError, NotADirectoryError, IsADirectoryError) as error:
+        report.failed += 1
+        log.error("not copied bucket=%s object=%r reason=%s", bucket, found.name, error)
+
+
+class _Deleted(Exception):
+    """Since it was listed."""
+
+
+class _Unusable(MSaaSError):
+    """The object cannot be copied."""
+
+
+def _path(folder: Path, name: str) -> Path:
+    """Raises _Unusable unless the name is that of a file in the folder."""
+    if str(PurePosixPath(name)) != name or name.startswith("/") or ".." in PurePosixPath(name).parts or "\0" in name:
+        raise _Unusable("the name is not usable as that of a file")
+    return folder / name
+
+
+def _is_current(path: Path, found: StoredObject) -> bool:
+    try:
+        file = path.stat()
+    except FileNotFoundError:
+        return False
+    seen = file.st_mtime - CLOCK_SKEW_SECONDS
+    return file.st_size == found.size and found.modified is not None and found.modified.timestamp() < seen
+
+
+def _download(storage: Storage, bucket: str, found: StoredObject, partial: Path, path: Path) -> None:
+    """A file has its name once it is whole and on the disk."""
+    size = 0
+    with partial.open("wb") as file:
+        try:
+            for chunk in storage.read_object(bucket, found.name):
+                size += file.write(chunk)
+        except NotFound as error:
+            raise _Deleted from error
+        file.flush()
+        os.fsync(file.fileno())
+    if size != found.size:  # a store may truncate an answer without an error
+        raise _Unusable(f"the store returned {size} bytes of {found.size}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial.replace(path)
+
+
+def _remove_old(folder: Path, before: float, report: Report) -> None:
+    for bucket in ALL_BUCKETS:
+        for path in _files(folder / bucket):
+            if path.stat().st_mtime < before:
+                path.unlink()
+                report.removed += 1
+
+
+def _restore(storage: Storage, bucket: str, path: Path, name: str, report: Report) -> None:
+    stored = storage.stat_object(bucket, name)
+    if stored is not None and stored.size == path.stat().st_size:
+        report.unchanged += 1
+    else:
+        storage.put_object(bucket, name, path)
+        report.transferred += 1
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """All files below the folder."""
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            yield Path(parent, name)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """One copy at a time."""
+    with (folder / LOCK).open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise MSaaSError(f"another copy is at work in {folder}") from error
+        yield

@@ -1,0 +1,171 @@
+"""`msaas buckets`: songs and stems are copied to a folder, and put back from it."""
+
+import fcntl
+import os
+from pathlib import Path
+
+import pytest
+
+from msaas.cli import main
+from msaas.errors import MSaaSError
+from msaas.maintenance.bucket_copy import CLOCK_SKEW_SECONDS, LOCK, PARTIAL, copy_buckets, restore_buckets
+from msaas.storage import ALL_BUCKETS, INPUTS, OUTPUTS, UPLOADS, WAVEFORMS, StoredObject
+
+SONG = "6f9619ff-8b86-d011-b42d-00c04fc964ff"
+STEM = f"{SONG}-vocals.flac"
+KEEP = 3600.0
+
+
+@pytest.fixture
+def folder(tmp_path):
+    made = tmp_path / "copy"
+    made.mkdir()
+    return made
+
+
+def now_of(storage, bucket: str, name: str) -> float:
+    """When the store says that it got the object, and a while later."""
+    return storage.stat_object(bucket, name).modified.timestamp() + CLOCK_SKEW_SECONDS + 10
+
+
+def put(storage, tmp_path: Path, bucket: str, name: str, data: bytes) -> float:
+    file = tmp_path / "object"
+    file.write_bytes(data)
+    storage.put_object(bucket, name, file)
+    return now_of(storage, bucket, name)
+
+
+def everything(storage) -> dict[str, bytes]:
+    return {
+        f"{bucket}/{found.name}": b"".join(storage.read_object(bucket, found.name))
+        for bucket in ALL_BUCKETS
+        for found in storage.names(bucket)
+    }
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    paths = (path for bucket in ALL_BUCKETS for path in (folder / bucket).rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
+
+
+@pytest.fixture
+def filled(storage, tmp_path):
+    """Objects of each bucket; one of them has parts (over 5 MiB), one is empty. Returns the time."""
+    put(storage, tmp_path, INPUTS, f"{SONG}.mp3", os.urandom(6 << 20))
+    put(storage, tmp_path, OUTPUTS, STEM, b"a stem")
+    put(storage, tmp_path, OUTPUTS, f"{SONG}-drums.flac", b"")
+    put(storage, tmp_path, UPLOADS, "an-upload/1", b"a chunk")
+    return put(storage, tmp_path, WAVEFORMS, f"{SONG}.json", b"{}")
+
+
+def test_a_copy_has_every_object_and_puts_it_back_into_an_empty_store(storage, folder, filled):
+    before = everything(storage)
+    copied = copy_buckets(storage, folder, keep_seconds=KEEP, now=filled)
+    assert (copied.transferred, copied.failed) == (5, 0)
+    assert files_of(folder) == before
+    storage.empty()
+    assert restore_buckets(storage, folder).transferred == 5
+    assert everything(storage) == before
+    found = storage.client.stat_object(OUTPUTS, STEM)
+    assert found.content_type == "audio/flac"
+
+
+def test_what_has_not_changed_is_not_copied_again(storage, folder, filled):
+    copy_buckets(storage, folder, keep_seconds=KEEP, now=filled)
+    again = copy_buckets(storage, folder, keep_seconds=KEEP, now=filled)
+    assert (again.transferred, again.unchanged) == (0, 5)
+    assert restore_buckets(storage, folder).unchanged == 5
+
+
+def test_an_object_of_the_same_size_that_was_written_since_the_copy_is_copied_again(storage, folder, tmp_path, filled):
+    early = filled - 2 * CLOCK_SKEW_SECONDS  # an earlier copy: what was written since may have changed
+    copy_buckets(storage, folder, keep_seconds=KEEP, now=early)
+    put(storage, tmp_path, OUTPUTS, STEM, b"A STEM")
+    copy_buckets(storage, folder, keep_seconds=KEEP, now=filled)
+    assert (folder / OUTPUTS / STEM).read_bytes() == b"A STEM"
+
+
+def test_a_file_that_was_cut_short_is_copied_again(storage, folder, filled):
+    copy_buckets(storage, folder, keep_seconds=KEEP, now=filled)
+    path = folder / OUTPUTS / STEM
+    path.write_bytes(b"a st")
+    os.utime(path, (filled, filled))
+    assert copy_buckets(storage, folder, keep_seconds=KEEP, now=filled).transferred == 1
+    assert path.read_bytes() == b"a stem"
+
+
+def test_what_the_store_has_deleted_is_kept_for_a_while(storage, folder, filled):
+    copy_buckets(storage, folder, keep_seconds=KEEP, now=filled)
+    storage.remove_stem(STEM)
+    kept = copy_buckets(storage, folder, keep_seconds=KEEP, now=filled + KEEP - 1)
+    assert (kept.removed, (folder / OUTPUTS / STEM).exists()) == (0, True)
+    gone = copy_buckets(storage, folder, keep_seconds=KEEP, now=filled + KEEP + 1)
+    assert (gone.removed, (folder / OUTPUTS / STEM).exists()) == (1, False)
+    assert len(files_of(folder)) == 4
+
+
+def test_a_store_without_buckets_deletes_no_copy(storage, folder, filled):
+    copy_buckets(storage, folder, keep_seconds=KEEP, now=filled)
+    storage.empty()
+    for bucket in ALL_BUCKETS:
+        storage.client.remove_bucket(bucket)
+    assert copy_buckets(storage, folder, keep_seconds=KEEP, now=filled + 1).removed == 0
+    assert len(files_of(folder)) == 5
+    assert restore_buckets(storage, folder).transferred == 5
+
+
+class ShortStore:
+    """A store that lists these objects and cuts their data short."""
+
+    def __init__(self, *names: str) -> None:
+        self.listed = names
+
+    def names(self, bucket):
+        return (StoredObject(name, 6, "", None) for name in self.listed if bucket == OUTPUTS)
+
+    def read_object(self, _bucket, _name):
+        yield b"a st"
+
+
+def test_an_object_that_the_store_cuts_short_leaves_the_older_copy(folder):
+    path = folder / OUTPUTS / STEM
+    path.parent.mkdir()
+    path.write_bytes(b"older")
+    report = copy_buckets(ShortStore(STEM), folder, keep_seconds=KEEP, now=path.stat().st_mtime)
+    assert (report.failed, report.transferred, path.read_bytes()) == (1, 0, b"older")
+
+
+@pytest.mark.parametrize("name", ["../../escaped", "/etc/escaped", "a/../../../escaped", "a//b", "./a", "a\0b"])
+def test_a_name_that_leads_out_of_the_folder_is_not_written(folder, name):
+    report = copy_buckets(ShortStore(name), folder, keep_seconds=KEEP, now=0)
+    assert report.failed == 1
+    assert {path.name for path in folder.rglob("*")} == {LOCK}
+    assert not (folder.parent / "escaped").exists()
+
+
+def test_what_a_killed_copy_left_is_no_file_of_the_copy(storage, folder, filled):
+    (folder / PARTIAL).write_bytes(b"half an object")
+    copy_buckets(storage, folder, keep_seconds=KEEP, now=filled)
+    assert files_of(folder) == everything(storage)
+
+
+def test_one_copy_at_a_time(storage, folder):
+    with (folder / LOCK).open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(MSaaSError, match="another copy is at work"):
+            copy_buckets(storage, folder, keep_seconds=KEEP, now=0)
+
+
+def test_the_command_copies_and_restores(storage, folder, environ, monkeypatch, capsys, filled):
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    before = everything(storage)
+    assert main(["buckets", "copy", str(folder / "songs")]) == 0
+    assert capsys.readouterr().out == "transferred=5 unchanged=0 removed=0 failed=0\n"
+    storage.empty()
+    assert main(["buckets", "restore", str(folder / "songs")]) == 0
+    assert everything(storage) == before
+    assert main(["buckets", "restore", str(folder / "empty")]) == 1
+    assert "contains no copy of the buckets" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="2"):
+        main(["buckets", "copy", str(folder), "--keep-days", "-1"])

@@ -221,6 +221,18 @@ def test_secrets_are_made_once_but_those_of_a_store_from_elsewhere(chart):
 
 
 @HELM
+def test_copies_outlive_the_release(chart):
+    claims = [
+        one
+        for one in by_helm(chart, {"components": {"backup": True, "backupSongs": True}})
+        if one["kind"] == "PersistentVolumeClaim"
+    ]
+    assert {one["metadata"]["name"] for one in claims} == {"msaas-backup", "msaas-backup-songs"}
+    for claim in claims:
+        assert claim["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
+
+
+@HELM
 def test_a_store_from_elsewhere_needs_its_addresses(chart):
     assert "needs settings.REDIS_HOST" in refused(chart, "storage=external")
     addresses = [f"settings.{name}={value}" for name, value in EXTERNAL.items()]

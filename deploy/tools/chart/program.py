@@ -49,6 +49,7 @@ CONDITIONS = {
     "priorities": ".Values.components.priorities",
     "limits": ".Values.components.limits",
     "backup": ".Values.components.backup",
+    "backup-songs": ".Values.components.backupSongs",
     "monitoring": ".Values.components.monitoring",
     "private-ca": ".Values.components.privateCa",
 }

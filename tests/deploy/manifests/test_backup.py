@@ -1,20 +1,24 @@
-"""Redis' copies are made by Redis' own image beside Redis, and can be put back; `production` lets them through."""
+"""Copies of Redis and of the buckets: who makes them, where, how they are restored; `production` lets them through."""
 
 from __future__ import annotations
 
-import kubernetes_validate
-import pytest
-import yaml
+import subprocess
 
-from tests.deploy.conftest import DEPLOY, container_of, matches, named, of_kind, pod_of, render
-from tests.deploy.manifests.test_schemas import KUBERNETES
+import pytest
+
+from tests.deploy.conftest import container_of, matches, named, of_kind, pod_of, render
 
 BACKUP = {"app.kubernetes.io/name": "backup", "app.kubernetes.io/part-of": "msaas"}
 
 
 @pytest.fixture
 def restore():
-    return yaml.safe_load((DEPLOY / "components" / "backup" / "restore.yaml").read_text(encoding="utf-8"))
+    return named(render("full"), "CronJob", "restore")
+
+
+@pytest.fixture
+def songs():
+    return [named(render("full"), "CronJob", name) for name in ("backup-songs", "restore-songs")]
 
 
 def redis_and_backup():
@@ -30,8 +34,9 @@ def test_copies_are_made_and_put_back_by_the_redis_that_wrote_them(restore):
         assert container_of(other)["securityContext"] == container_of(redis)["securityContext"]
 
 
-def test_a_restore_is_an_object_that_kubernetes_takes(restore):
-    kubernetes_validate.validate(restore, KUBERNETES, strict=True)
+@pytest.mark.parametrize("name", ["restore", "restore-songs"])
+def test_a_restore_never_starts_by_itself(name):
+    assert named(render("full"), "CronJob", name)["spec"]["suspend"] is True
 
 
 def test_a_restore_mounts_the_data_of_redis_and_the_copies(restore):
@@ -54,3 +59,49 @@ def test_the_policies_let_a_copy_out_of_redis():
     assert matches(policies["backup"]["podSelector"], BACKUP)
     [rule] = policies["redis-backup"]["ingress"]
     assert any(matches(peer["podSelector"], BACKUP) for peer in rule["from"])
+
+
+def test_songs_are_copied_and_put_back_by_the_api_s_image_in_one_folder(songs):
+    copy, restore = songs
+    api = container_of(named(render("full"), "Deployment", "rest-server"))
+    assert {container_of(one)["image"] for one in songs} == {api["image"]}
+    assert pod_of(copy)["spec"]["volumes"] == pod_of(restore)["spec"]["volumes"]
+    assert container_of(copy)["args"][0].endswith('msaas buckets copy --keep-days "$KEEP_DAYS" /backup/songs\n')
+    assert container_of(restore)["args"][0].endswith("msaas buckets restore /backup/songs\n")
+
+
+def test_songs_are_copied_after_redis_and_kept_as_long():
+    """What the records of a copy name is then in the copy of the buckets."""
+    redis, songs = (named(render("full"), "CronJob", name) for name in ("backup", "backup-songs"))
+    first, second = (one["spec"]["schedule"].split()[1::-1] for one in (redis, songs))  # hour and minute
+    assert [int(part) for part in first] < [int(part) for part in second]
+    kept = {entry["name"]: entry.get("value") for one in (redis, songs) for entry in container_of(one)["env"]}
+    assert kept["KEEP"] == kept["KEEP_DAYS"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "secret", "found"),
+    [({}, False, "minio:9000 "), ({"MINIO_HOST": "s3.example.com"}, True, "s3.example.com CA")],
+)
+def test_songs_are_copied_from_the_store_of_the_settings(songs, tmp_path, settings, secret, found):
+    """The script, run with another `msaas`."""
+    (tmp_path / "msaas").write_text('#!/bin/sh\necho "$MINIO_HOST ${MSAAS_CA_FILE:+CA}"\n')
+    (tmp_path / "msaas").chmod(0o755)
+    if secret:
+        (tmp_path / "ca.crt").touch()
+    for one in songs:
+        script = container_of(one)["args"][0].replace("/etc/msaas-ca", str(tmp_path))
+        environ = {"PATH": f"{tmp_path}:/usr/bin:/bin", "KEEP_DAYS": "14"} | settings
+        done = subprocess.run(["/bin/sh", "-ec", script], env=environ, capture_output=True, text=True, check=True)
+        assert done.stdout == f"{found}\n"
+
+
+def test_the_policies_let_songs_in_and_out(songs):
+    policies = {found["metadata"]["name"]: found["spec"] for found in of_kind(render("full"), "NetworkPolicy")}
+    [way_in] = policies["minio-backup"]["ingress"]
+    for one in songs:
+        labels = pod_of(one)["metadata"]["labels"]
+        assert matches(policies["backup-songs"]["podSelector"], labels)
+        assert any(matches(peer["podSelector"], labels) for peer in way_in["from"])
+    way_out = policies["backup-songs"]["egress"][0]["to"][0]["podSelector"]
+    assert matches(way_out, {"app.kubernetes.io/name": "minio"})

@@ -17,7 +17,8 @@ from dataclasses import dataclass, field
 import pytest
 
 from deploy.tools.drill.cluster import Cluster
-from deploy.tools.drill.faults import FAULTS
+from deploy.tools.drill.faults import FAULTS, MEASUREMENTS
+from deploy.tools.drill.program import Posts
 from deploy.tools.drill.records import DrillError, Plan, Row, Song, table_line
 from deploy.tools.drill.service import forwarded
 from deploy.tools.drill.songs import RATE, STEMS, music
@@ -44,7 +45,7 @@ class Api:
         if method == "POST":
             return 202, json.dumps({"songhash": f"song-{self.asked[path]}"}).encode()
         if "/jobs/" in path:
-            running = {"state": "running", "attempts": 1, "error": None, "stems": {}}
+            running = {"state": "running", "attempts": 1, "error": None, "stems": {}, "started_at": "12:00"}
             done = {"state": "done", "stems": {name: f"/stem/{name}" for name in STEMS}}
             return 200, json.dumps(running | (done | self.ends if self.asked[path] > 1 else {})).encode()
         return 200, self.stem
@@ -83,6 +84,8 @@ def cluster(stub: Stub) -> Stub:
     for part, nodes in (("worker", ["node-1", "node-2"]), ("rest-server", ["node-1"]), ("redis", ["node-1"])):
         stub.answer(f"get_pods_-l_app.kubernetes.io~name={part}", pods(part, nodes))
     stub.answer("get_pods_-l_app.kubernetes.io~name=minio", pods("minio", ["node-1"]))
+    stub.answer("get_deployment~worker_-o_jsonpath={.spec.replicas}", "2")
+    stub.answer("get_deployment~worker_-o_jsonpath={.spec.template", "570")
     return stub
 
 
@@ -114,8 +117,8 @@ def test_whole_songs_make_a_table_and_a_good_end(cluster, api):
     assert [cell.strip() for cell in head.split("|")][2:4] == ["songs", "whole"]
     assert [row.split("|")[1].strip() for row in rows] == ["Redis' pod deleted", "the store's pod deleted"]
     for row in rows:
-        songs, whole, attempts, refused, unanswered, _ = (cell.strip() for cell in row.strip("|").split("|")[1:])
-        assert (songs, refused, unanswered) == (whole, "0", "0")
+        songs, whole, attempts, back, refused, unanswered, _ = (cell.strip() for cell in row.strip("|").split("|")[1:])
+        assert (songs, back, refused, unanswered) == (whole, "0", "0", "0")
         assert int(attempts) == int(songs) >= 2
     assert api.keys == {"Bearer the-key"}
 
@@ -186,6 +189,27 @@ def test_a_wrong_argument_gets_one_clear_line(stub, arguments, words):
         ("api-and-drain", ["rollout restart deployment/rest-server", "drain node-2", "uncordon node-2"]),
         ("power-workers", ["off node-2", "on node-2", "wait --for=condition=Ready node/node-2"]),
         ("power-stores", ["off node-1", "on node-1", "wait --for=condition=Ready node/node-1"]),
+        (
+            "four-to-one",
+            [
+                "scale deployment/worker --replicas=4",
+                "rollout status deployment/worker",
+                "scale deployment/worker --replicas=1",
+                "scale deployment/worker --replicas=2",
+            ],
+        ),
+        (
+            "four-hasty",
+            [
+                "set env deployment/worker MSAAS_GRACE_SECONDS=5",
+                "rollout status deployment/worker",
+                "scale deployment/worker --replicas=4",
+                "rollout status deployment/worker",
+                "scale deployment/worker --replicas=1",
+                "scale deployment/worker --replicas=2",
+                "set env deployment/worker MSAAS_GRACE_SECONDS=570",
+            ],
+        ),
     ],
 )
 def test_each_fault_does_what_it_says_and_puts_the_node_right(cluster, monkeypatch, fault, calls):
@@ -200,6 +224,75 @@ def test_a_node_is_uncordoned_after_a_drain_that_failed(cluster, monkeypatch):
     with pytest.raises(DrillError, match="drain node-2"):
         played(cluster, monkeypatch, "drain")
     assert cluster.calls[-1].endswith("uncordon node-2")
+
+
+SCALER_PATCH = "patch scaledobject/worker --type=merge -p "
+
+
+def test_with_keda_the_number_of_workers_is_keda_s_again_after_a_fault(cluster, monkeypatch):
+    cluster.answer("get_scaledobject~worker_--ignore-not-found", "scaledobject.keda.sh/worker")
+    cluster.answer("get_deployment~worker_-o_jsonpath={.spec.replicas}", "4")
+    monkeypatch.setattr("deploy.tools.drill.workers.wait_for", lambda _condition, _otherwise: None)
+    calls = [call.partition("--namespace songs ")[2] for call in played(cluster, monkeypatch, "four-to-one")]
+    paused = "annotate scaledobject/worker autoscaling.keda.sh/paused-replicas"
+    numbers = [call for call in calls if call.startswith("annotate")]
+    assert numbers == [f"{paused}=4 --overwrite", f"{paused}=1 --overwrite", f"{paused}-"]
+
+
+def test_what_keda_may_do_is_as_before_after_a_fault(cluster, monkeypatch):
+    cluster.answer("get_scaledobject~worker_--ignore-not-found", "scaledobject.keda.sh/worker")
+    for name, value in (("minReplicaCount", "1"), ("maxReplicaCount", "20"), ("stabilizationWindowSeconds", "300")):
+        cluster.answer(f"{name}}}", value)
+    monkeypatch.setattr("deploy.tools.drill.workers.wait_for", lambda _condition, _otherwise: None)
+    patches = [call.partition(SCALER_PATCH)[2] for call in played(cluster, monkeypatch, "keda-down")]
+    first, second, last = [json.loads(patch)["spec"] for patch in patches if patch]
+    assert (first["minReplicaCount"], first["maxReplicaCount"], second) == (4, 4, {"minReplicaCount": 1})
+    behavior = last.pop("advanced")["horizontalPodAutoscalerConfig"]["behavior"]
+    assert last == {"minReplicaCount": 1, "maxReplicaCount": 20}
+    assert behavior == {"scaleDown": {"stabilizationWindowSeconds": 300}}
+
+
+def test_a_failover_ends_with_the_first_redis_as_primary(cluster, monkeypatch):
+    cluster.answer("exec_redis-replica-0_--_sh_-ec_redis-cli_-e_info", "role:slave state=online")
+    cluster.answer("exec_redis-0_--_sh_-ec_redis-cli_-e_info", "role:master state=online")
+    monkeypatch.setattr("deploy.tools.drill.stores.BEFORE_REPAIR_SECONDS", 0)
+    calls = [call.partition("--namespace songs ")[2] for call in played(cluster, monkeypatch, "redis-failover")]
+    served = [call.rpartition(' "')[2] for call in calls if call.startswith("patch service/redis")]
+    assert served == ['redis-replica"}}}', 'redis"}}}']
+    promoted = calls.index("exec redis-replica-0 -- sh -ec redis-cli -e replicaof no one")
+    returned = calls.index("exec redis-replica-0 -- sh -ec redis-cli -e failover timeout 10000")
+    gone = calls.index("delete pod redis-0 --grace-period=0 --force --ignore-not-found")
+    assert gone < promoted < returned
+    assert calls[-1].startswith("set env deployment/rest-server MSAAS_REDIS_REPLICAS-")
+
+
+def test_a_restore_looks_at_the_songs_again(cluster, api):
+    cluster.answer("get_cronjob~backup-songs", "cronjob.batch/backup-songs")
+    for part in ("worker", "rest-server"):
+        cluster.answer(f"get_pods_-l_app.kubernetes.io~name={part}", pods(part, []))
+    cluster.answer("get_deployment~rest-server_-o_jsonpath={.spec.replicas}", "2")
+    done = drilled(cluster, api, "--faults", "restore")
+    assert done.returncode == 0, done.stderr
+    looked = [count for path, count in api.asked.items() if "/jobs/" in path]
+    assert looked == [3] * len(looked)  # once while it runs, once done, once more afterwards
+    calls = [call.partition("--namespace msaas ")[2] for call in cluster.calls if " get " not in call]
+    copied = calls.index("create job backup-songs-drill --from=cronjob/backup-songs")
+    lost = calls.index("delete persistentvolumeclaim data-minio-0")
+    restored = calls.index("create job restore-songs-drill --from=cronjob/restore-songs")
+    assert copied < lost < restored < calls.index("scale deployment/rest-server --replicas=2")
+
+
+def test_a_row_whose_part_is_not_installed_is_left_out(cluster, api):
+    done = drilled(cluster, api, "--faults", "redis-failover,store-deleted")
+    assert done.returncode == 0, done.stderr
+    assert "left out, without statefulset/redis-replica" in done.stderr
+    assert "failover" not in done.stdout
+
+
+def test_long_songs_are_posted_at_once_and_as_long_as_asked():
+    posts = Posts(Plan(long_seconds=40, songs=6), MEASUREMENTS["keda-down"], seed=7)
+    assert [posts.song(place).length for place in range(4)] == [20, 40, 60, 80]
+    assert posts.is_all(4, over=False) and not posts.is_all(3, over=True)
 
 
 def test_a_port_forward_that_breaks_is_started_again(stub, monkeypatch):
@@ -223,7 +316,10 @@ def played(stub: Stub, monkeypatch: pytest.MonkeyPatch, fault: str) -> list[str]
     for name in ("power-off", "power-on"):
         stub.make(name, f'#!/bin/sh\necho "{name.removeprefix("power-")} $*" >>"$STUB_LOG"\n')
     plan = Plan(context="kind-home", namespace="songs", power_off="power-off", power_on="power-on", power_seconds=0)
-    FAULTS[fault][1](Cluster(plan))
+    row = Row(fault, [Song(place, SECONDS, state="running") for place in range(4)])
+    found = (FAULTS | MEASUREMENTS)[fault]
+    with found.around(Cluster(plan)):
+        found.action(Cluster(plan), row)
     return [call for call in stub.calls if " get " not in call]
 
 
@@ -234,6 +330,7 @@ def test_songs_differ_by_their_seed_and_last_as_long_as_asked():
 
 
 def test_a_row_tells_lost_songs_and_the_slowest():
-    row = Row("a fault", [Song(1, attempts=1, seconds=5), Song(2, attempts=3, seconds=61.4, lost="why")])
+    returned = Song(1, SECONDS, attempts=1, starts={"12:00", "12:01", "12:02"}, seconds=5)
+    row = Row("a fault", [returned, Song(2, SECONDS, attempts=3, starts={"12:00"}, seconds=61.4, lost="why")])
     row.calls.update({"no answer": 4, "answered": 9})
-    assert table_line(row) == "| a fault | 2 | 1 | 4 | 0 | 4 | 61 s |\n"
+    assert table_line(row) == "| a fault | 2 | 1 | 4 | 2 | 0 | 4 | 61 s |\n"

@@ -40,10 +40,34 @@ class Cluster:
         stores = self.stores_nodes()
         return sorted(ours, key=lambda node: (node in stores, ours.index(node)))[0]
 
+    def roll_out(self, deployment: str) -> None:
+        self.kubectl("rollout", "restart", f"deployment/{deployment}")
+        self.wait_rolled_out(f"deployment/{deployment}")
+
+    def wait_rolled_out(self, workload: str) -> None:
+        self.kubectl("rollout", "status", workload, f"--timeout={READY_SECONDS}s")
+
+    def has(self, thing: str) -> bool:
+        """thing: kind/name. False too where the cluster does not know the kind."""
+        try:
+            return bool(self.kubectl("get", thing, "--ignore-not-found", "-o", "name").strip())
+        except DrillError as error:
+            if "doesn't have a resource type" in str(error):
+                return False
+            raise
+
+    def field(self, thing: str, path: str) -> str:
+        """As text, empty if there is none. path: of jsonpath, such as .spec.replicas."""
+        return self.kubectl("get", thing, "-o", f"jsonpath={{{path}}}").strip()
+
+    def patch(self, thing: str, patch: object) -> None:
+        """A JSON merge patch: None deletes a field."""
+        self.kubectl("patch", thing, "--type=merge", "-p", json.dumps(patch))
+
     def wait_ready(self) -> None:
         for workload in WORKLOADS:
-            if self.kubectl("get", workload, "--ignore-not-found", "-o", "name"):
-                self.kubectl("rollout", "status", workload, f"--timeout={READY_SECONDS}s")
+            if self.has(workload):
+                self.wait_rolled_out(workload)
 
 
 def kubectl_command(plan: Plan, *arguments: str) -> list[str]:

@@ -21,6 +21,7 @@ class Plan:
     songs: int = 6
     every_seconds: float = 4.0
     song_seconds: int = 15
+    long_seconds: int = 60
     limit_seconds: float = 900.0
     power_off: str = ""
     power_on: str = ""
@@ -33,10 +34,18 @@ class Song:
     """One song of a row, and what has become of it. One thread writes it."""
 
     seed: int
+    length: int  # seconds of audio
+    songhash: str = ""
     state: str = ""
     attempts: int = 0
+    starts: set[str] = field(default_factory=set)  # when its runs began
     seconds: float = 0.0
     lost: str = ""  # why, or nothing
+
+    @property
+    def given_back(self) -> int:
+        """Runs that ended without a result and were not charged: a worker that stops returns its song to the queue."""
+        return max(0, len(self.starts) - self.attempts)
 
 
 @dataclass
@@ -53,17 +62,19 @@ class Row:
 
 
 HEAD = (
-    "| what was done while songs ran | songs | whole | attempts | calls refused | no answer | longest song |\n"
-    "|---|---|---|---|---|---|---|\n"
+    "| what was done while songs ran | songs | whole | attempts | given back "
+    "| calls refused | no answer | longest song |\n"
+    "|---|---|---|---|---|---|---|---|\n"
 )
 
 
 def table_line(row: Row) -> str:
     attempts = sum(song.attempts for song in row.songs)
+    given_back = sum(song.given_back for song in row.songs)
     longest = max(song.seconds for song in row.songs)
     return (
-        f"| {row.what} | {len(row.songs)} | {len(row.songs) - len(row.lost)} | {attempts} | {refusals(row)} "
-        f"| {row.calls['no answer']} | {longest:.0f} s |\n"
+        f"| {row.what} | {len(row.songs)} | {len(row.songs) - len(row.lost)} | {attempts} | {given_back} "
+        f"| {refusals(row)} | {row.calls['no answer']} | {longest:.0f} s |\n"
     )
 
 

@@ -38,24 +38,36 @@ def chord(chance: random.Random) -> bytes:
     return array.array("h", [sample for pair in zip(left, right, strict=True) for sample in pair]).tobytes()
 
 
-def play(song: Song, service: Service, seconds: int) -> None:
+def play(song: Song, service: Service) -> None:
     """Posts a song, follows it to its end, and looks at its stems."""
     began = time.monotonic()
     try:
-        answer = json.loads(service.ask("/apiv1/separate?format=wav&bit_depth=16", music(song.seed, seconds)))
-        job = follow(song, service, answer["songhash"])
-        if job["state"] != "done":
-            raise DrillError(f"the job is {job['state']}: {job['error']}")
-        look_at_stems(job["stems"], service, seconds)
+        answer = json.loads(service.ask("/apiv1/separate?format=wav&bit_depth=16", music(song.seed, song.length)))
+        song.songhash = answer["songhash"]
     except (DrillError, ValueError, LookupError) as error:
         song.lost = str(error) or repr(error)
+    else:
+        look_at(song, service)
     song.seconds = time.monotonic() - began
 
 
-def follow(song: Song, service: Service, songhash: str) -> dict[str, Any]:
+def look_at(song: Song, service: Service) -> None:
+    """Follows a song to its end and looks at its stems; notes what is wrong with them."""
+    try:
+        job = follow(song, service)
+        if job["state"] != "done":
+            raise DrillError(f"the job is {job['state']}: {job['error']}")
+        look_at_stems(job["stems"], service, song.length)
+    except (DrillError, ValueError, LookupError) as error:
+        song.lost = str(error) or repr(error)
+
+
+def follow(song: Song, service: Service) -> dict[str, Any]:
     while True:
-        job: dict[str, Any] = json.loads(service.ask(f"/apiv1/jobs/{songhash}"))
+        job: dict[str, Any] = json.loads(service.ask(f"/apiv1/jobs/{song.songhash}"))
         song.state, song.attempts = job["state"], job["attempts"]
+        if job["started_at"]:
+            song.starts.add(job["started_at"])
         if job["state"] in ENDED:
             return job
         if time.monotonic() > service.deadline:

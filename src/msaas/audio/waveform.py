@@ -39,8 +39,10 @@ class Waveform:
         first, last = np.searchsorted(self.edges, [begins, begins + length - 1], side="right") - 1
         starts = np.maximum(self.edges[first : last + 1] - begins, 0)
         span = slice(first, last + 1)
-        magnitude = np.nan_to_num(np.abs(block), nan=0.0).max(axis=0)
-        squares = np.square(np.nan_to_num(block, nan=0.0), dtype=np.float64).sum(axis=0)
+        if not np.isfinite(block).all():
+            block = np.nan_to_num(block, nan=0.0)
+        magnitude = np.abs(block).max(axis=0)
+        squares = np.square(block, dtype=np.float64).sum(axis=0)
         self._peak[span] = np.maximum(self._peak[span], np.maximum.reduceat(magnitude, starts))
         self._squares[span] += np.add.reduceat(squares, starts)
         self._counted[span] += channels * np.diff(np.append(starts, length))

@@ -45,8 +45,10 @@ class Level:
         return level
 
     def restored(self, samples: Samples) -> Samples:
-        restored: Samples = samples * self.std + self.mean
-        return restored
+        """The opposite of `normalized`, in place."""
+        samples *= self.std
+        samples += self.mean
+        return samples
 
 
 class Window:

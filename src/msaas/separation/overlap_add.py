@@ -189,7 +189,7 @@ class NetworkPass:
         """alone: whether no other pass uses the engine's lanes."""
         self._network, self._engine, self._level = network, engine, level
         self._zeros, self._total, self._selected = zeros, zeros + song_samples, selected
-        self._columns = [network.output_of(source).index for source in selected]
+        self._columns = _as_slice([network.output_of(source).index for source in selected])
         self._stride = int((1 - overlap) * network.segment_samples)
         self._triangle = _triangle(network.segment_samples)
         self._tail: Samples | None = None  # [S, C, t], weighted sums that the next segment adds to
@@ -270,6 +270,12 @@ class NetworkPass:
         song = slice(max(0, self._zeros - segment.offset), step)
         self._finished.append(total[..., song] / weight[song])
         self._tail, self._tail_weight = total[..., step:].copy(), weight[step:]
+
+
+def _as_slice(indices: list[int]) -> slice | list[int]:
+    """Consecutive indices as a slice, which copies nothing."""
+    consecutive = indices == list(range(indices[0], indices[0] + len(indices)))
+    return slice(indices[0], indices[0] + len(indices)) if consecutive else indices
 
 
 def _triangle(samples: int) -> Samples:

@@ -4,8 +4,9 @@ a stem."""
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -21,6 +22,7 @@ from msaas.audio.waveform import Waveforms
 from msaas.errors import Cancelled, InvalidOption
 from msaas.formats import MIX, STEMS_FILE, format_named
 from msaas.options import Options, Output, parts_of
+from msaas.separation.concurrency.stages import Behind, ReadAhead
 from msaas.separation.kept_stem import KeptStem
 from msaas.separation.mixture import Samples
 from msaas.separation.model import LoadedModel
@@ -31,11 +33,15 @@ from msaas.separation.writers import StemWriters
 Progress = Callable[[str, float], None]
 Stop = Callable[[], bool]
 
+BLOCKS_AHEAD = 16  # read before the network needs them
+SPANS_BEHIND = 1  # of which the samples are still to be kept; a span is as long as a batch of segments
+
 
 class SongSeparator(Protocol):
     """A Separator, as far as the passes need it."""
 
     model: LoadedModel
+    in_stages: bool  # whether reading, the network and keeping are in a thread each
 
     def spans(
         self,
@@ -78,8 +84,14 @@ class SongPasses:
         """Writes the samples of the outputs to their writers and waveforms."""
         self._open(separator.model, outputs, stats)
         sources = sorted({source for output in outputs for source in output.sources})
+        names = [separator.model.sources[source] for source in sources]
         self._show(0.0)
-        with self.clock.running("separate"), closing(StoppableAudio(audio, self.stop).blocks()) as blocks:
+        with self.clock.running("separate"), ExitStack() as stages:
+            blocks: Iterator[Samples] = stages.enter_context(closing(StoppableAudio(audio, self.stop).blocks()))
+            keep: Callable[[Span], object] = partial(self._keep, outputs, sources, names)
+            if separator.in_stages:
+                blocks = stages.enter_context(ReadAhead(blocks, BLOCKS_AHEAD))
+                keep = stages.enter_context(Behind(keep, SPANS_BEHIND))
             spans = separator.spans(
                 blocks,
                 stats,
@@ -92,15 +104,20 @@ class SongPasses:
             )
             with closing(spans):
                 for span in spans:
-                    for output in outputs:
-                        self._write(output.name, _stem_of(span, output, sources))
-                    if self.is_one_file:
-                        self._write(MIX, span.mix)
-                    if self.analyser and not self.finished:  # not the stems of a stem
-                        names = [separator.model.sources[source] for source in sources]
-                        self.analyser.add(span.mix, dict(zip(names, span.stems, strict=True)))
-                    self.on_waveforms(self.waveforms)
+                    keep(span)
         self.finished += 1
+
+    def _keep(self, outputs: Sequence[Output], sources: Sequence[int], names: Sequence[str], span: Span) -> None:
+        """Writes and analyses a span. names: of the sources."""
+        for output in outputs:
+            if self.stop():  # a span of a card is a minute long
+                raise Cancelled("stopped on request")
+            self._write(output.name, _stem_of(span, output, sources))
+        if self.is_one_file:
+            self._write(MIX, span.mix)
+        if self.analyser and not self.finished:  # not the stems of a stem
+            self.analyser.add(span.mix, dict(zip(names, span.stems, strict=True)))
+        self.on_waveforms(self.waveforms)
 
     def refine(self, stem: str, separator: SongSeparator) -> dict[str, object]:
         """Separates a stem further, into parts that add up to it; returns the description of the model that did."""

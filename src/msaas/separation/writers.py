@@ -76,7 +76,7 @@ class StemWriters:
         for encoder in self._encoders.values():
             encoder.flush()
         gain = common_gain(encoder.writer for encoder in self._encoders.values())
-        left = {encoder.thread.submit(encoder.writer.close, gain) for encoder in self._encoders.values()}
+        left = {encoder.thread.submit(encoder.close, gain) for encoder in self._encoders.values()}
         while left:
             finished, left = wait(left, PROGRESS_SECONDS, FIRST_COMPLETED)
             for future in finished:
@@ -105,6 +105,9 @@ class _StemEncoder:
             if self.abandoned:
                 return
             self.writer.write(block[:, start : start + PIECE_SAMPLES])
+
+    def close(self, gain: float) -> None:
+        self.writer.close(gain)
 
     def flush(self) -> None:
         while self._ahead:

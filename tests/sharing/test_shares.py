@@ -80,13 +80,13 @@ def test_other_songs_of_its_tenant_are_unknown_to_a_link(method, path, opened, p
 
 
 def test_a_link_says_what_it_shares(share, client, annas):
-    made = share(days=2, mix="mix=vocals:-6:-30:m&loop=1-2")
+    made = share(days=2, mix="mix=vocals:-6:-30:m&loop=1-2&tempo=75")
     assert made["url"] == f"/#/share/{made['token']}"
     shared = client.get("/apiv1/share", headers=bearer(made["token"])).json
     assert shared == {
         "songhash": annas,
         "name": None,
-        "mix": "mix=vocals:-6:-30:m&loop=1-2",
+        "mix": "mix=vocals:-6:-30:m&loop=1-2&tempo=75",
         "expires_at": made["expires_at"],
     }
 

@@ -19,10 +19,14 @@ registerProcessor("recorder", class extends AudioWorkletProcessor {
     super();
     this.heard = Array.from({ length: numberOfInputs }, () => new Float32Array(Math.ceil(seconds * sampleRate)));
     this.at = 0;
-    this.port.onmessage = () => this.port.postMessage(this.heard.map((samples) => samples.subarray(0, this.at)));
+    const heard = () => this.heard.map((samples) => samples.subarray(0, this.at));
+    this.port.onmessage = () => this.port.postMessage([heard(), this.began]);
   }
 
   process(inputs) {
+    this.began ??= currentFrame;
+    const now = currentFrame - this.began;
+    if (now > this.at + 1024 && now < this.heard[0].length) this.at = now; // what a held-up browser left out is silence
     const room = this.heard[0].length - this.at;
     inputs.forEach(([samples], lane) => samples && this.heard[lane].set(samples.subarray(0, room), this.at));
     this.at += Math.min(128, room);
@@ -31,7 +35,8 @@ registerProcessor("recorder", class extends AudioWorkletProcessor {
 });
 """
 
-# `rampOf`: a buffer whose samples are their own indices. `Recorder`: what it heard of each lane. `listen` waits by the
+# `rampOf`: a buffer whose samples are their own indices. `Recorder`: what it heard of each lane, and from which
+# frame of the context on (`began`). `listen` waits by the
 # audio clock, `until` for a condition. `stepsOf`: how often each difference between two neighbours occurs.
 SCRIPT = """
     const rampOf = (length, sampleRate, numberOfChannels = 2) => {
@@ -57,10 +62,11 @@ SCRIPT = """
             mixer.stems.forEach((lane, index) => lane.strip.gain.connect(recorder.node, 0, index));
             return recorder;
         }
-        get() {
+        async get() {
             const answer = new Promise((resolve) => { this.node.port.onmessage = ({ data }) => resolve(data); });
             this.node.port.postMessage('');
-            return answer;
+            [this.heard, this.began] = await answer;
+            return this.heard;
         }
     }
     const apartOf = ([first, ...others]) => Math.max(...others.map((samples) =>

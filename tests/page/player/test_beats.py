@@ -221,15 +221,19 @@ def test_a_loop_clicks_in_each_pass(beaten):
     script = """
         const { Grid } = await import(new URL('player/beats/grid.js', argument));
         const { clicksBetween } = await import(new URL('player/beats/schedule.js', argument));
-        const run = { at: 100, begin: 1, end: 2, loop: { start: 1, end: 2 } };
+        const run = { at: 100, begin: 1, end: 2, loop: { start: 1, end: 2 }, speed: 1 };
         const beats = (from, to, counts) => clicksBetween(new Grid(120, 0.25), run, from, to, counts)
             .map(({ time, beat }) => [time, beat]);
-        return [beats(100, 102, false), beats(1000.3, 1001.3, false), beats(0, 101, true)];
+        const normal = [beats(100, 102, false), beats(1000.3, 1001.3, false), beats(0, 101, true)];
+        run.speed = 0.5;
+        return [...normal, beats(99, 104, true), beats(1000.3, 1002.3, false)];
     """
-    first, later, counted = in_mixer(page, script, page.evaluate(f"() => {MAIN}"))
+    first, later, counted, slow, slow_later = in_mixer(page, script, page.evaluate(f"() => {MAIN}"))
     assert first == [[100.25, 3], [100.75, 4], [101.25, 3], [101.75, 4]]
     assert later == [[1000.75, 4], [1001.25, 3]]
     assert counted == [[98.25, 3], [98.75, 4], [99.25, 1], [99.75, 2], [100.25, 3], [100.75, 4]]
+    assert slow == [[99.5, 2], [100.5, 3], [101.5, 4], [102.5, 3], [103.5, 4]]
+    assert slow_later == [[1000.5, 3], [1001.5, 4]]
 
 
 def test_a_bar_is_counted_in_before_the_song(beaten):
@@ -251,6 +255,22 @@ def test_a_bar_is_counted_in_before_the_song(beaten):
     stands = position(page)
     in_mixer(page, "await new Promise((resolve) => setTimeout(resolve, 100))")
     assert position(page) == stands
+
+
+def test_clicks_and_count_in_keep_to_the_tempo(beaten):
+    page = beaten()
+    page.evaluate(f"() => {{ {LISTEN} }}")
+    in_mixer(page, "mixer.seek(3.25); mixer.stretch({ speed: 0.5 })")
+    page.keyboard.press("Shift+T")
+    page.keyboard.press("t")
+    page.click("#play")
+    page.wait_for_function("() => clicks.length > 5")
+    script = """
+        const { when, offset, speed } = mixer.inspect();
+        return clicks.slice(0, 6).map((time) => (time * mixer.rate - when) * speed + offset);
+    """
+    found = [frames / RATE for frames in in_mixer(page, script)]
+    assert found == pytest.approx([1.25, 1.75, 2.25, 2.75, 3.25, 3.75], abs=2 / RATE)
 
 
 def test_the_click_is_heard_at_its_own_volume(beaten):

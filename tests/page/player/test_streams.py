@@ -184,6 +184,29 @@ def test_a_long_song_plays_anywhere_on_one_sample_without_being_loaded(open_page
     assert sum(others.values()) <= 2, others  # and the seek; all other samples follow each other
 
 
+STRETCHED = """
+    mixer.stretch({ speed: 1.5, semitones: -2 });
+    mixer.seek(571);
+    await mixer.play();
+    await until(() => mixer.playing);
+    const recorder = await Recorder.of(mixer, 60);
+    await until(() => mixer.position > 581);
+    const lanes = await recorder.get();
+    mixer.pause();
+    return { apart: apartOf(lanes), loud: lanes[0].filter((value) => Math.abs(value) > 0.01).length };
+"""
+
+
+@pytest.mark.slow
+def test_a_long_song_plays_at_another_tempo(open_page, long_song):
+    page = open_page(long_song, **NO_POLICY)
+    expect(page.locator("#length")).to_have_text("10:00")
+    page.click("#play")
+    found = recording(page, STRETCHED)
+    assert found["apart"] < 0.01
+    assert found["loud"] > 4 * RATE
+
+
 def test_the_mix_of_a_long_song_is_rendered_by_the_service(open_page, long_song):
     page = open_page(long_song)
     problem = {"status": 503, "content_type": "application/problem+json", "body": '{"code": "queue_unavailable"}'}

@@ -9,7 +9,8 @@ MAX_MIX = 2000
 _MIX: Schema = {
     "type": "string",
     "maxLength": MAX_MIX,
-    "description": "the mix that the page shows, as in its addresses: `mix=vocals:-6:-30:m&loop=12.5-20`",
+    "description": "the mix that the page shows, as in its addresses: "
+    "`mix=vocals:-6:-30:m&loop=12.5-20&tempo=75&pitch=-2`",
 }
 _TIME: Schema = {"type": "string", "format": "date-time"}
 _SHARE: dict[str, Schema] = {

@@ -19,7 +19,7 @@ STATIC = Path(__file__).parents[1] / "static"
 POLICY = "; ".join(
     (
         "default-src 'none'",
-        "script-src 'self'",
+        "script-src 'self' 'wasm-unsafe-eval'",  # the module that changes tempo and pitch; no text becomes script by it
         "style-src 'self'",
         "img-src 'self'",
         "media-src blob:",  # a picked file, whose length the browser reads; silence behind the lock screen's controls

@@ -29,7 +29,7 @@ WHAT = "a link"
 DEFAULT_DAYS = 7.0
 DAY_SECONDS = 86_400
 MEMBERS = ("days", "mix")
-_MIX = re.compile(r"(?:(?:mix|loop)=[!-~]*)?")  # what follows the ? in the page's own addresses
+_MIX = re.compile(r"(?:(?:mix|loop|tempo|pitch|order)=[!-~]*)?")  # what follows the ? in the page's own addresses
 
 
 @calls.post("/apiv1/jobs/<songhash>/shares")
@@ -73,7 +73,9 @@ def _parsed(given: dict[str, Any], max_days: float) -> tuple[float, str]:
     if isinstance(days, bool) or not isinstance(days, int | float) or not 0 < days <= max_days:
         raise InvalidOption(f"days is a number above 0 and at most {max_days:g}")
     if not isinstance(mix, str) or len(mix) > MAX_MIX or not _MIX.fullmatch(mix):
-        raise InvalidOption(f"mix is not mix=…&loop=… as in the page's addresses, at most {MAX_MIX} characters")
+        raise InvalidOption(
+            f"mix is not mix=…&loop=…&tempo=…&pitch=… as in the page's addresses, at most {MAX_MIX} characters"
+        )
     return max(days * DAY_SECONDS, 1.0), mix
 
 

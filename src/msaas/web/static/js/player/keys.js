@@ -7,6 +7,7 @@ const STEP_SECONDS = 5;
 const FINE_SECONDS = 1;
 const STEP_DB = 1;
 const STEP_PAN = 10;
+const STEP_TEMPO = 5;
 
 /** key ▸ action; the second argument: whether Shift is pressed */
 const ACTIONS = {
@@ -29,6 +30,11 @@ const ACTIONS = {
   "]": (player) => player.markLoop("end", false),
   "{": (player) => player.markLoop("start", true),
   "}": (player) => player.markLoop("end", true),
+  "<": (player) => player.tempo.faster(-STEP_TEMPO),
+  ">": (player) => player.tempo.faster(STEP_TEMPO),
+  o: (player) => player.tempo.higher(-1),
+  p: (player) => player.tempo.higher(1),
+  r: (player) => player.tempo.reset(),
   l: (player) => player.toggleLoop(),
   a: (player) => player.toggleSide(),
   b: (player, shift) => (shift ? player.beats.oneHere() : player.beats.toggleSnap()),

@@ -1,6 +1,7 @@
 /** The lanes on the page: name, two switches, two sliders and a waveform each. Reports user actions; plays nothing. */
 
 import { copyOf, find, vary, write } from "../common/dom.js";
+import { listenTyped, showTyped } from "../common/typed.js";
 import { LOUDEST_DB, SILENT_DB } from "./levels.js";
 import { Waveform } from "./timeline/waveform.js";
 import { clock, decibels, decibelsOf, place, stemName } from "../common/words.js";
@@ -136,27 +137,15 @@ export class Lanes {
     solo.addEventListener("click", () => ask({ soloed: !pressed(solo) }));
     volume.addEventListener("input", () => ask({ db: Number(volume.value) }));
     pan.addEventListener("input", () => ask({ pan: Number(pan.value) / 100 }));
-    this.#wireLevel(find(".level", element), ask);
+    listenTyped(find(".level", element), (text) => {
+      const db = decibelsOf(text, SILENT_DB);
+      if (db !== null) ask({ db: Math.min(LOUDEST_DB, Math.max(SILENT_DB, db)) });
+    });
     volume.addEventListener("dblclick", () => ask({ db: 0 }));
     pan.addEventListener("dblclick", () => ask({ pan: 0 }));
     this.#axis.wire(find(".wave", element));
     this.#showVolume(element, 0);
     this.#showPan(element, 0);
-  }
-
-  /** Typed decibels: taken with Enter or when the field is left, given up with Escape. */
-  #wireLevel(field, ask) {
-    const shown = () => field.dataset.shown;
-    field.addEventListener("focus", () => field.select());
-    field.addEventListener("change", () => {
-      const db = decibelsOf(field.value, SILENT_DB);
-      field.value = shown();
-      if (db !== null) ask({ db: Math.min(LOUDEST_DB, Math.max(SILENT_DB, db)) });
-    });
-    field.addEventListener("keydown", (event) => {
-      if (event.key === "Escape") field.value = shown();
-      if (event.key === "Escape" || event.key === "Enter") field.blur();
-    });
   }
 
   #showVolume(element, db) {
@@ -165,9 +154,7 @@ export class Lanes {
     input.value = String(db);
     input.setAttribute("aria-valuetext", db <= SILENT_DB ? "silent" : text.replace("−", "minus "));
     vary(input, "fill", (db - SILENT_DB) / (LOUDEST_DB - SILENT_DB));
-    const field = find(".level", element);
-    if (field.dataset.shown !== text) field.value = text; // else it may be edited now
-    field.dataset.shown = text;
+    showTyped(find(".level", element), text);
   }
 
   #showPan(element, percent) {

@@ -27,12 +27,12 @@ export class LockScreen {
     if (this.#session) this.#session.metadata = new MediaMetadata({ title, artist: "MSaaS" });
   }
 
-  /** @param {{playing: boolean, position: number, length: number}} state seconds */
-  show({ playing, position, length }) {
+  /** @param {{playing: boolean, position: number, length: number, speed: number}} state seconds */
+  show({ playing, position, length, speed }) {
     if (!this.#session) return;
     const before = this.#session.playbackState;
     this.#session.playbackState = playing ? "playing" : "paused";
-    this.#session.setPositionState?.({ duration: length, position: Math.min(position, length), playbackRate: 1 });
+    this.#session.setPositionState?.({ duration: length, position: Math.min(position, length), playbackRate: speed });
     if (playing && before !== "playing") this.#play();
     if (!playing) this.#silence?.pause();
   }

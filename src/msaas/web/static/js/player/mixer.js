@@ -4,14 +4,18 @@
  * All lanes are channels of the same buffers (engine/bank.js), so they cannot part. Seeking and looping stop one run
  * and start the next one on the same sample.
  *
- * Positions are frames (samples) internally and seconds in the interface. Event: `change`, except for the clock.
+ * Positions are frames (samples) of the song internally and seconds in the interface. Events: `change`, except for the
+ * clock; `unstretched`: this browser cannot change tempo and pitch, which are as recorded again.
  */
 
+import { channelsOf, groupsOf, lineOf } from "./engine/channels.js";
 import { Deck } from "./engine/deck.js";
 import { Run, nextExact } from "./engine/run.js";
+import { Stretchers } from "./engine/stretch/stretchers.js";
 import { factors, neutral, strip } from "./levels.js";
 
 const LEAD_SECONDS = 0.05; // from scheduling to sound
+const STRETCH_LEAD_SECONDS = 0.12; // of a stretcher, for its first blocks, and to change smoothly
 const MOST_LEAD_SECONDS = 2; // on a machine that is too busy for less
 const FILL_EVERY_MS = 500;
 const KEEP_AHEAD_SECONDS = 12; // of streams; more than the deck schedules ahead
@@ -21,7 +25,7 @@ const GLIDE_SECONDS = 0.012; // avoids clicks: faders and starts glide
 export const ORIGINAL = "original";
 
 export class Mixer extends EventTarget {
-  #makeContext; #lanes = new Map(); #deck = null; #run = null; #frame = 0; #waiting = false; #master = null; #timer = 0;
+  #makeContext; #lanes = new Map(); #deck = null; #run = null; #frame = 0; #waiting = false; #master = null; #timer = 0; #stretchers = null;
 
   /**
    * @param {{names: string[], rate: number, frames: number, makeContext?: (rate: number) => AudioContext}} song
@@ -29,7 +33,7 @@ export class Mixer extends EventTarget {
    */
   constructor({ names, rate, frames, makeContext = (sampleRate) => new AudioContext({ sampleRate }) }) {
     super();
-    Object.assign(this, { rate, frames, context: null, loop: null, side: "stems" });
+    Object.assign(this, { rate, frames, context: null, loop: null, side: "stems", speed: 1, semitones: 0 });
     this.#makeContext = makeContext;
     for (const name of [...names, ORIGINAL]) {
       this.#lanes.set(name, { name, level: neutral(), buffer: null, whole: false, stream: null, strip: null });
@@ -116,7 +120,8 @@ export class Mixer extends EventTarget {
     this.#waiting = true;
     this.#changed();
     await this.context.resume();
-    this.#startIfCovered(this.#soon(Math.max(LEAD_SECONDS, after)));
+    if (this.isStretched) await this.#openStretchers();
+    this.#startIfCovered(this.#soon(Math.max(this.#lead, after)));
   }
 
   pause() {
@@ -146,15 +151,32 @@ export class Mixer extends EventTarget {
     this.#changed();
   }
 
+  /** Tempo and pitch of all lanes. Without any change of them, nothing but the recorded samples is played.
+   *  @param {{speed?: number, semitones?: number}} change `speed`: 1 as recorded */
+  stretch({ speed = this.speed, semitones = this.semitones }) {
+    if (speed === this.speed && semitones === this.semitones) return;
+    Object.assign(this, { speed, semitones });
+    if (this.#run) this.#stretchRun();
+    this.#changed();
+  }
+
+  /** Whether tempo or pitch are not as recorded. */
+  get isStretched() {
+    return this.speed !== 1 || this.semitones !== 0;
+  }
+
   close() {
     this.#stop(0);
     this.context?.close();
     for (const lane of this.#lanes.values()) Object.assign(lane, { buffer: null, stream: null });
   }
 
-  /** The run that plays: `when`, in frames of the context, it is at `offset` of the song; and the names of the lanes that play. */
+  /** The run that plays: `when`, in frames of the context, it is at `offset` of the song, and goes on from there at `speed`;
+   *  and the names of the lanes that play. */
   inspect() {
-    return this.#run && { when: this.#run.when, offset: this.#run.offset, lanes: this.#sounding.map(({ name }) => name) };
+    if (!this.#run) return null;
+    const { when, played, speed } = this.#run.paces.at(-1);
+    return { when, offset: this.#run.frameAfter(played), speed, lanes: this.#sounding.map(({ name }) => name) };
   }
 
   // --- internals
@@ -163,6 +185,7 @@ export class Mixer extends EventTarget {
   #open() {
     if (this.context) return;
     this.context = this.#makeContext(this.rate);
+    this.#stretchers = new Stretchers(this.context);
     this.#master = this.context.createGain();
     this.#master.gain.value = 0; // each start fades in
     this.#master.connect(this.context.destination);
@@ -178,12 +201,12 @@ export class Mixer extends EventTarget {
     this.#glide(this.lane(ORIGINAL), this.side === "original" ? 1 : 0, 0, glide);
   }
 
-  /** Fades everything in or out, complete at `time`. */
-  #fade(value, time) {
+  /** Fades everything in or out, from `begin` on, complete at `time`. */
+  #fade(value, time, begin = 0) {
     const { gain } = this.#master;
     const now = this.context.currentTime;
     gain.cancelScheduledValues(now);
-    gain.setValueAtTime(gain.value, now).linearRampToValueAtTime(value, Math.max(time, now));
+    gain.setValueAtTime(gain.value, Math.max(now, begin)).linearRampToValueAtTime(value, Math.max(time, now));
   }
 
   #glide({ strip: { gain, pan } }, factor, place, seconds) {
@@ -208,11 +231,15 @@ export class Mixer extends EventTarget {
   }
 
   #frameAt(time) {
-    return this.#run ? this.#run.frameAfter(Math.round(time * this.rate) - this.#run.when) : this.#frame;
+    return this.#run ? this.#run.frameAfter(this.#run.playedAt(Math.round(time * this.rate))) : this.#frame;
+  }
+
+  get #lead() {
+    return this.isStretched ? STRETCH_LEAD_SECONDS : LEAD_SECONDS;
   }
 
   /** A start time in the near future, on a whole sample. */
-  #soon(lead = LEAD_SECONDS) {
+  #soon(lead = this.#lead) {
     return nextExact(Math.ceil((this.context.currentTime + lead) * this.rate), this.rate) / this.rate;
   }
 
@@ -232,42 +259,76 @@ export class Mixer extends EventTarget {
     this.#changed();
   }
 
-  /** Restarts at the same position without a gap: the old run ends on the sample where the new one starts. */
-  #restart(lead = LEAD_SECONDS) {
+  /** Restarts at the same position without a gap: the old run ends on the sample where the new one starts. What a stretcher
+   *  makes does not join with other sound, so it fades. */
+  #restart(lead = this.#lead) {
     const when = this.#soon(lead);
     const frame = this.#frameAt(when);
+    const seamless = !this.#run.isStretched && !this.isStretched;
+    if (!seamless) this.#fade(0, when, when - GLIDE_SECONDS);
     this.#stop(when);
     this.#frame = frame;
     this.#waiting = true;
-    this.#startIfCovered(when, true);
+    this.#startIfCovered(when, seamless);
+  }
+
+  async #stretchRun() {
+    if (this.isStretched && !this.#stretchers.isOpen) {
+      await this.#openStretchers();
+      if (!this.#run || this.#run.isStretched === this.isStretched) return;
+    }
+    if (!this.#run.isStretched || !this.isStretched) return this.#restart();
+    const when = Math.max(this.#run.when, Math.round(this.#soon() * this.rate));
+    this.#run = this.#run.changed({ when, speed: this.speed, semitones: this.semitones });
+    this.#deck.change(this.#run);
+    this.#fill();
+  }
+
+  /** In a browser that has none, nothing is stretched. */
+  async #openStretchers() {
+    const [group] = groupsOf(this.#sounding.map(lineOf));
+    try {
+      await this.#stretchers.open(channelsOf(group));
+    } catch {
+      Object.assign(this, { speed: 1, semitones: 0 });
+      this.dispatchEvent(new Event("unstretched"));
+      this.#changed();
+    }
   }
 
   #startIfCovered(when = this.#soon(), seamless = false) {
     if (!this.#waiting || this.context.state !== "running") return;
     if (this.#frame >= this.frames) return this.#finish();
     const offset = this.loop && this.#frame >= this.loop.end ? this.loop.start : this.#frame;
-    if (!this.#reach(offset)) return;
+    if (!this.#reach(offset) || !this.#canStart()) return;
     this.#waiting = false;
-    for (let lead = LEAD_SECONDS; !this.#start(offset, when) && lead < MOST_LEAD_SECONDS; when = this.#soon(lead)) lead *= 2;
+    for (let lead = this.#lead; !this.#start(offset, when) && lead < MOST_LEAD_SECONDS; when = this.#soon(lead)) lead *= 2;
     if (!seamless) this.#fadeIn(this.#run.when / this.rate);
     this.#timer ||= setInterval(() => this.#fill(), FILL_EVERY_MS);
     this.#changed();
   }
 
+  /** @returns {boolean} false: it starts later, once it can stretch */
+  #canStart() {
+    const can = !this.isStretched || this.#stretchers.isOpen;
+    if (!can) this.#openStretchers().then(() => this.#startIfCovered());
+    return can;
+  }
+
   /** @returns {boolean} false: the browser was held up until after `when`, so it began too late */
   #start(offset, when) {
     this.#deck?.stop(0);
-    const run = new Run({ when: Math.round(when * this.rate), offset, loop: this.loop, frames: this.frames });
-    const lines = this.#sounding.map((lane) => lineOf(lane));
-    const how = { reach: (frame) => this.#reach(frame), ended: () => this.#ran(run) };
-    this.#run = run;
-    this.#deck = new Deck(this.context, lines, run, how);
-    return this.#deck.fill();
+    const { loop, frames, speed, semitones } = this;
+    this.#run = new Run({ when: Math.round(when * this.rate), offset, loop, frames, speed, semitones });
+    const how = { reach: (frame) => this.#reach(frame), ended: () => this.#ran(deck), stretchers: this.#stretchers };
+    const deck = new Deck(this.context, this.#sounding.map(lineOf), this.#run, how);
+    this.#deck = deck;
+    return deck.fill();
   }
 
   #fill() {
     this.#want();
-    if (this.#run && !this.#deck.fill()) this.#restart(2 * LEAD_SECONDS);
+    if (this.#run && !this.#deck.fill()) this.#restart(2 * this.#lead);
   }
 
   /** Has the streams load what is played next, and keep what was played last. */
@@ -297,9 +358,9 @@ export class Mixer extends EventTarget {
   }
 
   /** Playback reached the end of the song, or of its loaded part. */
-  #ran(run) {
-    if (this.#run !== run) return;
-    this.#frame = run.frameAfter(this.#deck.scheduled);
+  #ran(deck) {
+    if (this.#deck !== deck) return;
+    this.#frame = this.#run.frameAfter(deck.scheduled);
     this.#stop(0);
     if (this.#frame >= this.frames) return this.#finish();
     this.#waiting = true;
@@ -325,17 +386,4 @@ export class Mixer extends EventTarget {
   #changed() {
     this.dispatchEvent(new Event("change"));
   }
-}
-
-/** A lane for the deck: it plays what the lane has by then. Last frames that a decoder leaves out are silence. */
-function lineOf(lane) {
-  const { stream, strip } = lane;
-  if (stream) return { channels: stream.channels, strip, copy: (...place) => stream.copy(...place) };
-  const channels = lane.buffer.numberOfChannels;
-  const copy = (targets, at, from, count) => {
-    for (let channel = 0; channel < channels; channel++) {
-      targets[channel].set(lane.buffer.getChannelData(channel).subarray(from, from + count), at);
-    }
-  };
-  return { channels, strip, copy };
 }

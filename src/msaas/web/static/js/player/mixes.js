@@ -1,24 +1,28 @@
 /**
  * A song's mix as a short text: kept in this browser, and part of a shared address.
  *
- * `mix=vocals:-6:-30:m,drums:0:0:s&loop=12.5-20`: name, decibels, pan in percent, and m (muted) or s (soloed) of each
- * lane that is not neutral; the loop in seconds. Texts from addresses are not trusted: what is unknown or out of range
- * is left out.
+ * `mix=vocals:-6:-30:m,drums:0:0:s&loop=12.5-20&tempo=75&pitch=-2`: name, decibels, pan in percent, and m (muted) or s
+ * (soloed) of each lane that is not neutral; the loop in seconds; tempo in percent, pitch in semitones. Texts from
+ * addresses are not trusted: what is unknown or out of range is left out.
  */
 
 import { LOUDEST_DB, SILENT_DB } from "./levels.js";
+import { PITCH, TEMPO, bounded } from "./tempo/ranges.js";
 
 const PREFIX = "msaas.mix.";
 const MOST = 200; // songs
 const NUMBER = "-?\\d{1,5}(?:\\.\\d{1,5})?";
 const LANE = new RegExp(`^(${NUMBER}):(${NUMBER}):(m?s?)$`);
+const OTHERS = new RegExp(`(?:^|&)(?:tempo|pitch)=${NUMBER}(?:&|$)`);
 const LOOP = new RegExp(`(?:^|&)loop=(${NUMBER})-(${NUMBER})(?:&|$)`);
 
 /** @param {import("./mixer.js").Mixer} mixer @returns {string} empty if all is neutral */
-export function textOf({ stems, loop, rate }) {
+export function textOf({ stems, loop, rate, speed, semitones }) {
   const lanes = stems.map(({ name, level }) => [name, laneText(level)]).filter(([, text]) => text !== "0:0:");
   const parts = lanes.length ? [`mix=${lanes.map(([name, text]) => `${encodeURIComponent(name)}:${text}`).join(",")}`] : [];
   if (loop) parts.push(`loop=${short(loop.start / rate, 5)}-${short(loop.end / rate, 5)}`);
+  if (speed !== 1) parts.push(`tempo=${short(100 * speed, TEMPO.digits)}`);
+  if (semitones) parts.push(`pitch=${short(semitones, PITCH.digits)}`);
   return parts.join("&");
 }
 
@@ -27,10 +31,11 @@ export function apply(mixer, text) {
   const lanes = lanesOf(text);
   for (const { name } of mixer.stems) mixer.setLevel(name, lanes.get(name) ?? levelOf(0, 0, ""));
   mixer.setLoop(loopOf(text, mixer.frames / mixer.rate));
+  mixer.stretch({ speed: numberOf("tempo", text, TEMPO) / 100, semitones: numberOf("pitch", text, PITCH) });
 }
 
 /** Whether an address has a mix. @param {string} text */
-export const hasMix = (text) => lanesOf(text).size > 0 || LOOP.test(text);
+export const hasMix = (text) => lanesOf(text).size > 0 || LOOP.test(text) || OTHERS.test(text);
 
 // --- kept in this browser
 
@@ -95,6 +100,12 @@ function levelOf(db, percent, flags) {
 function loopOf(text, length) {
   const [start, end] = (LOOP.exec(text) ?? []).slice(1).map(Number);
   return start >= 0 && end > start && start < length ? { start, end: Math.min(end, length) } : null;
+}
+
+/** @param {string} name @param {string} text @param {import("./tempo/ranges.js").Range} range */
+function numberOf(name, text, range) {
+  const found = new RegExp(`(?:^|&)${name}=(${NUMBER})(?:&|$)`).exec(text);
+  return found ? bounded(Number(found[1]), range) : range.neutral;
 }
 
 function decoded(name) {

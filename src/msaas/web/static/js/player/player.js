@@ -9,6 +9,7 @@ import * as presets from "./presets.js";
 import { Clicks } from "./beats/clicks.js";
 import { Beats } from "./beats/panel.js";
 import { Meters } from "./meters/meters.js";
+import { Tempo } from "./tempo/panel.js";
 import { Axis } from "./timeline/axis.js";
 import { Detail } from "./timeline/detail.js";
 import { Ruler } from "./timeline/ruler.js";
@@ -18,13 +19,14 @@ import { clock, decibels, place, stemName } from "../common/words.js";
 
 export class Player {
   #mixer = null; #lanes; #length = 0; #axis; #ruler; #chosen = 0; #marked = false; #lastLoop = null; #askOriginal; #lockScreen;
-  #view = new View(); #zoom; #scene; #detail; #beats; #clicks; #meters; #drawing = false; /** Seconds of a playhead that is being dragged. */ #dragged = null;
+  #view = new View(); #zoom; #scene; #detail; #beats; #clicks; #meters; #tempo; #drawing = false; /** Seconds of a playhead that is being dragged. */ #dragged = null;
   #play = find("#play"); #seek = find("#seek"); #loop = find("#loop"); #time = find("#time");
 
   /** @param {() => Promise<boolean>} askOriginal loads it; false: not available */
   constructor(askOriginal) {
     this.#beats = new Beats(() => this.#mixer?.position ?? 0);
     this.#clicks = new Clicks(this.#beats);
+    this.#tempo = new Tempo(this.#beats);
     const axis = new Axis(this.#view, {
       seek: (seconds) => this.seek(seconds),
       loop: (region) => this.setLoop(region),
@@ -78,6 +80,10 @@ export class Player {
     return this.#clicks;
   }
 
+  get tempo() {
+    return this.#tempo;
+  }
+
   get view() {
     return this.#view;
   }
@@ -99,6 +105,7 @@ export class Player {
     this.#beats.open(songhash, tempo);
     this.#meters.open(mixer);
     this.#clicks.open(mixer);
+    this.#tempo.open(mixer);
     mixer.addEventListener("change", () => this.#mixer === mixer && this.#show());
     this.#chosen = 0;
     this.#marked = false;
@@ -113,6 +120,7 @@ export class Player {
     this.#view.open(0, 1);
     this.#meters.open(null);
     this.#clicks.open(null);
+    this.#tempo.open(null);
     this.#lockScreen.close();
   }
 
@@ -236,7 +244,7 @@ export class Player {
   // --- display
 
   #show() {
-    const { playing, waiting, loop, rate, stems } = this.#mixer;
+    const { playing, waiting, loop, rate, stems, speed } = this.#mixer;
     const going = playing || waiting;
     setIcon(this.#play, going ? "i-pause" : "i-play");
     this.#play.setAttribute("aria-label", going ? "Pause" : "Play");
@@ -246,7 +254,8 @@ export class Player {
     this.#showLoop(this.#axis.loop);
     this.#lanes.showLevels(stems);
     presets.refresh(stems);
-    this.#lockScreen.show({ playing: going, position: this.#mixer.position, length: this.#length });
+    this.#lockScreen.show({ playing: going, position: this.#mixer.position, length: this.#length, speed });
+    this.#tempo.show();
     this.#showTime();
   }
 

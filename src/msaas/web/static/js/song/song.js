@@ -105,7 +105,7 @@ export class Song {
   #enter(visit) {
     this.close();
     this.#visit = visit;
-    const parts = ["notice", "link", "transport", "beats", "downloads", "loading", "heavy", "delete", "sides", "send-again", "shared-note"];
+    const parts = ["notice", "link", "transport", "beats", "bend", "downloads", "loading", "heavy", "delete", "sides", "send-again", "shared-note"];
     for (const id of parts) show(find(`#${id}`), false);
     this.#progress.hide();
     this.#lanes.clear();
@@ -230,7 +230,7 @@ export class Song {
     this.#lanes.enable(true);
     this.#draw(visit);
     find("#save-all").href = named(zipPath(visit.songhash), visit.known?.savedAs);
-    for (const id of ["transport", "beats", "downloads", "delete"]) show(find(`#${id}`), true);
+    for (const id of ["transport", "beats", "bend", "downloads", "delete"]) show(find(`#${id}`), true);
     say("The stems are ready");
     original(visit.songhash).then((file) => this.#isHere(visit) && show(find("#sides"), file !== null && !visit.streamed));
     this.#allowSaving();
@@ -322,7 +322,7 @@ export class Song {
     this.#showLoading("");
     if (error instanceof Problem && error.status === 404) {
       note(visit.songhash, "removed");
-      for (const id of ["transport", "beats", "downloads", "delete"]) show(find(`#${id}`), false);
+      for (const id of ["transport", "beats", "bend", "downloads", "delete"]) show(find(`#${id}`), false);
       this.#lanes.clear();
       this.#progress.removed();
       return this.#offerAgain(visit);

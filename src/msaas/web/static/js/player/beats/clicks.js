@@ -42,7 +42,7 @@ export class Clicks {
   /** For a play that begins now. @returns {number} seconds until the song starts: those of a bar, or 0 */
   countIn() {
     this.#counting = this.#counts && this.#beats.grid !== null;
-    return this.#counting ? BEATS_A_BAR * this.#beats.grid.step + LEAD_SECONDS : 0;
+    return this.#counting ? (BEATS_A_BAR * this.#beats.grid.step) / this.#mixer.speed + LEAD_SECONDS : 0;
   }
 
   toggle() {
@@ -106,9 +106,9 @@ export class Clicks {
   /** @returns {import("./schedule.js").Run} */
   #run() {
     const { rate, frames, loop } = this.#mixer;
-    const { when, offset } = this.#mixer.inspect();
+    const { when, offset, speed } = this.#mixer.inspect();
     const region = loop && { start: loop.start / rate, end: loop.end / rate };
-    return { at: when / rate, begin: offset / rate, end: region?.end ?? frames / rate, loop: region };
+    return { at: when / rate, begin: offset / rate, end: region?.end ?? frames / rate, loop: region, speed };
   }
 
   #click(time, beat) {

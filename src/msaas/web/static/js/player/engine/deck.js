@@ -4,27 +4,32 @@
  */
 
 import { Bank } from "./bank.js";
+import { groupsOf, lengthOf } from "./channels.js";
 import { isExact } from "./run.js";
+import { StretchedBank } from "./stretch/bank.js";
 
 const WINDOW_SECONDS = 3;
-const AHEAD_SECONDS = 6; // scheduled at least, so that a page in the background, whose timers are slow, plays on
+const AHEAD_SECONDS = 6; // of the song, scheduled at least: timers are slow in a page in the background, which has to play on
 const QUANTUM = 128; // frames that a browser renders at a time
 
 export class Deck {
   #context; #banks; #length; #run; #reach; #ended; #scheduled = 0; #playing = 0; #stopped = false;
 
   /**
-   * @param {BaseAudioContext} context @param {import("./bank.js").Line[]} lines @param {import("./run.js").Run} run
-   * @param {{reach: (frame: number) => number, ended: () => void}} how `reach`: frames from one of the song on that all
-   *   lanes have sound for; `ended`: all that was scheduled has been played
+   * @param {BaseAudioContext} context @param {import("./channels.js").Line[]} lines @param {import("./run.js").Run} run
+   * @param {{reach: (frame: number) => number, ended: () => void, stretchers: import("./stretch/stretchers.js").Stretchers}} how
+   *   `reach`: frames from one of the song on that all lanes have sound for; `ended`: all that was scheduled has been played;
+   *   `stretchers`: open, if the run needs them
    */
-  constructor(context, lines, run, { reach, ended }) {
+  constructor(context, lines, run, { reach, ended, stretchers }) {
     this.#context = context;
     this.#run = run;
     this.#reach = reach;
     this.#ended = ended;
     this.#length = Math.round(WINDOW_SECONDS * context.sampleRate);
-    this.#banks = Bank.all(context, lines, this.#length);
+    this.#banks = groupsOf(lines).map((group) =>
+      run.isStretched ? new StretchedBank(context, group, run, { reach, stretchers }) : new Bank(context, group, this.#length),
+    );
   }
 
   /** Frames scheduled so far. */
@@ -36,8 +41,8 @@ export class Deck {
   fill() {
     const { sampleRate } = this.#context;
     while (!this.#stopped) {
-      const when = (this.#run.when + this.#scheduled) / sampleRate;
-      if (when > this.#context.currentTime + AHEAD_SECONDS) return true;
+      const when = this.#run.dueAt(this.#scheduled) / sampleRate;
+      if ((when - this.#context.currentTime) * this.#run.speed > AHEAD_SECONDS) return true;
       const pieces = this.#next(this.#length);
       if (!pieces.length) return true;
       if (this.#isPast(when)) return this.#scheduled > 0; // after a pause of the browser: `ended` follows
@@ -47,11 +52,17 @@ export class Deck {
     return true;
   }
 
+  /** Goes on with another speed or pitch. Only for a run that is and stays stretched. @param {import("./run.js").Run} run */
+  change(run) {
+    this.#run = run;
+    for (const bank of this.#banks) bank.change(run);
+  }
+
   /** The next window's pieces, as far as there is sound, and so that the window after it has an exact time. */
   #next(most) {
     let count = this.#available(most);
-    const isLast = this.#scheduled + count >= this.#run.length;
-    while (count > 0 && !isLast && !isExact(this.#run.when + this.#scheduled + count, this.#context.sampleRate)) count -= 1;
+    const isFree = this.#run.isStretched || this.#scheduled + count >= this.#run.length;
+    while (count > 0 && !isFree && !isExact(this.#run.when + this.#scheduled + count, this.#context.sampleRate)) count -= 1;
     return this.#run.pieces(this.#scheduled, count);
   }
 
@@ -70,7 +81,7 @@ export class Deck {
       this.#playing += 1;
       bank.play(bank.window(pieces), when, () => this.#over());
     }
-    this.#scheduled += pieces.reduce((sum, { count }) => sum + count, 0);
+    this.#scheduled += lengthOf(pieces);
   }
 
   /** Whether the sample at `when` may have been rendered already. */

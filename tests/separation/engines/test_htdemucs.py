@@ -12,7 +12,9 @@ from demucs.htdemucs import HTDemucs
 from msaas.separation.engines import selection
 from msaas.separation.engines.engine import TorchEngine
 from msaas.separation.engines.htdemucs import ChannelsLast, Unsupported, layers
+from msaas.separation.engines.htdemucs.common import Norm
 from msaas.separation.engines.htdemucs.kernels import Kernels
+from msaas.separation.engines.htdemucs.norms import group_norm_in_two_stages
 from msaas.separation.engines.parallel import ParallelSegments
 from msaas.separation.engines.selection import EngineChoice, choose_engine
 from msaas.separation.model import from_demucs
@@ -203,6 +205,60 @@ def test_an_engine_that_strays_is_not_used(device, network, machine, caplog) -> 
     machine.bf16 = True
     assert machine.choose(network(), device=device) == EngineChoice("module", "fp32", None)
     assert caplog.text.count("not used") == 2
+
+
+@pytest.fixture
+def tf32_flags():
+    """Left as they were."""
+    before = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cudnn.allow_tf32 = True  # torch's default
+    yield
+    torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = before
+
+
+@pytest.mark.parametrize(
+    ("device", "wanted", "layout"),
+    [("cuda", "auto", "channels_last"), ("cuda", "fp32", "module"), ("cpu", "fp32", "module")],
+)
+def test_tf32s_rounding_is_allowed_on_cuda_unless_float32_was_asked_for(
+    device, wanted, layout, network, machine, tf32_flags
+) -> None:
+    machine.error = {"fp32": 7e-4, "fp16": 3e-2}
+    assert machine.choose(network(), wanted, device)[:2] == (layout, "fp32")
+    assert torch.backends.cudnn.allow_tf32 is (wanted == "auto")
+
+
+def test_engines_are_compared_with_exact_float32(network, machine, monkeypatch, tf32_flags) -> None:
+    allowed = []
+    forward = TorchEngine.forward
+    monkeypatch.setattr(
+        TorchEngine, "forward", lambda self, mix: allowed.append(torch.backends.cudnn.allow_tf32) or forward(self, mix)
+    )
+    machine.choose(network(), "auto", "cuda")
+    assert allowed[0] is False and allowed[1] is True
+    assert torch.backends.cudnn.allow_tf32
+
+
+def test_two_stage_norms_are_those_of_a_card(network, monkeypatch) -> None:
+    """The same network with the norms that a card uses."""
+    module, mix = network(**MAKES["norms in convolutions"]), noise(2, 2, SEGMENT)
+    with torch.inference_mode():
+        want = module(mix)
+    called = []
+
+    def norm(self, x):
+        if not self.groups:
+            return x
+        called.append(self.groups)
+        if self.groups != 1:
+            return native(self, x)
+        return group_norm_in_two_stages(x, self.weight, self.bias, self.eps)
+
+    native = Norm.__call__
+    monkeypatch.setattr(Norm, "__call__", norm)
+    got = ChannelsLast(module, CPU)(mix)
+    assert 1 in called
+    assert (got - want).abs().max() <= selection.FP32_TOLERANCE * want.abs().max()
 
 
 def test_kernels_that_stray_are_replaced_by_torchs_public_ones(network, machine, caplog) -> None:

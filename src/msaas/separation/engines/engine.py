@@ -45,8 +45,26 @@ class TorchEngine:
         return torch.cat([self.forward(batch[:half]), self.forward(batch[half:])])
 
     def _run(self, batch: Tensor) -> Tensor:
+        if self._device.type == "cuda":
+            return self._run_on_card(batch)
         output: Tensor = self._network(batch.to(self._device))
         return output.to("cpu", torch.float32)
+
+    def _run_on_card(self, batch: Tensor) -> Tensor:
+        """Copies by way of page-locked memory, which a card reads and writes by itself, several times as fast."""
+        output: Tensor = self._network(_page_locked(batch).to(self._device, non_blocking=True))
+        result = _page_locked(torch.empty(output.shape))
+        result.copy_(output, non_blocking=True)
+        torch.cuda.current_stream(self._device).synchronize()
+        return result
+
+
+def _page_locked(tensor: Tensor) -> Tensor:
+    """The tensor in page-locked memory; as it is if the system grants no more of that."""
+    try:
+        return tensor.pin_memory()
+    except RuntimeError:
+        return tensor
 
 
 class Autocast:

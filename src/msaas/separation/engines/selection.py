@@ -1,7 +1,8 @@
 """Selects the fastest engine whose output agrees with the network's own forward.
 
-At load a test sound goes through both. float32 must agree to 1e-4 of full scale, other types to 40 dB
-signal-to-difference ratio; an engine that fails the check, or is no faster, is not used.
+At load a test sound goes through both. float32 must agree to 1e-4 of full scale, other types, and TF32, to 40 dB
+signal-to-difference ratio; an engine that fails the check, or is no faster, is not used. With precision "fp32" TF32 is
+not used.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from msaas.separation import memory
 from msaas.separation.engines.engine import Autocast, Engine, TorchEngine
 from msaas.separation.engines.htdemucs import ChannelsLast, Unsupported
 from msaas.separation.engines.htdemucs.kernels import Kernels, KernelSet, measured_kernels
+from msaas.separation.engines.tf32 import forbid_tf32, may_use_tf32, without_tf32
 from msaas.separation.model import Network
 
 log = logging.getLogger(__name__)
@@ -77,11 +79,14 @@ def choose_engine(
     kernels: the fastest implementations for a type on the CPU. clock: seconds; read before and after a forward. By
     default those of this process on a CPU, where other programs may share the cores.
     """
+    if precision == "fp32":
+        forbid_tf32()
     original = TorchEngine(network.module, device)
     dtypes = list(candidates(device, precision, bf16))
     layout, variants = _variants(network, original, device, dtypes, kernels)
     clock = clock or (time.process_time if device.type == "cpu" else time.monotonic)
-    checked = _fastest_checked(original, variants, network, layout, clock) if variants else None
+    exact = not may_use_tf32(device)
+    checked = _fastest_checked(original, variants, network, layout, clock, exact=exact) if variants else None
     del variants
     memory.trim_heap()
     return checked or (original, EngineChoice("module", "fp32", None))
@@ -134,16 +139,18 @@ def _is_supported(network: Network, device: torch.device) -> bool:
 
 
 def _fastest_checked(
-    original: Engine, variants: Variants, network: Network, layout: str, clock: Callable[[], float]
+    original: Engine, variants: Variants, network: Network, layout: str, clock: Callable[[], float], *, exact: bool
 ) -> tuple[Engine, EngineChoice] | None:
+    """exact: whether float32 has all its precision."""
     best: tuple[float, Engine, EngineChoice] | None = None
     with _without_padding(network.module):
         sound = _sound(network, _check_samples(network))
-        expected = original.forward(sound)
+        with without_tf32():
+            expected = original.forward(sound)
         memory.trim_heap()  # it takes more memory than the engines will
         for dtype, tried in variants.items():
             for variant in tried:
-                found = _checked(variant, original, sound, expected, dtype)
+                found = _checked(variant, original, sound, expected, dtype, exact=exact)
                 if found is not None:
                     break
             else:
@@ -157,7 +164,7 @@ def _fastest_checked(
 
 
 def _checked(
-    variant: _Variant, original: Engine, sound: Tensor, expected: Tensor, dtype: torch.dtype
+    variant: _Variant, original: Engine, sound: Tensor, expected: Tensor, dtype: torch.dtype, *, exact: bool
 ) -> tuple[Engine, float] | None:
     """The engine and its ratio in dB, if its output agrees with `expected`."""
     try:
@@ -167,7 +174,7 @@ def _checked(
         log.warning("engine not used: it fails precision=%s reason=%s", PRECISIONS[dtype], error)
         return None
     snr_db = _snr_db(actual, expected)
-    if _agrees(actual, expected, dtype):
+    if _agrees(actual, expected, exact=exact and dtype is torch.float32):
         return engine, snr_db
     log.warning(
         "engine not used: it differs from the network's own forward precision=%s snr_db=%.1f", PRECISIONS[dtype], snr_db
@@ -218,8 +225,8 @@ def _sound(network: Network, samples: int) -> Tensor:
     return (sound / sound.std())[None]
 
 
-def _agrees(actual: Tensor, expected: Tensor, dtype: torch.dtype) -> bool:
-    if dtype is torch.float32:
+def _agrees(actual: Tensor, expected: Tensor, *, exact: bool) -> bool:
+    if exact:
         return bool((actual - expected).abs().max() <= FP32_TOLERANCE * max(1.0, float(expected.abs().max())))
     return _snr_db(actual, expected) >= MIN_SNR_DB
 

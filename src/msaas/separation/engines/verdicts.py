@@ -35,6 +35,7 @@ from msaas.separation.engines.selection import (
     engine_of,
     has_bf16,
 )
+from msaas.separation.engines.tf32 import forbid_tf32
 from msaas.separation.model import Network
 
 log = logging.getLogger(__name__)
@@ -64,6 +65,8 @@ class RememberedChoice:
         self._unconfirmed: set[str] = set()  # keys of verdicts that were read, not made, in this process
 
     def __call__(self, network: Network, device: torch.device, precision: str) -> tuple[Engine, EngineChoice]:
+        if precision == "fp32":
+            forbid_tf32()
         key = verdict_key(network, device, precision)
         choice = self._read(key, device, precision)
         if choice is not None:

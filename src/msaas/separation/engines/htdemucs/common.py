@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - torch's convention
 
+from msaas.separation.engines.htdemucs.norms import group_norm_in_two_stages
+
 if TYPE_CHECKING:
     from msaas.separation.engines.htdemucs.products import Weights
 
@@ -49,4 +51,6 @@ class Norm:
         """[N, H, W, C]."""
         if not self.groups:
             return x
+        if self.groups == 1 and x.device.type == "cuda":
+            return group_norm_in_two_stages(x, self.weight, self.bias, self.eps)
         return nhwc(F.group_norm(nchw(x), self.groups, self.weight, self.bias, self.eps))

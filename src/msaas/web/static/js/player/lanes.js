@@ -3,20 +3,23 @@
 import { copyOf, find, vary, write } from "../common/dom.js";
 import { listenTyped, showTyped } from "../common/typed.js";
 import { LOUDEST_DB, SILENT_DB } from "./levels.js";
+import { listenToHandle } from "./handle.js";
 import { Waveform } from "./timeline/waveform.js";
 import { clock, decibels, decibelsOf, place, stemName } from "../common/words.js";
 
 const COLOURS = ["vocals", "drums", "bass", "other", "guitar", "piano"];
 
 export class Lanes {
-  #list; #lanes = new Map(); #axis; #scene; #level; #loop = null;
+  #list; #lanes = new Map(); #axis; #scene; #level; #order; #loop = null;
 
   /**
    * @param {HTMLElement} list @param {import("./timeline/axis.js").Axis} axis
    * @param {import("./timeline/waveform.js").Scene} scene
    * @param {(name: string, change: object) => void} level called when a lane's controls are used
+   * @param {(name: string, index: number) => void} order called when a lane is moved to another place
    */
-  constructor(list, axis, scene, level) {
+  constructor(list, axis, scene, level, order) {
+    this.#order = order;
     this.#list = list;
     this.#axis = axis;
     this.#scene = scene;
@@ -32,6 +35,17 @@ export class Lanes {
     if (names.join() === this.names.join()) return;
     this.#lanes.clear();
     this.#list.replaceChildren(...names.map((name, index) => this.#lane(name, index)));
+  }
+
+  /** Puts the lanes into this order. The one that has the focus stays, and the others move around it. @param {string[]} names */
+  arrange(names) {
+    if (names.join() === this.names.join() || !names.every((name) => this.#lanes.has(name))) return;
+    this.#lanes = new Map(names.map((name) => [name, this.#lanes.get(name)]));
+    const elements = [...this.#lanes.values()].map(({ element }) => element);
+    const fixed = elements.find((element) => element.matches(".dragged, :focus-within")) ?? elements[0];
+    const at = elements.indexOf(fixed);
+    for (const element of elements.slice(0, at)) fixed.before(element);
+    this.#list.append(...elements.slice(at + 1));
   }
 
   clear() {
@@ -121,7 +135,7 @@ export class Lanes {
     element.dataset.stem = name;
     vary(element, "lane", `var(--${colour(name, index)})`);
     find(".lane-name span", element).textContent = title;
-    const labels = { ".level": `Decibels of ${title}`, ".mute": `Mute ${title}`, ".solo": `Solo ${title}`, ".volume": `Volume of ${title}`, ".pan": `Pan of ${title}` };
+    const labels = { ".level": `Decibels of ${title}`, ".mute": `Mute ${title}`, ".solo": `Solo ${title}`, ".volume": `Volume of ${title}`, ".pan": `Pan of ${title}`, ".handle": `Move ${title}` };
     for (const [selector, label] of Object.entries(labels)) find(selector, element).setAttribute("aria-label", label);
     this.#wire(name, element);
     this.#lanes.set(name, { element, waveform: new Waveform(find("canvas", element), name, this.#scene) });
@@ -143,6 +157,7 @@ export class Lanes {
     });
     volume.addEventListener("dblclick", () => ask({ db: 0 }));
     pan.addEventListener("dblclick", () => ask({ pan: 0 }));
+    listenToHandle(find(".handle", element), () => [...this.#list.children], (index) => this.#order(name, index));
     this.#axis.wire(find(".wave", element));
     this.#showVolume(element, 0);
     this.#showPan(element, 0);

@@ -33,7 +33,7 @@ export class Mixer extends EventTarget {
    */
   constructor({ names, rate, frames, makeContext = (sampleRate) => new AudioContext({ sampleRate }) }) {
     super();
-    Object.assign(this, { rate, frames, context: null, loop: null, side: "stems", speed: 1, semitones: 0 });
+    Object.assign(this, { names, rate, frames, context: null, loop: null, side: "stems", speed: 1, semitones: 0 });
     this.#makeContext = makeContext;
     for (const name of [...names, ORIGINAL]) {
       this.#lanes.set(name, { name, level: neutral(), buffer: null, whole: false, stream: null, strip: null });
@@ -55,6 +55,14 @@ export class Mixer extends EventTarget {
   setLevel(name, change) {
     Object.assign(this.lane(name).level, change);
     this.#level();
+    this.#changed();
+  }
+
+  /** Puts the stems into this order; those that it does not name follow. @param {string[]} names */
+  setOrder(names) {
+    const known = names.filter((name) => this.names.includes(name));
+    const order = [...new Set([...known, ...this.names, ORIGINAL])];
+    this.#lanes = new Map(order.map((name) => [name, this.lane(name)]));
     this.#changed();
   }
 

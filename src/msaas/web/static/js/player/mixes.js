@@ -1,8 +1,9 @@
 /**
  * A song's mix as a short text: kept in this browser, and part of a shared address.
  *
- * `mix=vocals:-6:-30:m,drums:0:0:s&loop=12.5-20&tempo=75&pitch=-2`: name, decibels, pan in percent, and m (muted) or s
- * (soloed) of each lane that is not neutral; the loop in seconds; tempo in percent, pitch in semitones. Texts from
+ * `mix=vocals:-6:-30:m,drums:0:0:s&loop=12.5-20&tempo=75&pitch=-2&order=bass,drums`: name, decibels, pan in percent, and m (muted) or s
+ * (soloed) of each lane that is not neutral; the loop in seconds; tempo in percent, pitch in semitones; the first
+ * lanes. Texts from
  * addresses are not trusted: what is unknown or out of range is left out.
  */
 
@@ -17,12 +18,14 @@ const OTHERS = new RegExp(`(?:^|&)(?:tempo|pitch)=${NUMBER}(?:&|$)`);
 const LOOP = new RegExp(`(?:^|&)loop=(${NUMBER})-(${NUMBER})(?:&|$)`);
 
 /** @param {import("./mixer.js").Mixer} mixer @returns {string} empty if all is neutral */
-export function textOf({ stems, loop, rate, speed, semitones }) {
+export function textOf({ stems, names, loop, rate, speed, semitones }) {
   const lanes = stems.map(({ name, level }) => [name, laneText(level)]).filter(([, text]) => text !== "0:0:");
   const parts = lanes.length ? [`mix=${lanes.map(([name, text]) => `${encodeURIComponent(name)}:${text}`).join(",")}`] : [];
   if (loop) parts.push(`loop=${short(loop.start / rate, 5)}-${short(loop.end / rate, 5)}`);
   if (speed !== 1) parts.push(`tempo=${short(100 * speed, TEMPO.digits)}`);
   if (semitones) parts.push(`pitch=${short(semitones, PITCH.digits)}`);
+  const order = stems.map(({ name }) => name);
+  if (order.join() !== names.join()) parts.push(`order=${order.map(encodeURIComponent).join(",")}`);
   return parts.join("&");
 }
 
@@ -31,11 +34,12 @@ export function apply(mixer, text) {
   const lanes = lanesOf(text);
   for (const { name } of mixer.stems) mixer.setLevel(name, lanes.get(name) ?? levelOf(0, 0, ""));
   mixer.setLoop(loopOf(text, mixer.frames / mixer.rate));
+  mixer.setOrder(orderOf(text));
   mixer.stretch({ speed: numberOf("tempo", text, TEMPO) / 100, semitones: numberOf("pitch", text, PITCH) });
 }
 
 /** Whether an address has a mix. @param {string} text */
-export const hasMix = (text) => lanesOf(text).size > 0 || LOOP.test(text) || OTHERS.test(text);
+export const hasMix = (text) => lanesOf(text).size > 0 || LOOP.test(text) || OTHERS.test(text) || orderOf(text).length > 0;
 
 // --- kept in this browser
 
@@ -100,6 +104,12 @@ function levelOf(db, percent, flags) {
 function loopOf(text, length) {
   const [start, end] = (LOOP.exec(text) ?? []).slice(1).map(Number);
   return start >= 0 && end > start && start < length ? { start, end: Math.min(end, length) } : null;
+}
+
+/** @returns {string[]} names, maybe unknown ones */
+function orderOf(text) {
+  const found = /(?:^|&)order=([^&]+)/.exec(text)?.[1];
+  return found ? found.split(",").map(decoded) : [];
 }
 
 /** @param {string} name @param {string} text @param {import("./tempo/ranges.js").Range} range */

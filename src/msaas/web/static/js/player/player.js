@@ -38,7 +38,7 @@ export class Player {
     this.#axis = axis;
     this.#detail = new Detail(this.#view, () => this.#redraw());
     const scene = { view: this.#view, rate: 0, detail: (name, start, end) => this.#detail.of(name, start, end) };
-    this.#lanes = new Lanes(find("#lanes"), axis, scene, (name, change) => this.#mixer?.setLevel(name, change));
+    this.#lanes = new Lanes(find("#lanes"), axis, scene, (name, change) => this.#mixer?.setLevel(name, change), (name, index) => this.#place(name, index));
     this.#ruler = new Ruler(find("#ruler"), axis, (region) => this.setLoop(region), this.#beats);
     this.#zoom = new Zoom(this.#view, () => this.#mixer?.position ?? 0);
     this.#scene = scene;
@@ -195,7 +195,8 @@ export class Player {
 
   reset() {
     for (const { name } of this.#mixer.stems) this.#mixer.setLevel(name, neutral());
-    say("All tracks at 0 decibels, centred");
+    this.#mixer.setOrder([]);
+    say("All tracks at 0 decibels, centred, in their usual order");
   }
 
   // --- lanes by number, for the keyboard
@@ -212,6 +213,21 @@ export class Player {
     this.#chosen = this.#mixer.stems.findIndex((lane) => lane.name === name);
     this.#marked = true;
     this.#lanes.choose(name);
+  }
+
+  /** Moves the selected lane. @param {1 | -1} step */
+  move(step) {
+    this.#place(this.#mixer.stems[this.#chosen].name, this.#chosen + step);
+  }
+
+  #place(name, index) {
+    const names = this.#mixer.stems.map((lane) => lane.name);
+    const place = Math.min(Math.max(index, 0), names.length - 1);
+    const others = names.filter((other) => other !== name);
+    const chosen = names[this.#chosen];
+    this.#mixer.setOrder(others.toSpliced(place, 0, name));
+    this.#chosen = this.#mixer.stems.findIndex((lane) => lane.name === chosen);
+    say(`${stemName(name)} at place ${place + 1} of ${names.length}`);
   }
 
   /** @param {"muted" | "soloed"} what @param {number} [index] default: the selected lane */
@@ -252,6 +268,7 @@ export class Player {
     this.#loop.setAttribute("aria-pressed", String(loop !== null));
     this.#axis.loop = loop && { start: loop.start / rate, end: loop.end / rate };
     this.#showLoop(this.#axis.loop);
+    this.#lanes.arrange(stems.map(({ name }) => name));
     this.#lanes.showLevels(stems);
     presets.refresh(stems);
     this.#lockScreen.show({ playing: going, position: this.#mixer.position, length: this.#length, speed });

@@ -76,7 +76,7 @@ def test_a_second_browser_without_a_key_opens_the_link_with_its_mix(visit, locke
     expect(ben.locator("#save-mix")).to_be_enabled()
     expect(stem_row(ben, "vocals").locator(".mute")).to_have_attribute("aria-pressed", "true")
     assert in_mixer(ben, "return mixer.loop.start / mixer.rate") == pytest.approx(0.5)
-    for hidden in ("#delete", "#share-mix", "#mix-format", "#song .back", "#open-key"):
+    for hidden in ("#delete", "#share-mix", "#open-links", "#mix-format", "#song .back", "#open-key"):
         expect(ben.locator(hidden)).to_be_hidden()
     expect(ben.locator("#key")).to_be_hidden()  # no key is asked for
     assert violations(ben) == []
@@ -109,3 +109,39 @@ def test_leaving_a_shared_song_gives_up_its_link(visit, locked, annas):
     expect(page.locator("#key")).to_be_visible()  # the list needs a key
     page.click("#key-close")
     expect(page.locator("#song")).to_be_hidden()
+
+
+def test_the_links_of_a_song_are_listed_and_revoked_one_by_one(visit, locked, annas):
+    headers = {"Authorization": f"Bearer {locked[1]}"}
+    shares = f"{locked[0].url}/apiv1/jobs/{annas}/shares"
+    for old in requests.get(shares, headers=headers, timeout=60).json()["shares"]:
+        requests.delete(f"{shares}/{old['id']}", headers=headers, timeout=60)
+    for mix in ("", "mix=vocals:0:0:m"):
+        made = requests.post(shares, json={"days": 2, "mix": mix}, headers=headers, timeout=60).json()
+    page = visit(f"/#/job/{annas}", locked[1])
+    page.click("#open-links")
+    dialog = page.get_by_role("dialog", name="Links to this song")
+    rows = dialog.get_by_role("listitem")
+    expect(rows).to_have_count(2)
+    expect(rows.first).to_contain_text("with a mix")  # the newest
+    expect(rows.first).to_contain_text("until")
+    assert violations(page) == []
+    rows.first.get_by_role("button", name="Revoke").click()
+    expect(rows).to_have_count(1)
+    expect(rows.get_by_role("button")).to_be_focused()
+    ids = [share["id"] for share in requests.get(shares, headers=headers, timeout=60).json()["shares"]]
+    assert len(ids) == 1 and made["id"] not in ids
+    page.route("**/shares/*", lambda route: route.abort())
+    rows.first.get_by_role("button", name="Revoke").click()
+    expect(dialog).to_contain_text("cannot be reached")
+    page.unroute("**/shares/*")
+    rows.first.get_by_role("button", name="Revoke").click()
+    expect(dialog).to_contain_text("No link opens this song.")
+    expect(page.locator("#links-close")).to_be_focused()
+    assert violations(page) == []
+    page.keyboard.press("Escape")
+    expect(dialog).to_be_hidden()
+
+
+def test_without_keys_there_is_no_list_of_links(mixer):
+    expect(mixer.locator("#open-links")).to_be_hidden()

@@ -80,6 +80,9 @@ export const mixStems = (songhash, mix) => post(`${jobPath(songhash)}/mix`, mix)
 
 /** Makes a link that opens a song without a key. @param {string} mix as text */
 export const shareSong = (songhash, mix) => post(`${jobPath(songhash)}/shares`, { mix });
+/** The links that open a song, without their tokens. */
+export const getShares = (songhash) => call("GET", `${jobPath(songhash)}/shares`);
+/** @returns {Promise<{shares: any[]}>} the links that are left */
 export const revokeShare = (songhash, id) => call("DELETE", `${jobPath(songhash)}/shares/${id}`);
 /** What the link shares whose token this page uses. */
 export const getShared = () => call("GET", "/apiv1/share");

@@ -1,5 +1,6 @@
 /** The view of one song, from upload to mix: follows the job, fills the lanes, opens the player. */
 
+import { key } from "../service/access.js";
 import { Problem, cancelJob, getWaveforms, named, zipPath } from "../service/api.js";
 import { askDelete } from "./deleting.js";
 import { find, say, show, write } from "../common/dom.js";
@@ -9,6 +10,7 @@ import { note, sentAs } from "./history.js";
 import { Mixer, ORIGINAL } from "../player/mixer.js";
 import * as mixes from "../player/mixes.js";
 import { canSave, formatOfMix, inBrowser, saveMix } from "./saving.js";
+import { showLinks } from "./links.js";
 import { share } from "./sharing.js";
 import { streamStems } from "./streaming.js";
 import { inOrder } from "../home/options.js";
@@ -50,6 +52,7 @@ export class Song {
       this.#allowSaving();
     });
     find("#share-mix").addEventListener("click", () => share(this.#visit.songhash, this.#visit.name, mixes.textOf(this.#visit.mixer)));
+    find("#open-links").addEventListener("click", () => showLinks(this.#visit.songhash));
     find("#load-anyway").addEventListener("click", () => this.#load(this.#visit));
   }
 
@@ -231,6 +234,7 @@ export class Song {
     this.#draw(visit);
     find("#save-all").href = named(zipPath(visit.songhash), visit.known?.savedAs);
     for (const id of ["transport", "beats", "bend", "downloads", "delete"]) show(find(`#${id}`), true);
+    show(find("#open-links"), key() !== ""); // without keys, a song's address is its link
     say("The stems are ready");
     original(visit.songhash).then((file) => this.#isHere(visit) && show(find("#sides"), file !== null && !visit.streamed));
     this.#allowSaving();

@@ -200,7 +200,7 @@ apply() {
   if has StatefulSet redis; then make_secret msaas-redis password; fi
   if uses_secret msaas-callback-secrets; then make_secret msaas-callback-secrets secrets; fi
   # A finished Job of an older release cannot be changed.
-  run kubectl -n "$namespace" delete job minio-buckets weights --ignore-not-found
+  run kubectl -n "$namespace" delete job minio-buckets weights backup-claim backup-songs-claim --ignore-not-found
   began=$(date -u +%Y-%m-%dT%H:%M:%SZ)
   run kubectl apply -f "$work/all.yaml"
 }

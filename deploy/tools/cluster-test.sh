@@ -152,7 +152,7 @@ check_drill() {
   say 'installing' && install
   say 'the drill'
   "$cluster" run deploy/tools/cluster-drill.py --namespace "$namespace" --url "http://$(address)" \
-    --power-off "$cluster stop" --power-on "$cluster start" "${drill[@]}"
+    --power-off "$cluster stop" --power-on "$cluster start" --faults all,restore "${drill[@]}"
 }
 
 main() {

@@ -64,7 +64,8 @@ def values_of(components: tuple[str, ...]) -> Manifest:
 
 
 ONLY_OF_CHARTS = ("imagePullSecrets", "nodeSelector", "storageClassName", "annotations")
-RENEWED = re.compile(r"^(msaas-settings)-[a-z0-9]{10}$|^(minio-buckets|weights)-1$")  # names with ends that change
+JOBS = "minio-buckets|weights|backup-claim|backup-songs-claim"
+RENEWED = re.compile(rf"^(msaas-settings)-[a-z0-9]{{10}}$|^({JOBS})-1$")  # names with ends that change
 
 
 def comparable(manifests: list[Manifest]) -> dict[tuple[str, str], Manifest]:
@@ -230,6 +231,22 @@ def test_copies_outlive_the_release(chart):
     assert {one["metadata"]["name"] for one in claims} == {"msaas-backup", "msaas-backup-songs"}
     for claim in claims:
         assert claim["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
+
+
+def nulls(value: Any, path: str = "") -> list[str]:
+    if isinstance(value, dict):
+        return [found for key, inner in value.items() for found in nulls(inner, f"{path}.{key}")]
+    if isinstance(value, list):
+        return [found for place, inner in enumerate(value) for found in nulls(inner, f"{path}.{place}")]
+    return [path] if value is None else []
+
+
+@HELM
+def test_nothing_is_null(chart):
+    """Helm 4 applies on the server, where a null removes what the cluster has filled in: a claim refuses that."""
+    every = (*SINGLE, "storage-seaweedfs", "weights-volume", "gateway")
+    for components in ((), every):
+        assert [path for one in by_helm(chart, values_of(components)) for path in nulls(one, one["kind"])] == []
 
 
 @HELM

@@ -18,7 +18,7 @@ import pytest
 
 from deploy.tools.drill.cluster import Cluster
 from deploy.tools.drill.faults import FAULTS, MEASUREMENTS
-from deploy.tools.drill.program import Posts
+from deploy.tools.drill.program import Posts, chosen
 from deploy.tools.drill.records import DrillError, Plan, Row, Song, table_line
 from deploy.tools.drill.service import forwarded
 from deploy.tools.drill.songs import RATE, STEMS, music
@@ -217,6 +217,15 @@ def test_each_fault_does_what_it_says_and_puts_the_node_right(cluster, monkeypat
     assert len(done) == len(calls)
     for call, words in zip(done, calls, strict=True):
         assert call.removeprefix("--context kind-home --namespace songs ").startswith(words)
+
+
+def test_all_faults_are_those_that_can_be_done_without_losing_songs_by_intent():
+    every = chosen("", can_cut=True)
+    assert every == tuple(FAULTS) == chosen("all", can_cut=True)
+    assert chosen("all,restore", can_cut=False) == (
+        *(name for name in FAULTS if not FAULTS[name].cuts_power),
+        "restore",
+    )
 
 
 def test_a_node_is_uncordoned_after_a_drain_that_failed(cluster, monkeypatch):

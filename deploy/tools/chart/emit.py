@@ -10,6 +10,7 @@ import yaml
 from deploy.tools.chart.merge import ABSENT, Choice, Fields, Node, Removed, Same, Value
 
 Path = tuple[str, ...]
+OPTIONAL = "{{/* left out if empty */}}"  # begins the expression of a value without which its key is left out
 # What the operator may set: the template's expression for a value at a path, and None for what is written as it is.
 Override = Callable[[Path, Value], str | None]
 
@@ -33,7 +34,8 @@ class Template:
             return
         pad = " " * indent
         if isinstance(node, Same) and not (isinstance(node.value, dict | list) and node.value):
-            yield f"{pad}{head} {self._scalar(path, node.value, indent)}"
+            text = self._scalar(path, node.value, indent)
+            yield from _unless_null(f"{pad}{head}", text) if text.startswith(OPTIONAL) else [f"{pad}{head} {text}"]
             return
         deeper = indent if head != "-" and _is_list(node) else indent + 2
         lines = list(self._block(path, node, deeper))
@@ -75,6 +77,12 @@ class Template:
 
     def _scalar(self, path: Path, value: Value, indent: int) -> str:
         return self._override(path, value) or literal(value, indent)
+
+
+def _unless_null(head: str, text: str) -> list[str]:
+    """A null would do for a client, but Helm 4 applies on the server, where it asks for the field to be removed."""
+    expression = text.removeprefix(OPTIONAL).removeprefix("{{").removesuffix("}}")
+    return [f"{{{{- with {expression.strip()} }}}}", f"{head} {{{{ . }}}}", "{{- end }}"]
 
 
 def literal(value: Value, indent: int = 0) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 
-from deploy.tools.chart.emit import Override, Path
+from deploy.tools.chart.emit import OPTIONAL, Override, Path
 from deploy.tools.chart.merge import Value
 
 OUR_IMAGE = re.compile(r"msaas-(?:rest|worker|logs|weights):(.+)")
@@ -18,7 +18,7 @@ CHECKSUM, STORAGE_CLASS, PULL_SECRETS, NODE_SELECTOR = "@checksum", "@storage-cl
 
 EXPRESSIONS = {
     CHECKSUM: '{{ include (print $.Template.BasePath "/base/configmap-msaas-settings.yaml") . | sha256sum }}',
-    STORAGE_CLASS: '{{ .Values.storageClass | default "null" }}',
+    STORAGE_CLASS: OPTIONAL + "{{ .Values.storageClass }}",
     PULL_SECRETS: "{{ .Values.imagePullSecrets | toJson }}",
     NODE_SELECTOR: "{{ .Values.worker.nodeSelector | toJson }}",
 }

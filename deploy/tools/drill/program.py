@@ -17,7 +17,7 @@ from deploy.tools.drill.service import Service, direct, forwarded
 from deploy.tools.drill.songs import look_at, play
 
 ALL = FAULTS | MEASUREMENTS
-FAULTS_HELP = f"of {', '.join(FAULTS)} (default: all); only by name: {', '.join(MEASUREMENTS)}"
+FAULTS_HELP = f"of {', '.join(FAULTS)} (default: all); not among all: {', '.join(MEASUREMENTS)}"
 
 
 def drill(fault: Fault, cluster: Cluster, url: str, seed: int) -> Row:
@@ -144,16 +144,15 @@ def parsed(argv: list[str] | None) -> Plan:
 
 
 def chosen(names: str, *, can_cut: bool) -> tuple[str, ...] | str:
-    """The faults by name, or what is wrong with the names. Without names all that are possible."""
-    if not names:
-        return tuple(name for name, fault in FAULTS.items() if can_cut or not fault.cuts_power)
-    faults = tuple(names.split(","))
+    """The faults by name, or what is wrong with the names. `all`, or no name: all that are possible."""
+    possible = [name for name, fault in FAULTS.items() if can_cut or not fault.cuts_power]
+    faults = [name for word in (names or "all").split(",") for name in (possible if word == "all" else [word])]
     unknown = [name for name in faults if name not in ALL]
     if unknown:
         return f"no such fault: {', '.join(unknown)}; there are: {', '.join(ALL)}"
     if not can_cut and any(ALL[name].cuts_power for name in faults):
         return "a power cut needs --power-off and --power-on"
-    return faults
+    return tuple(faults)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -54,6 +54,16 @@ def test_copies_are_made_on_the_node_of_redis_so_that_one_pod_can_mount_both():
     assert matches(term["labelSelector"], pod_of(redis)["metadata"]["labels"])
 
 
+@pytest.mark.parametrize("name", ["backup", "backup-songs"])
+def test_a_pod_binds_each_claim_at_the_installation_where_the_copies_are_made(name):
+    """`helm install --wait` waits for bound claims, and some volumes are made for the first pod that uses them."""
+    job, copy = named(render("full"), "Job", f"{name}-claim"), named(render("full"), "CronJob", name)
+    [volume] = pod_of(job)["spec"]["volumes"]
+    assert volume in pod_of(copy)["spec"]["volumes"]
+    assert pod_of(job)["spec"].get("affinity") == pod_of(copy)["spec"].get("affinity")
+    assert container_of(job)["image"] == container_of(copy)["image"]
+
+
 def test_the_policies_let_a_copy_out_of_redis():
     policies = {found["metadata"]["name"]: found["spec"] for found in of_kind(render("full"), "NetworkPolicy")}
     assert matches(policies["backup"]["podSelector"], BACKUP)

@@ -89,12 +89,15 @@ def _is_number(value: Any) -> bool:
 
 
 def _git(*arguments: str) -> str:
-    made = subprocess.run(
-        ["git", "-C", str(ROOT), *arguments],  # noqa: S607
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    try:
+        made = subprocess.run(
+            ["git", "-C", str(ROOT), *arguments],  # noqa: S607
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    except OSError:  # a copy of the tree on a machine without git
+        return ""
     return made.stdout.strip()
 
 

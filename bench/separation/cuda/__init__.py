@@ -1,0 +1,1 @@
+"""What MSaaS and Demucs do on a CUDA card: `python -m bench.separation.cuda`."""

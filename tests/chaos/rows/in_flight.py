@@ -35,6 +35,7 @@ def killed_beside_another(lab: Lab, scale: Scale) -> RowResult:
         due = time.monotonic() + lab.random.uniform(0.1, 0.8)
 
     result.claim(lab.until_ended(songs, scale(90, 400), disturb), "songs are left that never ended")
+    lab.kills.clear()  # a song whose process was killed while it was alone goes to the tail: no recovery to time
     lab.close_account(result)
     result.claim(result.account.done == len(songs), "not every song was published")
     result.claim(most > len(workers), f"never more than {most} songs ran at a time")

@@ -26,6 +26,7 @@ CONNECTION = "redis_client.py"
 SUPERVISOR = "worker/supervisor.py"
 RUN = "worker/run.py"
 TURNS = "tests/queue/test_turns.py"
+TWO_SONGS = "tests/worker/in_flight/test_two_songs.py"
 UPLOADS = "queue/lua/uploads"
 UPLOAD_LIMITS = "tests/uploads/test_limits.py"
 
@@ -232,7 +233,7 @@ MUTANTS = (
     ),
     Mutant(
         "damage: songs are claimed without room",
-        [(SUPERVISOR, "if not self.checks.may_claim():", "if False:")],
+        [(SUPERVISOR, "may_claim = self.checks.may_claim()", "may_claim = True")],
         "18",
     ),
     Mutant(
@@ -249,6 +250,21 @@ MUTANTS = (
         "damage: attempts have to be a number",
         [("queue/lua/types.lua", "local count = tonumber(text or 0) or 0", "local count = tonumber(text or 0)")],
         "19",
+    ),
+    Mutant(
+        "in flight: neighbours of a song that ends the process are charged",
+        [(RUN, "if not (stay.crowded and _ended_process(error)):", "if True:")],
+        "21",
+    ),
+    Mutant(
+        "in flight: songs are run again beside others",
+        [(RUN, "with self.context.gate.alone(self._wait):", "with self.context.gate.shared(self._wait):")],
+        TWO_SONGS,
+    ),
+    Mutant(
+        "in flight: a lost claim gives back the songs that run",
+        [(SUPERVISOR, "if lost.fence not in self._held:", "if True:")],
+        TWO_SONGS,
     ),
     Mutant(
         "tenants do not take turns",

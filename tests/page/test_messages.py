@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Locator, Page, Route, expect
 
-from tests.page.conftest import pick, violations
+from tests.page.conftest import PHONE, pick, violations
 
 NOBODY = "00000000-0000-4000-8000-000000000000"
 POST = "**/apiv1/separate"
@@ -284,3 +284,44 @@ def test_an_error_goes_when_its_song_is_sent_again_from_the_tray(page):
     page.click("#tray-start")
     expect(page.locator("#song-title")).to_have_text("One")
     expect(alert(page)).to_have_count(0)
+
+
+@pytest.mark.parametrize("screen", [{}, PHONE], ids=["desktop", "phone"])
+def test_no_control_stays_under_a_message(open_page, song, screen):
+    page = open_page(song.address, **screen)
+    expect(page.locator("#save-mix")).to_be_enabled()
+    page.evaluate(
+        """async main => (await import(new URL('common/toasts.js', main))).warn('Something went wrong')""",
+        page.evaluate("document.querySelector('script[type=module]').src"),
+    )
+    expect(alert(page)).to_be_visible()
+    for place, control in (("0", "#song .back"), ("document.body.scrollHeight", "#reset-mix")):
+        page.evaluate(f"scrollTo(0, {place})")
+        page.locator(control).click(trial=True)  # fails where something lies over it
+        toast, box = alert(page).bounding_box(), page.locator(control).bounding_box()
+        assert toast is not None and box is not None
+        assert box["y"] >= toast["y"] + toast["height"] or box["y"] + box["height"] <= toast["y"]
+
+
+def test_no_waveform_is_asked_for_before_a_segment_is_done(page):
+    job: dict[str, Any] = {
+        "songhash": NOBODY,
+        "state": "running",
+        "stage": "decoding",
+        "progress": 0,
+        "model": "htdemucs",
+    }
+    job |= {"options": None, "stems": {}, "eta_seconds": 30, "duration_seconds": 180, "error": None}
+    asked: list[str] = []
+    page.route("**/events", lambda route: route.abort())
+    page.route(f"**/jobs/{NOBODY}", lambda route: route.fulfill(json=job))
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(f"/#/job/{NOBODY}")
+    expect(page.locator("#stage")).to_have_text("Listening to the song")
+    with page.expect_request(f"**/jobs/{NOBODY}"):
+        pass  # the state is asked for again, so it was shown once
+    assert not [url for url in asked if url.endswith("/waveforms")]
+    job |= {"stage": "separating", "progress": 0.5}
+    page.route("**/waveforms", lambda route: route.fulfill(status=404, json={"code": "waveforms_unknown"}))
+    with page.expect_request("**/waveforms"):
+        expect(page.locator("#stage")).to_have_text("Separating")

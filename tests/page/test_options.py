@@ -70,6 +70,31 @@ def test_the_choices_keep_their_places_when_the_stems_are_shown(offered, screen)
     assert page.evaluate(boxes) == before
 
 
+ROOM = """(select) => {
+    const text = document.createElement('span');
+    text.style.cssText = `font: ${getComputedStyle(select).font}; position: absolute; white-space: nowrap`;
+    text.textContent = select.selectedOptions[0].text;
+    document.body.append(text);
+    const { paddingLeft, paddingRight } = getComputedStyle(select);
+    const room = select.clientWidth - parseFloat(paddingLeft) - parseFloat(paddingRight) - text.offsetWidth;
+    text.remove();
+    return room;
+}"""
+
+
+@pytest.mark.parametrize("screen", [{}, WIDE], ids=["1200", "2560"])
+def test_choices_that_belong_together_stand_in_one_row_and_the_quality_is_read_in_full(offered, screen):
+    models = [model("four", FOUR) | {"seconds_per_audio_second": 6}]
+    page = offered(models, **screen)
+    pick(page, ("Song.flac", flac(tune(20, seed=737))), start=False)
+    quality = page.locator("[name=quality]")
+    expect(quality.locator("option").first).to_contain_text("for this song")
+    assert quality.evaluate(ROOM) >= 0
+    names = ("format", "rate", "start", "end")
+    tops = {page.locator(f"[name={name}]").bounding_box()["y"] for name in names}
+    assert len(tops) == 1
+
+
 def test_the_rest_beside_vocals_is_called_instrumental(offered):
     page = offered()
     expect(page.locator("[name=which] option[value='two vocals']")).to_have_text("Vocals and instrumental")

@@ -105,6 +105,8 @@ def test_leaving_a_shared_song_gives_up_its_link(visit, locked, annas):
     made = requests.post(f"{locked[0].url}/apiv1/jobs/{annas}/shares", json={}, headers=headers, timeout=60).json()
     page = visit(made["url"])
     expect(page.locator("#shared-note")).to_be_visible()
+    lefts = [page.locator(selector).bounding_box()["x"] for selector in ("#song-title", "#shared-note")]
+    assert lefts[0] == lefts[1]
     page.click(".brand")
     expect(page.locator("#key")).to_be_visible()  # the list needs a key
     page.click("#key-close")

@@ -31,6 +31,23 @@ def test_a_preset_mutes_what_it_leaves_out_and_is_switched_off_again(mixer):
     expect(mixer.get_by_role("button", name="Bass practice")).to_have_attribute("aria-pressed", "true")
 
 
+def test_a_preset_is_lit_only_while_it_is_what_is_heard(mixer):
+    karaoke = mixer.get_by_role("button", name="Karaoke")
+    karaoke.click()
+    for change in ({"db": -48}, {"soloed": True}, {"muted": True}):
+        in_mixer(mixer, "mixer.setLevel('drums', { db: 0, muted: false, soloed: false })")
+        expect(karaoke).to_have_attribute("aria-pressed", "true")
+        in_mixer(mixer, "mixer.setLevel('drums', argument)", change)
+        expect(karaoke).to_have_attribute("aria-pressed", "false")
+    in_mixer(mixer, "mixer.setLevel('drums', { muted: false })")
+    expect(karaoke).to_have_attribute("aria-pressed", "true")
+    in_mixer(mixer, "mixer.setSide('original')")
+    expect(karaoke).to_have_attribute("aria-pressed", "false")
+    karaoke.click()  # it is heard then
+    expect(karaoke).to_have_attribute("aria-pressed", "true")
+    assert in_mixer(mixer, "return mixer.side") == "stems"
+
+
 TYPED = (
     ("-6", -6, "−6 dB"),
     ("+2,5 dB", 2.5, "+2.5 dB"),

@@ -1,6 +1,6 @@
 /** Messages that everybody sees, at the edge of the page. They never take the focus; errors stay until they are closed. */
 
-import { copyOf, find } from "./dom.js";
+import { copyOf, find, vary } from "./dom.js";
 
 const READ_MS = 8000;
 const MOST = 4;
@@ -55,6 +55,9 @@ function addAction(toast, action) {
     action.run();
   });
 }
+
+/** The page makes room for them. */
+new ResizeObserver(([{ contentRect }]) => vary(document.body, "toasts", Math.ceil(contentRect.height))).observe(find("#toasts"));
 
 /** Removes a toast; the focus returns to where it came from. */
 function take(toast) {

@@ -190,6 +190,7 @@ export class Player {
   /** @param {string | null} preset null: none */
   setPreset(preset) {
     presets.set(this.#mixer, preset);
+    if (this.#mixer.side === ORIGINAL) this.setSide("stems");
     say(preset ?? "All tracks on");
   }
 
@@ -270,7 +271,7 @@ export class Player {
     this.#showLoop(this.#axis.loop);
     this.#lanes.arrange(stems.map(({ name }) => name));
     this.#lanes.showLevels(stems);
-    presets.refresh(stems);
+    presets.refresh(this.#mixer);
     this.#lockScreen.show({ playing: going, position: this.#mixer.position, length: this.#length, speed });
     this.#tempo.show();
     this.#showTime();

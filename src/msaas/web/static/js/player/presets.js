@@ -1,6 +1,7 @@
 /** Mixes by one button: lanes that are muted or soloed, the volumes as they are. Pure, but for the buttons. */
 
 import { find, show } from "../common/dom.js";
+import { SILENT_DB } from "./levels.js";
 
 const of = (...stems) => (name) => stems.some((stem) => name === stem || name.startsWith(`${stem}.`));
 
@@ -20,9 +21,10 @@ export function presetsFor(lanes) {
   return Object.entries(PRESETS).filter(([, mutes]) => isUseful(mutes)).map(([preset]) => preset);
 }
 
-/** @param {string} preset @param {Lane[]} lanes @returns {boolean} whether the lanes are as it sets them */
+/** @param {string} preset @param {Lane[]} lanes @returns {boolean} whether the lanes that it mutes are muted, and all others are heard */
 export function isSet(preset, lanes) {
-  return lanes.every(({ name, level }) => level.muted === PRESETS[preset](name) && !level.soloed);
+  const isAsSet = (mutes, { muted, soloed, db }) => muted === mutes && !soloed && (mutes || db > SILENT_DB);
+  return lanes.every(({ name, level }) => isAsSet(PRESETS[preset](name), level));
 }
 
 /** @param {import("./mixer.js").Mixer} mixer @param {string | null} preset null: all lanes are on */
@@ -35,14 +37,14 @@ export function showButtons(mixer, chosen) {
   const box = find("#presets");
   const buttons = presetsFor(mixer().stems).map((preset) => {
     const button = Object.assign(document.createElement("button"), { type: "button", className: "quiet preset", textContent: preset });
-    button.addEventListener("click", () => chosen(isSet(preset, mixer().stems) ? null : preset));
+    button.addEventListener("click", () => chosen(button.getAttribute("aria-pressed") === "true" ? null : preset));
     return button;
   });
   box.replaceChildren(...buttons);
   show(box, buttons.length > 0);
 }
 
-/** @param {Lane[]} lanes */
-export function refresh(lanes) {
-  for (const button of find("#presets").children) button.setAttribute("aria-pressed", String(isSet(button.textContent, lanes)));
+/** None is set while the original plays. @param {import("./mixer.js").Mixer} mixer */
+export function refresh({ stems, side }) {
+  for (const button of find("#presets").children) button.setAttribute("aria-pressed", String(side === "stems" && isSet(button.textContent, stems)));
 }

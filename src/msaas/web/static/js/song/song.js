@@ -22,6 +22,7 @@ import { bytes, factsOf, measuredOf, plainly } from "../common/words.js";
 
 const DEFAULT_RATE = 44_100;
 const DRAW_EVERY_MS = 1500;
+const FIRST_DRAW_MS = 2500; // workers write the first waveform some two seconds after the first segment
 const MINI = "htdemucs_mini";
 const SMALL = "This is the small demonstration model. Its quality is far below that of htdemucs.";
 /** Phones close pages that use much memory. */
@@ -154,7 +155,7 @@ export class Song {
     this.#progress.job(job);
     this.#lanes.build(this.#expected(job));
     this.#lanes.enable(false);
-    if (job.state === "running") this.#preview(visit);
+    if (job.state === "running") this.#preview(visit, job.progress);
   }
 
   #over(visit, job) {
@@ -195,7 +196,10 @@ export class Song {
   }
 
   /** Draws lanes as segments finish. */
-  async #preview(visit) {
+  async #preview(visit, progress) {
+    visit.begins ||= progress === 0; // seen from the start
+    if (progress === 0) return;
+    visit.previewed ??= visit.begins ? Date.now() + FIRST_DRAW_MS - DRAW_EVERY_MS : 0;
     if (visit.previewed > Date.now() - DRAW_EVERY_MS) return;
     visit.previewed = Date.now();
     const found = await getWaveforms(visit.songhash).catch(() => null);

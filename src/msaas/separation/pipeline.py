@@ -101,7 +101,7 @@ class Separator:
         self._threads, self._precision = threads, precision
         self._turns = turns or DeviceTurns()
         self._pool = segment_pool(self.parallel) if device.type == "cpu" else None
-        self.in_stages = self._pool is None  # beside a card, the CPU has time for the stages before and behind it
+        self.in_stages = self._pool is None and threads > 2  # beside a card; two cores gain nothing by it
         self._use([choose(network, device, precision) for network in model.networks])
         for network, choice in zip(model.networks, self.choices, strict=True):
             if release and choice["layout"] == "channels_last":

@@ -228,6 +228,16 @@ def test_all_faults_are_those_that_can_be_done_without_losing_songs_by_intent():
     )
 
 
+def test_before_a_drain_that_would_take_redis_the_pods_are_spread(cluster, monkeypatch):
+    cluster.answer("get_pods_-l_app.kubernetes.io~name=worker", pods("worker", ["node-1"]))
+    cluster.answer("get_nodes", "node/node-1\nnode/node-2")
+    calls = [call.partition("--namespace songs ")[2] for call in played(cluster, monkeypatch, "drain")]
+    restarts = [call.rpartition(" ")[2] for call in calls if call.startswith("rollout restart")]
+    assert restarts == ["deployment/rest-server", "deployment/worker"]
+    assert calls.index("rollout restart deployment/worker") < len(calls) - 2
+    assert calls[-1].startswith("uncordon")
+
+
 def test_a_node_is_uncordoned_after_a_drain_that_failed(cluster, monkeypatch):
     cluster.answer("drain_node-2", "FAIL")
     with pytest.raises(DrillError, match="drain node-2"):

@@ -35,10 +35,23 @@ class Cluster:
         return sorted({node for part in ("redis", "minio") for node in self.pods(part).values()})
 
     def other_node(self) -> str:
-        """A node with a worker or an API, and without Redis and the store where there is one."""
+        """A node with a worker or an API, and without Redis and the store where there is one.
+
+        After an earlier drain, all of them may stand beside Redis and the store, whose volumes may be bound to their
+        node: a restart spreads them first.
+        """
+        if self._best_node() in self.stores_nodes() and self._nodes() > 1:
+            self.roll_out("rest-server")
+            self.roll_out("worker")
+        return self._best_node()
+
+    def _best_node(self) -> str:
         ours = [node for part in ("worker", "rest-server") for node in self.pods(part).values()]
         stores = self.stores_nodes()
         return sorted(ours, key=lambda node: (node in stores, ours.index(node)))[0]
+
+    def _nodes(self) -> int:
+        return len(self.kubectl("get", "nodes", "-o", "name").split())
 
     def roll_out(self, deployment: str) -> None:
         self.kubectl("rollout", "restart", f"deployment/{deployment}")

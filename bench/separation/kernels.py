@@ -21,7 +21,7 @@ from bench.separation.speed import RATE, SEGMENT_SECONDS, machine, seeded_htdemu
 from msaas.separation.engines.htdemucs import ChannelsLast
 from msaas.separation.engines.htdemucs.kernels import Kernels, fastest_kernels
 
-ORDER = ("split_gates", "folded_norms", "packed", "fused_gelu", "composed_attention")
+ORDER = ("split_gates", "folded_norms", "packed", "fused_gelu", "composed_attention", "int8")
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 OWN = "the module's own forward"
 

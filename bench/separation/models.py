@@ -6,7 +6,8 @@ Processor seconds (of all cores together) a second of audio, of one forward with
 ours in float32, and ours in bfloat16 where the CPU has it, with its signal-to-difference ratio. A song takes
 `num_overlap` times as much, divided among the cores. Wall time would depend on what else the machine does. Each run is
 a process of its own; beside them stands the largest resident memory of ours in float32. --seconds: of audio in a
-forward, instead of the configuration's chunk. --rounds: the three take turns so often, and the fastest of each counts.
+forward, instead of the configuration's chunk. --rounds: the three take turns so often, and the fastest of each counts;
+0 leaves them out.
 --memory: in addition, the peak memory of a job with a small network of each family on songs of so many minutes; refuses
 (exit 1) growth over 10 %.
 """
@@ -27,6 +28,7 @@ from typing import Any
 from msaas.separation import PROCESS_ENVIRONMENT
 
 RUNS = ("library", "fp32", "bf16")
+MEMORY_CHUNK_SAMPLES = 343 * 512  # four seconds, of a length that MDX23C accepts
 
 
 def main() -> int:
@@ -37,7 +39,7 @@ def main() -> int:
     load = ", ".join(f"{each:.1f}" for each in os.getloadavg())
     print(f"{os.cpu_count()} cores, load {load}\n\n| | library | fp32 | bf16 | dB | fp32 / library | peak, MiB |")
     print("|---|---|---|---|---|---|---|")
-    for family in options.families:
+    for family in options.families if options.rounds else ():
         rounds = [{run: _in_child(family, run, options.seconds) for run in RUNS} for _ in range(options.rounds)]
         fastest = {run: min((each[run] for each in rounds), key=lambda measured: measured["rate"]) for run in RUNS}
         print(_row(family, fastest), flush=True)
@@ -123,12 +125,18 @@ def _memory(families: list[str], minutes: list[float]) -> int:
     failed = 0
     with tempfile.TemporaryDirectory(prefix="msaas-models-") as folder:
         for family in families:
-            write_model(Path(folder), family, SMALL[family])
+            write_model(Path(folder), family, _in_long_chunks(SMALL[family]))
             print(f"\n{family}, small", flush=True)
             command = [sys.executable, "-m", "bench.separation.memory", "--no-demucs", "--model", family]
             command += ["--repo", folder, "--format", "flac", "--minutes", *map(str, minutes)]
             failed |= subprocess.run(command, check=False).returncode
     return failed
+
+
+def _in_long_chunks(content: dict[str, Any]) -> dict[str, Any]:
+    """The configuration with chunks of four seconds: an hour takes minutes, since RoFormers take 60 bands a chunk one
+    after the other."""
+    return content | {"audio": content["audio"] | {"chunk_size": MEMORY_CHUNK_SAMPLES}}
 
 
 if __name__ == "__main__":

@@ -35,14 +35,19 @@ MAKES = {
 }
 # Of the torch that requirements pin. Another release may change a private operation without notice: look at
 # aten/src/ATen/native/mkldnn/Linear.cpp (mkldnn_linear_pointwise, mkldnn_linear_pointwise_binary) and
-# aten/src/ATen/native/mkldnn/RegisterMkldnnOpContextClass.cpp (the schemas), then update the texts here.
+# aten/src/ATen/native/mkldnn/RegisterMkldnnOpContextClass.cpp (the schemas), and for 8-bit integers at
+# aten/src/ATen/native/quantized/cpu/qlinear.cpp and its library.cpp, then update the texts here.
 CHECKED_TORCH = "2.13"
 SCHEMAS = {
-    "_linear_pointwise": "mkldnn::_linear_pointwise(Tensor X, Tensor W, Tensor? B, str attr, Scalar?[] scalars, "
+    "mkldnn::_linear_pointwise": "mkldnn::_linear_pointwise(Tensor X, Tensor W, Tensor? B, str attr, Scalar?[] scalars, "
     "str? algorithm) -> Tensor Y",
-    "_linear_pointwise.binary": "mkldnn::_linear_pointwise.binary(Tensor X, Tensor other, Tensor W, Tensor? B, "
+    "mkldnn::_linear_pointwise.binary": "mkldnn::_linear_pointwise.binary(Tensor X, Tensor other, Tensor W, Tensor? B, "
     "str attr) -> Tensor Y",
-    "_reorder_linear_weight": "mkldnn::_reorder_linear_weight(Tensor self, int? batch_size=None) -> Tensor Y",
+    "mkldnn::_reorder_linear_weight": "mkldnn::_reorder_linear_weight(Tensor self, int? batch_size=None) -> Tensor Y",
+    "onednn::qlinear_prepack": "onednn::qlinear_prepack(Tensor weight, int[]? x_shape) -> Tensor",
+    "onednn::qlinear_pointwise": "onednn::qlinear_pointwise(Tensor qx, float x_scale, int x_zero_point, Tensor qw, "
+    "Tensor w_scale, Tensor w_zero_point, Tensor? bias, float output_scale, int output_zero_point, "
+    "ScalarType? output_dtype, str post_op_name, Scalar?[] post_op_args, str post_op_algorithm) -> Tensor",
 }
 
 
@@ -80,8 +85,7 @@ def test_private_operations_are_those_that_were_read() -> None:
     assert pinned is not None
     assert pinned[1] == CHECKED_TORCH
     if torch.backends.mkldnn.is_available() and torch.__version__.startswith(CHECKED_TORCH):
-        found = {name: str(torch._C._get_schema(f"mkldnn::{name.partition('.')[0]}", name.partition(".")[2]))
-                 for name in SCHEMAS}  # fmt: skip
+        found = {name: str(torch._C._get_schema(*name.partition(".")[::2])) for name in SCHEMAS}
         assert found == SCHEMAS
 
 

@@ -1,8 +1,8 @@
 """Selects the fastest engine whose output agrees with the network's own forward.
 
 At load a test sound goes through both. float32 must agree to 1e-4 of full scale, other types, and TF32, to 40 dB
-signal-to-difference ratio; an engine that fails the check, or is no faster, is not used. With precision "fp32" TF32 is
-not used.
+signal-to-difference ratio, with 8-bit integers in each stem; an engine that fails the check, or is no faster, is not
+used. With precision "fp32" TF32 is not used.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -20,7 +21,7 @@ from torch import Tensor
 
 from msaas.separation import memory
 from msaas.separation.engines.engine import Autocast, Engine, TorchEngine
-from msaas.separation.engines.htdemucs import ChannelsLast, Unsupported
+from msaas.separation.engines.htdemucs import ChannelsLast, Unsupported, has_wide_tokens
 from msaas.separation.engines.htdemucs.kernels import Kernels, KernelSet, measured_kernels
 from msaas.separation.engines.tf32 import forbid_tf32, may_use_tf32, without_tf32
 from msaas.separation.model import Network
@@ -32,6 +33,7 @@ FP32_TOLERANCE = 1e-4  # of full scale
 # Of a segment, for the check. A whole one takes longer and gives the same verdict:
 # `python -m bench.separation.speed --halves`
 CHECKED_FRACTION = 1 / 3
+INT8_SUFFIX = "+int8"
 PRECISIONS = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}
 
 
@@ -44,8 +46,10 @@ class EngineChoice(NamedTuple):
     kernels: Mapping[str, Sequence[str]] = MappingProxyType({})  # by precision, those of `Kernels` that are used
 
     def as_report(self) -> dict[str, Any]:
-        """Ready for JSON."""
-        return {**self._asdict(), "kernels": {name: list(used) for name, used in self.kernels.items()}}
+        """Ready for JSON. The precision is "bf16+int8" with 8-bit integers."""
+        precision = self.precision + (INT8_SUFFIX if "int8" in self.kernels.get(self.precision, ()) else "")
+        kernels = {name: list(used) for name, used in self.kernels.items()}
+        return {**self._asdict(), "precision": precision, "kernels": kernels}
 
 
 class _Variant(NamedTuple):
@@ -125,8 +129,14 @@ def _variants(
         names = {PRECISIONS[one]: found.names() for one, found in kernels.items() if one in (dtype, torch.float32)}
         return _Variant(lambda: TorchEngine(ChannelsLast(network.module, device, dtype, kernels), device), names)
 
-    tuned = [measured] if any(kernels != Kernels() for kernels in measured.values()) else []
-    return "channels_last", {dtype: [variant(dtype, kernels) for kernels in (*tuned, {})] for dtype in dtypes}
+    def to_try(dtype: torch.dtype) -> Iterator[KernelSet]:
+        if measured.get(dtype, Kernels()).int8 and has_wide_tokens(network.module):
+            yield measured
+        if any(kernels != Kernels() for kernels in measured.values()):
+            yield {one: replace(kernels, int8=False) for one, kernels in measured.items()}
+        yield {}
+
+    return "channels_last", {dtype: [variant(dtype, kernels) for kernels in to_try(dtype)] for dtype in dtypes}
 
 
 def _is_supported(network: Network, device: torch.device) -> bool:
@@ -174,7 +184,8 @@ def _checked(
         log.warning("engine not used: it fails precision=%s reason=%s", PRECISIONS[dtype], error)
         return None
     snr_db = _snr_db(actual, expected)
-    if _agrees(actual, expected, exact=exact and dtype is torch.float32):
+    in_integers = "int8" in variant.kernels.get(PRECISIONS[dtype], ())
+    if _agrees(actual, expected, exact=exact and dtype is torch.float32, each_stem=in_integers):
         return engine, snr_db
     log.warning(
         "engine not used: it differs from the network's own forward precision=%s snr_db=%.1f", PRECISIONS[dtype], snr_db
@@ -225,10 +236,12 @@ def _sound(network: Network, samples: int) -> Tensor:
     return (sound / sound.std())[None]
 
 
-def _agrees(actual: Tensor, expected: Tensor, *, exact: bool) -> bool:
+def _agrees(actual: Tensor, expected: Tensor, *, exact: bool, each_stem: bool = False) -> bool:
+    """[B, stems, C, N] twice."""
     if exact:
         return bool((actual - expected).abs().max() <= FP32_TOLERANCE * max(1.0, float(expected.abs().max())))
-    return _snr_db(actual, expected) >= MIN_SNR_DB
+    parts = zip(actual.unbind(1), expected.unbind(1), strict=True) if each_stem else [(actual, expected)]
+    return all(_snr_db(*part) >= MIN_SNR_DB for part in parts)
 
 
 def _snr_db(actual: Tensor, expected: Tensor) -> float:

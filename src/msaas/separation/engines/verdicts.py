@@ -27,6 +27,7 @@ from msaas.separation.engines.engine import Engine
 from msaas.separation.engines.htdemucs import Unsupported
 from msaas.separation.engines.htdemucs.kernels import Kernels
 from msaas.separation.engines.selection import (
+    INT8_SUFFIX,
     MIN_SNR_DB,
     PRECISIONS,
     EngineChoice,
@@ -124,6 +125,7 @@ def parse_verdict(content: Any, key: str, device: torch.device, precision: str) 
         raise ValueError("not a verdict for this network and machine")
     engine = content["engine"]
     layout, chosen, snr_db, kernels = (engine.get(name) for name in EngineChoice._fields)
+    chosen = chosen.removesuffix(INT8_SUFFIX) if isinstance(chosen, str) else chosen
     possible = {PRECISIONS[dtype] for dtype in candidates(device, precision, has_bf16)} | {"fp32"}
     if layout not in ("channels_last", "module") or chosen not in possible or not isinstance(kernels, dict):
         raise ValueError(f"an engine that does not exist here: {layout!r}, {chosen!r}")

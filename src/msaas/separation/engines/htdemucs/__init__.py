@@ -6,5 +6,6 @@ cache. docs/performance.md lists each step with its gain.
 """
 
 from msaas.separation.engines.htdemucs.network import ChannelsLast, Unsupported
+from msaas.separation.engines.htdemucs.products import has_wide_tokens
 
-__all__ = ["ChannelsLast", "Unsupported"]
+__all__ = ["ChannelsLast", "Unsupported", "has_wide_tokens"]

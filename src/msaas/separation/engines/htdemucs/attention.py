@@ -25,11 +25,13 @@ class Attention:
         self._projections = [
             (
                 last - first,
-                weights.linear(weight[first * channels : last * channels], bias[first * channels : last * channels]),
+                weights.token_linear(
+                    weight[first * channels : last * channels], bias[first * channels : last * channels]
+                ),
             )
             for first, last in ranges
         ]
-        self._out = weights.linear(module.out_proj.weight, module.out_proj.bias)
+        self._out = weights.token_linear(module.out_proj.weight, module.out_proj.bias)
 
     def __call__(self, x: Tensor, other: Tensor) -> Tensor:
         """[B, N, C], [B, M, C] ▸ [B, N, C]. Without `crosses`, `other` is not used."""

@@ -3,7 +3,8 @@
 torch offers several on a CPU: matrix products by MKL or by oneDNN, attention as one kernel or as two products. Which is
 faster depends on the CPU, the type and torch's build, so it is measured when a model is loaded.
 
-oneDNN's products with weights in its own layout are private operations of torch (`torch.ops.mkldnn`). They are tried
+oneDNN's products with weights in its own layout are private operations of torch (`torch.ops.mkldnn`, and
+`torch.ops.onednn` for 8-bit integers). They are tried
 before they are used, and replaced by public ones if they are missing or fail. Checked with torch 2.13
 (`tests/separation/engines/test_kernels.py` says what to look at for another release).
 """
@@ -15,12 +16,14 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - torch's convention
+
+from msaas.separation.engines.htdemucs.int8 import Int8
 
 # Of the products that are timed: those of htdemucs' transformer and of the gates of its outermost encoder.
 _TOKENS, _WIDTH = 1344, 512
@@ -39,6 +42,7 @@ class Kernels:
     split_gates: bool = False  # a gated linear layer as two products, the gate and the multiplication within them
     folded_norms: bool = False  # the wide norm of residual branches within the product before it
     composed_attention: bool = False  # two products and a softmax per head
+    int8: bool = False  # the transformer's linear layers in 8-bit integers
 
     def names(self) -> tuple[str, ...]:
         return tuple(name for name, used in asdict(self).items() if used)
@@ -110,7 +114,8 @@ def fastest_kernels(dtype: torch.dtype, clock: Callable[[], float] = time.thread
         kernels = Kernels(folded_norms=True)
         if _is_exact(dtype):
             kernels = _packed_kernels(dtype, kernels, clock)
-        return replace(kernels, composed_attention=_composed_is_faster(dtype, clock))
+        kernels = replace(kernels, composed_attention=_composed_is_faster(dtype, clock))
+        return replace(kernels, int8=_int8_is_faster(dtype, clock, packed=kernels.packed))
 
 
 @cache
@@ -166,6 +171,30 @@ def _composed_is_faster(dtype: torch.dtype, clock: Callable[[], float]) -> bool:
         clock, lambda: fused_attention(query, key, value), lambda: composed_attention(query, key, value)
     )
     return composed < _FASTER * fused
+
+
+def _int8_is_faster(dtype: torch.dtype, clock: Callable[[], float], *, packed: bool) -> bool:
+    """Than the product that would be used instead. Not for float32, which has to be exact."""
+    if dtype is torch.float32 or not _int8_is_right(dtype):
+        return False
+    x, weight, bias = _drawn(dtype, (_TOKENS, _WIDTH), (4 * _WIDTH, _WIDTH), (4 * _WIDTH,))
+    other = Packed(weight, bias, _TOKENS) if packed else partial(F.linear, weight=weight, bias=bias)
+    int8 = Int8(weight, bias, _TOKENS)
+    own, in_integers = _seconds(clock, lambda: other(x), lambda: int8(x))
+    return in_integers < _FASTER * own
+
+
+def _int8_is_right(dtype: torch.dtype) -> bool:
+    """Whether torch has these products here, and inputs and weights at the ends of their range do not overflow."""
+    x, weight, bias = _drawn(dtype, (40, 256), (32, 256), (32,))
+    x[:20], weight[:16] = x[:20].sign(), weight[:16].sign()
+    x[0], weight[0] = 1, 1
+    wanted = F.linear(x.float(), weight.float(), bias.float())
+    try:
+        made = Int8(weight, bias, 40)(x)
+    except (RuntimeError, AttributeError, TypeError):
+        return False
+    return made.dtype is dtype and bool((made.float() - wanted).abs().max() <= 0.02 * wanted.abs().max())
 
 
 def _drawn(dtype: torch.dtype, *shapes: tuple[int, ...]) -> list[Tensor]:

@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - torch's convention
 
+from msaas.separation.engines.htdemucs.int8 import Int8
 from msaas.separation.engines.htdemucs.kernels import Kernels, KernelSet, Packed
+
+# Below, converting an input to integers costs what its product gains (measured with the small model: 160 channels).
+MIN_INT8_CHANNELS = 512
+
+
+def has_wide_tokens(network: Any) -> bool:
+    """Whether a transformer of the network has layers that 8-bit integers are used for."""
+    transformer = getattr(network, "crosstransformer", None)
+    layers = transformer.layers if transformer is not None else ()
+    return any(layer.linear1.in_features >= MIN_INT8_CHANNELS for layer in layers)
 
 
 class Weights:
@@ -32,6 +45,12 @@ class Weights:
         if self.kernels.packed:
             return PackedLinear(weight, bias, rows, fused_gelu=self.kernels.fused_gelu)
         return Linear(weight, bias)
+
+    def token_linear(self, weight: Tensor, bias: Tensor, rows: int = 2688) -> Linear:
+        """A linear layer of a transformer, whose inputs are tokens with a norm of their own."""
+        if self.kernels.int8 and weight.shape[1] >= MIN_INT8_CHANNELS:
+            return Int8Linear(self(weight), self(bias), rows)
+        return self.linear(weight, bias, rows)
 
     def gated(self, weight: Tensor, bias: Tensor, rows: int = 4096) -> Gated:
         weight, bias = self(weight), self(bias)
@@ -63,6 +82,16 @@ class PackedLinear(Linear):
 
     def with_gelu(self, x: Tensor) -> Tensor:
         return self._layer(x, "gelu") if self._fused_gelu else super().with_gelu(x)
+
+
+class Int8Linear(Linear):
+    """The same in 8-bit integers."""
+
+    def __init__(self, weight: Tensor, bias: Tensor, rows: int) -> None:
+        self._layer = Int8(weight, bias, rows)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return self._layer(x)
 
 
 class Gated:

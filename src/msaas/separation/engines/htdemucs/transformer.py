@@ -84,8 +84,8 @@ class _Layer:
         self.norm_inner = _TokenNorm(layer.norm3 if self.crosses else layer.norm2, weights)
         require(layer.activation in (F.gelu, F.relu), f"activation {layer.activation}")
         self.is_gelu = layer.activation is F.gelu
-        self.wide = weights.linear(layer.linear1.weight, layer.linear1.bias)
-        self.narrow = weights.linear(layer.linear2.weight, layer.linear2.bias)
+        self.wide = weights.token_linear(layer.linear1.weight, layer.linear1.bias)
+        self.narrow = weights.token_linear(layer.linear2.weight, layer.linear2.bias)
         self.scales = [_scale_of(gamma, weights.in_float32()) for gamma in (layer.gamma_1, layer.gamma_2)]
         self.norm_out = _TokenNorm(layer.norm_out or nn.Identity(), weights)
 

@@ -39,10 +39,10 @@ MAKES = {
 # aten/src/ATen/native/quantized/cpu/qlinear.cpp and its library.cpp, then update the texts here.
 CHECKED_TORCH = "2.13"
 SCHEMAS = {
-    "mkldnn::_linear_pointwise": "mkldnn::_linear_pointwise(Tensor X, Tensor W, Tensor? B, str attr, Scalar?[] scalars, "
-    "str? algorithm) -> Tensor Y",
-    "mkldnn::_linear_pointwise.binary": "mkldnn::_linear_pointwise.binary(Tensor X, Tensor other, Tensor W, Tensor? B, "
-    "str attr) -> Tensor Y",
+    "mkldnn::_linear_pointwise": "mkldnn::_linear_pointwise(Tensor X, Tensor W, Tensor? B, str attr, "
+    "Scalar?[] scalars, str? algorithm) -> Tensor Y",
+    "mkldnn::_linear_pointwise.binary": "mkldnn::_linear_pointwise.binary(Tensor X, Tensor other, Tensor W, "
+    "Tensor? B, str attr) -> Tensor Y",
     "mkldnn::_reorder_linear_weight": "mkldnn::_reorder_linear_weight(Tensor self, int? batch_size=None) -> Tensor Y",
     "onednn::qlinear_prepack": "onednn::qlinear_prepack(Tensor weight, int[]? x_shape) -> Tensor",
     "onednn::qlinear_pointwise": "onednn::qlinear_pointwise(Tensor qx, float x_scale, int x_zero_point, Tensor qw, "

@@ -23,7 +23,7 @@ OVERLAYS = ("base", *sorted(path.parent.name for path in (DEPLOY / "overlays").g
 OURS = ("rest", "worker", "logs")
 # What has to read as something: others may hold any word.
 SECRETS = {"msaas-callback-secrets": new_secret(), "msaas-api-keys": new_key("somebody", ["use"])[1].line}
-HELPERS = {"API_KEYS"}  # variables for other variables: no settings
+HELPERS = {"API_KEYS", "KEEP_DAYS"}  # variables for other variables and for commands: no settings
 
 REFERENCE = re.compile(r"\$\(([A-Z_]+)\)")
 

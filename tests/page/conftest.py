@@ -167,6 +167,24 @@ def in_mixer(page: Page, script: str, argument: Any = None) -> Any:
     )
 
 
+def until(page: Page, condition: str, argument: Any = None) -> None:
+    """Waits until `condition`, a function of the page, returns something true, or a promise of it.
+
+    Playwright's `wait_for_function` does not wait for promises: it takes the promise itself for true.
+    """
+    page.evaluate(
+        f"""async ([argument, milliseconds]) => {{
+            const condition = {condition};
+            const end = performance.now() + milliseconds;
+            while (!(await condition(argument))) {{
+                if (performance.now() > end) throw new Error(`still not true: ${{condition}}`);
+                await new Promise((done) => setTimeout(done, 20));
+            }}
+        }}""",
+        [argument, TIMEOUT_MS],
+    )
+
+
 def position(page: Page) -> float:
     return float(in_mixer(page, "return mixer.position"))
 

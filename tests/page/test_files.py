@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from msaas.web.http.static_files import StaticFiles
 from msaas.web.routes.page import STATIC
 from msaas.wiring.api import build_app
 from msaas.wiring.stores import build_queue
+from tests.page.conftest import until
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 FILES = sorted(path.relative_to(STATIC).as_posix() for path in STATIC.rglob("*") if path.is_file())
@@ -195,4 +197,10 @@ def test_files_of_another_version_are_dropped(open_page):
     page.evaluate("navigator.serviceWorker.getRegistration().then((one) => one.unregister())")
     page.reload()  # registers it again, as a new version does
     assert page.evaluate(READY)
-    page.wait_for_function("() => caches.has('msaas-shell-0123456789ab').then((there) => !there)")
+    until(page, "() => caches.has('msaas-shell-0123456789ab').then((there) => !there)")
+
+
+def test_no_test_takes_a_promise_for_true():
+    """Playwright's wait_for_function returns at once if its function returns a promise."""
+    tests = {path: path.read_text(encoding="utf-8") for path in Path(__file__).parent.rglob("*.py")}
+    assert [path.name for path, text in tests.items() if ".wait_for_function" + "(" in text] == []

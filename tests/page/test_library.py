@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from playwright.sync_api import Page, Route, expect
 
-from tests.page.conftest import LIST_OF_SONGS, PHONE, pick, position, violations
+from tests.page.conftest import LIST_OF_SONGS, PHONE, pick, position, until, violations
 from tests.support.audio.sounds import flac, tune
 
 Query = dict[str, str]
@@ -73,7 +73,7 @@ def test_a_second_browser_lists_opens_and_plays_the_songs_of_the_first(open_page
     expect(second.locator("#song-title")).to_have_text("Harbour Lights")
     expect(second.locator("#save-mix")).to_be_enabled()
     second.click("#play")
-    second.wait_for_function("() => document.querySelector('#play').ariaLabel === 'Pause'")
+    until(second, "() => document.querySelector('#play').ariaLabel === 'Pause'")
     expect(second.locator("#time")).not_to_have_text("0:00")
     assert position(second) > 0
     second.click("#delete")

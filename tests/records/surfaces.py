@@ -48,6 +48,7 @@ APART = (
     "evaluate",
     "mcp",
     "callbacks secret",
+    "buckets",
 )
 
 Fault = str

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.page.conftest import MAIN, PHONE, WIDE, in_mixer, position, stem_row, violations
+from tests.page.conftest import MAIN, PHONE, WIDE, in_mixer, position, stem_row, until, violations
 
 RATE = 44_100
 SECONDS = 8
@@ -201,12 +201,12 @@ def test_clicks_sound_on_the_beats_to_the_sample(beaten):
     page.click("#click")
     expect(page.locator("#click")).to_have_attribute("aria-pressed", "true")
     page.click("#play")
-    page.wait_for_function("() => clicks.length > 3")
+    until(page, "() => clicks.length > 3")
     found = clicks(page)
     assert on_beats(found), found
     assert found[0] == pytest.approx(2.25, abs=0.001)
     in_mixer(page, "clicks.length = 0; mixer.seek(5.1)")
-    page.wait_for_function("() => clicks.length > 2")
+    until(page, "() => clicks.length > 2")
     assert on_beats(clicks(page))
     assert min(clicks(page)) == pytest.approx(5.25, abs=0.001)
     page.keyboard.press("t")
@@ -245,7 +245,7 @@ def test_a_bar_is_counted_in_before_the_song(beaten):
     page.click("#play")
     expect(page.locator("#play")).to_have_attribute("aria-label", "Pause")
     assert position(page) == pytest.approx(3.25, abs=0.0001)
-    page.wait_for_function("() => clicks.length > 3")
+    until(page, "() => clicks.length > 3")
     assert clicks(page) == pytest.approx([1.25, 1.75, 2.25, 2.75], abs=2 / RATE)
     expect(page.locator("#time")).to_have_text("0:04")  # then it plays
     assert len(clicks(page)) == 4  # without a click track
@@ -264,7 +264,7 @@ def test_clicks_and_count_in_keep_to_the_tempo(beaten):
     page.keyboard.press("Shift+T")
     page.keyboard.press("t")
     page.click("#play")
-    page.wait_for_function("() => clicks.length > 5")
+    until(page, "() => clicks.length > 5")
     script = """
         const { when, offset, speed } = mixer.inspect();
         return clicks.slice(0, 6).map((time) => (time * mixer.rate - when) * speed + offset);
@@ -294,7 +294,7 @@ def test_the_click_is_heard_at_its_own_volume(beaten):
         }, 10);
     """
     in_mixer(page, script)
-    page.wait_for_function("() => loudest > 0.9")
+    until(page, "() => loudest > 0.9")
     in_mixer(page, "mixer.pause()")
     page.reload()
     expect(page.locator("#click-volume")).to_have_value("6")

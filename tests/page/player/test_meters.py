@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.page.conftest import MAIN, PHONE, WIDE, in_mixer, stem_row, violations
+from tests.page.conftest import MAIN, PHONE, WIDE, in_mixer, stem_row, until, violations
 
 # A lane plays a square wave at a level, so that its peak and its RMS are equal.
 LEVEL = """
@@ -37,7 +37,7 @@ def shows(page: Page, stem: str, kind: str, low: float, high: float) -> None:
         return db >= low && db <= high;
     }"""
     main = page.evaluate(f"() => {MAIN}")
-    page.wait_for_function(script, arg=[meter(page, stem).element_handle(), main, kind, low, high])
+    until(page, script, [meter(page, stem).element_handle(), main, kind, low, high])
 
 
 def test_meters_show_peak_and_rms_of_lanes_and_mix(mixer):

@@ -12,7 +12,7 @@ from playwright.sync_api import Locator, Page, Route, expect
 
 from msaas.audio.waveform import Waveforms
 from msaas.audio.waveform_detail import HEADER_BYTES, DetailHeader
-from tests.page.conftest import MAIN, PHONE, WIDE, in_mixer, ink, position, stem_row, violations
+from tests.page.conftest import MAIN, PHONE, WIDE, in_mixer, ink, position, stem_row, until, violations
 
 RATE = 44_100
 SECONDS = 8
@@ -69,22 +69,21 @@ MOVED = "async ([main, beyond]) => (await import(main)).player.mixer.position > 
 
 def until_view(page: Page, start: float, end: float) -> None:
     main = page.evaluate(f"() => {MAIN}")
-    page.wait_for_function(WAIT_FOR_VIEW, arg=[main, start, end])
+    until(page, WAIT_FOR_VIEW, [main, start, end])
 
 
 def test_ctrl_with_the_wheel_zooms_around_the_pointer(mixer):
     wheel(mixer, 0.25, y=-277.26, key="Control")  # e ** 0.69 = 2
     until_view(mixer, 1, 5)
     wheel(mixer, 0.5, x=200)  # sideways
-    mixer.wait_for_function(
-        f"async () => {{ const {{ player }} = await import({MAIN}); return player.view.start > 1.5; }}"
-    )
+    until(mixer, f"async () => {{ const {{ player }} = await import({MAIN}); return player.view.start > 1.5; }}")
     start, end = view(mixer)
     assert end - start == pytest.approx(4, abs=0.02)
     wheel(mixer, 0.5, y=-100, key="Shift")
-    mixer.wait_for_function(
+    until(
+        mixer,
         f"async (start) => {{ const {{ player }} = await import({MAIN}); return player.view.start < start; }}",
-        arg=start,
+        start,
     )
     wheel(mixer, 0.5, y=2000, key="Control")
     until_view(mixer, 0, 8)
@@ -100,7 +99,7 @@ def test_the_wheel_alone_scrolls_the_page(open_page, song):
     expect(page.locator("#save-mix")).to_be_enabled()
     set_view(page, 2, 2)
     wheel(page, 0.5, y=150)
-    page.wait_for_function("() => scrollY > 50")
+    until(page, "() => scrollY > 50")
     assert view(page) == (2, 4)
 
 
@@ -235,9 +234,7 @@ def test_the_view_follows_the_playhead_until_that_is_switched_off(mixer):
     in_mixer(mixer, "mixer.seek(1.9)")
     set_view(mixer, 1, 1)
     mixer.click("#play")
-    mixer.wait_for_function(
-        f"async () => {{ const {{ player }} = await import({MAIN}); return player.view.start > 1.8; }}"
-    )
+    until(mixer, f"async () => {{ const {{ player }} = await import({MAIN}); return player.view.start > 1.8; }}")
     mixer.click("#play")
     start, end = view(mixer)
     assert end - start == pytest.approx(1)
@@ -247,9 +244,7 @@ def test_the_view_follows_the_playhead_until_that_is_switched_off(mixer):
     before = view(mixer)
     mixer.keyboard.press("Home")
     mixer.click("#play")
-    mixer.wait_for_function(
-        f"async () => {{ const {{ player }} = await import({MAIN}); return player.mixer.position > 0.2; }}"
-    )
+    until(mixer, f"async () => {{ const {{ player }} = await import({MAIN}); return player.mixer.position > 0.2; }}")
     assert view(mixer) == before
     mixer.reload()
     expect(mixer.locator("#follow")).to_have_attribute("aria-pressed", "false")  # kept
@@ -260,7 +255,7 @@ def test_a_view_that_is_scrolled_away_from_the_playhead_stays_there(mixer):
     mixer.click("#play")
     set_view(mixer, 5, 2)
     main = mixer.evaluate(f"() => {MAIN}")
-    mixer.wait_for_function(MOVED, arg=[main, position(mixer) + 0.3])
+    until(mixer, MOVED, [main, position(mixer) + 0.3])
     assert view(mixer) == (5, 7)
 
 
@@ -365,7 +360,7 @@ def test_a_song_that_is_not_decoded_is_drawn_as_fine_as_the_worker_measured_it(o
     canvas = wave(page, "drums").locator("canvas")
     with page.expect_response(PART):
         set_view(page, 390, 20)
-    page.wait_for_function(f"async () => {{ const drawn = {TALL}; return drawn(document.querySelector('canvas')); }}")
+    until(page, f"() => ({TALL})(document.querySelector('canvas'))")
     left, right = canvas.evaluate(TALL)
     assert 390 + left * 20 == pytest.approx(400, abs=0.1)
     assert (right - left) * 20 < 0.4  # two intervals of 32 ms, in bars of some 80 ms; those of the song are of 300 ms

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from msaas.maintenance.housekeeping import Housekeeper
+from tests.support.environment import REPOSITORY
 from tests.support.worker_harness import WorkerHarness
 
 
@@ -16,3 +17,16 @@ def harness(settings, queue, storage, tmp_path):
     yield harness
     harness.close()
     housekeeper.stop()
+
+
+@pytest.fixture
+def small_model(monkeypatch):
+    """Settings of a separation process with the small model, in float32 on one thread: the same on each machine."""
+    for name, value in {
+        "MSAAS_MODEL": "htdemucs_mini",
+        "MSAAS_MODEL_REPO": str(REPOSITORY / "models"),
+        "MSAAS_DEVICE": "cpu",
+        "MSAAS_PRECISION": "fp32",
+        "MSAAS_CPU_THREADS": "1",  # one segment at a time
+    }.items():
+        monkeypatch.setenv(name, value)

@@ -17,7 +17,6 @@ from msaas.worker.memory import data_bytes
 from msaas.worker.process import SeparationProcess, TaskFailed
 from msaas.worker.protocol import Task
 from tests.support.audio.sounds import flac, tune
-from tests.support.environment import REPOSITORY
 
 # Beyond what the loaded process holds, which depends on torch's build. Measured, with CUDA's build and without, in MB:
 # loading takes 50 for a while, a song of one segment 200.
@@ -25,13 +24,8 @@ BETWEEN, PLENTY = 100_000_000, 4_000_000_000
 
 
 @pytest.fixture
-def process(monkeypatch):
+def process(small_model, monkeypatch):
     for name, value in {
-        "MSAAS_MODEL": "htdemucs_mini",
-        "MSAAS_MODEL_REPO": str(REPOSITORY / "models"),
-        "MSAAS_DEVICE": "cpu",
-        "MSAAS_PRECISION": "fp32",
-        "MSAAS_CPU_THREADS": "1",  # one segment at a time, which takes the same on each machine
         "MINIO_SECRET_KEY": "a secret of the store",
         "MSAAS_REDIS_PASSWORD": "a secret of the queue",
         "MSAAS_CALLBACK_SECRETS": "",
@@ -77,7 +71,7 @@ def test_model_that_does_not_fit_is_said_to_be_the_reason_why_the_worker_is_not_
     assert "out_of_memory" in process.not_ready_reason or "ended in mid-run" in process.not_ready_reason
 
 
-# Limits its memory to `share` times what it holds, and then waits for the end.
+# A separation process that sets its memory limit to `share` times the memory it has, and then does nothing.
 LIMITED = """
 import json, resource, sys, time
 from msaas.worker.memory import data_bytes

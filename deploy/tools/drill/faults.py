@@ -29,7 +29,7 @@ class Fault:
     around: Callable[[Cluster], AbstractContextManager[None]] = _nothing  # entered before songs are posted
     on_done: bool = False  # begins once its songs are done, and looks at them again afterwards
     lengths: tuple[float, ...] = ()  # of its songs in `long_seconds`, all posted at once; empty: short ones
-    needs: str = ""  # an object without which there is no such row
+    needs: str = ""  # an object of the installation; without it the row is left out
     cuts_power: bool = False
 
 

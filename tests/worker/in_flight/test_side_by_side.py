@@ -9,7 +9,6 @@ from msaas.options import Options
 from msaas.worker.process import SeparationProcess
 from msaas.worker.protocol import Task
 from tests.support.audio.sounds import flac, tune
-from tests.support.environment import REPOSITORY
 
 pytestmark = pytest.mark.slow
 
@@ -17,16 +16,8 @@ OPTIONS = Options.parse({"format": "flac"}, default_model="htdemucs_mini", allow
 
 
 @pytest.fixture
-def process(monkeypatch):
-    for name, value in {
-        "MSAAS_MODEL": "htdemucs_mini",
-        "MSAAS_MODEL_REPO": str(REPOSITORY / "models"),
-        "MSAAS_DEVICE": "cpu",
-        "MSAAS_PRECISION": "fp32",
-        "MSAAS_CPU_THREADS": "1",
-        "MSAAS_SONGS_IN_FLIGHT": "2",
-    }.items():
-        monkeypatch.setenv(name, value)
+def process(small_model, monkeypatch):
+    monkeypatch.setenv("MSAAS_SONGS_IN_FLIGHT", "2")
     process = SeparationProcess(stall_seconds=120)
     assert process.ensure_ready(lambda: False), process.not_ready_reason
     yield process

@@ -14,7 +14,7 @@ from msaas.web.uploads.json_body import parse_members
 from msaas.web.uploads.spool import Scratch
 
 SMALL_BYTES = 100_000
-# What such a call may answer because of its body, and because there is no room to receive it.
+# The error codes of a wrong body, by status; and those of a service without room for it.
 BODY_PROBLEMS = {
     400: ["bad_json", "bad_chunks", "upload_cut_short"],
     408: ["client_too_slow"],

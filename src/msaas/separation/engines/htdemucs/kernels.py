@@ -30,7 +30,7 @@ _TOKENS, _WIDTH = 1344, 512
 _ROWS, _CHANNELS = 8064, 48
 _ROUNDS = 3
 _FASTER = 0.97  # of the public implementation's time: a private one that gains less is not used
-# Where oneDNN has no kernel for these integers its reference implementation takes a minute for what is timed, so a few
+# Where oneDNN has no kernel for these integers its reference implementation takes minutes for what is timed, so a few
 # tokens are tried first.
 _PROBED, _FAR_SLOWER = 4, 20
 BLOCK_ROWS = 336  # of the attention matrix that exist at a time, 1.8 MB for htdemucs in bfloat16

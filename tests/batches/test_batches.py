@@ -126,6 +126,15 @@ def test_a_song_that_is_queued_while_its_batch_is_cancelled_is_cancelled_too(
     assert queue.waiting() == []
 
 
+def test_a_batch_whose_songs_have_just_been_cancelled_does_not_end_as_done(sender, three, batches, monkeypatch):
+    id_ = sender.batch(*three)
+    cancel_all = batches.fetches.cancel_all
+    monkeypatch.setattr(batches.fetches, "cancel_all", lambda names: (cancel_all(names), batches.follow()))
+    batches.cancel(batches.get(id_))
+    view = sender.get(id_)
+    assert (view["state"], view["counts"]["cancelled"]) == ("cancelled", 3)
+
+
 def test_a_batch_that_is_done_cannot_be_cancelled(sender, client, three, fetch_all, player, batches):
     id_ = sender.batch(*three)
     fetch_all()

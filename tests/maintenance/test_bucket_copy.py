@@ -149,6 +149,44 @@ def test_what_a_killed_copy_left_is_no_file_of_the_copy(storage, folder, filled)
     assert files_of(folder) == everything(storage)
 
 
+def test_what_cannot_be_restored_is_counted_and_the_rest_is_restored(storage, folder, filled, caplog):
+    copy_buckets(storage, folder, keep_seconds=KEEP, now=filled)
+    before = everything(storage)
+    storage.empty()
+    stems = folder / OUTPUTS
+    (stems / "a-link").symlink_to(stems / "missing")
+    os.mkfifo(stems / "a-pipe")
+    Path(os.fsdecode(os.fsencode(stems) + b"/\xff")).write_bytes(b"x")
+    report = restore_buckets(storage, folder)
+    assert (report.transferred, report.failed) == (5, 3)
+    assert everything(storage) == before
+    assert "a-link" in caplog.text and "not UTF-8" in caplog.text
+
+
+def test_a_folder_that_cannot_be_read_is_counted(storage, folder, filled, monkeypatch):
+    copy_buckets(storage, folder, keep_seconds=KEEP, now=filled)
+    storage.empty()
+    scan = os.scandir
+
+    def refusing(path):
+        if str(path).endswith("an-upload"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    report = restore_buckets(storage, folder)
+    assert (report.transferred, report.failed) == (4, 1)
+
+
+def test_a_copy_that_is_read_only_is_restored(storage, folder, filled, monkeypatch):
+    copy_buckets(storage, folder, keep_seconds=KEEP, now=filled)
+    storage.empty()
+    (folder / LOCK).unlink()
+    monkeypatch.setattr(os, "access", lambda _path, mode: mode != os.W_OK)
+    assert restore_buckets(storage, folder).transferred == 5
+    assert not (folder / LOCK).exists()
+
+
 def test_one_copy_at_a_time(storage, folder):
     with (folder / LOCK).open("w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)

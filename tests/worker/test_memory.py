@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from msaas.errors import ChildDied
+from msaas.errors import ChildDied, ModelUnavailable, SandboxError
 from msaas.options import Options
-from msaas.worker.child import is_out_of_memory
+from msaas.worker.child import _failed_start, is_out_of_memory
 from msaas.worker.memory import data_bytes
 from msaas.worker.process import SeparationProcess, TaskFailed
 from msaas.worker.protocol import Task
@@ -117,6 +117,13 @@ def test_a_crash_with_little_memory_left_is_for_lack_of_memory(tmp_path, share, 
     assert not process.alive
 
 
+def caused_by(cause: Exception) -> ModelUnavailable:
+    """As when a model is loaded."""
+    error = ModelUnavailable("model 'x' failed to load")
+    error.__cause__ = cause
+    return error
+
+
 @pytest.mark.parametrize(
     ("error", "is_it"),
     [
@@ -134,10 +141,24 @@ def test_a_crash_with_little_memory_left_is_for_lack_of_memory(tmp_path, share, 
         (OSError(errno.ENOSPC, "out of memory"), False),
         (RuntimeError("shapes do not match"), False),
         (ValueError("out of memory"), False),
+        (caused_by(MemoryError()), True),
+        (caused_by(ValueError("not a checkpoint")), False),
+        (ModelUnavailable("out of memory"), False),
     ],
 )
 def test_what_runs_out_of_memory_is_known_whoever_says_so(error, is_it):
     assert is_out_of_memory(error) is is_it
+
+
+def test_a_start_that_lacks_memory_names_the_setting_and_a_defect_of_ours_is_raised():
+    failed = _failed_start(caused_by(MemoryError()), 300_000_000)["failed"]
+    assert failed["code"] == "out_of_memory"
+    assert "MSAAS_CHILD_MEMORY_BYTES=300000000" in failed["detail"]
+    assert "BYTES=0" not in _failed_start(MemoryError(), 0)["failed"]["detail"]
+    assert _failed_start(caused_by(ValueError()), 0)["failed"]["code"] == "model_unavailable"
+    assert _failed_start(SandboxError("none"), 0)["failed"]["retry"] is False
+    with pytest.raises(ZeroDivisionError):
+        _failed_start(ZeroDivisionError(), 0)
 
 
 def test_separation_process_holds_no_credentials(process):

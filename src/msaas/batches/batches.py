@@ -99,6 +99,9 @@ class Batches:
 
     def cancel(self, batch: Batch) -> None:
         """Cancels the songs that have not ended, then the batch. Can be repeated."""
+        if batch.state is State.QUEUED:
+            with redis_errors():  # `follow` may end it first, once its last song is cancelled
+                self.redis.hset(f"job:{batch.id}", "cancelling", "1")
         for _ in range(CANCEL_ROUNDS):  # a song whose fetch ends meanwhile is queued as another job
             left = [song for song in self.states(batch.songs) if not song.ended]
             if not left:

@@ -64,7 +64,7 @@ def restore_buckets(storage: Storage, folder: Path) -> Report:
     with _locked(folder):
         storage.ensure_buckets()
         for bucket in ALL_BUCKETS:
-            for path in _files(folder / bucket):
+            for path in _files(folder / bucket, report):
                 _restore(storage, bucket, path, path.relative_to(folder / bucket).as_posix(), report)
     return report
 
@@ -137,31 +137,57 @@ def _download(storage: Storage, bucket: str, found: StoredObject, partial: Path,
 
 def _remove_old(folder: Path, before: float, report: Report) -> None:
     for bucket in ALL_BUCKETS:
-        for path in _files(folder / bucket):
-            if path.stat().st_mtime < before:
+        for path in _files(folder / bucket, report):
+            if path.lstat().st_mtime < before:
                 path.unlink()
                 report.removed += 1
 
 
 def _restore(storage: Storage, bucket: str, path: Path, name: str, report: Report) -> None:
-    stored = storage.stat_object(bucket, name)
-    if stored is not None and stored.size == path.stat().st_size:
-        report.unchanged += 1
-    else:
-        storage.put_object(bucket, name, path)
-        report.transferred += 1
+    try:
+        size = _size_of(path)
+        stored = storage.stat_object(bucket, name)
+        if stored is not None and stored.size == size:
+            report.unchanged += 1
+        else:
+            storage.put_object(bucket, name, path)
+            report.transferred += 1
+    except (_Unusable, OSError) as error:
+        report.failed += 1
+        log.error("not restored bucket=%s file=%r reason=%s", bucket, name, error)
 
 
-def _files(folder: Path) -> Iterator[Path]:
-    """All files below the folder."""
-    for parent, _, names in os.walk(folder):
+def _size_of(path: Path) -> int:
+    """Raises _Unusable or OSError if the file cannot be restored."""
+    if not path.is_file():
+        raise _Unusable("not a file")
+    try:
+        path.name.encode()
+    except UnicodeEncodeError as error:
+        raise _Unusable("the name is not UTF-8") from error
+    with path.open("rb"):  # the store's client would not say why it cannot
+        return path.stat().st_size
+
+
+def _files(folder: Path, report: Report) -> Iterator[Path]:
+    """All files below the folder. A folder that cannot be read is logged and counted."""
+
+    def unreadable(error: OSError) -> None:
+        if Path(error.filename) != folder or folder.exists():
+            report.failed += 1
+            log.error("folder not read path=%s reason=%s", error.filename, error)
+
+    for parent, _, names in os.walk(folder, onerror=unreadable):
         for name in names:
             yield Path(parent, name)
 
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """One copy at a time."""
+    """One copy at a time. A folder that cannot be written to has no lock: it is only read from."""
+    if not os.access(folder, os.W_OK):
+        yield
+        return
     with (folder / LOCK).open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -214,16 +214,18 @@ def attempt(models: ModelCache, task: Task, send: Send, stop: Callable[[], bool]
         send(failure(error.code, str(error), retry=False))
     except Cancelled as error:
         send(failure(error.code, str(error), retry=True))
-    except ModelUnavailable as error:
-        log.exception("separation failed song=%s", task.song.name)
-        send(failure(error.code, str(error), retry=True, model=error.model))
-    except MSaaSError as error:
-        log.exception("separation failed song=%s", task.song.name)
-        send(failure(error.code, str(error), retry=True))
     except Exception as error:
         log.exception("separation failed song=%s", task.song.name)
-        code = OutOfMemory.code if is_out_of_memory(error) else "separation_failed"
-        send(failure(code, f"{type(error).__name__}: {error}", retry=True))
+        send(_failed_run(error))
+
+
+def _failed_run(error: Exception) -> Mapping[str, Any]:
+    if is_out_of_memory(error):
+        return failure(OutOfMemory.code, f"{type(error).__name__}: {error}", retry=True)
+    if isinstance(error, MSaaSError):
+        model = error.model if isinstance(error, ModelUnavailable) else ""
+        return failure(error.code, str(error), retry=True, model=model)
+    return failure("separation_failed", f"{type(error).__name__}: {error}", retry=True)
 
 
 # torch's allocator, C++, oneDNN (whose "primitive descriptor" fails for other reasons), Python's threads.
@@ -235,10 +237,22 @@ _NO_MEMORY = re.compile(
 
 def is_out_of_memory(error: Exception) -> bool:
     """torch raises RuntimeError; on a GPU its OutOfMemoryError. Starting a thread or a process can run out of memory,
-    too."""
+    too. A model that failed to load for it has it as the cause."""
+    if isinstance(error, MSaaSError):
+        return isinstance(error.__cause__, Exception) and is_out_of_memory(error.__cause__)
     if isinstance(error, OSError):
         return error.errno == errno.ENOMEM
     return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and bool(_NO_MEMORY.search(str(error))))
+
+
+def _failed_start(error: Exception, max_bytes: int) -> Mapping[str, Any]:
+    """max_bytes: MSAAS_CHILD_MEMORY_BYTES. Raises `error` if it is neither of MSaaS nor for lack of memory."""
+    if is_out_of_memory(error):
+        limit = f"MSAAS_CHILD_MEMORY_BYTES={max_bytes}" if max_bytes else "the memory that there is"
+        return failure(OutOfMemory.code, f"the model does not fit into {limit}: {error}", retry=True)
+    if isinstance(error, MSaaSError):  # after a SandboxError another start would fail the same way
+        return failure(error.code, str(error), retry=not isinstance(error, SandboxError))
+    raise error
 
 
 def _private_stdout() -> TextIO:
@@ -277,17 +291,8 @@ def main() -> int:
             description["faults"] = _faults(settings)
         songs = description["songs"] = settings.songs_in_flight or default_songs(models.choice)
         send({"ready": description})
-    except SandboxError as error:  # a retry would fail the same way
-        send(failure(error.code, str(error), retry=False))
-        return 3
-    except MSaaSError as error:
-        send(failure(error.code, str(error), retry=True))
-        return 3
-    except (MemoryError, RuntimeError, OSError) as error:
-        if not is_out_of_memory(error):
-            raise
-        detail = f"the model does not fit into MSAAS_CHILD_MEMORY_BYTES={settings.child_memory_bytes}: {error}"
-        send(failure(OutOfMemory.code, detail, retry=True))
+    except Exception as error:
+        send(_failed_start(error, settings.child_memory_bytes))
         return 3
     threads = cpu_threads()
 

@@ -70,12 +70,12 @@ def heard(page: Page, script: str, argument: Any = None) -> Any:
 # --- what sounds
 
 TONE = """
-    give((seconds) => (seconds >= 0.6 && seconds < 1.8 ? 0.5 * Math.sin(2 * Math.PI * 440 * seconds) : 0));
-    mixer.seek(0.5);
+    give((seconds) => (seconds >= 1.6 && seconds < 2.8 ? 0.5 * Math.sin(2 * Math.PI * 440 * seconds) : 0));
+    mixer.seek(0); // a busy browser may begin late
     mixer.stretch(argument);
     await mixer.play();
     const recorder = await Recorder.of(mixer, 60);
-    await until(() => mixer.position > 2);
+    await until(() => mixer.position > 3);
     const lanes = await recorder.get();
     mixer.pause();
     const [first, last] = loudOf(lanes[0]);

@@ -63,7 +63,10 @@ def _report(report: Report) -> int:
 
 
 def _days(text: str) -> float:
-    days = float(text)
+    try:
+        days = float(text)
+    except ValueError:
+        days = -1
     if not 0 <= days < float("inf"):
-        raise ValueError
+        raise argparse.ArgumentTypeError(f"not a number of days of 0 or more: {text!r}")
     return days

@@ -10,7 +10,7 @@ _MIX: Schema = {
     "type": "string",
     "maxLength": MAX_MIX,
     "description": "the mix that the page shows, as in its addresses: "
-    "`mix=vocals:-6:-30:m&loop=12.5-20&tempo=75&pitch=-2`",
+    "`mix=vocals:-6:-30:m&loop=12.5-20&tempo=75&pitch=-2&order=bass,drums`",
 }
 _TIME: Schema = {"type": "string", "format": "date-time"}
 _SHARE: dict[str, Schema] = {

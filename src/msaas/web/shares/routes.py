@@ -74,7 +74,7 @@ def _parsed(given: dict[str, Any], max_days: float) -> tuple[float, str]:
         raise InvalidOption(f"days is a number above 0 and at most {max_days:g}")
     if not isinstance(mix, str) or len(mix) > MAX_MIX or not _MIX.fullmatch(mix):
         raise InvalidOption(
-            f"mix is not mix=…&loop=…&tempo=…&pitch=… as in the page's addresses, at most {MAX_MIX} characters"
+            f"mix is not mix=…&loop=…&tempo=…&pitch=…&order=… as in the page's addresses, at most {MAX_MIX} characters"
         )
     return max(days * DAY_SECONDS, 1.0), mix
 

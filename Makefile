@@ -83,7 +83,7 @@ test-all: .venv/stamp-dev
 
 # On a processor that has more, as on one that has no more than AVX2: no bfloat16, other kernels.
 test-avx2: .venv/stamp-dev
-	ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 $(PYTEST) tests/separation
+	ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 $(PYTEST) tests/separation --ignore tests/separation/bench
 
 check: lint types test-all
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +14,8 @@ import requests
 from msaas.auth.keys import new_key
 from msaas.local.servers import free_port
 from tests.support.api import URL, song_bytes, start_api, wait_alive
-from tests.support.sample_requests import run, stems_are_whole, worker
+from tests.support.clients.sample_requests import run, stems_are_whole, worker
+from tests.support.clients.wire import POST, wire_to
 
 __all__ = ["worker"]
 
@@ -56,6 +58,17 @@ def test_fifty_callers_get_no_more_than_there_is_and_no_key_is_logged(api, redis
     text = log.read_text()
     assert "refused who='key anna'" in text
     assert KEY[6:] not in text and HELD.digest not in text
+
+
+@pytest.mark.parametrize("line", [(), ("Authorization: Bearer msaas_wrong",)])
+def test_a_client_without_a_valid_key_gets_its_answer_although_it_is_still_sending(api, line):
+    url, _ = api
+    with wire_to(url) as wire:
+        wire.send(*POST, "Content-Length: 1000000", *line)
+        for _ in range(20):
+            wire.socket.sendall(bytes(50_000))
+            time.sleep(0.02)  # the answer would arrive in this time, and so would a reset
+        assert wire.read_all().startswith(b"HTTP/1.1 401")
 
 
 @pytest.mark.slow

@@ -22,8 +22,8 @@ from msaas.cli.songs import remote as separate_remote
 from msaas.client import Client
 from msaas.queue import Queue
 from tests.support.api import STEMS
+from tests.support.clients.sample_requests import dropping
 from tests.support.models.standin import DONE, FAILED, HASH, Answer, Api
-from tests.support.sample_requests import dropping
 from tests.support.song_server import SongServer, serving_song
 
 

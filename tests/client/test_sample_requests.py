@@ -12,8 +12,8 @@ import pytest
 
 from msaas.local.servers import free_port
 from tests.support.api import start_api, wait_alive
+from tests.support.clients.sample_requests import SCRIPT, dropping, run, stems_are_whole
 from tests.support.models.standin import DONE, HASH, Answer, serving
-from tests.support.sample_requests import SCRIPT, dropping, run, stems_are_whole
 
 
 @pytest.fixture

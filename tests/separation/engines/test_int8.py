@@ -165,7 +165,7 @@ def test_it_is_used_where_it_is_faster(seconds, used, monkeypatch) -> None:
 
 @pytest.mark.slow
 def test_the_trained_small_model_separates_as_well(monkeypatch) -> None:
-    """On songs that it never learnt from, in each stem to 0.02 dB of SDR."""
+    """On the first segment of songs that it never learnt from, in each stem to 0.02 dB of SDR."""
     need_products()
     monkeypatch.setattr(products, "MIN_INT8_CHANNELS", 1)
     model = load_model("htdemucs_mini", repo=REPOSITORY / "models", sources=[])
@@ -177,11 +177,8 @@ def test_the_trained_small_model_separates_as_well(monkeypatch) -> None:
         stems = torch.stack(
             [torch.from_numpy(decode_with_av((song / f"{name}.mp3").read_bytes())) for name in model.sources]
         )
-        stems = stems[..., : stems.shape[-1] // model.segment_samples * model.segment_samples]
+        stems = stems[..., : model.segment_samples]
         mixture = stems.sum(0)
-        segments = mixture.unflatten(-1, (-1, model.segment_samples)).transpose(0, 1) / mixture.std()
-        plain, in_integers = (
-            torch.cat([engine(segment[None])[0] for segment in segments], -1) * mixture.std() for engine in engines
-        )
+        plain, in_integers = (engine(mixture[None] / mixture.std())[0] * mixture.std() for engine in engines)
         for stem, before, after in zip(stems, plain, in_integers, strict=True):
             assert abs(selection._snr_db(after, stem) - selection._snr_db(before, stem)) < 0.02

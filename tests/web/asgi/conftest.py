@@ -1,71 +1,25 @@
-"""The API as it runs, with deadlines and limits that a test reaches; clients that say what they like."""
+"""The API as it runs, with deadlines and limits that a test reaches."""
 
 from __future__ import annotations
 
 import json
-import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 import requests
 
-from tests.support.api import URL, Live, player, start_api, wait_alive  # noqa: F401 - a fixture
+from tests.support.api import Live, player, start_api, wait_alive  # noqa: F401 - a fixture
+from tests.support.clients.wire import WAIT_LIMIT_SECONDS
 from tests.support.environment import service_environ
-
-WAIT_LIMIT_SECONDS = 60
-POST = (f"POST {URL} HTTP/1.1", "Host: x", "Content-Type: audio/wav")
 
 
 def problem_of(answer: bytes) -> dict:
     head, _, body = answer.partition(b"\r\n\r\n")
     assert b"application/problem+json" in head.lower(), answer
     return json.loads(body)
-
-
-@dataclass
-class Wire:
-    """A client's socket."""
-
-    socket: socket.socket
-
-    def send(self, *lines: str, body: bytes = b"") -> None:
-        self.socket.sendall("\r\n".join([*lines, "", ""]).encode() + body)
-
-    def read_all(self) -> bytes:
-        """Until the server closes. A reset is an end, too."""
-        found = b""
-        try:
-            while data := self.socket.recv(65536):
-                found += data
-        except ConnectionResetError:
-            pass
-        return found
-
-    def read_until(self, end: bytes) -> bytes:
-        found = b""
-        while end not in found:
-            data = self.socket.recv(65536)
-            assert data, found
-            found += data
-        return found
-
-
-@contextmanager
-def wire_to(url: str, *, window: int = 0, source: str = "127.0.0.1") -> Iterator[Wire]:
-    with socket.socket() as made:
-        if window:
-            made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, window)
-        made.settimeout(WAIT_LIMIT_SECONDS)
-        made.bind((source, 0))
-        parts = urlsplit(url)
-        made.connect((parts.hostname, parts.port))
-        yield Wire(made)
 
 
 def wait_until(condition: Callable[[], Any]) -> None:

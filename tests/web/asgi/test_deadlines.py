@@ -8,8 +8,9 @@ import pytest
 import requests
 
 from tests.support.api import URL, song_bytes
+from tests.support.clients.wire import POST, wire_to
 
-from .conftest import POST, dropped, problem_of, wait_until, wire_to
+from .conftest import dropped, problem_of, wait_until
 
 pytestmark = pytest.mark.usefixtures("queue", "storage")
 

@@ -12,8 +12,9 @@ import requests
 
 from msaas.web.asgi.environ import declared_bytes, environ_of
 from tests.support.api import URL, song_bytes
+from tests.support.clients.wire import POST, wire_to
 
-from .conftest import POST, problem_of, wire_to
+from .conftest import problem_of
 
 pytestmark = pytest.mark.usefixtures("queue", "storage")
 

@@ -12,14 +12,15 @@ from msaas.web.asgi.callers import Transfer
 from msaas.web.asgi.context import ServerContext
 from msaas.web.asgi.environ import Environ, declared_bytes
 from msaas.web.asgi.exchange import Answer, Exchange
-from msaas.web.asgi.limits import LINGER_SECONDS
+from msaas.web.asgi.limits import LINGER_AFTER_ERROR_SECONDS, LINGER_SECONDS
 from msaas.web.asgi.protocol import HttpProtocol
 from msaas.web.asgi.sender import Sender
 from msaas.web.http.problems import MEDIA_TYPE, problem_text
 
 T = TypeVar("T")
-# No lingering for unauthenticated or late clients: a lingering connection is an occupied one.
-NO_LINGERING = (401, 408)
+# A lingering connection is an occupied one: clients without a key get as long as those whose request cannot be read,
+# late ones no time at all.
+LINGER_SECONDS_OF = {401: LINGER_AFTER_ERROR_SECONDS, 408: 0.0}
 
 
 class Request:
@@ -112,8 +113,8 @@ class Request:
         else:
             while (chunk := await self._next_chunk(answer)) is not None:
                 await sender.write(chunk)
-        if unread and answer.status not in NO_LINGERING:
-            await sender.linger(LINGER_SECONDS)
+        if unread:
+            await sender.linger(LINGER_SECONDS_OF.get(answer.status, LINGER_SECONDS))
         await sender.end()
 
     async def _next_chunk(self, answer: Answer) -> bytes | None:

@@ -1,5 +1,5 @@
 -- Ends a batch, which waits in a list of its own until its songs have ended. Its callback is due.
--- ARGV: batch, state, result JSON. A batch that is being cancelled ends as cancelled, whoever ends it.
+-- ARGV: batch, state, result JSON. A batch that is being cancelled ends as cancelled in any case.
 -- Returns 1, or 0 if it has ended already (nothing changes, but it is taken off the list).
 local batch, state = ARGV[1], ARGV[2]
 if redis.call('LPOS', waiting, batch) then

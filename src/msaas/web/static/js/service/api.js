@@ -1,6 +1,6 @@
 /** The HTTP calls of this page: the public API. Independent of the page's elements. */
 
-import { authorization, isShared, keyWanted } from "./access.js";
+import { authorization, isShared, keyAccepted, keyWanted } from "./access.js";
 
 /** An error answer, with its `code`. */
 export class Problem extends Error {
@@ -36,6 +36,7 @@ export async function ask(path, { headers = {}, ...options } = {}) {
     throw new Problem({ code: "unreachable" });
   }
   if (!answer.ok) throw refusal(answer.status, await answer.text());
+  keyAccepted();
   return answer;
 }
 

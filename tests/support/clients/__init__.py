@@ -1,0 +1,1 @@
+"""Clients of the API as the tests need them."""

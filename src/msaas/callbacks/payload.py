@@ -9,7 +9,7 @@ from typing import Any
 from msaas.callbacks.outbox import Callback
 from msaas.errors import RecordBroken
 from msaas.fields import json_value
-from msaas.jobs import Job, iso, job_link, public_fields
+from msaas.jobs import Job, is_songhash, iso, job_link, public_fields
 
 DAMAGED = "the callback's record in Redis was damaged or overwritten"
 
@@ -31,6 +31,7 @@ def payload(callback: Callback, *, public_url: str = "") -> bytes:
         "type": f"job.{job.state}",
         "timestamp": iso(job.finished_at),
         **public_fields(job, public_url),
+        "mix": {"of": job.mix_of} if is_songhash(job.mix_of) else None,
         "job": job_link(job.songhash, public_url),
     }
     # ASCII: still readable if a receiver assumes another charset

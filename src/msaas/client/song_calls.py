@@ -30,13 +30,16 @@ class SongCalls(Calls):
         mono: bool = False,
         start: float | None = None,
         end: float | None = None,
+        callback: Mapping[str, Any] | None = None,
     ) -> Job:
         """Has the service mix the stems of a song, and returns the mix's job, which `wait` and `download` take; its one
         stem is `mix`. The same mix is the same job.
 
         levels: by stem, decibels (-math.inf for silence), or {"gain_db": …, "pan": -1 to 1, "mute": …, "solo": …}.
-        Stems without one are heard as they are. start, end: seconds. Raises ServiceError: `invalid_option`,
-        `job_unknown`, `job_not_done`, `track_removed`, `conflict` for a song whose stems are in one file.
+        Stems without one are heard as they are. start, end: seconds. callback: {"url": …, "data": …}.
+
+        Raises ServiceError: `invalid_option`, `callback_refused`, `job_unknown`, `job_not_done`,
+        `track_removed`, `conflict` for a song whose stems are in one file.
         """
         asked: dict[str, Any] = {
             "levels": {stem: _level(level) for stem, level in (levels or {}).items()},
@@ -47,6 +50,7 @@ class SongCalls(Calls):
             "mono": mono or None,
             "start": start,
             "end": end,
+            "callback": callback,
         }
         body = {name: value for name, value in asked.items() if value is not None}
         return self._typed(Job.from_view, self._transport.request_json("POST", f"{job_path(song)}/mix", json=body))

@@ -29,6 +29,7 @@ SILENT = "-inf"
 LEVEL_MEMBERS = ("gain_db", "pan", "mute", "solo")
 OUTPUT_MEMBERS = ("format", "bitrate", "bit_depth", "sample_rate", "mono", "start", "end")
 MEMBERS = ("levels", *OUTPUT_MEMBERS)
+CALLBACK = "callback"  # of the request, no part of the mix
 DIGITS = 6  # of gains and pans: an error of 10⁻⁶ dB is 138 dB below the stem
 
 
@@ -55,8 +56,11 @@ class MixRequest:
 
     @classmethod
     def parse(cls, given: Mapping[str, Any], stems: Collection[str]) -> MixRequest:
-        """`stems`: of the song. Stems without a level are heard as they are. Raises InvalidOption."""
-        _refuse_unknown("", given, MEMBERS)
+        """`given`: without the callback. `stems`: of the song. Stems without a level are heard as they are.
+
+        Raises InvalidOption.
+        """
+        _refuse_unknown("", given, MEMBERS, CALLBACK)
         kind = format_named(DEFAULT_FORMAT if given.get("format") in (None, "") else given["format"])
         if kind.name == STEMS_FILE:
             raise InvalidOption(f"a mix is one track: {STEMS_FILE} does not apply")
@@ -156,7 +160,8 @@ def _number(what: str, value: Any, low: float, high: float) -> float:
     return round(float(value), DIGITS) + 0.0  # no -0.0
 
 
-def _refuse_unknown(where: str, given: Mapping[str, Any], members: Collection[str]) -> None:
+def _refuse_unknown(where: str, given: Mapping[str, Any], members: Collection[str], *others: str) -> None:
+    """`others`: members that are taken, too, but not here."""
     for name in given:
         if name not in members:
-            raise InvalidOption(f"unknown member {where}{name[:40]!r}; known are {', '.join(members)}")
+            raise InvalidOption(f"unknown member {where}{name[:40]!r}; known are {', '.join((*members, *others))}")

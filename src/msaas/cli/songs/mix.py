@@ -40,6 +40,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         parser.add_argument(f"--{option}", action="append", default=[], metavar="STEM", help=what)
     parser.add_argument("-o", "--out", type=path_argument, default=Path(), help="folder for the mix (this one)")
     _add_output(parser)
+    parser.add_argument("--callback", metavar="URL", help="called once the mix has ended")
     add_service(parser)
     parser.add_argument("--json", action="store_true", help="the API's answer about the mix")
     parser.set_defaults(run=run)
@@ -69,8 +70,9 @@ def _stem_and_number(text: str) -> tuple[str, float]:
 
 def run(args: argparse.Namespace) -> int:
     asked = {name: getattr(args, name) for name in OUTPUT}
+    callback = {"url": args.callback} if args.callback else None
     with ended_by_signals(), output_folder(args.out), client_of(args) as client:
-        mix = client.mix(args.songhash, levels_of(args), **asked)
+        mix = client.mix(args.songhash, levels_of(args), callback=callback, **asked)
         with Progress(mix.name or MIX) as progress:
             mix = client.wait(mix, on_progress=progress.show)
         with tempfile.TemporaryDirectory(dir=args.out, prefix=".msaas-mix-") as folder:

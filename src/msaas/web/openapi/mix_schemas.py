@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from msaas.formats import STEMS_FILE
-from msaas.mixing.request import LEVEL_MEMBERS, MAX_GAIN_DB, MIN_GAIN_DB, OUTPUT_MEMBERS, SILENT
+from msaas.mixing.request import CALLBACK, LEVEL_MEMBERS, MAX_GAIN_DB, MIN_GAIN_DB, OUTPUT_MEMBERS, SILENT
 from msaas.web.openapi.parts import Schema, an_object, nullable, ref
 from msaas.web.openapi.request_schemas import OPTIONS
 from msaas.web.openapi.schemas import FORMAT
@@ -38,8 +38,9 @@ MIX_REQUEST: Schema = an_object(
             "description": "by stem; a stem that is not named is heard as it is",
         }
     }
-    | _OUTPUT,
-    *("levels", *_OUTPUT),
+    | _OUTPUT
+    | {CALLBACK: ref("Callback")},
+    *("levels", *_OUTPUT, CALLBACK),
     additionalProperties=False,
 )
 MIX_BODY: Schema = {

@@ -305,6 +305,10 @@ SCHEMAS["Called"] = an_object(
         "timestamp": TIMESTAMP,
         "job": {"type": "string", "format": "uri-reference"},
         "data": {"description": "`callback.data` of the request, unchanged"},
+        "mix": {
+            "oneOf": [an_object({"of": ref("Songhash")}), {"type": "null"}],
+            "description": "the song whose stems were mixed; null unless the job is a mix",
+        },
     }
     | {name: JOB["properties"][name] for name in _SENT},
     description="The body of a callback, signed according to Standard Webhooks.",

@@ -97,7 +97,7 @@ end
 -- The record at the job's end: a payload is the same at each attempt, whatever happens to the job later.
 local function snapshot_of(songhash)
   local names = {'state', 'error', 'result', 'model', 'options', 'upload', 'attempts', 'created_ms', 'started_ms',
-    'finished_ms'}
+    'finished_ms', 'mix_of'}
   local values = fields_of('job:' .. songhash, unpack(names))
   local snapshot = {}
   for i, name in ipairs(names) do

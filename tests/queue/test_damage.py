@@ -218,7 +218,7 @@ class Count:
     dead: list[bytes] | None
     leases: list[bytes] | None
     states: dict[str, bytes | None]
-    callbacks: set[bytes]
+    callbacks: set[bytes]  # ids of those that are still to be called and whose record is there
 
     def place_of(self, name: str) -> str:
         """Where a job stands: '' for nowhere. A job that has ended needs no list."""
@@ -230,24 +230,38 @@ class Count:
         return "ended" if self.states.get(name) in ENDED else ""
 
 
+READS: dict[bytes, Callable[[Any, bytes], object]] = {
+    b"list": lambda pipe, key: pipe.lrange(key, 0, -1),
+    b"zset": lambda pipe, key: pipe.zrange(key, 0, -1),
+    b"hash": lambda pipe, key: pipe.hgetall(key),
+}
+
+
 def count(redis: Any) -> Count:
-    def of(kind: bytes, key: str, read: Callable[[], Any]) -> Any:
-        return read() if redis.type(key) in (kind, b"none") else None
+    """In three round trips: this is called twice for each of thousands of damages."""
+    keys = redis.keys("*")
+    with redis.pipeline(transaction=False) as pipe:
+        for key in keys:
+            pipe.type(key)
+        kinds = dict(zip(keys, pipe.execute(), strict=True))
+        readable = [key for key in keys if kinds[key] in READS]
+        for key in readable:
+            READS[kinds[key]](pipe, key)
+        found = dict(zip(readable, pipe.execute(), strict=True))
 
-    keys = (WAITING, PROCESSING, DEAD)
-    waiting, processing, dead = (of(b"list", key, lambda k=key: redis.lrange(k, 0, -1)) for key in keys)
-    leases = of(b"zset", LEASES, lambda: redis.zrange(LEASES, 0, -1))
-    states = {name: of(b"hash", f"job:{name}", lambda n=name: redis.hget(f"job:{n}", "state")) for name in JOBS}
-    return Count(waiting, processing, dead, leases, states, _callbacks(redis))
+    def of(kind: bytes, key: bytes) -> Any:
+        """Empty if there is no such key, None if it is of another type."""
+        return found.get(key, {} if kind == b"hash" else []) if kinds.get(key, kind) == kind else None
 
-
-def _callbacks(redis: Any) -> set[bytes]:
-    """Ids of those that are still to be called and whose record is there."""
-    ids = set(redis.zrange("callbacks", 0, -1) if redis.type("callbacks") == b"zset" else [])
-    for key in redis.keys("callbacks:waiting:*"):
-        if redis.type(key) == b"hash":
-            ids |= set(redis.hvals(key))
-    return {one for one in ids if redis.type(b"callback:" + one) == b"hash" and redis.hget(b"callback:" + one, "url")}
+    waiting, processing, dead = (of(b"list", key.encode()) for key in (WAITING, PROCESSING, DEAD))
+    records = {name: of(b"hash", f"job:{name}".encode()) for name in JOBS}
+    states = {name: record.get(b"state") if record is not None else None for name, record in records.items()}
+    ids = set(of(b"zset", b"callbacks") or [])
+    for key in keys:
+        if key.startswith(b"callbacks:waiting:"):
+            ids |= set((of(b"hash", key) or {}).values())
+    callbacks = {one for one in ids if (of(b"hash", b"callback:" + one) or {}).get(b"url")}
+    return Count(waiting, processing, dead, of(b"zset", LEASES.encode()), states, callbacks)
 
 
 def check(world: World, name: str, damage: Damage) -> str:

@@ -1,10 +1,12 @@
 """The table of formats, and the places that cannot read it: prose and the page's script agree with it."""
 
+import json
 import re
 from pathlib import Path
 
 import pytest
 
+from msaas.audio.analysis.key import NAMES
 from msaas.audio.encode.open_writer import open_writer
 from msaas.errors import InvalidOption
 from msaas.formats import (
@@ -57,6 +59,12 @@ def test_the_page_offers_each_format_and_only_bit_rates_and_depths_that_exist():
         else:
             depth = one.depth(detail[0] if detail else None)
             assert depth in one.depths and DEPTH_NAMES[depth] in label
+
+
+def test_the_page_spells_the_keys_as_the_service_does():
+    script = (ROOT / "src/msaas/web/static/js/song/measured.js").read_text()
+    (tonics,) = re.findall(r"^const TONICS = (.*);$", script, re.MULTILINE)
+    assert tuple(json.loads(tonics)) == NAMES
 
 
 @pytest.mark.parametrize("one", FORMATS.values(), ids=lambda one: one.name)

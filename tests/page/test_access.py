@@ -48,13 +48,40 @@ def test_axe_finds_nothing_while_a_song_is_separated_or_refused(page):
     assert violations(page) == []
 
 
-def test_nothing_runs_over_the_edge_of_a_phone(open_page, song):
+COVERED = """async () => {
+    const all = [...document.querySelectorAll('#song :is(button, a[href], input, select):not(:disabled)')];
+    const covered = [];
+    for (const one of [...all, ...all.toReversed()]) {
+        one.focus();
+        if (document.activeElement !== one) continue;
+        await new Promise(requestAnimationFrame);
+        const { left, top, width, height } = one.getBoundingClientRect();
+        const found = document.elementFromPoint(left + width / 2, top + height / 2);
+        const isSeen = one.contains(found) || one.labels?.[0]?.contains(found);
+        if (!isSeen) covered.push([one.id || one.className, found?.className]);
+    }
+    return covered;
+}"""
+
+
+def test_a_phone_shows_the_first_lane_at_opening_and_nothing_covers_what_has_the_focus(open_page, song):
     page = open_page(**PHONE)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
-    page.goto(song.address)
-    expect(page.locator("#save-mix")).to_be_enabled()
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
-    expect(page.locator("#play")).to_be_in_viewport()
+    for width, height in ((390, 844), (360, 640)):
+        page.set_viewport_size({"width": width, "height": height})
+        for link in ("", "?mix=bass:-3:0:m"):
+            page.goto("/")
+            page.goto(song.address + link)
+            expect(page.locator("#save-mix")).to_be_enabled()
+            expect(page.locator("#link-mix")).to_be_visible(visible=link != "")
+            lane, transport = page.locator(".lane").first.bounding_box(), page.locator("#transport").bounding_box()
+            assert lane["y"] > 0 and lane["y"] + lane["height"] <= transport["y"], (width, link)
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+            expect(page.locator("#play")).to_be_in_viewport()
+    in_mixer(page, "mixer.setLoop({ start: 1, end: 3 })")
+    assert page.evaluate(COVERED) == []
+    page.set_viewport_size({"width": 1200, "height": 500})
+    assert page.evaluate(COVERED) == []
 
 
 def test_a_song_is_sent_with_the_keyboard_alone(page):
@@ -103,10 +130,27 @@ def test_the_mixer_is_played_with_the_keyboard_alone(mixer):
     assert in_mixer(mixer, "return mixer.loop.start / mixer.rate") == 4
     press("l")
     assert in_mixer(mixer, "return mixer.loop") is None
-    press("?")
-    expect(mixer.locator("#help")).to_be_visible()
-    press("Escape")
-    expect(mixer.locator("#help")).to_be_hidden()
+    names = "all => all.filter((one) => one.checkVisibility()).map((one) => one.ariaLabel ?? one.textContent)"
+    found = mixer.locator("#song button").evaluate_all(names)
+    assert len(set(found)) == len(found)
+    assert [name for name in found if "Reset" in name] == ["Reset tempo and pitch", "Reset the tracks"]
+    mute = stem_row(mixer, "drums").locator(".mute")
+    mute.focus()
+    for dialog, end, back in (("#help", "Escape", mute), ("#help", "Enter", mute), ("#help", "Escape", None)):
+        if back is None:  # nothing has the focus
+            mixer.evaluate("document.activeElement.blur()")
+        press("?")
+        expect(mixer.locator(dialog)).to_be_visible()
+        if end == "Enter":
+            mixer.locator(f"{dialog} .primary").focus()
+        press(end)
+        expect(mixer.locator(dialog)).to_be_hidden()
+        expect(back or mixer.locator("#main")).to_be_focused()
+    for dialog, opener in (("#help", "#open-help"), ("#confirm", "#delete")):
+        mixer.locator(opener).press("Enter")
+        expect(mixer.locator(dialog)).to_be_visible()
+        press("Escape")
+        expect(mixer.locator(opener)).to_be_focused()
 
 
 def test_controls_with_the_focus_keep_their_own_keys(mixer):

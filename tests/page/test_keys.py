@@ -120,10 +120,25 @@ def test_a_key_is_kept_for_the_tab_or_in_the_browser_and_forgotten_when_told(pag
 
 def test_a_dialog_that_was_closed_does_not_come_back_by_itself(page):
     page.click("#key-close")
+    refused: list[str] = []
+    page.on("response", lambda answer: refused.append(answer.url) if answer.status == 401 else None)
     page.reload()
     expect(page.locator("#key")).to_be_visible()
     page.keyboard.press("Escape")
+    expect(page.locator("#main")).to_be_focused()
     pick(page, ("Nobody.flac", flac(tune(1, seed=803))))
     expect(page.locator(".toast[role=alert]")).to_contain_text("requires a key")
     expect(page.locator("#key")).to_be_hidden()
     expect(page.locator("#open-key")).to_be_visible()
+    page.goto("/#/job/00000000-0000-4000-8000-000000000000")
+    expect(page.locator("#notice")).to_contain_text("requires a key")
+    assert len(refused) == 1  # the first call found out
+    page.click("#open-key")
+    give_key(page, "msaas_wrong")
+    expect(page.locator("#key-text")).to_have_text("This service does not know that key.")
+    assert len(refused) == 2
+    give_key(page, "msaas_wrong")  # it may be known by now
+    expect(page.locator("#key-text")).to_have_text("This service does not know that key.")
+    give_key(page, ANNA)
+    expect(page.locator("#ended-title")).to_have_text("No longer available")
+    assert len(refused) == 3

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Locator, Page, Route, expect
 
-from tests.page.conftest import PHONE, pick, violations
+from tests.page.conftest import PHONE, pick, until, violations
 
 NOBODY = "00000000-0000-4000-8000-000000000000"
 POST = "**/apiv1/separate"
@@ -286,15 +286,30 @@ def test_an_error_goes_when_its_song_is_sent_again_from_the_tray(page):
     expect(alert(page)).to_have_count(0)
 
 
+CONTROLS = """[...document.querySelectorAll('header, main, #transport')].flatMap((part) =>
+    [part.id === 'transport' ? part : null, ...part.querySelectorAll('button, a[href], input, select')]).filter((one) =>
+    one?.checkVisibility()).map((one) => [one.ariaLabel || one.id, one.getBoundingClientRect()])"""
+TOASTS = "[...document.querySelectorAll('.toast')].map((one) => one.getBoundingClientRect())"
+CROSS = "one.left < box.right && one.right > box.left && one.top < box.bottom && one.bottom > box.top"
+UNDER_TOASTS = f"{CONTROLS}.filter(([, one]) => {TOASTS}.some((box) => {CROSS})).map(([name]) => name)"
+SEEN = f"{CONTROLS}.filter(([, one]) => one.top >= 80 && one.bottom <= innerHeight).map(([name]) => name)"
+
+
 @pytest.mark.parametrize("screen", [{}, PHONE], ids=["desktop", "phone"])
 def test_no_control_stays_under_a_message(open_page, song, screen):
     page = open_page(song.address, **screen)
     expect(page.locator("#save-mix")).to_be_enabled()
-    page.evaluate(
-        """async main => (await import(new URL('common/toasts.js', main))).warn('Something went wrong')""",
-        page.evaluate("document.querySelector('script[type=module]').src"),
-    )
+    add = "async ([main, text]) => (await import(new URL('common/toasts.js', main))).warn(text)"
+    main = page.evaluate("document.querySelector('script[type=module]').src")
+    page.evaluate(add, [main, "Something went wrong"])
     expect(alert(page)).to_be_visible()
+    until(page, f"() => ({UNDER_TOASTS}).length === 0")
+    page.evaluate("scrollTo(0, 150)")  # what comes now covers nothing that is seen
+    seen = page.evaluate(SEEN)
+    page.evaluate(add, [main, "Something else went wrong, and this is a text of several lines that says what it was"])
+    expect(alert(page)).to_have_count(2)
+    until(page, f"() => ({UNDER_TOASTS}).filter((name) => {seen}.includes(name)).length === 0")
+    alert(page).last.get_by_role("button", name="Close this message").click()
     for place, control in (("0", "#song .back"), ("document.body.scrollHeight", "#reset-mix")):
         page.evaluate(f"scrollTo(0, {place})")
         page.locator(control).click(trial=True)  # fails where something lies over it

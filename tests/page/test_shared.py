@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 import requests
@@ -12,6 +13,8 @@ from msaas.auth.keys import new_key
 from msaas.local.processes.child import wait_until
 from tests.page.conftest import in_mixer, stem_row, violations
 from tests.support.audio.sounds import flac, tune
+
+GERMAN_DATE = r"\d{1,2}\. [A-Z][a-zä]+\.? \d{4}"  # 5. Dez. 2026
 
 
 @pytest.fixture(scope="module")
@@ -43,10 +46,9 @@ def visit(browser, locked):
     """A page of a browser of its own, on the service with keys."""
     contexts = []
 
-    def visit(path: str, key: str = "") -> Page:
-        context = browser.new_context(
-            base_url=locked[0].url, permissions=["clipboard-read", "clipboard-write"], service_workers="block"
-        )
+    def visit(path: str, key: str = "", **options: Any) -> Page:
+        usual = {"permissions": ["clipboard-read", "clipboard-write"], "service_workers": "block"}
+        context = browser.new_context(base_url=locked[0].url, **usual | options)
         contexts.append(context)
         context.set_default_timeout(90_000)
         page = context.new_page()
@@ -70,16 +72,18 @@ def test_a_second_browser_without_a_key_opens_the_link_with_its_mix(visit, locke
     link = anna.evaluate("navigator.clipboard.readText()")
     assert re.search(r"/#/share/share_[0-9a-f]{16}_[\w-]{43}$", link)
 
-    ben = visit(link)
+    ben = visit(link, locale="de-DE")
     expect(ben.locator("#song-title")).to_have_text("Ours")
-    expect(ben.locator("#shared-note")).to_contain_text("Shared with you until")
+    expect(ben.locator("#shared-note")).to_have_text(re.compile(rf"^Shared with you until {GERMAN_DATE}\.$"))
     expect(ben.locator("#save-mix")).to_be_enabled()
     expect(stem_row(ben, "vocals").locator(".mute")).to_have_attribute("aria-pressed", "true")
     assert in_mixer(ben, "return mixer.loop.start / mixer.rate") == pytest.approx(0.5)
     for hidden in ("#delete", "#share-mix", "#open-links", "#mix-format", "#song .back", "#open-key"):
         expect(ben.locator(hidden)).to_be_hidden()
     expect(ben.locator("#key")).to_be_hidden()  # no key is asked for
+    expect(ben.get_by_role("link", name="My own mix")).to_be_hidden()  # which needs a key
     assert violations(ben) == []
+    stem_row(ben, "drums").locator(".mute").click()
     for selector, name in (("[data-stem=bass] .save", "Ours (Bass).mp3"), ("#save-all", "Ours.zip")):
         with ben.expect_download() as download:
             ben.click(selector)
@@ -88,6 +92,12 @@ def test_a_second_browser_without_a_key_opens_the_link_with_its_mix(visit, locke
     ben.evaluate("localStorage.setItem('msaas.mixFormat', '\"mp3\"')")  # chosen for songs of one's own
     ben.reload()
     expect(ben.locator("#save-mix")).to_be_enabled()
+    expect(stem_row(ben, "drums").locator(".mute")).to_have_attribute("aria-pressed", "true")
+    kept = ben.evaluate("JSON.stringify(localStorage)")
+    assert link.rpartition("_")[2] not in kept
+    ben.get_by_role("button", name="The link's mix").click()
+    expect(stem_row(ben, "drums").locator(".mute")).to_have_attribute("aria-pressed", "false")
+    expect(stem_row(ben, "vocals").locator(".mute")).to_have_attribute("aria-pressed", "true")
     with ben.expect_download() as download:
         ben.click("#save-mix")
     assert download.value.suggested_filename == "Ours (Mix).wav"
@@ -120,13 +130,13 @@ def test_the_links_of_a_song_are_listed_and_revoked_one_by_one(visit, locked, an
         requests.delete(f"{shares}/{old['id']}", headers=headers, timeout=60)
     for mix in ("", "mix=vocals:0:0:m"):
         made = requests.post(shares, json={"days": 2, "mix": mix}, headers=headers, timeout=60).json()
-    page = visit(f"/#/job/{annas}", locked[1])
+    page = visit(f"/#/job/{annas}", locked[1], locale="de-DE")
     page.click("#open-links")
     dialog = page.get_by_role("dialog", name="Links to this song")
     rows = dialog.get_by_role("listitem")
     expect(rows).to_have_count(2)
     expect(rows.first).to_contain_text("with a mix")  # the newest
-    expect(rows.first).to_contain_text("until")
+    expect(rows.first).to_contain_text(re.compile(rf"Made {GERMAN_DATE}.*until {GERMAN_DATE}"))
     assert violations(page) == []
     rows.first.get_by_role("button", name="Revoke").click()
     expect(rows).to_have_count(1)
@@ -143,6 +153,7 @@ def test_the_links_of_a_song_are_listed_and_revoked_one_by_one(visit, locked, an
     assert violations(page) == []
     page.keyboard.press("Escape")
     expect(dialog).to_be_hidden()
+    expect(page.locator("#open-links")).to_be_focused()
 
 
 def test_without_keys_there_is_no_list_of_links(mixer):

@@ -237,14 +237,30 @@ def plays_to(page: Page, seconds: float) -> None:
 def test_tempo_and_pitch_are_typed_dragged_and_reset(mixer):
     tempo, pitch = mixer.get_by_label("Tempo in percent"), mixer.get_by_label("Pitch in semitones")
     expect(mixer.locator("#tempo-reset")).to_be_disabled()
-    for typed, shown in (("75", "75 %"), ("82,5 %", "82.5 %"), ("10", "50 %"), ("900", "150 %"), ("fast", "150 %")):
-        tempo.fill(typed)
-        tempo.press("Enter")
-        expect(tempo).to_have_value(shown)
-    for typed, shown in (("-2", "−2 st"), ("+0.25 st", "+0.25 st"), ("−13", "−12 st"), ("", "−12 st")):
-        pitch.fill(typed)
-        pitch.press("Enter")
-        expect(pitch).to_have_value(shown)
+    message = mixer.locator(".toast .toast-text")
+    ranges = {tempo: "Tempo: a number from 50 to 150 %.", pitch: "Pitch: a number from −12 to +12 st."}
+    for field, typed, shown, is_taken in (
+        (tempo, "75", "75 %", True),
+        (tempo, "10", "50 %", False),
+        (tempo, "82,5 %", "82.5 %", True),
+        (tempo, "900", "150 %", False),
+        (tempo, "fast", "150 %", False),
+        (pitch, "-2", "−2 st", True),
+        (pitch, "13", "+12 st", False),
+        (pitch, "+0.25 st", "+0.25 st", True),
+        (pitch, "−13", "−12 st", False),
+        (pitch, "", "−12 st", False),
+    ):
+        field.fill(typed)
+        field.press("Enter")
+        expect(field).to_have_value(shown)
+        expect(message).to_have_text([] if is_taken else [ranges[field]])
+    level, beats = mixer.get_by_label("Decibels of bass"), mixer.get_by_label("Tempo in beats a minute")
+    decibels, bpm = "Volume: decibels from −48 (silence) to +6.", "Beats: a number from 20 to 400 BPM."
+    for field, typed, said in ((level, "7", decibels), (beats, "10", bpm), (level, "loud", decibels), (beats, "", bpm)):
+        field.fill(typed)
+        field.press("Enter")
+        expect(message).to_have_text([said])
     assert values(mixer) == (150, -12)
     expect(mixer.locator("#tempo-note")).to_contain_text("Downloads stay as recorded.")
     assert violations(mixer) == []

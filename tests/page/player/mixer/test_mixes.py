@@ -71,16 +71,46 @@ def test_a_shared_address_has_the_mix_and_leaves_the_own_one_within_reach(mixer,
     assert address.endswith(f"{song.address}?{MIX}")
     other = open_page()
     opened(other, song.address)
+    expect(other.locator("#link-mix")).to_be_hidden()
     stem_row(other, "bass").locator(".mute").click()
     opened(other, address)
-    expect(other.locator(".toast")).to_contain_text("This is the mix of the link.")
+    note = other.locator("#link-mix")
+    expect(note).to_contain_text("You hear the mix of a link.")
     assert state(other) == expected()
+    for colours in ("light", "dark"):
+        other.emulate_media(color_scheme=colours)
+        assert violations(other) == []
+    stem_row(other, "other").locator(".mute").click()
+    changed = state(other)
+    expect(note).to_contain_text("You hear the mix of a link, with your changes.")
+    other.reload()  # the changes outlive it …
+    expect(note).to_contain_text("with your changes")
+    assert state(other) == changed
+    note.get_by_role("link", name="My own mix").click()  # … and one's own mix outlives the link
+    expect(other.locator("#transport")).to_be_visible()
+    expect(note).to_be_hidden()
     assert songhash_of(other) == song.songhash
-    assert violations(other) == []
-    other.locator(".toast").get_by_role("button", name="Undo").click()
-    levels, loop = state(other)
-    assert [level["muted"] for level in levels] == [False, False, True, False]
-    assert loop is None
+    assert muted(other) == ["bass"]
+    other.reload()
+    expect(other.locator("#transport")).to_be_visible()
+    assert muted(other) == ["bass"]
+    opened(other, f"{song.address}?mix=drums:-3:0:")  # another link, another mix
+    expect(note).to_contain_text("You hear the mix of a link.")
+    assert muted(other) == []
+    opened(other, address)
+    expect(note).to_contain_text("with your changes")
+    assert state(other) == changed
+    note.get_by_role("button", name="The link's mix").press("Enter")
+    expect(note).not_to_contain_text("with your changes")
+    expect(note.get_by_role("button", name="The link's mix")).to_be_focused()
+    assert state(other) == expected()
+    other.reload()
+    expect(note).to_contain_text("You hear the mix of a link.")
+    assert state(other) == expected()
+
+
+def muted(page: Page) -> list[str]:
+    return list(in_mixer(page, "return mixer.stems.filter(({ level }) => level.muted).map(({ name }) => name)"))
 
 
 def test_without_a_clipboard_the_address_itself_has_the_mix(open_page, song):
@@ -91,6 +121,12 @@ def test_without_a_clipboard_the_address_itself_has_the_mix(open_page, song):
     stem_row(page, "bass").locator(".mute").click()
     page.click("#share-mix")
     assert page.url.endswith("?mix=bass:0:0:m")
+    stem_row(page, "drums").locator(".mute").click()
+    page.reload()  # it is one's own mix, and no link's
+    expect(page.locator("#transport")).to_be_visible()
+    assert muted(page) == ["drums", "bass"]
+    expect(page.locator("#link-mix")).to_be_hidden()
+    assert page.url.endswith(song.address)
 
 
 WRONG: dict[str, dict[str, tuple[float, float]]] = {
@@ -101,9 +137,21 @@ WRONG: dict[str, dict[str, tuple[float, float]]] = {
 
 
 def test_of_a_wrong_address_only_what_makes_sense_is_taken(page, song):
+    message = page.locator(".toast .toast-text")
+    opened(page, song.address)
+    in_mixer(page, "mixer.setLevel('other', { db: -9 })")
+    for text in ("mix=", "mix=nobody:-3:0:m", "mx=bass:0:0:m", "loop=9-99", "tempo=fast", "mix=bass:0:0:m&" * 150):
+        opened(page, f"{song.address}?{text}")
+        expect(message).to_have_text("The mix in this address is not valid. Your own mix is open.")
+        assert in_mixer(page, "return mixer.stems.map(({ level }) => level.db)") == [0, 0, 0, -9]
+        assert page.url.endswith(song.address)
+        page.get_by_role("button", name="Close this message").click()
     for text, levels in WRONG.items():
         page.evaluate("localStorage.clear()")
         opened(page, f"{song.address}?{text}")
+        part = "Part of the mix in this address is not valid, and was left out or limited."
+        expect(message).to_have_text(part if levels else "The mix in this address is not valid. Your own mix is open.")
+        page.get_by_role("button", name="Close this message").click()
         found, loop = state(page)
         stems = dict(zip(STEMS, found, strict=True))
         assert {name: (one["db"], one["pan"]) for name, one in stems.items() if one != neutral()} == levels
@@ -113,8 +161,12 @@ def test_of_a_wrong_address_only_what_makes_sense_is_taken(page, song):
 def test_only_so_many_mixes_are_kept(mixer, song):
     keep = """async ([main, count]) => {
         const { keepMix } = await import(new URL('player/mixes.js', main));
-        for (let index = 0; index < count; index++) keepMix(`song-${index}`, 'mix=bass:-1:0:');
-        return Object.keys(localStorage).filter((name) => name.startsWith('msaas.mix.')).length;
+        for (let index = 0; index < count; index++) {
+            keepMix(`song-${index}`, 'mix=bass:-1:0:');
+            keepMix(`song-${index}`, 'mix=bass:-2:0:', 'a link');
+        }
+        const kept = (start) => Object.keys(localStorage).filter((name) => name.startsWith(start)).length;
+        return [kept('msaas.mix.'), kept('msaas.linkmix.')];
     }"""
     main = mixer.evaluate("document.querySelector('script[type=module]').src")
-    assert mixer.evaluate(keep, [main, 230]) == 200
+    assert mixer.evaluate(keep, [main, 230]) == [200, 200]

@@ -99,7 +99,24 @@ def test_tempo_key_and_loudness_are_shown_where_they_are_known(open_page, song):
     page.route("**/events", lambda route: route.abort())
     page.route(f"**/jobs/{song.songhash}", lambda route: answer(route, full))
     page.goto(song.address)
-    expect(page.locator("#song-facts")).to_contain_text("104 BPM · F♯ minor · −9.5 LUFS")
+    facts = page.locator("#song-facts")
+    expect(facts).to_contain_text("104 BPM · F♯ minor · −9.5 LUFS")
+    expect(page.locator("#transport")).to_be_visible()
+    for speed, semitones, tempo, key in (
+        (0.75, 0, "78 BPM (104 as recorded)", "F♯ minor"),
+        (1, -3, "104 BPM", "E♭ minor (transposed from F♯ minor)"),
+        (1, 4, "104 BPM", "B♭ minor (transposed from F♯ minor)"),
+        (1, 12, "104 BPM", "F♯ minor (transposed by +12 st)"),
+        (1, 0.25, "104 BPM", "F♯ minor +25 cents (transposed by +0.25 st)"),
+        (1.5, -1.4, "156 BPM (104 as recorded)", "F minor −40 cents (transposed from F♯ minor)"),
+    ):
+        in_mixer(page, f"mixer.stretch({{ speed: {speed}, semitones: {semitones} }})")
+        expect(facts).to_contain_text(f"{tempo} · {key} · −9.5 LUFS")
+    page.click("#double-tempo")  # a corrected tempo is the song's, here as in its field
+    expect(facts).to_contain_text("311 BPM (207 as recorded)")
+    page.click("#beats-reset")
+    page.click("#tempo-reset")
+    expect(facts).to_contain_text("104 BPM · F♯ minor · −9.5 LUFS")
     page.unroute(f"**/jobs/{song.songhash}")
     nothing: dict[str, Any] = {"tempo": None, "key": None, "loudness": None}
     page.route(f"**/jobs/{song.songhash}", lambda route: answer(route, nothing))

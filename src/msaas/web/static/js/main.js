@@ -21,7 +21,7 @@ import { Progress } from "./song/progress.js";
 import { Song } from "./song/song.js";
 
 const SHARE = /^#\/share\/(share_[0-9a-f]{16}_[\w-]{43})$/;
-const JOB = /^#\/job\/([0-9a-f-]{36})(?:\?(.{1,2000}))?$/i;
+const JOB = /^#\/job\/([0-9a-f-]{36})(?:\?(.+))?$/i;
 
 const options = new Options(find("#options"));
 const tray = new Tray(options, (files) => send(files.map((file) => ({ file, fields: options.fields() }))));
@@ -65,9 +65,10 @@ function route() {
   setShare(token);
   if (token) return openShared();
   const [, songhash, mix] = JOB.exec(location.hash) ?? [];
-  if (mix) history.replaceState(null, "", `#/job/${songhash}`); // a reload keeps what is changed since
-  if (songhash) openSong(songhash.toLowerCase(), mix);
-  else openHome();
+  if (!songhash) return openHome();
+  const isOwn = history.state?.isOwn; // shown there to be copied
+  if (isOwn) history.replaceState(null, "", `#/job/${songhash}`);
+  openSong(songhash.toLowerCase(), mix && !isOwn ? { mix, id: mix } : null);
 }
 
 function view(name) {
@@ -86,12 +87,12 @@ function openHome() {
   home.enter();
 }
 
-/** @param {string} songhash @param {string} [mix] of a shared address */
-function openSong(songhash, mix) {
+/** @param {string} songhash @param {import("./song/linkmix.js").Link | null} [link] an address that has a mix */
+function openSong(songhash, link) {
   leaveUpload();
   home.leave();
   view("song");
-  song.open(songhash, mix);
+  song.open(songhash, link);
 }
 
 /** @param {string} token of a link; empty: none is open */

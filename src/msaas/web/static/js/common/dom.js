@@ -27,6 +27,12 @@ export function vary(element, name, value) {
   element.style.setProperty(`--${name}`, String(value));
 }
 
+/** Keeps an element's height in a custom property of its name, in pixels, for what has to leave room for it. @param {string} id */
+export function measure(id) {
+  const root = document.documentElement;
+  new ResizeObserver(([{ target }]) => vary(root, id, Math.ceil(target.getBoundingClientRect().height))).observe(find(`#${id}`));
+}
+
 /** Points an SVG icon's `<use>` to another symbol. */
 export function setIcon(button, symbol) {
   const use = find("use", button);

@@ -1,6 +1,6 @@
-/** Messages that everybody sees, at the edge of the page. They never take the focus; errors stay until they are closed. */
+/** Messages that everybody sees, at the top of the page, which makes room for them. They never take the focus; errors stay until they are closed. */
 
-import { copyOf, find, vary } from "./dom.js";
+import { copyOf, find, measure } from "./dom.js";
 
 const READ_MS = 8000;
 const MOST = 4;
@@ -9,10 +9,11 @@ const MOST = 4;
  *  @typedef {{action?: Action | null, closed?: () => void}} More `closed`: called once, however the toast goes, but not
  *  if its action is taken */
 
-/** Good news; goes by itself, unless it has an action. @param {string} text @param {More} [more] */
+/** Good news; goes by itself, unless it has an action. @param {string} text @param {More} [more] @returns {any} the toast */
 export function tell(text, more = {}) {
   const toast = add("status", text, more);
   if (!more.action) goLater(toast);
+  return toast;
 }
 
 /** An error. @param {string} text @param {More} [more] */
@@ -56,8 +57,7 @@ function addAction(toast, action) {
   });
 }
 
-/** The page makes room for them. */
-new ResizeObserver(([{ contentRect }]) => vary(document.body, "toasts", Math.ceil(contentRect.height))).observe(find("#toasts"));
+measure("toasts");
 
 /** Removes a toast; the focus returns to where it came from. */
 function take(toast) {

@@ -1,13 +1,21 @@
 /** A field for a typed value: taken with Enter or when the field is left, given up with Escape. */
 
-/** @param {HTMLInputElement} field @param {(text: string) => void} take */
+import { tell } from "./toasts.js";
+
+/** The last remark, which the next value replaces. @type {any} */
+let last = null;
+
+/** @param {HTMLInputElement} field
+ *  @param {(text: string) => string | void} take returns what is to be said: the range, if the text is not taken as it is */
 export function listenTyped(field, take) {
   const shown = () => field.dataset.shown;
   field.addEventListener("focus", () => field.select());
   field.addEventListener("change", () => {
     const text = field.value;
     field.value = shown();
-    take(text);
+    last?.close();
+    const remark = take(text);
+    last = remark ? tell(remark) : null;
   });
   field.addEventListener("keydown", (event) => {
     if (event.key === "Escape") field.value = shown();

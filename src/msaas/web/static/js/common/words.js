@@ -91,6 +91,8 @@ const WAITS = {
   out_of_memory: "Waiting: the service has too little memory for this model",
 };
 
+const DAY = /** @type {const} */ ({ day: "numeric", month: "short", year: "numeric" });
+
 /** `75.2` ▸ `1:15` */
 export function clock(seconds) {
   const whole = Math.max(0, Math.floor(seconds + 1e-6));
@@ -112,6 +114,16 @@ export function secondsOf(text) {
   const parts = text.trim().replace(",", ".").split(":");
   if (!parts.every((part) => /^\d+(\.\d+)?$/.test(part)) || parts.length > 3) return null;
   return parts.reduce((sum, part) => sum * 60 + Number(part), 0);
+}
+
+/** A day in the browser's locale, its month as a word. @param {string | number} at ISO 8601, or milliseconds since 1970 */
+export function dayOf(at) {
+  return new Intl.DateTimeFormat(undefined, DAY).format(new Date(at));
+}
+
+/** The same with the time. @param {string | number} at */
+export function momentOf(at) {
+  return new Intl.DateTimeFormat(undefined, { ...DAY, hour: "2-digit", minute: "2-digit" }).format(new Date(at));
 }
 
 /** Remaining time, rounded to its accuracy. @param {number | null} seconds */
@@ -163,13 +175,6 @@ export function factsOf({ duration_seconds, model, options }) {
   const kind = format && [format.toUpperCase(), bitrate ?? bit_depth].filter(Boolean).join(" ");
   const which = two_stems ? `${two_stems} and ${stemName(`no_${two_stems}`).toLowerCase()}` : (stems ?? []).join(", ");
   return [duration_seconds ? clock(duration_seconds) : "", model, which, kind].filter(Boolean).join(" · ");
-}
-
-/** What was measured of a song: tempo, key, loudness. @param {any} analysis of a job; may be missing */
-export function measuredOf(analysis) {
-  const { tempo, key, loudness } = analysis ?? {};
-  const lufs = loudness && `${loudness.integrated_lufs.toFixed(1).replace("-", "−")} LUFS`;
-  return [tempo && `${Math.round(tempo.bpm)} BPM`, key?.name.replace("#", "♯"), lufs].filter(Boolean).join(" · ");
 }
 
 /** For searching: without case and accents. @param {string} text */

@@ -2,7 +2,7 @@
  *  ones are followed. */
 
 import { copyOf, find, show, write } from "../common/dom.js";
-import { factsOf, folded, plainly, plural, stageOf } from "../common/words.js";
+import { factsOf, folded, momentOf, plainly, plural, stageOf } from "../common/words.js";
 import { Problem, getJob } from "../service/api.js";
 import { askDelete } from "../song/deleting.js";
 import { hidden, note, sent, unhide } from "../song/history.js";
@@ -210,8 +210,7 @@ export class SongList {
     const open = OPEN_STATES.has(song.state);
     if (live instanceof Problem && open) return plainly(live);
     if (live && open) return live.state === "running" ? `${stageOf(live)}, ${Math.floor(live.progress * 100)} %` : stageOf(live);
-    const when = new Date(song.at).toLocaleDateString(undefined, { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
-    return [PAST[song.state] ?? "", song.facts ?? "", when].filter(Boolean).join(" · ");
+    return [PAST[song.state] ?? "", song.facts ?? "", momentOf(song.at)].filter(Boolean).join(" · ");
   }
 
   /** Polls unfinished songs while the list is visible. */

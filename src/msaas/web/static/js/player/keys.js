@@ -1,5 +1,6 @@
 /** Keyboard shortcuts of the player. They can be switched off (WCAG 2.1.4), and are inactive in form fields. */
 
+import { openDialog } from "../common/dialogs.js";
 import { find } from "../common/dom.js";
 import { keep, load } from "../common/store.js";
 
@@ -51,7 +52,7 @@ export function listen(player) {
   const switch_ = find("#keys-on");
   switch_.checked = load("keys", true);
   switch_.addEventListener("change", () => keep("keys", switch_.checked));
-  find("#open-help").addEventListener("click", () => find("#help").showModal());
+  find("#open-help").addEventListener("click", () => openDialog(find("#help")));
   document.addEventListener("focusin", (event) => {
     const lane = player.mixer && player.lanes.laneOf(event.target);
     if (lane) player.chooseNamed(lane);
@@ -63,7 +64,7 @@ export function listen(player) {
 function press(event, player) {
   if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
   if (document.querySelector("dialog[open]")) return;
-  if (event.key === "?") return find("#help").showModal();
+  if (event.key === "?") return openDialog(find("#help"));
   const act = player.mixer && actionOf(event);
   if (!act || belongsToControl(event)) return;
   event.preventDefault();

@@ -154,6 +154,7 @@ export class Lanes {
     listenTyped(find(".level", element), (text) => {
       const db = decibelsOf(text, SILENT_DB);
       if (db !== null) ask({ db: Math.min(LOUDEST_DB, Math.max(SILENT_DB, db)) });
+      return remarkOn(db);
     });
     volume.addEventListener("dblclick", () => ask({ db: 0 }));
     pan.addEventListener("dblclick", () => ask({ pan: 0 }));
@@ -178,6 +179,12 @@ export class Lanes {
     input.setAttribute("aria-valuetext", percent ? `${Math.abs(percent)} percent ${percent < 0 ? "left" : "right"}` : "centre");
     write(find(".place", element), place(percent));
   }
+}
+
+/** The range, to be said of a typed volume that is not in it. @param {number | null} db */
+function remarkOn(db) {
+  if (db !== null && db >= SILENT_DB && db <= LOUDEST_DB) return "";
+  return `Volume: decibels from −${-SILENT_DB} (silence) to +${LOUDEST_DB}.`;
 }
 
 function colour(name, index) {

@@ -4,17 +4,18 @@
  * `mix=vocals:-6:-30:m,drums:0:0:s&loop=12.5-20&tempo=75&pitch=-2&order=bass,drums`: name, decibels, pan in percent, and m (muted) or s
  * (soloed) of each lane that is not neutral; the loop in seconds; tempo in percent, pitch in semitones; the first
  * lanes. Texts from
- * addresses are not trusted: what is unknown or out of range is left out.
+ * addresses are not trusted: what is unknown is left out, and what is out of range is limited.
  */
 
 import { LOUDEST_DB, SILENT_DB } from "./levels.js";
 import { PITCH, TEMPO, bounded } from "./tempo/ranges.js";
 
 const PREFIX = "msaas.mix.";
-const MOST = 200; // songs
+const LINK_PREFIX = "msaas.linkmix.";
+const MOST = 200; // of each kind
+const LONGEST = 2000; // characters
 const NUMBER = "-?\\d{1,5}(?:\\.\\d{1,5})?";
 const LANE = new RegExp(`^(${NUMBER}):(${NUMBER}):(m?s?)$`);
-const OTHERS = new RegExp(`(?:^|&)(?:tempo|pitch)=${NUMBER}(?:&|$)`);
 const LOOP = new RegExp(`(?:^|&)loop=(${NUMBER})-(${NUMBER})(?:&|$)`);
 
 /** @param {import("./mixer.js").Mixer} mixer @returns {string} empty if all is neutral */
@@ -38,30 +39,53 @@ export function apply(mixer, text) {
   mixer.stretch({ speed: numberOf("tempo", text, TEMPO) / 100, semitones: numberOf("pitch", text, PITCH) });
 }
 
-/** Whether an address has a mix. @param {string} text */
-export const hasMix = (text) => lanesOf(text).size > 0 || LOOP.test(text) || OTHERS.test(text) || orderOf(text).length > 0;
-
-// --- kept in this browser
-
-/** @returns {string} */
-export function kept(songhash) {
-  return read(PREFIX + songhash)?.mix ?? "";
+/** How much of a text this song's mixer can take. @param {import("./mixer.js").Mixer} mixer @param {string} text
+ *  @returns {"all" | "some" | "none"} */
+export function fit({ names, frames, rate }, text) {
+  if (text.length > LONGEST) return "none";
+  const found = text.split("&").flatMap((part) => (part.startsWith("mix=") ? part.slice(4).split(",").map((lane) => laneFit(lane, names)) : partFit(part, names, frames / rate)));
+  if (found.every((one) => one === "all")) return "all";
+  return found.every((one) => one === "none") ? "none" : "some";
 }
 
-/** @param {string} songhash @param {string} text empty: nothing is kept */
-export function keepMix(songhash, text) {
-  if (text === kept(songhash)) return;
+// --- kept in this browser: one's own mixes, and those of links as they were changed here
+
+const placeOf = (songhash, link) => (link ? `${LINK_PREFIX}${songhash}?${link}` : PREFIX + songhash);
+
+/** @param {string} songhash @param {string} [link] by which the song was opened @returns {string | null} null: nothing is kept */
+export function kept(songhash, link = "") {
+  return read(placeOf(songhash, link))?.mix ?? null;
+}
+
+/** @param {string} songhash @param {string | null} text null: nothing is kept @param {string} [link] */
+export function keepMix(songhash, text, link = "") {
+  if (text === kept(songhash, link)) return;
+  const place = placeOf(songhash, link);
   try {
-    if (!text) return localStorage.removeItem(PREFIX + songhash);
-    localStorage.setItem(PREFIX + songhash, JSON.stringify({ mix: text, at: Date.now() }));
-    prune();
+    if (text === null) return localStorage.removeItem(place);
+    localStorage.setItem(place, JSON.stringify({ mix: text, at: Date.now() }));
+    prune(link ? LINK_PREFIX : PREFIX);
   } catch {
     // full, or forbidden
   }
 }
 
-function prune() {
-  const names = Object.keys(localStorage).filter((name) => name.startsWith(PREFIX));
+/** Forgets a song's mixes. @param {string} songhash */
+export function dropMixes(songhash) {
+  keepMix(songhash, null);
+  for (const name of namesOf(`${LINK_PREFIX}${songhash}?`)) localStorage.removeItem(name);
+}
+
+function namesOf(prefix) {
+  try {
+    return Object.keys(localStorage).filter((name) => name.startsWith(prefix));
+  } catch {
+    return []; // forbidden
+  }
+}
+
+function prune(prefix) {
+  const names = namesOf(prefix);
   if (names.length <= MOST) return;
   const oldest = names.sort((a, b) => (read(b)?.at ?? 0) - (read(a)?.at ?? 0)).slice(MOST);
   for (const name of oldest) localStorage.removeItem(name);
@@ -79,6 +103,26 @@ function read(name) {
 
 function laneText({ db, pan, muted, soloed }) {
   return `${short(db, 1)}:${Math.round(pan * 100)}:${muted ? "m" : ""}${soloed ? "s" : ""}`;
+}
+
+/** @param {string} text of a lane @param {string[]} names */
+function laneFit(text, names) {
+  const [, name, db, percent] = new RegExp(`^([^:]+):${LANE.source.slice(1)}`).exec(text) ?? [];
+  if (!names.includes(decoded(name ?? ""))) return "none";
+  const isWithin = within(Number(db), SILENT_DB, LOUDEST_DB) === Number(db) && Math.abs(Number(percent)) <= 100;
+  return isWithin ? "all" : "some";
+}
+
+/** @param {string} part of a text, other than its lanes @param {string[]} names @param {number} length seconds */
+function partFit(part, names, length) {
+  const loop = loopOf(part, length);
+  if (loop) return Number(part.split("-").at(-1)) <= length + 1e-4 ? "all" : "some"; // five decimals are written
+  const order = orderOf(part).map((name) => names.includes(name));
+  if (order.includes(true)) return order.includes(false) ? "some" : "all";
+  const [, name, value] = new RegExp(`^(tempo|pitch)=(${NUMBER})$`).exec(part) ?? [];
+  if (!name) return "none";
+  const { least, most } = name === "tempo" ? TEMPO : PITCH;
+  return within(Number(value), least, most) === Number(value) ? "all" : "some";
 }
 
 const short = (number, digits) => Number(number.toFixed(digits));

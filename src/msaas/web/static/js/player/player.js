@@ -1,6 +1,6 @@
 /** The transport: play, loop, seek, compare, and the playhead. Connects the mixer to the page. */
 
-import { find, say, setIcon, vary, write } from "../common/dom.js";
+import { find, measure, say, setIcon, vary, write } from "../common/dom.js";
 import { Lanes, loopWords } from "./lanes.js";
 import { LOUDEST_DB, SILENT_DB, neutral } from "./levels.js";
 import { LockScreen } from "./lockscreen.js";
@@ -52,6 +52,7 @@ export class Player {
       seekby: (seconds) => this.#mixer && this.nudge(seconds),
       previoustrack: () => this.#mixer && this.toStart(),
     });
+    measure("transport");
     this.#play.addEventListener("click", () => this.toggle());
     find("#to-start").addEventListener("click", () => this.toStart());
     this.#loop.addEventListener("click", () => this.toggleLoop());

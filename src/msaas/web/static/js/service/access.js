@@ -7,6 +7,8 @@ let held = "";
 let shared = "";
 /** Whether the last call that needed a key was refused. */
 let refused = false;
+/** Counts the keys that were given and removed. */
+let turn = 0;
 const listeners = new Set();
 
 export function key() {
@@ -21,6 +23,7 @@ export function keepKey(text, remember) {
 }
 
 export function forgetKey() {
+  turn += 1;
   held = "";
   for (const place of ["sessionStorage", "localStorage"]) write(place, "");
 }
@@ -33,6 +36,12 @@ export function useShare(token) {
 }
 
 export const isShared = () => shared !== "";
+
+/** The ID of the link that is open, which is no secret; empty: none. */
+export const shareId = () => shared.split("_", 2).join("_");
+
+/** Differs after each change of the key, also if the same one is given again. */
+export const keyTurn = () => `${turn} ${key()}`;
 
 /** @returns {Record<string, string>} the header, if there is a key */
 export function authorization() {

@@ -1,6 +1,6 @@
 /** The HTTP calls of this page: the public API. Independent of the page's elements. */
 
-import { authorization, isShared, keyAccepted, keyWanted } from "./access.js";
+import { authorization, isShared, keyAccepted, keyTurn, keyWanted } from "./access.js";
 
 /** An error answer, with its `code`. */
 export class Problem extends Error {
@@ -26,8 +26,26 @@ export function refusal(status, text) {
   return problem;
 }
 
-/** fetch with this page's key. @returns {Promise<Response>} rejects with a Problem, or an AbortError */
-export async function ask(path, { headers = {}, ...options } = {}) {
+/** So long the others wait for the first call with a key. */
+const FIRST_MS = 2000;
+/** Which finds out whether the service takes it: null, or the Problem that all others meet, too. */
+let first = { turn: "", refusal: /** @type {Promise<Problem | null>} */ (Promise.resolve(null)) };
+
+/** fetch with this page's key. A key that was refused, or its lack, is not sent again.
+ *  @returns {Promise<Response>} rejects with a Problem, or an AbortError */
+export async function ask(path, options) {
+  const turn = keyTurn();
+  const known = first.turn === turn ? await first.refusal : null;
+  if (known) throw known;
+  const answer = send(path, options);
+  const refusal = answer.then(() => null, (problem) => (problem.status === 401 ? problem : null));
+  const soon = new Promise((resolve) => setTimeout(resolve, FIRST_MS, null));
+  if (first.turn !== turn) first = { turn, refusal: Promise.race([refusal, soon]) };
+  refusal.then((problem) => problem && first.turn === turn && Object.assign(first, { refusal }));
+  return answer;
+}
+
+async function send(path, { headers = {}, ...options } = {}) {
   let answer;
   try {
     answer = await fetch(path, { ...options, headers: { ...headers, ...authorization() } });

@@ -1,6 +1,7 @@
 /** The dialog for the service's key. Opens automatically once, then on request. */
 
 import { forgetKey, isRemembered, keepKey, key, onKeyWanted } from "./access.js";
+import { openDialog } from "../common/dialogs.js";
 import { find, show, write } from "../common/dom.js";
 import { tell } from "../common/toasts.js";
 import { plainly } from "../common/words.js";
@@ -31,7 +32,7 @@ export function listen(changed) {
 function open(dialog, form) {
   form.elements.remember.checked = isRemembered();
   show(find("#key-forget"), key() !== "");
-  if (!dialog.open) dialog.showModal();
+  openDialog(dialog);
 }
 
 function use(form, changed) {

@@ -1,9 +1,10 @@
 /** Deletes songs after confirmation: their stems on the server, or only their entries in this browser. */
 
+import { openDialog } from "../common/dialogs.js";
 import { find, write } from "../common/dom.js";
 import { tell, warn } from "../common/toasts.js";
 import { plainly, plural } from "../common/words.js";
-import { keepMix } from "../player/mixes.js";
+import { dropMixes } from "../player/mixes.js";
 import { cancelJob, getJob, removeStems } from "../service/api.js";
 import { hasEnded } from "../service/watch.js";
 import { forget, restore, sentAs, unhide } from "./history.js";
@@ -24,7 +25,7 @@ export async function askDelete(songs, changed) {
   write(find("[value=forget]", dialog), `Only remove ${it} here`);
   write(find("[value=keep]", dialog), `Keep ${it}`);
   dialog.returnValue = "keep";
-  dialog.showModal();
+  openDialog(dialog);
   await new Promise((resolve) => dialog.addEventListener("close", resolve, { once: true }));
   if (dialog.returnValue === "forget") return takeOff(songs, changed);
   if (dialog.returnValue === "delete") await remove(songs, changed);
@@ -79,7 +80,7 @@ function deleteEverywhere(job) {
 
 /** What this browser keeps of a song beside its entry. */
 function drop(songhash) {
-  keepMix(songhash, "");
+  dropMixes(songhash);
   return dropOriginal(songhash);
 }
 

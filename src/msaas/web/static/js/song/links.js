@@ -1,10 +1,9 @@
 /** The links by which a song is shared, in a dialog, each with a button that revokes it. */
 
+import { openDialog } from "../common/dialogs.js";
 import { copyOf, find, show, write } from "../common/dom.js";
-import { plainly, plural } from "../common/words.js";
+import { momentOf, plainly, plural } from "../common/words.js";
 import { getShares, revokeShare } from "../service/api.js";
-
-const date = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
 
 /** @param {string} songhash */
 export async function showLinks(songhash) {
@@ -12,7 +11,7 @@ export async function showLinks(songhash) {
   dialog.dataset.songhash = songhash; // an answer for another song is not shown
   list(songhash, []);
   write(find("#links-note"), "Looking for links …");
-  dialog.showModal();
+  openDialog(dialog);
   await change(songhash, () => getShares(songhash));
 }
 
@@ -34,9 +33,9 @@ function list(songhash, shares) {
 
 function row(songhash, { id, created_at, expires_at, mix }) {
   const element = copyOf("link-template");
-  const made = date.format(new Date(created_at));
+  const made = momentOf(created_at);
   find(".link-made", element).textContent = `Made ${made}${mix ? ", with a mix" : ""}`;
-  find(".link-end", element).textContent = `until ${date.format(new Date(expires_at))}`;
+  find(".link-end", element).textContent = `until ${momentOf(expires_at)}`;
   const button = find("button", element);
   button.setAttribute("aria-label", `Revoke the link made ${made}`);
   button.addEventListener("click", async () => {

@@ -4,7 +4,7 @@
  */
 
 import { tell, warn } from "../common/toasts.js";
-import { plainly } from "../common/words.js";
+import { dayOf, plainly } from "../common/words.js";
 import { key } from "../service/access.js";
 import { revokeShare, shareSong } from "../service/api.js";
 
@@ -13,9 +13,8 @@ export async function share(songhash, title, mix) {
   if (!key()) return pass(title, `#/job/${songhash}${mix && `?${mix}`}`, "The link to this mix was copied.");
   try {
     const link = await shareSong(songhash, mix);
-    const until = new Date(link.expires_at).toLocaleDateString();
     const action = { label: "Revoke", run: () => revoke(link) };
-    await pass(title, link.url.replace(/^\//, ""), `A link that opens this song without a key until ${until} was copied.`, action);
+    await pass(title, link.url.replace(/^\//, ""), `A link that opens this song without a key until ${dayOf(link.expires_at)} was copied.`, action);
   } catch (problem) {
     warn(`The song was not shared. ${plainly(problem)}`, { action: { label: "Retry", run: () => share(songhash, title, mix) } });
   }
@@ -32,7 +31,7 @@ async function pass(title, hash, text, action = null) {
   } catch {
     // allowed over https and on this machine only
     if (action) return tell(url, { action });
-    history.replaceState(null, "", hash);
+    history.replaceState({ isOwn: true }, "", hash); // after a reload it is not somebody's link
     tell("The address of this page contains the mix now. Copy it from there.");
   }
 }

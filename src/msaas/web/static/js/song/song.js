@@ -1,24 +1,26 @@
 /** The view of one song, from upload to mix: follows the job, fills the lanes, opens the player. */
 
-import { key } from "../service/access.js";
+import { isShared, key, shareId } from "../service/access.js";
 import { Problem, cancelJob, getWaveforms, named, zipPath } from "../service/api.js";
 import { askDelete } from "./deleting.js";
 import { find, say, show, write } from "../common/dom.js";
 import { keep, load } from "../common/store.js";
 import { tell, warn } from "../common/toasts.js";
 import { note, sentAs } from "./history.js";
+import { openMix } from "./linkmix.js";
 import { Mixer, ORIGINAL } from "../player/mixer.js";
 import * as mixes from "../player/mixes.js";
 import { canSave, formatOfMix, inBrowser, saveMix } from "./saving.js";
 import { showLinks } from "./links.js";
 import { share } from "./sharing.js";
+import { measuredOf } from "./measured.js";
 import { streamStems } from "./streaming.js";
 import { inOrder } from "../home/options.js";
 import { original } from "./originals.js";
 import { Meter, decode, loadStem, part } from "../player/stems.js";
 import { Watch, hasEnded } from "../service/watch.js";
 import { commonScale, levelsOf, measureLevels } from "../player/timeline/levels.js";
-import { bytes, factsOf, measuredOf, plainly } from "../common/words.js";
+import { bytes, dayOf, factsOf, plainly } from "../common/words.js";
 
 const DEFAULT_RATE = 44_100;
 const DRAW_EVERY_MS = 1500;
@@ -45,6 +47,7 @@ export class Song {
     this.#changed = changed;
     this.#resend = resend;
     find("#cancel").addEventListener("click", () => this.#visit?.cancel?.());
+    player.beats.addEventListener("change", () => this.#visit?.mixer && this.#showFacts(this.#visit));
     find("#delete").addEventListener("click", () => this.#askDelete());
     find("#save-mix").addEventListener("click", () => this.#saveMix());
     find("#mix-format").value = load("mixFormat", find("#mix-format").value);
@@ -70,10 +73,10 @@ export class Song {
     this.#progress.uploading(fraction);
   }
 
-  /** @param {string} songhash @param {string} [shared] the mix of a shared address */
-  open(songhash, shared = "") {
+  /** @param {string} songhash @param {import("./linkmix.js").Link | null} [link] by which it is opened, if that has a mix */
+  open(songhash, link = null) {
     const known = sentAs(songhash);
-    const visit = this.#enter({ songhash, known, shared, name: known?.name ?? `Song ${songhash.slice(0, 8)}` });
+    const visit = this.#enter({ songhash, known, link, name: known?.name ?? `Song ${songhash.slice(0, 8)}` });
     visit.cancel = () => this.#cancel(visit);
     visit.watch = new Watch(songhash, {
       job: (job) => this.#heard(visit, job),
@@ -89,8 +92,8 @@ export class Song {
     try {
       const { songhash, mix, expires_at } = await shared;
       if (!this.#isHere(visit)) return;
-      this.open(songhash, mix);
-      write(find("#shared-note"), `Shared with you until ${new Date(expires_at).toLocaleDateString()}.`);
+      this.open(songhash, mix ? { mix, id: shareId() } : null);
+      write(find("#shared-note"), `Shared with you until ${dayOf(expires_at)}.`);
       show(find("#shared-note"), true);
     } catch (problem) {
       if (this.#isHere(visit)) this.#progress.notShared(problem);
@@ -109,7 +112,7 @@ export class Song {
   #enter(visit) {
     this.close();
     this.#visit = visit;
-    const parts = ["notice", "link", "transport", "beats", "bend", "downloads", "loading", "heavy", "delete", "sides", "send-again", "shared-note"];
+    const parts = ["notice", "link", "transport", "beats", "bend", "downloads", "loading", "heavy", "delete", "sides", "send-again", "shared-note", "link-mix"];
     for (const id of parts) show(find(`#${id}`), false);
     this.#progress.hide();
     this.#lanes.clear();
@@ -124,6 +127,12 @@ export class Song {
     write(find("#song-title"), name);
     find("#song-title").title = name;
     document.title = `${name} · MSaaS`;
+  }
+
+  /** What the song is; tempo and key as they are heard. */
+  #showFacts({ job, mixer }) {
+    const heard = mixer && { speed: mixer.speed, semitones: mixer.semitones, bpm: this.#player.beats.bpm };
+    write(find("#song-facts"), [factsOf(job), measuredOf(job.analysis, heard)].filter(Boolean).join(" · "));
   }
 
   /** @param {any} problem null: the service answers */
@@ -143,7 +152,7 @@ export class Song {
     visit.job = job;
     if (!visit.known && job.name) this.#call(visit, job.name);
     note(visit.songhash, job.state, factsOf(job));
-    write(find("#song-facts"), [factsOf(job), measuredOf(job.analysis)].filter(Boolean).join(" · "));
+    this.#showFacts(visit);
     this.#notice(job);
     document.title = `${job.state === "running" ? `${Math.floor(job.progress * 100)} % · ` : ""}${visit.name} · MSaaS`;
     if (job.state === "done") this.#mix(visit, job);
@@ -234,6 +243,8 @@ export class Song {
     for (const name of names) this.#lanes.setDownload(name, named(job.stems[name], visit.known?.savedAs));
     this.#player.open(visit.mixer, frames / rate, { songhash: visit.songhash, name: visit.name, tempo: job.analysis?.tempo });
     this.#setMix(visit);
+    visit.mixer.addEventListener("change", () => this.#showFacts(visit));
+    this.#showFacts(visit);
     this.#lanes.enable(true);
     this.#draw(visit);
     find("#save-all").href = named(zipPath(visit.songhash), visit.known?.savedAs);
@@ -270,16 +281,8 @@ export class Song {
     return true;
   }
 
-  /** The mix of the address, else the one that this browser keeps; changes are kept. */
-  #setMix({ songhash, mixer, shared }) {
-    const own = mixes.kept(songhash);
-    const isShared = mixes.hasMix(shared);
-    mixes.apply(mixer, isShared ? shared : own);
-    mixer.addEventListener("change", () => mixes.keepMix(songhash, mixes.textOf(mixer)));
-    if (!isShared) return;
-    mixes.keepMix(songhash, mixes.textOf(mixer));
-    const undo = { label: "Undo", run: () => mixes.apply(mixer, own) };
-    tell("This is the mix of the link.", { action: own ? undo : null });
+  #setMix({ songhash, mixer, link }) {
+    if (!openMix(mixer, songhash, link) && !isShared()) history.replaceState(null, "", `#/job/${songhash}`);
   }
 
   #draw(visit) {

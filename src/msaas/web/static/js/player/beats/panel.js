@@ -2,6 +2,7 @@
 
 import { find, say, show, write } from "../../common/dom.js";
 import { keep, load } from "../../common/store.js";
+import { listenTyped, showTyped } from "../../common/typed.js";
 import { BEATS_A_BAR, LEAST_BPM, MOST_BPM, gridOf } from "./grid.js";
 import { ordered } from "../timeline/axis.js";
 import { keepBeats, ownBeats } from "./settings.js";
@@ -21,8 +22,7 @@ export class Beats extends EventTarget {
     find("#one-here").addEventListener("click", () => this.oneHere());
     find("#snap").addEventListener("click", () => this.toggleSnap());
     find("#beats-reset").addEventListener("click", () => this.#set({}, "Beats as measured"));
-    this.#field.addEventListener("change", () => this.#typed());
-    this.#field.addEventListener("keydown", (event) => event.key === "Enter" && this.#field.blur());
+    listenTyped(this.#field, (text) => this.#typed(text));
   }
 
   /** @param {string} songhash @param {{bpm: number, confidence: number, first_beat_seconds: number | null} | null | undefined} tempo */
@@ -60,7 +60,7 @@ export class Beats extends EventTarget {
 
   /** Makes the playhead's place the first beat of a bar. */
   oneHere() {
-    if (!this.#bpm) return say("Set the tempo first");
+    if (!this.bpm) return say("Set the tempo first");
     this.#set({ ...this.#own, one: this.#position() }, "A bar begins here");
   }
 
@@ -71,19 +71,21 @@ export class Beats extends EventTarget {
     say(this.snaps ? "Loops snap to beats" : "Loops do not snap");
   }
 
-  get #bpm() {
+  /** Beats a minute as recorded: those that were set, else those that were measured. @returns {number | undefined} */
+  get bpm() {
     return this.#own.bpm ?? this.#tempo?.bpm;
   }
 
   #times(factor) {
-    const bpm = this.#bpm * factor;
+    const bpm = this.bpm * factor;
     if (bpm >= LEAST_BPM && bpm <= MOST_BPM) this.#set({ ...this.#own, bpm }, `${short(bpm)} beats a minute`);
   }
 
-  #typed() {
-    const bpm = Number(this.#field.value.replace(",", "."));
-    if (!(bpm >= LEAST_BPM && bpm <= MOST_BPM)) return this.#refresh(); // back to what it was
-    if (short(bpm) === short(this.#bpm ?? 0)) return;
+  /** @param {string} text @returns {string | void} the range, if it is not in it */
+  #typed(text) {
+    const bpm = Number(text.replace(",", "."));
+    if (!(bpm >= LEAST_BPM && bpm <= MOST_BPM)) return `Beats: a number from ${LEAST_BPM} to ${MOST_BPM} BPM.`;
+    if (short(bpm) === short(this.bpm ?? 0)) return;
     this.#set({ ...this.#own, bpm }, `${short(bpm)} beats a minute`);
   }
 
@@ -95,9 +97,9 @@ export class Beats extends EventTarget {
   }
 
   #refresh() {
-    const bpm = this.#bpm;
+    const bpm = this.bpm;
     this.grid = gridOf(this.#tempo, this.#own);
-    this.#field.value = bpm ? short(bpm) : "";
+    showTyped(this.#field, bpm ? short(bpm) : "");
     for (const id of ["#half-tempo", "#double-tempo", "#one-here"]) find(id).disabled = !bpm;
     find("#snap").disabled = !this.grid;
     find("#snap").setAttribute("aria-pressed", String(this.snaps));
@@ -107,7 +109,7 @@ export class Beats extends EventTarget {
   }
 
   #note() {
-    if (!this.#bpm) return "No tempo was found; type one.";
+    if (!this.bpm) return "No tempo was found; type one.";
     if (!this.grid) return "No beats were found; put the playhead on a first beat and press 1 here.";
     return `Bars of ${BEATS_A_BAR} assumed`;
   }

@@ -1,9 +1,9 @@
-/** The controls of tempo and pitch: a slider and a typed value of each, and Reset. */
+/** The controls of tempo and pitch: a slider and a typed value of each, and a button for both. */
 
 import { find, say, vary, write } from "../../common/dom.js";
 import { warn } from "../../common/toasts.js";
 import { listenTyped, showTyped } from "../../common/typed.js";
-import { PITCH, TEMPO, bounded, pitchText, tempoText, typedIn } from "./ranges.js";
+import { PITCH, TEMPO, bounded, pitchText, remarkOn, tempoText, typedIn } from "./ranges.js";
 
 const UNABLE = "This browser cannot change tempo and pitch.";
 
@@ -13,19 +13,21 @@ export class Tempo {
   /** @param {import("../beats/panel.js").Beats} beats */
   constructor(beats) {
     this.#beats = beats;
-    this.#listen("tempo", TEMPO, (percent) => this.#set({ speed: percent / 100 }));
-    this.#listen("pitch", PITCH, (semitones) => this.#set({ semitones }));
+    this.#listen("tempo", TEMPO, tempoText, (percent) => this.#set({ speed: percent / 100 }));
+    this.#listen("pitch", PITCH, pitchText, (semitones) => this.#set({ semitones }));
     find("#tempo-reset").addEventListener("click", () => this.reset());
     beats.addEventListener("change", () => this.#showNote());
   }
 
-  #listen(id, range, set) {
+  #listen(id, range, written, set) {
     const slider = find(`#${id}`);
     slider.addEventListener("input", () => set(Number(slider.value)));
     slider.addEventListener("dblclick", () => set(range.neutral));
     listenTyped(find(`#${id}-typed`), (text) => {
-      const value = typedIn(text, range);
-      if (value !== null) set(value);
+      const value = typedIn(text);
+      if (value !== null) set(bounded(value, range));
+      const remark = remarkOn(value, range, written);
+      return remark && `${slider.ariaLabel}: ${remark}`;
     });
   }
 
@@ -89,8 +91,8 @@ export class Tempo {
   #showNote() {
     if (!this.#mixer) return;
     const { speed, isStretched } = this.#mixer;
-    const { grid } = this.#beats;
-    const bpm = speed !== 1 && grid ? `${Math.round(grid.bpm * speed * 10) / 10} BPM. ` : "";
+    const { bpm: recorded } = this.#beats;
+    const bpm = speed !== 1 && recorded ? `${Math.round(recorded * speed * 10) / 10} BPM. ` : "";
     write(find("#tempo-note"), isStretched ? `${bpm}Downloads stay as recorded.` : "");
   }
 }

@@ -12,10 +12,17 @@ export function bounded(value, { least, most, digits }) {
   return Number(Math.min(most, Math.max(least, value)).toFixed(digits));
 }
 
-/** `75`, `75,5 %`, `−2 st`, `+0.5` ▸ a number in the range; null for anything else. @param {string} text @param {Range} range */
-export function typedIn(text, range) {
+/** `75`, `75,5 %`, `−2 st`, `+0.5` ▸ a number; null for anything else. @param {string} text */
+export function typedIn(text) {
   const plain = text.trim().toLowerCase().replace(/[−–]/g, "-").replace(",", ".").replace(/\s*(%|st|semitones?)$/, "");
-  return /^[+-]?\d+(\.\d+)?$/.test(plain) ? bounded(Number(plain), range) : null;
+  return /^[+-]?\d+(\.\d+)?$/.test(plain) ? Number(plain) : null;
+}
+
+/** The range, to be said of a typed value that is not in it. @param {number | null} value @param {Range} range
+ *  @param {(value: number) => string} written */
+export function remarkOn(value, { least, most }, written) {
+  if (value !== null && value >= least && value <= most) return "";
+  return `a number from ${written(least).replace(/ .*/, "")} to ${written(most)}.`;
 }
 
 /** @param {number} percent */

@@ -100,7 +100,7 @@ JOB_CODES: Mapping[str, str] = {
     "device_unavailable": "the device set by MSAAS_DEVICE is not available",
     "out_of_memory": "the run needs more memory than the worker has",
     "separation_failed": "the model failed on this song; `detail` has the reason",
-    "worker_child_died": "the separation process crashed, or made no progress for MSAAS_STALL_SECONDS",
+    "worker_child_died": "the separation process crashed, did not start, or made no progress for MSAAS_STALL_SECONDS",
     "worker_lost": "the worker was lost (killed, out of memory, its machine lost) on every attempt",
     "record_broken": "the job's record in Redis was damaged or overwritten; post the song again to recreate it",
     "too_many_attempts": "the job used up its attempts (MSAAS_MAX_ATTEMPTS)",

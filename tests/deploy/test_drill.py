@@ -290,6 +290,7 @@ def test_a_restore_looks_at_the_songs_again(cluster, api):
     for part in ("worker", "rest-server"):
         cluster.answer(f"get_pods_-l_app.kubernetes.io~name={part}", pods(part, []))
     cluster.answer("get_deployment~rest-server_-o_jsonpath={.spec.replicas}", "2")
+    cluster.answer("get_job~", "SuccessCriteriaMet Complete")
     done = drilled(cluster, api, "--faults", "restore")
     assert done.returncode == 0, done.stderr
     looked = [count for path, count in api.asked.items() if "/jobs/" in path]
@@ -299,6 +300,15 @@ def test_a_restore_looks_at_the_songs_again(cluster, api):
     lost = calls.index("delete persistentvolumeclaim data-minio-0")
     restored = calls.index("create job restore-songs-drill --from=cronjob/restore-songs")
     assert copied < lost < restored < calls.index("scale deployment/rest-server --replicas=2")
+
+
+def test_a_copy_that_fails_ends_the_drill_with_its_log_before_anything_is_deleted(cluster, api):
+    cluster.answer("get_cronjob~backup-songs", "cronjob.batch/backup-songs")
+    cluster.answer("get_job~backup-drill", "FailureTarget Failed")
+    cluster.answer("logs_job~backup-drill", "no space left")
+    done = drilled(cluster, api, "--faults", "restore")
+    assert (done.returncode, "job/backup-drill failed: no space left" in done.stderr) == (2, True)
+    assert not any("persistentvolumeclaim" in call for call in cluster.calls)
 
 
 def test_a_row_whose_part_is_not_installed_is_left_out(cluster, api):

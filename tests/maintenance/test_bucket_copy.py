@@ -1,14 +1,17 @@
 """`msaas buckets`: songs and stems are copied to a folder, and put back from it."""
 
+import errno
 import fcntl
 import os
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
 from msaas.cli import main
 from msaas.errors import MSaaSError
 from msaas.maintenance.bucket_copy import CLOCK_SKEW_SECONDS, LOCK, PARTIAL, copy_buckets, restore_buckets
+from msaas.maintenance.copied_names import ENCODED, name_of, path_of
 from msaas.storage import ALL_BUCKETS, INPUTS, OUTPUTS, UPLOADS, WAVEFORMS, StoredObject
 
 SONG = "6f9619ff-8b86-d011-b42d-00c04fc964ff"
@@ -135,12 +138,88 @@ def test_an_object_that_the_store_cuts_short_leaves_the_older_copy(folder):
     assert (report.failed, report.transferred, path.read_bytes()) == (1, 0, b"older")
 
 
-@pytest.mark.parametrize("name", ["../../escaped", "/etc/escaped", "a/../../../escaped", "a//b", "./a", "a\0b"])
+@pytest.mark.parametrize("name", ["../../escaped", "a/../../../escaped", "./a", "a/.."])
 def test_a_name_that_leads_out_of_the_folder_is_not_written(folder, name):
     report = copy_buckets(ShortStore(name), folder, keep_seconds=KEEP, now=0)
     assert report.failed == 1
     assert {path.name for path in folder.rglob("*")} == {LOCK}
     assert not (folder.parent / "escaped").exists()
+
+
+UNUSUAL = (
+    *("dir", "dir/child", "dir/child/of child"),
+    *("ü" * 128 + "/long", "l" * 256 + "/a", "percent %2F + %.more", "a\nb", "..."),
+)
+
+
+def test_names_that_no_file_can_have_and_names_of_files_and_folders_at_once_are_copied_and_restored(
+    storage, folder, tmp_path
+):
+    now = max(put(storage, tmp_path, OUTPUTS, name, name.encode()) for name in UNUSUAL)
+    before = everything(storage)
+    assert len(before) == len(UNUSUAL)
+    first = copy_buckets(storage, folder, keep_seconds=KEEP, now=now)
+    again = copy_buckets(storage, folder, keep_seconds=KEEP, now=now)
+    assert (first.transferred, first.failed, again.unchanged, again.failed) == (len(UNUSUAL), 0, len(UNUSUAL), 0)
+    storage.empty()
+    assert restore_buckets(storage, folder).transferred == len(UNUSUAL)
+    assert everything(storage) == before
+
+
+def test_an_object_in_place_of_a_folder_and_a_folder_in_place_of_an_object_are_copied_once(storage, folder, tmp_path):
+    copy_buckets(storage, folder, keep_seconds=KEEP, now=put(storage, tmp_path, OUTPUTS, "dir", b"old"))
+    storage.empty()
+    now = put(storage, tmp_path, OUTPUTS, "dir/child", b"new")
+    assert copy_buckets(storage, folder, keep_seconds=KEEP, now=now).transferred == 1
+    later = copy_buckets(storage, folder, keep_seconds=0, now=now + 10 * KEEP)
+    assert (later.unchanged, later.removed) == (1, 1)
+    assert copy_buckets(storage, folder, keep_seconds=KEEP, now=now + 10 * KEEP).transferred == 0
+    storage.empty()
+    assert restore_buckets(storage, folder).transferred == 1
+    assert everything(storage) == {f"{OUTPUTS}/dir/child": b"new"}
+
+
+@pytest.mark.parametrize("name", ["/etc/escaped", "a//b", "a\0b", "a/", "x" * 1024, "é/" * 340, "d/" + "%" * 1000])
+def test_every_name_that_is_copied_is_read_back(tmp_path, name):
+    path = path_of(tmp_path, OUTPUTS, name)
+    path.parent.mkdir(parents=True)
+    path.touch()
+    root = tmp_path / ENCODED / OUTPUTS if ENCODED in path.parts else tmp_path / OUTPUTS
+    assert (name_of(path, root), path.resolve().is_relative_to(tmp_path)) == (name, True)
+    assert path_of(tmp_path, OUTPUTS, name) == path
+
+
+@pytest.mark.parametrize("file", ["dir", "dir.end/x.end", "%ff.end", "%zz.end", ".end", "a.more/b.end"])
+def test_a_file_beside_the_encoded_names_that_is_none_is_counted(folder, storage, file):
+    path = folder / ENCODED / OUTPUTS / file
+    path.parent.mkdir(parents=True)
+    path.touch()
+    report = restore_buckets(storage, folder)
+    assert (report.failed, report.transferred) == (1, 0)
+
+
+def test_a_name_that_the_file_system_refuses_is_counted(folder, monkeypatch):
+    class Store(ShortStore):
+        def read_object(self, _bucket, _name):
+            yield b"a stem"
+
+    refused = OSError(errno.ENAMETOOLONG, "File name too long")
+    monkeypatch.setattr(Path, "replace", Mock(side_effect=refused))
+    assert copy_buckets(Store("a", "b"), folder, keep_seconds=KEEP, now=0).failed == 2
+    monkeypatch.setattr(Path, "replace", Mock(side_effect=OSError(errno.ENOSPC, "No space left on device")))
+    with pytest.raises(OSError, match="No space left"):
+        copy_buckets(Store("a", "b"), folder, keep_seconds=KEEP, now=0)
+
+
+def test_an_object_that_the_store_refuses_is_counted(storage, folder):
+    storage.ensure_buckets()
+    for name in ("l" * 256, STEM):  # as the last part of a name, SeaweedFS refuses 256 bytes
+        path = path_of(folder, OUTPUTS, name)
+        path.parent.mkdir(parents=True)
+        path.write_bytes(b"a stem")
+    report = restore_buckets(storage, folder)
+    assert (report.failed, report.transferred) == (1, 1)
+    assert everything(storage) == {f"{OUTPUTS}/{STEM}": b"a stem"}
 
 
 def test_what_a_killed_copy_left_is_no_file_of_the_copy(storage, folder, filled):

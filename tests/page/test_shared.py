@@ -67,6 +67,8 @@ def test_a_second_browser_without_a_key_opens_the_link_with_its_mix(visit, locke
     anna = visit(f"/#/job/{annas}", locked[1])
     expect(anna.locator("#save-mix")).to_be_enabled()
     in_mixer(anna, "mixer.setLevel('vocals', { db: -6, pan: 0, muted: true }); mixer.setLoop({ start: 0.5, end: 1 })")
+    in_mixer(anna, "mixer.setLevel('bass', { db: -48, pan: -1, soloed: true }); mixer.setOrder(['other', 'bass'])")
+    in_mixer(anna, "mixer.stretch({ speed: 0.755, semitones: -2.25 })")
     anna.click("#share-mix")
     expect(anna.locator("#toasts")).to_contain_text("without a key until")
     link = anna.evaluate("navigator.clipboard.readText()")
@@ -78,6 +80,7 @@ def test_a_second_browser_without_a_key_opens_the_link_with_its_mix(visit, locke
     expect(ben.locator("#save-mix")).to_be_enabled()
     expect(stem_row(ben, "vocals").locator(".mute")).to_have_attribute("aria-pressed", "true")
     assert in_mixer(ben, "return mixer.loop.start / mixer.rate") == pytest.approx(0.5)
+    assert in_mixer(ben, "return [mixer.speed, mixer.semitones, mixer.stems[0].name]") == [0.755, -2.25, "other"]
     for hidden in ("#delete", "#share-mix", "#open-links", "#mix-format", "#song .back", "#open-key"):
         expect(ben.locator(hidden)).to_be_hidden()
     expect(ben.locator("#key")).to_be_hidden()  # no key is asked for

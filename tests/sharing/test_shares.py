@@ -217,6 +217,8 @@ def test_a_link_opens_the_mixes_of_its_song(share, ask, client, annas, storage, 
         ({"days": True}, "days is a number"),
         ({"mix": "a b"}, "mix is not mix="),
         ({"mix": "x" * 2001}, "mix is not mix="),
+        ({"mix": "mix=vocals:-6"}, "'vocals:-6' is not <stem>:<decibels>"),
+        ({"mix": "mix=tuba:-6:0:m"}, "names 'tuba'; the stems of this song are"),
         ({"until": 1}, "unknown member 'until'"),
     ],
 )

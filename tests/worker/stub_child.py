@@ -1,6 +1,7 @@
 """A separation process that obeys its song: the song's bytes are JSON that says what to do. No model, no audio.
 
-It runs as many songs at a time as it is sent, and says that it takes STUB_SONGS (1).
+It runs as many songs at a time as it is sent, and says that it takes STUB_SONGS (1). At first it is
+silent for STUB_START_SECONDS.
 
 {"do": "separate", "seconds": 0.2}   four stems of known bytes, with progress every 20 ms; `kilobytes`: of that size
 {"do": "starve"}   runs out of memory under a limit of its own
@@ -134,6 +135,7 @@ def main():
     if os.environ.get("STUB_NOT_READY"):
         send(failed={"code": "model_unavailable", "detail": "no weights here", "retry": True, "model": ""})
         return
+    time.sleep(float(os.environ.get("STUB_START_SECONDS", "0")))
     loaded = MODEL["name"]
     send(loaded=[loaded])
     found: dict[str, object] = {"songs": int(os.environ.get("STUB_SONGS", "1"))}

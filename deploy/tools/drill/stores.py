@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 from deploy.tools.drill.cluster import READY_SECONDS, Cluster
-from deploy.tools.drill.records import Row
+from deploy.tools.drill.records import DrillError, Row
 from deploy.tools.drill.workers import any_number_of_workers, environment, set_workers, wait_for
 
 API, REDIS, STORE, REPLICA = (
@@ -108,5 +109,8 @@ def run_job(cluster: Cluster, name: str) -> None:
     job = f"job/{name}-drill"
     cluster.kubectl("delete", job, "--ignore-not-found")
     cluster.kubectl("create", "job", f"{name}-drill", f"--from=cronjob/{name}")
-    cluster.kubectl("wait", "--for=condition=Complete", job, f"--timeout={READY_SECONDS}s")
+    ended = partial(cluster.field, job, ".status.conditions[*].type")
+    wait_for(lambda: {"Complete", "Failed"} & set(ended().split()), f"{job} does not end")
+    if "Failed" in ended().split():
+        raise DrillError(f"{job} failed: {cluster.kubectl('logs', job, '--tail=20').strip()}")
     cluster.kubectl("delete", job)

@@ -66,7 +66,7 @@ def wait_busy(row: Row) -> None:
     wait_for(lambda: sum(song.state == "running" for song in row.songs) == 4, "four songs were not separated at once")
 
 
-def wait_for(condition: Callable[[], bool], otherwise: str) -> None:
+def wait_for(condition: Callable[[], object], otherwise: str) -> None:
     deadline = time.monotonic() + READY_SECONDS
     while not condition():
         if time.monotonic() > deadline:

@@ -1,27 +1,30 @@
 """Copies the store's buckets to a folder, and back: the backup of songs and stems.
 
-A file is `<bucket>/<object name>`. Its modification time is the start of the last copy that found the object in the
-store. An object that the store no longer has is therefore kept for a while after its deletion: a copy of Redis that is
-as old may name it.
+A file is `<bucket>/<object name>` (copied_names has the exceptions). Its modification time is the start of the last
+copy that found the object in the store. An object that the store no longer has is therefore kept for a while after its
+deletion: a copy of Redis that is as old may name it.
 """
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-from msaas.errors import MSaaSError, NotFound
+from msaas.errors import MSaaSError, NotFound, StorageRefused
+from msaas.maintenance.copied_names import ENCODED, Unusable, name_of, path_of
 from msaas.storage import ALL_BUCKETS, Storage, StoredObject
 
 log = logging.getLogger(__name__)
 
 # The store's clock may differ from this machine's. What changed that shortly before a copy is copied by the next again.
 CLOCK_SKEW_SECONDS = 3600
+NO_SUCH_NAMES = (errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL)  # what other file systems than Linux' own say of some
 PARTIAL, LOCK = ".part", ".lock"  # in the folder; no bucket's name begins with a dot
 
 
@@ -59,14 +62,19 @@ def restore_buckets(storage: Storage, folder: Path) -> Report:
     Raises StorageUnavailable; MSaaSError if the folder contains no copy.
     """
     report = Report()
-    if not any((folder / bucket).is_dir() for bucket in ALL_BUCKETS):
+    if not any(root.is_dir() for bucket in ALL_BUCKETS for root in _roots(folder, bucket)):
         raise MSaaSError(f"{folder} contains no copy of the buckets")
     with _locked(folder):
         storage.ensure_buckets()
         for bucket in ALL_BUCKETS:
-            for path in _files(folder / bucket, report):
-                _restore(storage, bucket, path, path.relative_to(folder / bucket).as_posix(), report)
+            for root in _roots(folder, bucket):
+                for path in _files(root, report):
+                    _restore(storage, bucket, path, root, report)
     return report
+
+
+def _roots(folder: Path, bucket: str) -> tuple[Path, Path]:
+    return folder / bucket, folder / ENCODED / bucket
 
 
 def _objects(storage: Storage, bucket: str) -> Iterator[StoredObject]:
@@ -77,10 +85,10 @@ def _objects(storage: Storage, bucket: str) -> Iterator[StoredObject]:
 
 
 def _copy(storage: Storage, bucket: str, found: StoredObject, folder: Path, now: float, report: Report) -> None:
-    if found.name.endswith("/"):
+    if found.name.endswith("/") and not found.size:
         return  # a folder, which some stores list
     try:
-        path = _path(folder / bucket, found.name)
+        path = path_of(folder, bucket, found.name)
         if _is_current(path, found):
             report.unchanged += 1
         else:
@@ -89,24 +97,15 @@ def _copy(storage: Storage, bucket: str, found: StoredObject, folder: Path, now:
         os.utime(path, (now, now))
     except _Deleted:
         pass
-    except (_Unusable, FileExistsError, NotADirectoryError, IsADirectoryError) as error:
+    except (Unusable, StorageRefused, OSError) as error:
+        if isinstance(error, OSError) and error.errno not in NO_SUCH_NAMES:
+            raise  # the folder's disk: the next object would fail as well
         report.failed += 1
         log.error("not copied bucket=%s object=%r reason=%s", bucket, found.name, error)
 
 
 class _Deleted(Exception):
     """Since it was listed."""
-
-
-class _Unusable(MSaaSError):
-    """The object cannot be copied."""
-
-
-def _path(folder: Path, name: str) -> Path:
-    """Raises _Unusable unless the name is that of a file in the folder."""
-    if str(PurePosixPath(name)) != name or name.startswith("/") or ".." in PurePosixPath(name).parts or "\0" in name:
-        raise _Unusable("the name is not usable as that of a file")
-    return folder / name
 
 
 def _is_current(path: Path, found: StoredObject) -> bool:
@@ -130,41 +129,38 @@ def _download(storage: Storage, bucket: str, found: StoredObject, partial: Path,
         file.flush()
         os.fsync(file.fileno())
     if size != found.size:  # a store may truncate an answer without an error
-        raise _Unusable(f"the store returned {size} bytes of {found.size}")
+        raise Unusable(f"the store returned {size} bytes of {found.size}")
     path.parent.mkdir(parents=True, exist_ok=True)
     partial.replace(path)
 
 
 def _remove_old(folder: Path, before: float, report: Report) -> None:
     for bucket in ALL_BUCKETS:
-        for path in _files(folder / bucket, report):
-            if path.lstat().st_mtime < before:
-                path.unlink()
-                report.removed += 1
+        for root in _roots(folder, bucket):
+            for path in _files(root, report):
+                if path.lstat().st_mtime < before:
+                    path.unlink()
+                    report.removed += 1
 
 
-def _restore(storage: Storage, bucket: str, path: Path, name: str, report: Report) -> None:
+def _restore(storage: Storage, bucket: str, path: Path, root: Path, report: Report) -> None:
     try:
-        size = _size_of(path)
+        name, size = name_of(path, root), _size_of(path)
         stored = storage.stat_object(bucket, name)
         if stored is not None and stored.size == size:
             report.unchanged += 1
         else:
             storage.put_object(bucket, name, path)
             report.transferred += 1
-    except (_Unusable, OSError) as error:
+    except (Unusable, StorageRefused, OSError) as error:
         report.failed += 1
-        log.error("not restored bucket=%s file=%r reason=%s", bucket, name, error)
+        log.error("not restored bucket=%s file=%r reason=%s", bucket, str(path.relative_to(root)), error)
 
 
 def _size_of(path: Path) -> int:
-    """Raises _Unusable or OSError if the file cannot be restored."""
+    """Raises Unusable or OSError if the file cannot be restored."""
     if not path.is_file():
-        raise _Unusable("not a file")
-    try:
-        path.name.encode()
-    except UnicodeEncodeError as error:
-        raise _Unusable("the name is not UTF-8") from error
+        raise Unusable("not a file")
     with path.open("rb"):  # the store's client would not say why it cannot
         return path.stat().st_size
 

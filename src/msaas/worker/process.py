@@ -1,6 +1,7 @@
 """The supervisor's handle on the separation process: starts it, sends it songs, stops it. Independent of jobs.
 
-A run is ended if it reports no progress for the stall limit, however long it takes in total. Several threads may run a
+A run is ended if it reports no progress for the stall limit, however long it takes in total. A start is ended if the
+process says nothing for START_SECONDS, or for the stall limit if that is longer. Several threads may run a
 song each; if the process ends, the runs of all of them end.
 """
 
@@ -32,6 +33,9 @@ COMMAND = interpreter.command("-m", "msaas.worker.child")
 # How long a cancelled run may take to stop before it is killed: with the heartbeat's second, cancelling takes at most
 # two.
 STOP_SECONDS = 0.8
+# Imports come before the first message: torch's take seconds, more on a busy machine. While a model is loaded or
+# downloaded, messages come every ten seconds.
+START_SECONDS = 300.0
 POLL_SECONDS = 0.1
 
 Progress = Callable[[str, float], None]
@@ -49,8 +53,12 @@ class TaskFailed(MSaaSError):
 class SeparationProcess:
     """One process at a time, started when needed. It exits once the supervisor closes its input."""
 
-    def __init__(self, *, stall_seconds: float, command: Sequence[str] = COMMAND) -> None:
+    def __init__(
+        self, *, stall_seconds: float, command: Sequence[str] = COMMAND, start_seconds: float = START_SECONDS
+    ) -> None:
+        """Without a message for `stall_seconds` a run is ended; a start for `start_seconds`, if that is longer."""
         self.command, self.stall_seconds = tuple(command), stall_seconds
+        self.start_seconds = max(start_seconds, stall_seconds)
         self.ready: dict[str, Any] | None = None
         self.not_ready_reason = "the separation process has not started yet"
         self.loaded: tuple[str, ...] = ()  # the models that it has in memory
@@ -151,9 +159,9 @@ class SeparationProcess:
             if give_up():
                 self._stop_run(started, box, number)
                 raise Cancelled("the run was cancelled")
-            if time.monotonic() - last_message_at > self.stall_seconds:
+            if time.monotonic() - last_message_at > (self.stall_seconds if number else self.start_seconds):
                 self._end(started, "another of its songs made no progress")
-                raise ChildDied(f"no progress for {self.stall_seconds:g} seconds; the separation process was ended")
+                raise ChildDied(self._stalled(of_a_run=bool(number)))
             try:
                 message = box.get(timeout=POLL_SECONDS)
             except queue.Empty:
@@ -167,6 +175,12 @@ class SeparationProcess:
             if wanted in message:
                 return dict(message[wanted])
             _report(message, progress)
+
+    def _stalled(self, *, of_a_run: bool) -> str:
+        if of_a_run:
+            seconds = f"{self.stall_seconds:g} seconds (MSAAS_STALL_SECONDS)"
+            return f"no progress for {seconds}; the separation process was ended"
+        return f"the separation process said nothing for {self.start_seconds:g} seconds while it started, and was ended"
 
     def _stop_run(self, started: _Started, box: Mailbox, number: str) -> None:
         """Sends a stop first, since a process that stops by itself keeps its model; then kills it."""

@@ -66,7 +66,8 @@ class Supervisor:
         self.loop.stop(self.options.grace_seconds)
 
     def alive(self) -> tuple[bool, dict[str, Any]]:
-        """Returns False if the loop hangs; each message of the process during a run counts as progress."""
+        """Returns False if the loop hangs. Waiting for the process is no hang: runs and starts have limits of their
+        own."""
         quiet = self.loop.quiet_seconds
         return quiet < LOOP_STALE_SECONDS + self.options.stall_seconds, {"quiet_seconds": round(quiet, 1)}
 
@@ -161,7 +162,7 @@ class Supervisor:
             self._note_prepared(False)
             self.loop.stopping.wait(MODEL_RETRY_SECONDS)
             return False
-        self.process.ensure_ready(self.loop.stopping.is_set)
+        self.process.ensure_ready(self._start_is_over)
         ready = self.process.ready  # None again if another slot's run has ended the process
         if ready is not None:
             self.models.found(ready.get("models", ()))
@@ -180,6 +181,12 @@ class Supervisor:
         log.error("not ready reason=%s next_try_seconds=%d", self.process.not_ready_reason, MODEL_RETRY_SECONDS)
         self.loop.stopping.wait(MODEL_RETRY_SECONDS)
         return False
+
+    def _start_is_over(self) -> bool:
+        """Asked again and again while the process starts, which takes as long as a download of weights. The process has
+        its own limit."""
+        self.loop.alive()
+        return self.loop.stopping.is_set()
 
     def _take_one(self, slot: Slot) -> None:
         with self._claiming:

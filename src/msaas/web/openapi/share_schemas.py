@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+from msaas.mixing.page_text import PITCH, TEMPO
+from msaas.mixing.request import MAX_GAIN_DB, MIN_GAIN_DB
 from msaas.web.openapi.parts import Schema, an_object, nullable, ref
 
 MAX_MIX = 2000
 
+_EXAMPLE = "mix=vocals:-6:-30:m&loop=12.5-20&tempo=75&pitch=-2&order=bass,drums"
 _MIX: Schema = {
     "type": "string",
     "maxLength": MAX_MIX,
-    "description": "the mix that the page shows, as in its addresses: "
-    "`mix=vocals:-6:-30:m&loop=12.5-20&tempo=75&pitch=-2&order=bass,drums`",
+    "description": f"the mix that the page shows, as in its addresses: `{_EXAMPLE}`",
+}
+_NEW_MIX: Schema = {
+    "type": "string",
+    "maxLength": MAX_MIX,
+    "description": f"the mix that the page shows, as in its addresses: `{_EXAMPLE}`. Parts in any order, each at most "
+    "once, joined by `&`. `mix`: stems of the song, each as name (percent-encoded), decibels from "
+    f"{MIN_GAIN_DB:g} to {MAX_GAIN_DB:g}, pan in percent from -100 to 100, and `m` (muted), `s` (soloed), `ms` or "
+    "nothing; `loop`: seconds, with an end after its start, which lies in the song; `tempo`: percent from "
+    f"{TEMPO[0]:g} to {TEMPO[1]:g}; `pitch`: semitones from {PITCH[0]:g} to {PITCH[1]:g}; `order`: the first stems. "
+    "Numbers have at most five digits before and after the point. Anything else is refused (`invalid_option`)",
+    "example": "mix=vocals:-6:-30:m&loop=12.5-20",
 }
 _TIME: Schema = {"type": "string", "format": "date-time"}
 _SHARE: dict[str, Schema] = {
@@ -27,7 +40,7 @@ SHARE_REQUEST: Schema = an_object(
             "exclusiveMinimum": 0,
             "description": "until the link expires, at most MSAAS_SHARE_DAYS; default: 7",
         },
-        "mix": _MIX,
+        "mix": _NEW_MIX,
     },
     *("days", "mix"),
     additionalProperties=False,

@@ -11,6 +11,7 @@ from flask import Blueprint, Response, jsonify
 from msaas.auth.access_control import caller, shared_by
 from msaas.errors import Conflict, Forbidden, InvalidOption, KeyRefused, NotFound
 from msaas.jobs import Job, iso, job_link
+from msaas.mixing import page_text
 from msaas.sharing.shares import Share
 from msaas.web.http.small_json import BODY_PROBLEMS, NO_ROOM, expect_json, received_members
 from msaas.web.openapi.document import Answer, as_json, documented
@@ -29,7 +30,7 @@ WHAT = "a link"
 DEFAULT_DAYS = 7.0
 DAY_SECONDS = 86_400
 MEMBERS = ("days", "mix")
-_MIX = re.compile(r"(?:(?:mix|loop|tempo|pitch|order)=[!-~]*)?")  # what follows the ? in the page's own addresses
+_MIX = re.compile(r"[!-~]*")  # what follows the ? in the page's own addresses
 
 
 @calls.post("/apiv1/jobs/<songhash>/shares")
@@ -54,6 +55,7 @@ def create_share(songhash: str) -> Response:
     hold_for_posting(services, known_job(services, songhash).songhash)
     job = _own_song(services, songhash)
     seconds, mix = _parsed(given, services.options.share_days)
+    page_text.check(mix, tuple(job.stem_extensions), _seconds_of(job))
     share, token = services.shares.create(job.songhash, job.tenant, seconds, mix)
     log.info("shared job=%s share=%s days=%g who=%r", job.songhash, share.id, seconds / DAY_SECONDS, caller().account)
     response = jsonify(_view(share) | {"token": token, "url": f"/#/share/{token}"})
@@ -135,6 +137,11 @@ def _own_song(services: Services, songhash: str) -> Job:
     if not services.storage.stems_of(job.songhash):
         raise NotFound(f"the stems of job {job.songhash} were removed; post the song again", code="track_removed")
     return job
+
+
+def _seconds_of(job: Job) -> float | None:
+    rate, samples = job.result.get("sample_rate"), job.result.get("samples")
+    return samples / rate if isinstance(rate, int) and isinstance(samples, int) and rate > 0 else None
 
 
 def _view(share: Share) -> dict[str, Any]:

@@ -6,6 +6,7 @@
 #   cluster-test.sh [--no-build] [--keep] [ARGUMENT FOR cluster-drill.py ...]
 #   cluster-test.sh [--no-build] [--keep] --chart      installs, updates, rolls back and uninstalls the Helm chart instead
 #
+# HELM is the command for --chart (default: .venv/bin/helm, 3.17): a Helm 4, or 'PYTHON deploy/tools/helm-sdk.py'.
 # LAB_CLUSTER names the cluster's script (default: ../shared/cluster/cluster.sh beside this clone), with the commands `up`,
 # `keda`, `load IMAGE FILE`, `run COMMAND`, `stop NODE`, `start NODE` and `down`. Images stay in /var/lib/msaas-lab (LAB_STORE).
 set -euo pipefail
@@ -103,7 +104,8 @@ install() {
 
 # --- the Helm chart
 
-helm() { "$cluster" run .venv/bin/helm "$@" --namespace "$namespace"; }
+read -ra helm_command <<<"${HELM:-.venv/bin/helm}"
+helm() { "$cluster" run "${helm_command[@]}" "$@" --namespace "$namespace"; }
 
 # What deploy/overlays/cluster-test has.
 install_chart() {

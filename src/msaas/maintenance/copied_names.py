@@ -15,7 +15,7 @@ from urllib.parse import quote, unquote
 from msaas.errors import MSaaSError
 
 ENCODED = ".names"  # in the folder; no bucket's name begins with a dot
-MOST_BYTES = 255  # of a part of a file's name, on most file systems
+MAX_PART_BYTES = 255  # of a part of a file's name, on most file systems
 PART = 200  # characters
 MORE, END = ".more", ".end"
 
@@ -46,7 +46,7 @@ def name_of(path: Path, root: Path) -> str:
 
 
 def _is_possible(name: str) -> bool:
-    return "\0" not in name and all(0 < len(part.encode()) <= MOST_BYTES for part in name.split("/"))
+    return "\0" not in name and all(0 < len(part.encode()) <= MAX_PART_BYTES for part in name.split("/"))
 
 
 def _is_free(path: Path) -> bool:

@@ -18,7 +18,7 @@ from msaas.mixing.request import check_level
 TEMPO = (50.0, 150.0)  # percent, as in static/js/player/tempo/ranges.js
 PITCH = (-12.0, 12.0)  # semitones
 NUMBER = r"-?[0-9]{1,5}(?:\.[0-9]{1,5})?"
-_LANE = re.compile(rf"([^:]+):({NUMBER}):({NUMBER}):(m?)(s?)")
+_LEVEL = re.compile(rf"([^:]+):({NUMBER}):({NUMBER}):(m?)(s?)")
 _LOOP = re.compile(rf"({NUMBER})-({NUMBER})")
 _NUMBER = re.compile(NUMBER)
 
@@ -31,7 +31,7 @@ def check(text: str, stems: Collection[str], seconds: float | None = None) -> No
     if not text:
         return
     checks: dict[str, Callable[[str], None]] = {
-        "mix": lambda value: _check_lanes(value, stems),
+        "mix": lambda value: _check_levels(value, stems),
         "loop": lambda value: _check_loop(value, seconds),
         "tempo": lambda value: _check_number("tempo", value, "percent", TEMPO),
         "pitch": lambda value: _check_number("pitch", value, "semitones", PITCH),
@@ -48,12 +48,12 @@ def check(text: str, stems: Collection[str], seconds: float | None = None) -> No
         checks[name](value)
 
 
-def _check_lanes(value: str, stems: Collection[str]) -> None:
+def _check_levels(value: str, stems: Collection[str]) -> None:
     names = []
-    for lane in value.split(","):
-        found = _LANE.fullmatch(lane)
+    for level in value.split(","):
+        found = _LEVEL.fullmatch(level)
         if not found:
-            raise InvalidOption(f"mix: {lane[:40]!r} is not <stem>:<decibels>:<pan in percent>:<m, s, ms or nothing>")
+            raise InvalidOption(f"mix: {level[:40]!r} is not <stem>:<decibels>:<pan in percent>:<m, s, ms or nothing>")
         stem, gain, percent, _, _ = found.groups()
         names.append(_name("mix", stem))
         _check_names("mix", names, stems)

@@ -26,7 +26,7 @@ const JOB = /^#\/job\/([0-9a-f-]{36})(?:\?(.+))?$/i;
 const options = new Options(find("#options"));
 const tray = new Tray(options, (files) => send(files.map((file) => ({ file, fields: options.fields() }))));
 const home = new Home((files) => gather(files), () => sender.stop());
-const player = new Player(() => song.loadOriginal());
+const player = new Player((back) => song.loadOriginal(back));
 const song = new Song({ progress: new Progress(), player, expected: (job) => options.expected(job), changed: () => home.list(), resend });
 const sender = new Sender({
   begun: (item, number, total) => item !== watched && home.showSending(titleOf(item.file.name), number, total),

@@ -22,9 +22,11 @@ export function write(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
-/** @param {HTMLElement} element @param {string} name @param {number} value a custom property, without its dashes */
+/** Sets a custom property only if it differs: a new value makes the browser work out all that is below the element.
+ *  @param {HTMLElement} element @param {string} name without its dashes @param {number | string} value */
 export function vary(element, name, value) {
-  element.style.setProperty(`--${name}`, String(value));
+  const text = String(value);
+  if (element.style.getPropertyValue(`--${name}`) !== text) element.style.setProperty(`--${name}`, text);
 }
 
 /** Keeps an element's height in a custom property of its name, in pixels, for what has to leave room for it. @param {string} id */
@@ -32,6 +34,9 @@ export function measure(id) {
   const root = document.documentElement;
   new ResizeObserver(([{ target }]) => vary(root, id, Math.ceil(target.getBoundingClientRect().height))).observe(find(`#${id}`));
 }
+
+/** A fraction of a width in steps that nobody sees: a tenth of a pixel at a thousand. What moves is drawn less often so. */
+export const seen = (fraction) => fraction.toFixed(4);
 
 /** Points an SVG icon's `<use>` to another symbol. */
 export function setIcon(button, symbol) {

@@ -1,6 +1,6 @@
 /** The lanes on the page: name, two switches, two sliders and a waveform each. Reports user actions; plays nothing. */
 
-import { copyOf, find, vary, write } from "../common/dom.js";
+import { copyOf, find, seen, vary, write } from "../common/dom.js";
 import { listenTyped, showTyped } from "../common/typed.js";
 import { LOUDEST_DB, SILENT_DB } from "./levels.js";
 import { listenToHandle } from "./handle.js";
@@ -94,7 +94,8 @@ export class Lanes {
 
   /** @param {number} seconds of the playhead */
   showPosition(seconds) {
-    vary(this.#list, "at", this.#axis.view.fraction(seconds));
+    const at = seen(this.#axis.view.fraction(seconds));
+    for (const mark of this.#list.querySelectorAll(".ahead, .head")) vary(mark, "at", at);
   }
 
   /** @param {number | null} seconds under the pointer; null: none */

@@ -85,10 +85,10 @@ export class Mixer extends EventTarget {
     this.#changed();
   }
 
-  /** Gives a lane sound that is loaded around the position. @param {string} name @param {import("./stream/stream.js").Stream} stream */
+  /** Gives a lane sound that is loaded around the position. @param {string} name @param {import("./stream/stream.js").Stream | null} stream */
   setStream(name, stream) {
     this.lane(name).stream = stream;
-    stream.arrived = () => (this.#waiting ? this.#startIfCovered() : this.#fill());
+    if (stream) stream.arrived = () => (this.#waiting ? this.#startIfCovered() : this.#fill());
     this.#want();
     if (this.#run && name === ORIGINAL) this.#restart();
     this.#changed();
@@ -353,9 +353,9 @@ export class Mixer extends EventTarget {
     return [...this.#lanes.values()].filter((lane) => lane.buffer || lane.stream);
   }
 
-  /** Frames from one of the song on that every stem has sound for. */
+  /** Frames from one of the song on that every lane has sound for. */
   #reach(frame) {
-    const reaches = this.stems.map(({ stream }) => stream?.reach(frame) ?? Infinity);
+    const reaches = [...this.#lanes.values()].map(({ stream }) => stream?.reach(frame) ?? Infinity);
     return Math.max(0, Math.min(this.covered - frame, ...reaches));
   }
 

@@ -1,6 +1,6 @@
 /** The transport: play, loop, seek, compare, and the playhead. Connects the mixer to the page. */
 
-import { find, measure, say, setIcon, vary, write } from "../common/dom.js";
+import { find, measure, say, seen, setIcon, vary, write } from "../common/dom.js";
 import { Lanes, loopWords } from "./lanes.js";
 import { LOUDEST_DB, SILENT_DB, neutral } from "./levels.js";
 import { LockScreen } from "./lockscreen.js";
@@ -22,7 +22,7 @@ export class Player {
   #view = new View(); #zoom; #scene; #detail; #beats; #clicks; #meters; #tempo; #drawing = false; /** Seconds of a playhead that is being dragged. */ #dragged = null;
   #play = find("#play"); #seek = find("#seek"); #loop = find("#loop"); #time = find("#time");
 
-  /** @param {() => Promise<boolean>} askOriginal loads it; false: not available */
+  /** @param {(back: () => void) => Promise<boolean>} askOriginal loads it, and calls `back` if it is lost; false: not available */
   constructor(askOriginal) {
     this.#beats = new Beats(() => this.#mixer?.position ?? 0);
     this.#clicks = new Clicks(this.#beats);
@@ -179,7 +179,7 @@ export class Player {
   }
 
   async setSide(side) {
-    if (side === ORIGINAL && !(await this.#askOriginal())) side = "stems";
+    if (side === ORIGINAL && !(await this.#askOriginal(() => this.setSide("stems")))) side = "stems";
     find(`#sides input[value=${side}]`).checked = true;
     this.#mixer?.setSide(side);
   }
@@ -286,9 +286,12 @@ export class Player {
   #showTime() {
     const at = this.#dragged ?? this.#mixer.position;
     write(this.#time, clock(at));
-    this.#seek.value = String(at);
-    this.#seek.setAttribute("aria-valuetext", `${clock(at)} of ${clock(this.#length)}`);
-    vary(this.#seek, "fill", at / this.#length);
+    const place = seen(at / this.#length);
+    if (this.#seek.style.getPropertyValue("--fill") !== place || !this.#mixer.playing) {
+      this.#seek.value = String(at);
+      this.#seek.setAttribute("aria-valuetext", `${clock(at)} of ${clock(this.#length)}`);
+      vary(this.#seek, "fill", place);
+    }
     this.#lanes.showPosition(at);
     this.#ruler.showHead(at);
   }

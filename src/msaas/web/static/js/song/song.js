@@ -2,27 +2,27 @@
 
 import { isShared, key, shareId } from "../service/access.js";
 import { Problem, cancelJob, getWaveforms, named, zipPath } from "../service/api.js";
+import { hideSides, loadOriginal, offerOriginal } from "./comparing.js";
 import { askDelete } from "./deleting.js";
 import { find, say, show, write } from "../common/dom.js";
 import { keep, load } from "../common/store.js";
 import { tell, warn } from "../common/toasts.js";
 import { note, sentAs } from "./history.js";
 import { openMix } from "./linkmix.js";
-import { Mixer, ORIGINAL } from "../player/mixer.js";
+import { Mixer } from "../player/mixer.js";
 import * as mixes from "../player/mixes.js";
 import { canSave, formatOfMix, inBrowser, saveMix } from "./saving.js";
 import { showLinks } from "./links.js";
 import { share } from "./sharing.js";
 import { measuredOf } from "./measured.js";
-import { streamStems } from "./streaming.js";
+import { soundOf, streamStems } from "./streaming.js";
 import { inOrder } from "../home/options.js";
 import { original } from "./originals.js";
-import { Meter, decode, loadStem, part } from "../player/stems.js";
+import { Meter, loadStem } from "../player/stems.js";
 import { Watch, hasEnded } from "../service/watch.js";
 import { commonScale, levelsOf, measureLevels } from "../player/timeline/levels.js";
 import { bytes, dayOf, factsOf, plainly } from "../common/words.js";
 
-const DEFAULT_RATE = 44_100;
 const DRAW_EVERY_MS = 1500;
 const FIRST_DRAW_MS = 2500; // workers write the first waveform some two seconds after the first segment
 const MINI = "htdemucs_mini";
@@ -112,8 +112,9 @@ export class Song {
   #enter(visit) {
     this.close();
     this.#visit = visit;
-    const parts = ["notice", "link", "transport", "beats", "bend", "downloads", "loading", "heavy", "delete", "sides", "send-again", "shared-note", "link-mix"];
+    const parts = ["notice", "link", "transport", "beats", "bend", "downloads", "loading", "heavy", "delete", "send-again", "shared-note", "link-mix"];
     for (const id of parts) show(find(`#${id}`), false);
+    hideSides();
     this.#progress.hide();
     this.#lanes.clear();
     this.#lanes.enable(false);
@@ -233,8 +234,7 @@ export class Song {
     const names = inOrder(Object.keys(job.stems));
     const drawn = await getWaveforms(visit.songhash).catch(() => null);
     if (!this.#isHere(visit)) return;
-    const rate = drawn?.sample_rate ?? DEFAULT_RATE;
-    const frames = drawn?.total_samples ?? Math.round(job.duration_seconds * rate);
+    const { rate, frames } = soundOf(job, drawn);
     visit.mixer = new Mixer({ names, rate, frames });
     const whole = drawn && drawn.done_samples === drawn.total_samples; // the last waveform may be missing
     visit.levels = whole ? levelsOf(drawn) : {};
@@ -251,7 +251,6 @@ export class Song {
     for (const id of ["transport", "beats", "bend", "downloads", "delete"]) show(find(`#${id}`), true);
     show(find("#open-links"), key() !== ""); // without keys, a song's address is its link
     say("The stems are ready");
-    original(visit.songhash).then((file) => this.#isHere(visit) && show(find("#sides"), file !== null && !visit.streamed));
     this.#allowSaving();
     this.#begin(visit);
   }
@@ -260,8 +259,10 @@ export class Song {
     const { stems, frames } = visit.mixer;
     const needed = stems.length * frames * 8;
     visit.loading = new AbortController();
-    if (needed > WHOLE_BYTES && (await this.#stream(visit))) return;
+    const isStreamed = needed > WHOLE_BYTES && (await this.#stream(visit));
     if (!this.#isHere(visit)) return;
+    offerOriginal(visit, () => this.#isHere(visit));
+    if (isStreamed) return;
     if (needed > LIGHT_BYTES) this.#askFirst(needed);
     else this.#load(visit);
   }
@@ -277,7 +278,6 @@ export class Song {
     if (!this.#isHere(visit)) return true;
     visit.streamed = visit.heavy = true; // the service renders its mix
     this.#allowSaving();
-    show(find("#sides"), false); // the original would have to be decoded as a whole
     return true;
   }
 
@@ -347,25 +347,11 @@ export class Song {
     show(find("#loading"), text !== "");
   }
 
-  /** For the player: whether the original is loaded or can be. */
-  async loadOriginal() {
+  /** For the player: whether the original is loaded or can be. @param {() => void} back has the stems play */
+  async loadOriginal(back) {
     const visit = this.#visit;
-    if (visit?.mixer.lane(ORIGINAL).buffer) return true;
-    const file = await original(visit.songhash);
-    if (!file) return false;
-    this.#showLoading("Loading the original …");
-    try {
-      const whole = await decode(await file.arrayBuffer(), visit.mixer.rate);
-      const buffer = part(whole, visit.job.options?.start ?? 0, visit.mixer.frames);
-      if (this.#isHere(visit)) visit.mixer.setBuffer(ORIGINAL, buffer, true);
-      return this.#isHere(visit);
-    } catch {
-      warn("This browser cannot play the original");
-      show(find("#sides"), false);
-      return false;
-    } finally {
-      if (this.#isHere(visit)) this.#showLoading("");
-    }
+    if (!visit?.mixer) return false;
+    return loadOriginal(visit, { isHere: () => this.#isHere(visit), tell: (text) => this.#showLoading(text), back });
   }
 
   #allowSaving() {

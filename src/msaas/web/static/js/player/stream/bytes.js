@@ -1,4 +1,4 @@
-/** Ranges of bytes of a stem on the service. */
+/** Ranges of bytes of a stem on the service, or of a file that this browser has. */
 
 import { ask } from "../../service/api.js";
 
@@ -15,4 +15,10 @@ export async function bytesOf(path, signal) {
   const size = Number(/\/(\d+)$/.exec(first.headers.get("Content-Range") ?? "")?.[1] ?? 0);
   const read = async (from, to, signal) => bytes(await ranged(from, Math.min(to, size), signal));
   return { size, head: await bytes(first), read };
+}
+
+/** @param {Blob} file @returns {Promise<Bytes>} */
+export async function bytesOfFile(file) {
+  const read = async (from, to) => new Uint8Array(await file.slice(from, to).arrayBuffer());
+  return { size: file.size, head: await read(0, HEAD_BYTES), read };
 }

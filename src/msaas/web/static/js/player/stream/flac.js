@@ -36,6 +36,7 @@ export async function openFlac(bytes, signal) {
   return {
     rate: info.rate,
     channels: info.channels,
+    frames: info.frames,
     async cut(from, count, signal) {
       const begin = Math.floor(from / info.blockSize);
       const end = Math.min(blocks, Math.ceil((from + count) / info.blockSize));

@@ -20,6 +20,7 @@ export async function openM4a(bytes, signal) {
   return {
     rate,
     channels,
+    frames: sizes.length * FRAME - delay,
     async cut(from, count, signal) {
       const begin = Math.max(0, Math.floor((from + delay) / FRAME) - LEAD_FRAMES);
       const end = Math.min(sizes.length, Math.ceil((from + count + delay) / FRAME));
@@ -57,7 +58,19 @@ function trackOf(moov) {
   const sizes = stbl && sizesOf(child(stbl, "stsz"));
   if (!config || config.rate !== timescale || !sizes?.length) throw new Unfit("no AAC of one rate");
   const offsets = offsetsOf(sizes, child(stbl, "stsc"), child(stbl, "stco"), child(stbl, "co64"));
-  return { ...config, sizes, offsets, delay: Math.max(0, box("trak/edts/elst")?.getInt32(12) ?? 0) };
+  return { ...config, sizes, offsets, delay: delayOf(box("trak/edts/elst"), moov) };
+}
+
+/** Samples before the song's first one. @param {DataView | null} elst @param {DataView} moov */
+function delayOf(elst, moov) {
+  if (!elst) {
+    const bytes = new Uint8Array(moov.buffer, moov.byteOffset, moov.byteLength);
+    if (new TextDecoder("latin1").decode(bytes).includes("iTunSMPB")) throw new Unfit("a delay that no table has");
+    return 0;
+  }
+  const delay = elst.getUint8(0) === 1 ? Number(elst.getBigInt64(16)) : elst.getInt32(12);
+  if (elst.getUint32(4) !== 1 || delay < 0) throw new Unfit("edits");
+  return delay;
 }
 
 const view = (data) => new DataView(data.buffer, data.byteOffset, data.byteLength);

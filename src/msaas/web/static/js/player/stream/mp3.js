@@ -1,48 +1,53 @@
 /**
- * Cuts MP3 files of a constant bit rate into pieces that decode to known samples.
+ * Cuts MP3 files into pieces that decode to known samples. A piece begins some frames early, since a frame needs the bit
+ * reservoir and the overlap of those before it.
  *
- * The number of a frame follows from its place in the file. A piece begins some frames early, since a frame needs the
- * bit reservoir and the overlap of those before it. Header: ISO 11172-3, 2.4.1.3; Info tag:
- * gabriel.mp3-tech.org/mp3infotag.html.
+ * At a constant bit rate, the number of a frame follows from its place in the file. Other files are read from their start,
+ * as far as they are needed, and their frames counted.
  */
 
+import { headerAt, infoTag, isLike, tagBytes } from "./frames.js";
 import { Unfit } from "./unfit.js";
 
 const HEAD_BYTES = 4096;
 const LEAD_FRAMES = 12; // 511 bytes of reservoir are at most 7 frames, at 32 kb/s
-const DECODER_DELAY = 529; // samples that every decoder adds to the encoder's delay
-const SAME = 0xfffe0c00; // of a header: sync, version, layer, sample rate; not the padding
-const RATES = [44_100, 48_000, 32_000];
-const KBPS = {
-  3: [0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320], // MPEG-1
-  2: [0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160], // MPEG-2
-  0: [0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160], // MPEG-2.5
-};
+const MOST_LEAD_FRAMES = 24; // 255 bytes of reservoir at 8 kb/s
+const WINDOW_BYTES = 1 << 20; // that are counted at once
+const MOST_REST_BYTES = 2048; // behind the last frame: one that was cut short
+const STRIDE = 32; // each so many frames, a place is kept: 60 kB an hour
+const ENDS = [/^TAG/, /^APETAGEX/, /^LYRICSBEGIN/, /^ID3/, /^3DI/]; // tags behind the sound
 
 /** @param {import("./bytes.js").Bytes} bytes @param {AbortSignal} signal @returns {Promise<import("./stream.js").Cutter>} */
 export async function openMp3(bytes, signal) {
   const start = tagBytes(await bytes.read(0, 10, signal));
   const head = await bytes.read(start, start + HEAD_BYTES, signal);
   const header = headerAt(head, 0);
-  const tag = header && infoTag(head);
-  if (!tag) throw new Unfit("no Info tag");
+  if (!header) throw new Unfit("no frame");
+  const next = headerAt(head, header.size);
+  if (!next || !isLike(next, header)) throw new Unfit("no second frame");
+  const tag = infoTag(head);
+  const first = tag ? start + header.size : start;
+  const mean = (header.kbps * 1000 * header.samples) / 8 / header.rate;
+  const isConstant = tag?.frames > 0 && Math.abs(first + tag.frames * mean - bytes.size) <= 2 * mean;
+  const sound = { header, first, delay: tag?.delay ?? 0 };
+  return isConstant ? constant(bytes, sound, tag.frames) : counted(bytes, sound);
+}
+
+function constant(bytes, { header, first, delay }, count) {
   const { samples, rate, channels } = header;
   const mean = (header.kbps * 1000 * samples) / 8 / rate;
-  const first = start + header.size;
-  if (Math.abs(first + tag.frames * mean - bytes.size) > 2 * mean) throw new Unfit("no constant bit rate");
-  const delay = tag.delay + DECODER_DELAY;
   const byteOf = (frame) => Math.round(first + frame * mean);
-
   return {
     rate,
     channels,
-    async cut(from, count, signal) {
+    frames: count * samples - delay,
+    async cut(from, length, signal) {
       const wanted = Math.floor((from + delay) / samples);
       const begin = Math.max(0, wanted - LEAD_FRAMES);
-      const end = Math.min(tag.frames, Math.floor((from + count - 1 + delay) / samples) + 1);
+      const end = Math.min(count, Math.floor((from + length - 1 + delay) / samples) + 1);
       const low = Math.max(first, byteOf(begin) - Math.ceil(mean / 2));
       const data = await bytes.read(low, Math.min(bytes.size, byteOf(end) + Math.ceil(mean)), signal);
-      const frames = framesOf(data, head);
+      const frames = framesOf(data, header);
       const numbers = frames.map(({ at }) => Math.round((low + at - first) / mean));
       const kept = frames.slice(numbers.indexOf(begin), numbers.indexOf(end - 1) + 1);
       if (kept.length !== end - begin) throw new Unfit("frames out of place");
@@ -52,31 +57,11 @@ export async function openMp3(bytes, signal) {
   };
 }
 
-/** The length of an ID3v2 tag at the start of the file. */
-function tagBytes(head) {
-  const isTag = head.length >= 10 && head[0] === 0x49 && head[1] === 0x44 && head[2] === 0x33;
-  return isTag ? 10 + ((head[6] << 21) | (head[7] << 14) | (head[8] << 7) | head[9]) : 0;
-}
-
-const word = (data, at) => ((data[at] << 24) | (data[at + 1] << 16) | (data[at + 2] << 8) | data[at + 3]) >>> 0;
-
-function headerAt(data, at) {
-  const bits = word(data, at);
-  const version = (bits >>> 19) & 3;
-  const kbps = KBPS[version]?.[(bits >>> 12) & 15];
-  const rate = RATES[(bits >>> 10) & 3] >> { 3: 0, 2: 1, 0: 2 }[version];
-  if (bits >>> 21 !== 0x7ff || ((bits >>> 17) & 3) !== 1 || !kbps || !rate) return null; // layer III alone
-  const samples = version === 3 ? 1152 : 576;
-  const size = Math.floor((kbps * 1000 * samples) / 8 / rate) + ((bits >>> 9) & 1);
-  return { bits, kbps, rate, samples, size, channels: ((bits >>> 6) & 3) === 3 ? 1 : 2 };
-}
-
 /** All whole frames in `data` from the first place where two follow each other. */
-function framesOf(data, head) {
-  const like = headerAt(head, 0);
+function framesOf(data, like) {
   const frameAt = (at) => {
-    const found = at + 4 <= data.length ? headerAt(data, at) : null;
-    return found && found.kbps === like.kbps && ((found.bits ^ like.bits) & SAME) >>> 0 === 0 ? found : null;
+    const found = headerAt(data, at);
+    return found && found.kbps === like.kbps && isLike(found, like) ? found : null;
   };
   const isStart = (at) => {
     const found = frameAt(at);
@@ -90,12 +75,54 @@ function framesOf(data, head) {
   return frames;
 }
 
-/** @returns {{frames: number, delay: number} | null} */
-function infoTag(head) {
-  const { bits, channels } = headerAt(head, 0);
-  const at = 4 + ((bits >>> 19) & 3 === 3 ? (channels === 1 ? 17 : 32) : channels === 1 ? 9 : 17);
-  const mark = String.fromCharCode(...head.subarray(at, at + 4));
-  if (!["Info", "Xing"].includes(mark) || (word(head, at + 4) & 15) !== 15) return null;
-  const delays = at + 16 + 100 + 4 + 9 + 1 + 1 + 8 + 1 + 1;
-  return { frames: word(head, at + 8), delay: (head[delays] << 4) | (head[delays + 1] >> 4) };
+function counted(bytes, { header, first, delay }) {
+  const { samples, rate, channels } = header;
+  const places = []; // of frames 0, STRIDE, 2 STRIDE, …
+  const last = { frame: 0, at: first, isEnd: false }; // counted so far
+  let counting = Promise.resolve();
+
+  /** Counts frames up to this one, or to the end. */
+  async function countTo(frame, signal) {
+    while (last.frame <= frame && !last.isEnd) {
+      const data = await bytes.read(last.at, last.at + WINDOW_BYTES, signal);
+      count(data, last.at + data.length >= bytes.size);
+    }
+  }
+
+  function count(data, isRest) {
+    let at = 0;
+    for (let found; (found = headerAt(data, at)) && isLike(found, header) && (at + found.size <= data.length || isRest); at += found.size) {
+      if (found.channels !== channels) throw new Unfit("another number of channels");
+      if (at + found.size > data.length) break; // cut short
+      if (last.frame % STRIDE === 0) places.push(last.at + at);
+      last.frame += 1;
+    }
+    const rest = String.fromCharCode(...data.subarray(at, at + 11));
+    const isTag = ENDS.some((mark) => mark.test(rest));
+    last.isEnd = isTag || (isRest && data.length - at < MOST_REST_BYTES);
+    if (!last.isEnd && at === 0) throw new Unfit("something else between frames");
+    last.at += at;
+  }
+
+  return {
+    rate,
+    channels,
+    frames: Infinity,
+    async cut(from, length, signal) {
+      const begin = Math.max(0, Math.floor((from + delay) / samples) - MOST_LEAD_FRAMES);
+      const wanted = Math.floor((from + length - 1 + delay) / samples) + 1;
+      counting = counting.catch(() => {}).then(() => countTo(wanted, signal));
+      await counting;
+      const end = Math.min(last.frame, wanted);
+      if (end <= begin) return { data: new ArrayBuffer(0), tail: 0 };
+      const early = Math.floor(begin / STRIDE);
+      const behind = places[Math.floor((end - 1) / STRIDE) + 1] ?? last.at;
+      const data = await bytes.read(places[early], behind, signal);
+      let [at, frame] = [0, early * STRIDE];
+      while (frame < begin) [at, frame] = [at + headerAt(data, at).size, frame + 1];
+      const low = at;
+      while (frame < end) [at, frame] = [at + headerAt(data, at).size, frame + 1];
+      return { data: data.slice(low, at).buffer, tail: end * samples - delay - from };
+    },
+  };
 }

@@ -4,6 +4,7 @@ import { bytesOf } from "./bytes.js";
 import { openFlac } from "./flac.js";
 import { openM4a } from "./m4a.js";
 import { openMp3 } from "./mp3.js";
+import { openOpus } from "./opus.js";
 import { Unfit } from "./unfit.js";
 import { openWav } from "./wav.js";
 
@@ -12,6 +13,7 @@ const OPENERS = [
   [/^fLaC/, openFlac],
   [/^(RIFF|RF64)/, openWav],
   [/^....ftyp/s, openM4a],
+  [/^OggS/, openOpus],
   [/^(ID3|\xff[\xe0-\xff])/, openMp3],
 ];
 
@@ -32,8 +34,10 @@ export async function openStems(paths, signal) {
   }
 }
 
-async function open(path, signal) {
-  const bytes = await bytesOf(path, signal);
+const open = async (path, signal) => openSound(await bytesOf(path, signal), signal);
+
+/** @param {import("./bytes.js").Bytes} bytes @param {AbortSignal} signal @returns {Promise<import("./stream.js").Cutter>} rejects with Unfit */
+export async function openSound(bytes, signal) {
   const beginning = String.fromCharCode(...bytes.head);
   const opener = OPENERS.find(([mark]) => mark.test(beginning))?.[1];
   if (!opener) throw new Unfit("no format that can be cut");

@@ -3,38 +3,36 @@
  * What is not wanted any more is dropped, so memory does not grow with the song.
  */
 
-import { Unfit } from "./unfit.js";
-
 const PIECE_SECONDS = 5;
 const RETRY_SECONDS = [1, 2, 4, 8];
 
 /**
- * @typedef {{rate: number, channels: number,
+ * @typedef {{rate: number, channels: number, frames: number,
  *   cut: (from: number, count: number, signal: AbortSignal) => Promise<{data: ArrayBuffer, tail: number}>}} Cutter
- *   `cut` gives a file of its own that holds these frames; the wanted ones begin `tail` frames before its end
+ *   `cut` gives a file of its own that holds these frames; the wanted ones begin `tail` frames before its end;
+ *   `frames`: the length, Infinity if it is not known: then `data` is empty behind the end
  */
 
 export class Stream {
-  #cutter; #decoder; #frames; #size; #signal; #failed; #pieces = new Map(); #wanted = []; #loading = null;
+  #sound; #frames; #size; #signal; #failed; #pieces = new Map(); #wanted = []; #loading = null;
   /** Called when there is more sound. */
   arrived = () => {};
 
   /**
-   * @param {Cutter} cutter
-   * @param {{frames: number, signal: AbortSignal, failed: (error: Error) => void}} how `frames`: length of the song;
+   * @param {import("./sound.js").Sound | import("./sound.js").Resampled} sound at the rate of the song
+   * @param {{rate: number, frames: number, signal: AbortSignal, failed: (error: Error) => void}} how `frames`: length of the song;
    *   `failed`: a piece could not be loaded, after several tries
    */
-  constructor(cutter, { frames, signal, failed }) {
-    this.#cutter = cutter;
-    this.#decoder = new OfflineAudioContext(1, 1, cutter.rate); // one for all pieces: each has threads of its own
+  constructor(sound, { rate, frames, signal, failed }) {
+    this.#sound = sound;
     this.#frames = frames;
-    this.#size = Math.round(PIECE_SECONDS * cutter.rate);
+    this.#size = Math.round(PIECE_SECONDS * rate);
     this.#signal = signal;
     this.#failed = failed;
   }
 
   get channels() {
-    return this.#cutter.channels;
+    return this.#sound.channels;
   }
 
   /** Frames from this one on that can be played now. */
@@ -91,7 +89,7 @@ export class Stream {
   async #load(index, signal) {
     for (const seconds of [...RETRY_SECONDS, null]) {
       try {
-        return await this.#piece(index, signal);
+        return await this.#sound.piece(index * this.#size, this.#length(index), signal);
       } catch (error) {
         if (seconds === null || error.code !== "unreachable") throw error;
         await pause(seconds, signal);
@@ -99,13 +97,8 @@ export class Stream {
     }
   }
 
-  async #piece(index, signal) {
-    const from = index * this.#size;
-    const count = Math.min(this.#size, this.#frames - from);
-    const { data, tail } = await this.#cutter.cut(from, count, signal);
-    const buffer = await this.#decoder.decodeAudioData(data);
-    if (buffer.length < tail || buffer.numberOfChannels !== this.channels) throw new Unfit("too little sound");
-    return { buffer, first: buffer.length - tail };
+  #length(index) {
+    return Math.min(this.#size, this.#frames - index * this.#size);
   }
 }
 

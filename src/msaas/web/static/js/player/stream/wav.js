@@ -7,12 +7,13 @@ const HEAD_BYTES = 1 << 16; // tags may stand before the sound
 /** @param {import("./bytes.js").Bytes} bytes @param {AbortSignal} signal @returns {Promise<import("./stream.js").Cutter>} */
 export async function openWav(bytes, signal) {
   const head = await bytes.read(0, HEAD_BYTES, signal);
-  const { format, data: start } = chunksOf(head);
+  const { format, data: start, size: soundBytes } = chunksOf(head);
   const view = new DataView(format.buffer, format.byteOffset, format.length);
   const [channels, rate, frameBytes] = [view.getUint16(2, true), view.getUint32(4, true), view.getUint16(12, true)];
   return {
     rate,
     channels,
+    frames: Math.floor(Math.min(soundBytes, bytes.size - start) / frameBytes),
     async cut(from, count, signal) {
       const sound = await bytes.read(start + from * frameBytes, start + (from + count) * frameBytes, signal);
       return { data: await new Blob([header(format, sound.length), sound]).arrayBuffer(), tail: count };
@@ -28,7 +29,7 @@ function chunksOf(head) {
   for (let at = 12; at + 8 <= head.length; ) {
     const size = view.getUint32(at + 4, true);
     if (tag(at) === "fmt ") format = head.slice(at + 8, at + 8 + size);
-    if (tag(at) === "data" && format) return { format, data: at + 8 };
+    if (tag(at) === "data" && format) return { format, data: at + 8, size: tag(0) === "RF64" || size === 0xffffffff ? Infinity : size };
     at += 8 + size + (size & 1);
   }
   throw new Unfit("no sound in the first bytes");

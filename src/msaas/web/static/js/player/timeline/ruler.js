@@ -1,6 +1,6 @@
 /** The ruler above the lanes: times, the playhead's handle, and the edges of the loop, which pointer and keyboard move. */
 
-import { find, show, vary, write } from "../../common/dom.js";
+import { find, seen, show, vary, write } from "../../common/dom.js";
 import { clock, fineClock } from "../../common/words.js";
 import { ordered } from "./axis.js";
 import { showBeats } from "../beats/marks.js";
@@ -55,7 +55,7 @@ export class Ruler {
     this.#head = seconds;
     const handle = find(".grip", this.#root);
     show(handle, this.#axis.length > 0 && isNear(this.#axis.view, seconds));
-    vary(handle, "at", this.#axis.view.fraction(seconds));
+    vary(handle, "at", seen(this.#axis.view.fraction(seconds)));
   }
 
   /** @param {number | null} seconds under the pointer; null: none */

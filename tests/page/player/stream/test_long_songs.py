@@ -1,0 +1,122 @@
+"""Long songs are played piece by piece: bounded memory, the same lanes, loops and seeks."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.page.conftest import in_mixer
+from tests.page.player.recorder import NO_POLICY, recording
+from tests.page.player.stream.sounds import RATE, TOOTH, encoded, put_long_song, saw_tooth
+
+OPUS_SECONDS = 560
+
+
+@pytest.fixture
+def long_song(service, tmp_path) -> str:
+    """The address of a song of ten minutes, whose stems are all the same saw tooth."""
+    return f"/#/job/{put_long_song(service, saw_tooth(tmp_path / 'stem.flac'))}"
+
+
+LISTEN = f"""
+    const steps = (samples) => {{
+        const counts = {{}};
+        samples.forEach((value, at) => {{
+            if (!value || !samples[at - 1]) return; // silence, also of the tooth's first sample
+            const step = Math.round((value - samples[at - 1]) * {TOOTH - 1}); // browsers scale positive samples so
+            counts[step] = (counts[step] ?? 0) + 1;
+        }});
+        return counts;
+    }};
+    const reached = (seconds) => until(() => mixer.playing && mixer.position >= seconds);
+    mixer.seek(571);
+    await mixer.play();
+    await reached(571);
+    const recorder = await Recorder.of(mixer, 60);
+    await reached(574);
+    mixer.seek(100.5);
+    await until(() => mixer.position < 200);
+    await reached(101);
+    mixer.setLoop({{ start: 101, end: 107.25 }}); // longer than a piece and than a window
+    await reached(107);
+    await until(() => mixer.position < 103);
+    await listen(mixer, 1);
+    const heard = await recorder.get();
+    mixer.pause();
+    return {{ apart: apartOf(heard), steps: steps(heard[0]), played: heard[0].filter(Boolean).length,
+              buffers: mixer.stems.filter((lane) => lane.buffer).length }};
+"""
+
+
+def test_a_long_song_plays_anywhere_on_one_sample_without_being_loaded(open_page, long_song):
+    page = open_page(long_song, **NO_POLICY)
+    expect(page.locator("#length")).to_have_text("10:00")
+    page.click("#play")
+    found = recording(page, LISTEN)
+    assert (found["apart"], found["buffers"]) == (0, 0)
+    assert found["played"] > 8 * RATE
+    others = {int(step): count for step, count in found["steps"].items() if step != "1"}
+    loop = (round(101 * RATE) - round(107.25 * RATE) + 1) % TOOTH
+    assert [count for step, count in others.items() if step % TOOTH == loop] == [1], others
+    assert sum(others.values()) <= 2, others  # and the seek; all other samples follow each other
+
+
+STRETCHED = """
+    mixer.stretch({ speed: 1.5, semitones: -2 });
+    mixer.seek(571);
+    await mixer.play();
+    await until(() => mixer.playing);
+    const recorder = await Recorder.of(mixer, 60);
+    await until(() => mixer.position > 581);
+    const lanes = await recorder.get();
+    mixer.pause();
+    return { apart: apartOf(lanes), loud: lanes[0].filter((value) => Math.abs(value) > 0.01).length };
+"""
+
+
+@pytest.mark.slow
+def test_a_long_song_plays_at_another_tempo(open_page, long_song):
+    page = open_page(long_song, **NO_POLICY)
+    expect(page.locator("#length")).to_have_text("10:00")
+    page.click("#play")
+    found = recording(page, STRETCHED)
+    assert found["apart"] < 0.01
+    assert found["loud"] > 4 * RATE
+
+
+def test_the_mix_of_a_long_song_is_rendered_by_the_service(open_page, long_song):
+    page = open_page(long_song)
+    problem = {"status": 503, "content_type": "application/problem+json", "body": '{"code": "queue_unavailable"}'}
+    page.route("**/mix", lambda route: route.fulfill(**problem))
+    expect(page.locator("#save-mix")).to_be_enabled()
+    expect(page.locator("#heavy")).to_be_hidden()
+    expect(page.locator("#play")).to_be_enabled()
+    with page.expect_request("**/mix") as asked:
+        page.click("#save-mix")
+    assert asked.value.post_data_json["format"] == "wav"
+    expect(page.locator(".toast[role=alert]")).to_contain_text("was not rendered")
+
+
+@pytest.mark.slow
+def test_a_long_song_in_opus_plays_in_pieces_at_its_own_rate(open_page, service, tmp_path):
+    stem = encoded(tmp_path / "stem.opus", 2, OPUS_SECONDS, rate=48_000, bitrate_kbps=64)
+    page = open_page(f"/#/job/{put_long_song(service, stem, OPUS_SECONDS)}", **NO_POLICY)
+    expect(page.locator("#length")).to_have_text("9:20")
+    page.click("#play")
+    found = recording(
+        page,
+        """
+        mixer.seek(500);
+        await mixer.play();
+        await until(() => mixer.position > 500);
+        const recorder = await Recorder.of(mixer, 60);
+        await until(() => mixer.position > 507);
+        const lanes = await recorder.get();
+        mixer.pause();
+        return { apart: apartOf(lanes), loud: lanes[0].filter((value) => Math.abs(value) > 0.01).length };
+        """,
+    )
+    assert found["apart"] == 0
+    assert found["loud"] > 3 * 48_000
+    rates = in_mixer(page, "return [mixer.rate, mixer.frames, mixer.stems.filter((lane) => lane.buffer).length]")
+    assert rates == [48_000, OPUS_SECONDS * 48_000, 0]

@@ -294,6 +294,10 @@ CROSS = "one.left < box.right && one.right > box.left && one.top < box.bottom &&
 UNDER_TOASTS = f"{CONTROLS}.filter(([, one]) => {TOASTS}.some((box) => {CROSS})).map(([name]) => name)"
 SEEN = f"{CONTROLS}.filter(([, one]) => one.top >= 80 && one.bottom <= innerHeight).map(([name]) => name)"
 
+TOPS = (
+    "['#song .back', '#transport', '#save-mix'].map((one) => document.querySelector(one).getBoundingClientRect().top)"
+)
+
 
 @pytest.mark.parametrize("screen", [{}, PHONE], ids=["desktop", "phone"])
 def test_no_control_stays_under_a_message(open_page, song, screen):
@@ -301,7 +305,12 @@ def test_no_control_stays_under_a_message(open_page, song, screen):
     expect(page.locator("#save-mix")).to_be_enabled()
     add = "async ([main, text]) => (await import(new URL('common/toasts.js', main))).warn(text)"
     main = page.evaluate("document.querySelector('script[type=module]').src")
+    places = page.evaluate(TOPS)
+    page.evaluate(add.replace("warn", "tell"), [main, "It went well"])  # which goes by itself
+    expect(page.locator(".toast.brief")).to_be_visible()
+    assert page.evaluate(TOPS) == places
     page.evaluate(add, [main, "Something went wrong"])
+    page.locator(".toast.brief").get_by_role("button", name="Close this message").click()
     expect(alert(page)).to_be_visible()
     until(page, f"() => ({UNDER_TOASTS}).length === 0")
     page.evaluate("scrollTo(0, 150)")  # what comes now covers nothing that is seen

@@ -1,4 +1,5 @@
-/** Messages that everybody sees, at the top of the page, which makes room for them. They never take the focus; errors stay until they are closed. */
+/** Messages that everybody sees, at the top of the page, which makes room for those that stay. They never take the focus;
+ *  errors stay until they are closed. */
 
 import { copyOf, find, measure } from "./dom.js";
 
@@ -12,7 +13,10 @@ const MOST = 4;
 /** Good news; goes by itself, unless it has an action. @param {string} text @param {More} [more] @returns {any} the toast */
 export function tell(text, more = {}) {
   const toast = add("status", text, more);
-  if (!more.action) goLater(toast);
+  if (!more.action) {
+    toast.classList.add("brief");
+    goLater(toast);
+  }
   return toast;
 }
 
@@ -65,7 +69,7 @@ function take(toast) {
   toast.remove();
   if (!had) return;
   if (toast.from?.isConnected && toast.from.getClientRects().length) toast.from.focus();
-  else find("#main").focus();
+  else find("#main").focus({ preventScroll: true });
 }
 
 /** Not while it is pointed at or has the focus. */

@@ -134,8 +134,10 @@ def test_an_object_that_the_store_cuts_short_leaves_the_older_copy(folder):
     path = folder / OUTPUTS / STEM
     path.parent.mkdir()
     path.write_bytes(b"older")
-    report = copy_buckets(ShortStore(STEM), folder, keep_seconds=KEEP, now=path.stat().st_mtime)
-    assert (report.failed, report.transferred, path.read_bytes()) == (1, 0, b"older")
+    now = path.stat().st_mtime
+    for later in (0, 10 * KEEP):  # however often: the object is still in the store
+        report = copy_buckets(ShortStore(STEM), folder, keep_seconds=KEEP, now=now + later)
+        assert (report.failed, report.transferred, report.removed, path.read_bytes()) == (1, 0, 0, b"older")
 
 
 @pytest.mark.parametrize("name", ["../../escaped", "a/../../../escaped", "./a", "a/.."])
@@ -184,8 +186,7 @@ def test_every_name_that_is_copied_is_read_back(tmp_path, name):
     path = path_of(tmp_path, OUTPUTS, name)
     path.parent.mkdir(parents=True)
     path.touch()
-    root = tmp_path / ENCODED / OUTPUTS if ENCODED in path.parts else tmp_path / OUTPUTS
-    assert (name_of(path, root), path.resolve().is_relative_to(tmp_path)) == (name, True)
+    assert (name_of(path, tmp_path), path.resolve().is_relative_to(tmp_path)) == (name, True)
     assert path_of(tmp_path, OUTPUTS, name) == path
 
 
@@ -198,17 +199,51 @@ def test_a_file_beside_the_encoded_names_that_is_none_is_counted(folder, storage
     assert (report.failed, report.transferred) == (1, 0)
 
 
-def test_a_name_that_the_file_system_refuses_is_counted(folder, monkeypatch):
-    class Store(ShortStore):
-        def read_object(self, _bucket, _name):
-            yield b"a stem"
+class WholeStore(ShortStore):
+    """A store that lists these objects and returns all of their data."""
 
+    def read_object(self, _bucket, _name):
+        yield b"a stem"
+
+
+def test_a_name_that_the_file_system_refuses_is_counted(folder, monkeypatch):
     refused = OSError(errno.ENAMETOOLONG, "File name too long")
     monkeypatch.setattr(Path, "replace", Mock(side_effect=refused))
-    assert copy_buckets(Store("a", "b"), folder, keep_seconds=KEEP, now=0).failed == 2
+    assert copy_buckets(WholeStore("a", "b"), folder, keep_seconds=KEEP, now=0).failed == 2
     monkeypatch.setattr(Path, "replace", Mock(side_effect=OSError(errno.ENOSPC, "No space left on device")))
     with pytest.raises(OSError, match="No space left"):
-        copy_buckets(Store("a", "b"), folder, keep_seconds=KEEP, now=0)
+        copy_buckets(WholeStore("a", "b"), folder, keep_seconds=KEEP, now=0)
+
+
+def a_dangling_link(folder):
+    (folder / OUTPUTS).mkdir()
+    (folder / OUTPUTS / "dir").symlink_to("nowhere")
+
+
+def a_folder_of_the_name(folder):
+    (folder / ENCODED / OUTPUTS / "a%2F%2Fb.end").mkdir(parents=True)
+
+
+def a_file_in_place_of_the_folder(folder):
+    (folder / ENCODED).touch()
+
+
+@pytest.mark.parametrize("put", [a_dangling_link, a_folder_of_the_name, a_file_in_place_of_the_folder])
+def test_a_place_that_is_taken_ends_no_copy(folder, put):
+    put(folder)
+    report = copy_buckets(WholeStore("dir/child", "a//b", STEM), folder, keep_seconds=KEEP, now=0)
+    assert (report.failed, report.transferred) == (1, 2)
+    assert (folder / OUTPUTS / STEM).read_bytes() == b"a stem"
+
+
+def test_a_folder_of_copies_may_be_called_as_that_of_the_encoded_names(storage, tmp_path, filled):
+    folder = tmp_path / ENCODED
+    folder.mkdir()
+    copied = copy_buckets(storage, folder, keep_seconds=KEEP, now=0)
+    before = everything(storage)
+    storage.empty()
+    restored = restore_buckets(storage, folder)
+    assert (copied.failed, restored.failed, everything(storage)) == (0, 0, before)
 
 
 def test_an_object_that_the_store_refuses_is_counted(storage, folder):

@@ -1,5 +1,7 @@
 """The start of the separation process has a limit of its own."""
 
+import os
+import signal
 import time
 
 from msaas.worker.process import START_SECONDS, SeparationProcess
@@ -45,3 +47,14 @@ def test_a_worker_whose_process_starts_for_long_is_alive(harness, monkeypatch):
     seen = time.monotonic()
     until(lambda: time.monotonic() - worker.loop.quiet_seconds > seen)
     assert worker.alive()[0] and not worker.ready()[0]
+
+
+def test_so_is_one_with_two_songs_in_flight_whose_process_starts_again(harness, monkeypatch):
+    worker = harness.worker(songs_in_flight=2)
+    until(lambda: worker.ready()[0] and len(worker.loop._alive_at) == 2)
+    monkeypatch.setenv("STUB_START_SECONDS", "3600")
+    os.kill(worker.process.pid, signal.SIGKILL)
+    until(lambda: not worker.ready()[0])
+    seen = time.monotonic()
+    until(lambda: time.monotonic() - worker.loop.quiet_seconds > seen)  # both slots wait, and say so
+    assert not worker.ready()[0]

@@ -1,7 +1,7 @@
 """Sends one call to the API, with retries until there is an answer. Independent of jobs.
 
 Repeating a call is harmless, even a POST: a song's bytes and options determine its job, and its Idempotency-Key the
-answer.
+answer. Only the callback of a mix may come twice.
 """
 
 from __future__ import annotations

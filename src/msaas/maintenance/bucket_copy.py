@@ -13,7 +13,7 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from msaas.errors import MSaaSError, NotFound, StorageRefused
@@ -24,7 +24,11 @@ log = logging.getLogger(__name__)
 
 # The store's clock may differ from this machine's. What changed that shortly before a copy is copied by the next again.
 CLOCK_SKEW_SECONDS = 3600
-NO_SUCH_NAMES = (errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL)  # what other file systems than Linux' own say of some
+# Of one object's name, not of the folder's disk: names that a file system does not take, and places that are taken.
+ERRORS_OF_NAMES = (
+    *(errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL),
+    *(errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENOTEMPTY),
+)
 PARTIAL, LOCK = ".part", ".lock"  # in the folder; no bucket's name begins with a dot
 
 
@@ -36,6 +40,7 @@ class Report:
     unchanged: int = 0
     removed: int = 0
     failed: int = 0
+    kept: set[Path] = field(default_factory=set, compare=False)  # older copies of objects that could not be copied
 
     def __str__(self) -> str:
         return f"transferred={self.transferred} unchanged={self.unchanged} removed={self.removed} failed={self.failed}"
@@ -69,7 +74,7 @@ def restore_buckets(storage: Storage, folder: Path) -> Report:
         for bucket in ALL_BUCKETS:
             for root in _roots(folder, bucket):
                 for path in _files(root, report):
-                    _restore(storage, bucket, path, root, report)
+                    _restore(storage, bucket, path, folder, report)
     return report
 
 
@@ -87,6 +92,7 @@ def _objects(storage: Storage, bucket: str) -> Iterator[StoredObject]:
 def _copy(storage: Storage, bucket: str, found: StoredObject, folder: Path, now: float, report: Report) -> None:
     if found.name.endswith("/") and not found.size:
         return  # a folder, which some stores list
+    path: Path | None = None
     try:
         path = path_of(folder, bucket, found.name)
         if _is_current(path, found):
@@ -98,9 +104,10 @@ def _copy(storage: Storage, bucket: str, found: StoredObject, folder: Path, now:
     except _Deleted:
         pass
     except (Unusable, StorageRefused, OSError) as error:
-        if isinstance(error, OSError) and error.errno not in NO_SUCH_NAMES:
+        if isinstance(error, OSError) and error.errno not in ERRORS_OF_NAMES:
             raise  # the folder's disk: the next object would fail as well
         report.failed += 1
+        report.kept |= {path} if path else set()
         log.error("not copied bucket=%s object=%r reason=%s", bucket, found.name, error)
 
 
@@ -138,14 +145,14 @@ def _remove_old(folder: Path, before: float, report: Report) -> None:
     for bucket in ALL_BUCKETS:
         for root in _roots(folder, bucket):
             for path in _files(root, report):
-                if path.lstat().st_mtime < before:
+                if path not in report.kept and path.lstat().st_mtime < before:
                     path.unlink()
                     report.removed += 1
 
 
-def _restore(storage: Storage, bucket: str, path: Path, root: Path, report: Report) -> None:
+def _restore(storage: Storage, bucket: str, path: Path, folder: Path, report: Report) -> None:
     try:
-        name, size = name_of(path, root), _size_of(path)
+        name, size = name_of(path, folder), _size_of(path)
         stored = storage.stat_object(bucket, name)
         if stored is not None and stored.size == size:
             report.unchanged += 1
@@ -154,7 +161,7 @@ def _restore(storage: Storage, bucket: str, path: Path, root: Path, report: Repo
             report.transferred += 1
     except (Unusable, StorageRefused, OSError) as error:
         report.failed += 1
-        log.error("not restored bucket=%s file=%r reason=%s", bucket, str(path.relative_to(root)), error)
+        log.error("not restored bucket=%s file=%r reason=%s", bucket, str(path.relative_to(folder)), error)
 
 
 def _size_of(path: Path) -> int:

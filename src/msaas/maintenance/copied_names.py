@@ -35,14 +35,15 @@ def path_of(folder: Path, bucket: str, name: str) -> Path:
     return plain if _is_possible(name) and not encoded.exists() and _is_free(plain) else encoded
 
 
-def name_of(path: Path, root: Path) -> str:
-    """The object of a file below `root`: `folder/<bucket>` or `folder/.names/<bucket>`. Raises Unusable."""
-    text = path.relative_to(root).as_posix()
+def name_of(path: Path, folder: Path) -> str:
+    """The object of a file of the copy. Raises Unusable."""
+    first, *parts = path.relative_to(folder).parts
+    text = "/".join(parts[1:] if first == ENCODED else parts)
     try:
         text.encode()
     except UnicodeEncodeError as error:
         raise Unusable("the name is not UTF-8") from error
-    return _decoded(text) if root.parent.name == ENCODED else text
+    return _decoded(text) if first == ENCODED else text
 
 
 def _is_possible(name: str) -> bool:

@@ -31,6 +31,7 @@ log = logging.getLogger(__name__)
 WAIT_SECONDS = 1  # how long an idle worker may take to notice a stop
 MODEL_RETRY_SECONDS = 10
 LOOP_STALE_SECONDS = 60
+TURN_SECONDS = 1.0  # how often a slot reports that it waits for another to start the process
 # How long a worker that has a song leaves a new one to workers that have none.
 HESITATE_SECONDS = 0.25
 PLACE_SECONDS = 0.1  # between two looks whether there is a place for a further song
@@ -108,8 +109,13 @@ class Supervisor:
         self.loop.ended()
 
     def _turn(self, slot: Slot) -> None:
-        with self._preparing:
+        while not self._preparing.acquire(timeout=TURN_SECONDS):  # another slot starts the process
+            if self._start_is_over():
+                return
+        try:
             prepared = self._prepare()
+        finally:
+            self._preparing.release()
         if prepared:
             self._slots.grow_to(self._songs_in_flight())
             self._take_one(slot)

@@ -14,6 +14,7 @@ KEEP_ALIVE_SECONDS = 5
 # How long, and how much, a rejected client may still send before the connection is closed.
 LINGER_SECONDS = 5.0
 LINGER_AFTER_ERROR_SECONDS, LINGER_BYTES = 1.0, 2_000_000
+LINGER_WITHOUT_KEY_SECONDS, LINGER_WITHOUT_KEY_BYTES = 1.0, 25_000_000  # a song, as the page sends it in one request
 
 
 @dataclass(frozen=True)

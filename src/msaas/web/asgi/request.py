@@ -12,15 +12,12 @@ from msaas.web.asgi.callers import Transfer
 from msaas.web.asgi.context import ServerContext
 from msaas.web.asgi.environ import Environ, declared_bytes
 from msaas.web.asgi.exchange import Answer, Exchange
-from msaas.web.asgi.limits import LINGER_AFTER_ERROR_SECONDS, LINGER_SECONDS
+from msaas.web.asgi.limits import LINGER_SECONDS, LINGER_WITHOUT_KEY_BYTES, LINGER_WITHOUT_KEY_SECONDS
 from msaas.web.asgi.protocol import HttpProtocol
 from msaas.web.asgi.sender import Sender
 from msaas.web.http.problems import MEDIA_TYPE, problem_text
 
 T = TypeVar("T")
-# A lingering connection is an occupied one: clients without a key get as long as those whose request cannot be read,
-# late ones no time at all.
-LINGER_SECONDS_OF = {401: LINGER_AFTER_ERROR_SECONDS, 408: 0.0}
 
 
 class Request:
@@ -114,8 +111,17 @@ class Request:
             while (chunk := await self._next_chunk(answer)) is not None:
                 await sender.write(chunk)
         if unread:
-            await sender.linger(LINGER_SECONDS_OF.get(answer.status, LINGER_SECONDS))
+            await self._linger(sender, answer.status)
         await sender.end()
+
+    async def _linger(self, sender: Sender, status: int) -> None:
+        """A lingering connection is an occupied one: late clients get no time, and those without a key only a little.
+        These take no request's place from the others at their address, who may have a key."""
+        if status == 401:
+            self.context.callers.leave(self.caller, self.transfer)
+            await sender.linger(LINGER_WITHOUT_KEY_SECONDS, LINGER_WITHOUT_KEY_BYTES)
+        elif status != 408:
+            await sender.linger(LINGER_SECONDS)
 
     async def _next_chunk(self, answer: Answer) -> bytes | None:
         return await self._in_thread(partial(next, answer.chunks, None))

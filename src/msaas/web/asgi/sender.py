@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from contextlib import suppress
 from typing import Any
 
@@ -37,7 +38,7 @@ class Sender:
             self._cycle.expected_content_length = 0
         await self._cycle.send({"type": "http.response.body", "body": b"", "more_body": False})
 
-    async def linger(self, seconds: float) -> None:
+    async def linger(self, seconds: float, max_bytes: float = math.inf) -> None:
         """Reads briefly what the client is still sending after its answer.
 
         A server that closes during an upload resets the connection, and most clients then never see the reason (RFC
@@ -45,5 +46,6 @@ class Sender:
         """
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                while self._cycle.more_body and not self._connection.closed:
-                    await self._cycle.receive()
+                while self._cycle.more_body and not self._connection.closed and max_bytes > 0:
+                    message = await self._cycle.receive()
+                    max_bytes -= len(message.get("body", b""))

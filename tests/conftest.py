@@ -47,8 +47,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """One process more than cores: tests wait for servers half of their time. Each takes up to 1.5 GB."""
-    return min(6, len(os.sched_getaffinity(0)) + 1) if hasattr(os, "sched_getaffinity") else 3
+    """Two processes more than cores: tests wait for servers, and listen in real time. Each takes up to 1.5 GB."""
+    return min(6, len(os.sched_getaffinity(0)) + 2) if hasattr(os, "sched_getaffinity") else 4
 
 
 @pytest.hookimpl(optionalhook=True)

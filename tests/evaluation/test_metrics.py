@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from museval.metrics import bss_eval
 
-from msaas.evaluation.metrics import frame_sdr, global_sdr, median
+from msaas.evaluation import metrics
+from msaas.evaluation.metrics import MissingMetric, frame_sdr, global_sdr, median, museval_metrics
 
 RATE = 8000
 
@@ -36,7 +36,7 @@ def test_half_the_level_is_six_decibels_and_a_perfect_estimate_is_bounded():
 def test_the_ratio_of_frames_is_musevals_with_its_usual_settings():
     references = [noise(1), noise(2)]
     estimates: list[Any] = [references[0] + 0.1 * noise(3), references[1] + 0.2 * references[0]]
-    sdr, *_ = bss_eval(
+    sdr, *_ = museval_metrics().bss_eval(
         np.stack([one.T for one in references]),
         np.stack([one.T for one in estimates]),
         compute_permutation=False,
@@ -46,6 +46,26 @@ def test_the_ratio_of_frames_is_musevals_with_its_usual_settings():
         bsseval_sources_version=False,
     )
     assert frame_sdr(references, estimates, RATE) == pytest.approx([float(np.median(row)) for row in sdr])
+
+
+@pytest.fixture
+def anew():
+    museval_metrics.cache_clear()
+    yield
+    museval_metrics.cache_clear()
+
+
+@pytest.mark.usefixtures("anew")
+def test_the_ratio_of_frames_needs_no_program_of_ffmpeg(monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    assert frame_sdr([noise(1)], [noise(1) * np.float32(0.5)], RATE)[0] == pytest.approx(6.02, abs=0.1)
+
+
+@pytest.mark.usefixtures("anew")
+def test_without_museval_the_error_says_how_to_get_it(monkeypatch):
+    monkeypatch.setattr(metrics, "find_spec", lambda _: None)
+    with pytest.raises(MissingMetric, match="pip install"):
+        frame_sdr([noise(1)], [noise(1)], RATE)
 
 
 def test_both_ratios_agree_on_noise_of_equal_level():

@@ -10,6 +10,10 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Sequence
+from functools import cache
+from importlib.machinery import PathFinder
+from importlib.util import find_spec, module_from_spec
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -43,10 +47,7 @@ def frame_sdr(references: Sequence[Samples], estimates: Sequence[Samples], sampl
 
     references, estimates: the stems in the same order, [C, n] each. Raises MissingMetric without museval.
     """
-    try:
-        from museval.metrics import bss_eval
-    except ImportError as error:
-        raise MissingMetric(NEEDS) from error
+    bss_eval = museval_metrics().bss_eval
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about silent frames, which are nan
         sdr, *_ = bss_eval(
@@ -59,6 +60,21 @@ def frame_sdr(references: Sequence[Samples], estimates: Sequence[Samples], sampl
             bsseval_sources_version=False,
         )
     return [median(frames) for frames in sdr]
+
+
+@cache
+def museval_metrics() -> Any:
+    """museval's module `metrics` alone: the package imports readers of files, which need FFmpeg's programs.
+
+    Raises MissingMetric without museval.
+    """
+    package = find_spec("museval")
+    spec = package and PathFinder.find_spec("metrics", package.submodule_search_locations)
+    if spec is None or spec.loader is None:
+        raise MissingMetric(NEEDS)
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def median(values: Sequence[float]) -> float:

@@ -43,9 +43,9 @@ COMPILE := $(PIP_COMPILE) --allow-unsafe --generate-hashes
 help:
 	@echo 'make demo          separate the sample, or SONG=path, and leave the stems in stems/'
 	@echo 'make serve         run the whole service on this machine, on MSAAS_PORT (5000)'
-	@echo 'make test          run the tests but the slow ones: 13 minutes on two cores'
+	@echo 'make test          run the tests but the slow ones'
 	@echo 'make test-all      run every test         make check    lint, types and every test'
-	@echo 'make test-avx2     the separation tests as on a CPU with AVX2 and no more'
+	@echo 'make test-avx2     the tests of the engines as on a CPU with AVX2 and no more'
 	@echo 'make lint | types | format                make lock     pin all requirements anew'
 	@echo 'make bench         the full model: ours, Demucs, ONNX Runtime, OpenVINO    make bench-lengths  time against length'
 	@echo 'make bench-compare OLD=… NEW=…  two records of bench/results side by side; without them, their names'
@@ -81,11 +81,9 @@ test: .venv/stamp-dev
 test-all: .venv/stamp-dev
 	$(PYTEST)
 
-# On a processor that has more, as on one that has no more than AVX2: no bfloat16, other kernels. What computes nothing is
-# left out, and the large networks of other makers, which use no kernel of ours.
+# The engines, on a processor that has more, as on one that has no more than AVX2: no bfloat16, other kernels.
 test-avx2: .venv/stamp-dev
-	ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 $(PYTEST) tests/separation -k 'not real_configuration' \
-		--ignore tests/separation/bench --ignore tests/separation/weights
+	ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 $(PYTEST) tests/separation/engines tests/separation/test_stream.py
 
 check: lint types test-all
 

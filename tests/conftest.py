@@ -34,7 +34,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", PROCESS_ENVIRONMENT["OMP_WAIT_POLICY"])
 TESTS = Path(__file__).resolve().parent
 
 # Files are handed to the processes of pytest-xdist in this order: the longest first, so that none is left at the end.
-LONGEST_FIRST = ("page", "e2e", "chaos", "queue", "local", "auth", "deploy", "separation", "worker", "client")
+LONGEST_FIRST = ("page", "e2e", "records", "chaos", "queue", "local", "auth", "deploy", "separation", "worker")
 # A folder's files share one service, which takes 7 s of a core to start. The first that matches counts: all of `page`
 # would take longer than any other process.
 ONE_SERVICE = ("tests/e2e/", "tests/page/player/", "tests/page/")

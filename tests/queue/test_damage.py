@@ -250,7 +250,7 @@ def count(redis: Any) -> Count:
         found = dict(zip(readable, pipe.execute(), strict=True))
 
     def of(kind: bytes, key: bytes) -> Any:
-        """Empty if there is no such key, None if it is of another type."""
+        """What the key holds: nothing if it is missing, None if it is of another type."""
         return found.get(key, {} if kind == b"hash" else []) if kinds.get(key, kind) == kind else None
 
     waiting, processing, dead = (of(b"list", key.encode()) for key in (WAITING, PROCESSING, DEAD))

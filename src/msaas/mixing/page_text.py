@@ -2,8 +2,7 @@
 
 `mix=vocals:-6:-30:m,drums:0:0:s&loop=12.5-20&tempo=75&pitch=-2&order=bass,drums`: for each stem that is not neutral its
 name, decibels, pan in percent, and m (muted) or s (soloed); the loop in seconds; tempo in percent, pitch in semitones;
-the first stems. The page writes and reads it in static/js/player/mixes.js. Levels have the limits of a mix that is
-rendered.
+the first stems. The page writes and reads it in static/js/player/mixes.js.
 """
 
 from __future__ import annotations
@@ -13,8 +12,9 @@ from collections.abc import Callable, Collection
 from urllib.parse import unquote
 
 from msaas.errors import InvalidOption
-from msaas.mixing.request import check_level
 
+GAIN = (-48.0, 6.0)  # decibels, as in static/js/player/levels.js; the least is silence
+PAN = (-100.0, 100.0)  # percent
 TEMPO = (50.0, 150.0)  # percent, as in static/js/player/tempo/ranges.js
 PITCH = (-12.0, 12.0)  # semitones
 NUMBER = r"-?[0-9]{1,5}(?:\.[0-9]{1,5})?"
@@ -33,8 +33,8 @@ def check(text: str, stems: Collection[str], seconds: float | None = None) -> No
     checks: dict[str, Callable[[str], None]] = {
         "mix": lambda value: _check_levels(value, stems),
         "loop": lambda value: _check_loop(value, seconds),
-        "tempo": lambda value: _check_number("tempo", value, "percent", TEMPO),
-        "pitch": lambda value: _check_number("pitch", value, "semitones", PITCH),
+        "tempo": lambda value: _check_number("tempo=", value, "percent", TEMPO),
+        "pitch": lambda value: _check_number("pitch=", value, "semitones", PITCH),
         "order": lambda value: _check_names("order", [_name("order", one) for one in value.split(",")], stems),
     }
     seen: set[str] = set()
@@ -57,7 +57,8 @@ def _check_levels(value: str, stems: Collection[str]) -> None:
         stem, gain, percent, _, _ = found.groups()
         names.append(_name("mix", stem))
         _check_names("mix", names, stems)
-        check_level(names[-1], {"gain_db": float(gain), "pan": float(percent) / 100})
+        _check_number(f"{stem}:", gain, "decibels", GAIN)
+        _check_number(f"{stem}:{gain}:", percent, "percent", PAN)
 
 
 def _check_loop(value: str, seconds: float | None) -> None:
@@ -71,10 +72,10 @@ def _check_loop(value: str, seconds: float | None) -> None:
         raise InvalidOption(f"mix: loop={value[:40]} begins after the song, which ends after {seconds:.6f} seconds")
 
 
-def _check_number(name: str, value: str, unit: str, limits: tuple[float, float]) -> None:
+def _check_number(before: str, value: str, unit: str, limits: tuple[float, float]) -> None:
     low, high = limits
     if not _NUMBER.fullmatch(value) or not low <= float(value) <= high:
-        raise InvalidOption(f"mix: {name}={value[:40]} is not a number of {unit} from {low:g} to {high:g}")
+        raise InvalidOption(f"mix: {before[:80]}{value[:40]} is not a number of {unit} from {low:g} to {high:g}")
 
 
 def _check_names(part: str, names: list[str], stems: Collection[str]) -> None:

@@ -129,7 +129,7 @@ def _audible(given: Any, stems: Collection[str]) -> dict[str, Level]:
     for stem in given:
         if stem not in stems:
             raise InvalidOption(f"levels names {stem[:40]!r}; the stems of this song are {', '.join(stems)}")
-    all_levels = {stem: check_level(stem, given.get(stem, {})) for stem in stems}
+    all_levels = {stem: _level(stem, given.get(stem, {})) for stem in stems}
     soloed = any(solo for *_, solo in all_levels.values())
     heard = {
         stem: level for stem, (level, mute, solo) in all_levels.items() if level and not mute and (solo or not soloed)
@@ -139,8 +139,8 @@ def _audible(given: Any, stems: Collection[str]) -> dict[str, Level]:
     return heard
 
 
-def check_level(stem: str, given: Any) -> tuple[Level | None, bool, bool]:
-    """Level (None: silent), mute, solo. Raises InvalidOption."""
+def _level(stem: str, given: Any) -> tuple[Level | None, bool, bool]:
+    """Level (None: silent), mute, solo."""
     if not isinstance(given, Mapping):
         raise InvalidOption(f"the level of {stem} is an object: {{gain_db, pan, mute, solo}}")
     _refuse_unknown(f"levels.{stem}.", given, LEVEL_MEMBERS)

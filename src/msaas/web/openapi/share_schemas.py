@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from msaas.mixing.page_text import PITCH, TEMPO
-from msaas.mixing.request import MAX_GAIN_DB, MIN_GAIN_DB
+from msaas.mixing.page_text import GAIN, PAN, PITCH, TEMPO
 from msaas.web.openapi.parts import Schema, an_object, nullable, ref
 
 MAX_MIX = 2000
@@ -19,10 +18,10 @@ _NEW_MIX: Schema = {
     "maxLength": MAX_MIX,
     "description": f"the mix that the page shows, as in its addresses: `{_EXAMPLE}`. Parts in any order, each at most "
     "once, joined by `&`. `mix`: stems of the song, each as name (percent-encoded), decibels from "
-    f"{MIN_GAIN_DB:g} to {MAX_GAIN_DB:g}, pan in percent from -100 to 100, and `m` (muted), `s` (soloed), `ms` or "
-    "nothing; `loop`: seconds, with an end after its start, which lies in the song; `tempo`: percent from "
-    f"{TEMPO[0]:g} to {TEMPO[1]:g}; `pitch`: semitones from {PITCH[0]:g} to {PITCH[1]:g}; `order`: the first stems. "
-    "Numbers have at most five digits before and after the point. Anything else is refused (`invalid_option`)",
+    f"{GAIN[0]:g} (silence) to {GAIN[1]:g}, pan in percent from {PAN[0]:g} to {PAN[1]:g}, and `m` (muted), `s` "
+    "(soloed), `ms` or nothing; `loop`: seconds, with an end after its start, which lies in the song; `tempo`: percent "
+    f"from {TEMPO[0]:g} to {TEMPO[1]:g}; `pitch`: semitones from {PITCH[0]:g} to {PITCH[1]:g}; `order`: the first "
+    "stems. Numbers have at most five digits before and after the point. Anything else is refused (`invalid_option`)",
     "example": "mix=vocals:-6:-30:m&loop=12.5-20",
 }
 _TIME: Schema = {"type": "string", "format": "date-time"}

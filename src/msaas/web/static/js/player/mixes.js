@@ -1,10 +1,9 @@
 /**
  * A song's mix as a short text: kept in this browser, and part of a shared address.
  *
- * `mix=vocals:-6:-30:m,drums:0:0:s&loop=12.5-20&tempo=75&pitch=-2&order=bass,drums`: name, decibels, pan in percent, and m (muted) or s
- * (soloed) of each lane that is not neutral; the loop in seconds; tempo in percent, pitch in semitones; the first
- * lanes. Texts from
- * addresses are not trusted: what is unknown is left out, and what is out of range is limited.
+ * `mix=vocals:-6:-30:m,drums:0:0:s&loop=12.5-20&tempo=75&pitch=-2&order=bass,drums`: name, decibels, pan in percent, and m
+ * (muted) or s (soloed) of each lane that is not neutral; the loop in seconds; tempo in percent, pitch in semitones; the
+ * first lanes. Texts from addresses are not trusted: what is unknown is left out, and what is out of range is limited.
  */
 
 import { LOUDEST_DB, SILENT_DB } from "./levels.js";

@@ -5,8 +5,6 @@ const NAME = "msaas.apikey";
 let held = "";
 /** The token of a link that shares a song, while that song is open; it takes the place of a key. */
 let shared = "";
-/** Whether the last call that needed a key was refused. */
-let refused = false;
 /** Counts the keys that were given and removed. */
 let turn = 0;
 const listeners = new Set();
@@ -54,15 +52,7 @@ export function onKeyWanted(listener) {
   listeners.add(listener);
 }
 
-/** Whether the service takes no call of this page until it has another key. */
-export const isRefused = () => refused;
-
-export function keyAccepted() {
-  refused = false;
-}
-
 export function keyWanted(problem) {
-  refused = true;
   for (const listener of listeners) listener(problem);
 }
 

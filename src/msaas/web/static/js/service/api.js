@@ -1,6 +1,6 @@
 /** The HTTP calls of this page: the public API. Independent of the page's elements. */
 
-import { authorization, isShared, keyAccepted, keyTurn, keyWanted } from "./access.js";
+import { authorization, isShared, keyTurn, keyWanted } from "./access.js";
 
 /** An error answer, with its `code`. */
 export class Problem extends Error {
@@ -26,22 +26,24 @@ export function refusal(status, text) {
   return problem;
 }
 
-/** So long the others wait for the first call with a key. */
-const FIRST_MS = 2000;
-/** Which finds out whether the service takes it: null, or the Problem that all others meet, too. */
+/** The first call with a key, which finds out whether the service takes it: null, or the Problem that all others meet, too. */
 let first = { turn: "", refusal: /** @type {Promise<Problem | null>} */ (Promise.resolve(null)) };
+
+/** Waits for the first call with this page's key, or without one. Rejects with the Problem if the service has refused it. */
+export async function checkKey() {
+  const known = first.turn === keyTurn() ? await first.refusal : null;
+  if (known) throw known;
+}
 
 /** fetch with this page's key. A key that was refused, or its lack, is not sent again.
  *  @returns {Promise<Response>} rejects with a Problem, or an AbortError */
 export async function ask(path, options) {
   const turn = keyTurn();
-  const known = first.turn === turn ? await first.refusal : null;
-  if (known) throw known;
+  if (first.turn === turn) await checkKey(); // the first call does not wait: those that begin beside it have to find it
   const answer = send(path, options);
   const refusal = answer.then(() => null, (problem) => (problem.status === 401 ? problem : null));
-  const soon = new Promise((resolve) => setTimeout(resolve, FIRST_MS, null));
-  if (first.turn !== turn) first = { turn, refusal: Promise.race([refusal, soon]) };
-  refusal.then((problem) => problem && first.turn === turn && Object.assign(first, { refusal }));
+  if (first.turn !== turn) first = { turn, refusal };
+  else refusal.then((problem) => problem && first.turn === turn && Object.assign(first, { refusal }));
   return answer;
 }
 
@@ -54,7 +56,6 @@ async function send(path, { headers = {}, ...options } = {}) {
     throw new Problem({ code: "unreachable" });
   }
   if (!answer.ok) throw refusal(answer.status, await answer.text());
-  keyAccepted();
   return answer;
 }
 

@@ -1,7 +1,7 @@
 /** Sends a song as a form, a large one in parts. XMLHttpRequest, because fetch reports no upload progress. */
 
-import { authorization, isRefused } from "./access.js";
-import { getModels, Problem, refusal } from "./api.js";
+import { authorization } from "./access.js";
+import { checkKey, Problem, refusal } from "./api.js";
 import { uploadInParts } from "./resumable.js";
 
 const LARGE_BYTES = 20_000_000;
@@ -14,7 +14,7 @@ const LARGE_BYTES = 20_000_000;
  */
 export async function upload(file, options, { onProgress, signal }) {
   // A service that refuses a body without reading all of it resets the connection: the browser may then see no answer.
-  if (isRefused()) await getModels();
+  await checkKey();
   if (file.size > LARGE_BYTES) return uploadInParts(file, options, { onProgress, signal });
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();

@@ -135,9 +135,10 @@ def rounds(made: World, seed: int) -> tuple[list[list[Damage]], list[Damage]]:
     chance.shuffle(shared)
     together: list[list[Damage]] = []
     while private:
-        taken = some(private[: 20 * TOGETHER], TOGETHER, chance)
+        near, private = private[: 20 * TOGETHER], private[20 * TOGETHER :]
+        taken = some(near, TOGETHER, chance)
         together.append(taken)
-        private = [damage for damage in private if damage not in taken]
+        private = [damage for damage in near if damage not in taken] + private
     return together, shared
 
 

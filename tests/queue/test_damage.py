@@ -230,38 +230,51 @@ class Count:
         return "ended" if self.states.get(name) in ENDED else ""
 
 
-READS: dict[bytes, Callable[[Any, bytes], object]] = {
-    b"list": lambda pipe, key: pipe.lrange(key, 0, -1),
-    b"zset": lambda pipe, key: pipe.zrange(key, 0, -1),
-    b"hash": lambda pipe, key: pipe.hgetall(key),
-}
+WAITING_CALLBACKS = b"callbacks:waiting:"  # hashes; of the other hashes one field counts
+FIELDS = {b"job:": "state", b"callback:": "url"}
+COUNTED = (*(key.encode() for key in (WAITING, PROCESSING, DEAD, LEASES, "callbacks")), *FIELDS)  # names begin so
 
 
 def count(redis: Any) -> Count:
     """In three round trips: this is called twice for each of thousands of damages."""
-    keys = redis.keys("*")
+    keys = [key for key in redis.keys("*") if key.startswith(COUNTED)]
     with redis.pipeline(transaction=False) as pipe:
         for key in keys:
             pipe.type(key)
         kinds = dict(zip(keys, pipe.execute(), strict=True))
-        readable = [key for key in keys if kinds[key] in READS]
-        for key in readable:
-            READS[kinds[key]](pipe, key)
+        readable = [key for key in keys if _read(pipe, key, kinds[key])]
         found = dict(zip(readable, pipe.execute(), strict=True))
 
-    def of(kind: bytes, key: bytes) -> Any:
-        """What the key holds: nothing if it is missing, None if it is of another type."""
-        return found.get(key, {} if kind == b"hash" else []) if kinds.get(key, kind) == kind else None
+    def of(kind: bytes, key: bytes, missing: Any = ()) -> Any:
+        """What the key holds; `missing` if it is not there, None if it is of another type."""
+        if key not in kinds:
+            return missing
+        return found.get(key) if kinds[key] == kind else None
 
-    waiting, processing, dead = (of(b"list", key.encode()) for key in (WAITING, PROCESSING, DEAD))
-    records = {name: of(b"hash", f"job:{name}".encode()) for name in JOBS}
-    states = {name: record.get(b"state") if record is not None else None for name, record in records.items()}
-    ids = set(of(b"zset", b"callbacks") or [])
+    waiting, processing, dead = (of(b"list", key.encode(), []) for key in (WAITING, PROCESSING, DEAD))
+    leases = of(b"zset", LEASES.encode(), [])
+    states = {name: of(b"hash", f"job:{name}".encode(), None) for name in JOBS}
+    ids = set(of(b"zset", b"callbacks") or ())
     for key in keys:
-        if key.startswith(b"callbacks:waiting:"):
-            ids |= set((of(b"hash", key) or {}).values())
-    callbacks = {one for one in ids if (of(b"hash", b"callback:" + one) or {}).get(b"url")}
-    return Count(waiting, processing, dead, of(b"zset", LEASES.encode()), states, callbacks)
+        if key.startswith(WAITING_CALLBACKS):
+            ids |= set(of(b"hash", key) or ())
+    return Count(waiting, processing, dead, leases, states, {one for one in ids if of(b"hash", b"callback:" + one)})
+
+
+def _read(pipe: Any, key: bytes, kind: bytes) -> bool:
+    """Asks for what counts of the key. False: for nothing."""
+    match kind:
+        case b"list":
+            pipe.lrange(key, 0, -1)
+        case b"zset":
+            pipe.zrange(key, 0, -1)
+        case b"hash" if key.startswith(WAITING_CALLBACKS):
+            pipe.hvals(key)
+        case b"hash" if fields := [field for prefix, field in FIELDS.items() if key.startswith(prefix)]:
+            pipe.hget(key, fields[0])
+        case _:
+            return False
+    return True
 
 
 def check(world: World, name: str, damage: Damage) -> str:

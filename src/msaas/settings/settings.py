@@ -304,8 +304,8 @@ class Settings(FetchSettings, SeparationSettings, UploadSettings):
         "300",
         number(float, 1, 86400),
         "seconds",
-        "a run with no progress for this long is stopped; the start of the separation process has 300 seconds, or this "
-        "if longer",
+        "a run with no progress for this long is stopped, also while it loads its model; the start of the separation "
+        "process has 300 seconds, or this if longer",
     )
     grace_seconds: float = setting(
         "MSAAS_GRACE_SECONDS",

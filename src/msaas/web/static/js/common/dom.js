@@ -38,6 +38,9 @@ export function measure(id) {
 /** A fraction of a width in steps that nobody sees: a tenth of a pixel at a thousand. What moves is drawn less often so. */
 export const seen = (fraction) => fraction.toFixed(4);
 
+/** Calls `act` at the first frame that is drawn after so many milliseconds: what moves slowly needs no call at each frame. */
+export const later = (milliseconds, act) => setTimeout(() => requestAnimationFrame(act), milliseconds);
+
 /** Points an SVG icon's `<use>` to another symbol. */
 export function setIcon(button, symbol) {
   const use = find("use", button);

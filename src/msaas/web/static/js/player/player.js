@@ -1,6 +1,6 @@
 /** The transport: play, loop, seek, compare, and the playhead. Connects the mixer to the page. */
 
-import { find, measure, say, seen, setIcon, vary, write } from "../common/dom.js";
+import { find, later, measure, say, seen, setIcon, vary, write } from "../common/dom.js";
 import { Lanes, loopWords } from "./lanes.js";
 import { LOUDEST_DB, SILENT_DB, neutral } from "./levels.js";
 import { LockScreen } from "./lockscreen.js";
@@ -17,9 +17,12 @@ import { View } from "./timeline/view.js";
 import { Zoom } from "./timeline/zoom.js";
 import { clock, decibels, place, stemName } from "../common/words.js";
 
+const TICK_MS = 0.25; // a second of the view: the playhead moves a quarter of a pixel on an axis of 1000
+const LONGEST_TICK_MS = 100; // for the clock
+
 export class Player {
   #mixer = null; #lanes; #length = 0; #axis; #ruler; #chosen = 0; #marked = false; #lastLoop = null; #askOriginal; #lockScreen;
-  #view = new View(); #zoom; #scene; #detail; #beats; #clicks; #meters; #tempo; #drawing = false; /** Seconds of a playhead that is being dragged. */ #dragged = null;
+  #view = new View(); #zoom; #scene; #detail; #beats; #clicks; #meters; #tempo; #drawing = false; #ticking = false; /** Seconds of a playhead that is being dragged. */ #dragged = null;
   #play = find("#play"); #seek = find("#seek"); #loop = find("#loop"); #time = find("#time");
 
   /** @param {(back: () => void) => Promise<boolean>} askOriginal loads it, and calls `back` if it is lost; false: not available */
@@ -107,11 +110,14 @@ export class Player {
     this.#meters.open(mixer);
     this.#clicks.open(mixer);
     this.#tempo.open(mixer);
-    mixer.addEventListener("change", () => this.#mixer === mixer && this.#show());
+    mixer.addEventListener("change", () => {
+      if (this.#mixer !== mixer) return;
+      this.#show();
+      if (!this.#ticking) this.#tick();
+    });
     this.#chosen = 0;
     this.#marked = false;
     this.#show();
-    this.#tick();
   }
 
   close() {
@@ -319,13 +325,12 @@ export class Player {
     });
   }
 
+  /** Follows the playhead while the song plays. */
   #tick() {
-    if (!this.#mixer) return;
-    if (this.#mixer.playing) {
-      this.#zoom.played();
-      this.#showTime();
-    }
-    requestAnimationFrame(() => this.#tick());
+    this.#ticking = Boolean(this.#mixer?.playing);
+    if (!this.#ticking) return;
+    this.#zoom.played();
+    this.#showTime();
+    later(Math.min(LONGEST_TICK_MS, this.#view.span * TICK_MS), () => this.#tick());
   }
 }
-

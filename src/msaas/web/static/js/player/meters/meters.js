@@ -1,13 +1,13 @@
 /** The level meters of the lanes and of their sum, and the lamps that stay lit after a clip. Nothing runs while paused. */
 
-import { find, say, show, vary } from "../../common/dom.js";
+import { find, later, say, show, vary } from "../../common/dom.js";
 import { stemName } from "../../common/words.js";
 import { fallen, fractionOf, LOWEST_DB, toDecibels } from "./scale.js";
 import { Tap } from "./tap.js";
 
 const CLIP = 1 + 1e-6; // above full scale; of float samples
 const SUM = "mix";
-const EVERY_MS = 30; // less than a tap's window, so that no peak is missed
+const EVERY_MS = 60; // less than a tap's window, so that no peak is missed
 
 const still = matchMedia("(prefers-reduced-motion: reduce)");
 
@@ -39,7 +39,7 @@ export class Meters {
     if (!this.#taps.size) this.#connect();
     this.#running = true;
     this.#before = performance.now();
-    requestAnimationFrame(() => this.#tick());
+    later(EVERY_MS, () => this.#tick());
   }
 
   /** The mixer makes its audio graph at the first play. */
@@ -55,11 +55,9 @@ export class Meters {
       return this.#rest();
     }
     const now = performance.now();
-    if (now - this.#before >= EVERY_MS) {
-      for (const [name, tap] of this.#taps) this.#measure(name, tap.read(), (now - this.#before) / 1000);
-      this.#before = now;
-    }
-    requestAnimationFrame(() => this.#tick());
+    for (const [name, tap] of this.#taps) this.#measure(name, tap.read(), (now - this.#before) / 1000);
+    this.#before = now;
+    later(EVERY_MS, () => this.#tick());
   }
 
   #measure(name, { peak, rms }, seconds) {

@@ -1,6 +1,6 @@
 /** Measures one signal of the audio graph: peak and RMS of its latest samples, both channels. */
 
-const WINDOW = 2048; // samples: 43 ms at 48 kHz, more than the time between two readings
+const WINDOW = 4096; // samples: 85 ms at 48 kHz, more than the time between two readings
 
 const samples = new Float32Array(WINDOW);
 

@@ -137,6 +137,20 @@ def test_a_run_goes_on_where_it_was_stopped(songs, tmp_path, name):
 
 
 @pytest.mark.slow
+@by_model
+def test_a_run_begins_with_the_weights_of_another(songs, tmp_path, name):
+    before = trained(name, songs, tmp_path / "before", 1)
+    out = tmp_path / "model"
+    out.mkdir()
+    weights = package(name, tmp_path / "before", out)
+    after = Trainer(SMALL[name], songs, Run(tmp_path / "after"), 0, 1, 60, weights)
+    assert after.step == 0
+    for model in (after.model, after.average):
+        for key, tensor in model.state_dict().items():
+            assert torch.equal(tensor, before.average.state_dict()[key].half().float()), key
+
+
+@pytest.mark.slow
 def test_a_run_becomes_files_that_demucs_loads(songs, tmp_path):
     trainer = trained("htdemucs_mini", songs, tmp_path / "run", 1)
     out = tmp_path / "model"

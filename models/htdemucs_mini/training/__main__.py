@@ -39,7 +39,7 @@ class Songs:
         return len(list(self.folder.glob("*.npy"))) >= self.count
 
 
-TRAINING = Songs("training", "train", 140, 1)
+TRAINING = Songs("training", "train", 280, 1)
 HELD_OUT = Songs("other soundfonts and voices", "held-out", 14, 7001)
 IN_DOMAIN = Songs("the same soundfonts and voices", "train", 6, 9001)
 

@@ -14,8 +14,8 @@ from typing import Any
 
 import torch
 import yaml
-from demucs.states import get_state, save_with_checksum
-from safetensors.torch import save_file
+from demucs.states import get_state, load_model, save_with_checksum
+from safetensors.torch import load_file, save_file
 
 from training.learning.recipe import RECIPES, Recipe, build_model
 from training.score.notes import RATE, STEMS
@@ -28,6 +28,12 @@ def package(name: str, run: Path, out: Path) -> Path:
     """Writes the files of the model `name` into `out`. Returns the weights' path."""
     state = torch.load(run / "checkpoint.pt", weights_only=True)
     return _WRITERS[state["recipe"]["family"]](name, state, out)
+
+
+def packaged_weights(file: Path) -> dict[str, torch.Tensor]:
+    """The weights of a file that `package` made, in float32. A `.th` is a pickle: it runs what is in it."""
+    state = load_file(file) if file.suffix == ".safetensors" else load_model(file).state_dict()
+    return {key: tensor.float() for key, tensor in state.items()}
 
 
 def _htdemucs(name: str, state: dict[str, Any], out: Path) -> Path:

@@ -30,6 +30,7 @@ from training.learning.examples import Songs, batch
 from training.learning.losses import loss, sdr
 from training.learning.optimiser import Muon
 from training.learning.recipe import RECIPES, Recipe, build_model, rate_at
+from training.package import packaged_weights
 from training.score.notes import STEMS
 
 log = logging.getLogger("training")
@@ -62,11 +63,16 @@ class Run:
 class Trainer:
     """One process' share of a run. Every rank holds the same weights; rank 0 writes."""
 
-    def __init__(self, recipe: Recipe, songs: Songs, run: Run, rank: int, ranks: int, seconds: float) -> None:
+    def __init__(
+        self, recipe: Recipe, songs: Songs, run: Run, rank: int, ranks: int, seconds: float, start: Path | None = None
+    ) -> None:
         self.recipe, self.songs, self.run = recipe, songs, run
         self.rank, self.ranks, self.budget_seconds = rank, ranks, seconds
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.model = build_model(recipe).to(self.device).train()
+        self.model = build_model(recipe)
+        if start is not None:
+            self.model.load_state_dict(packaged_weights(start))
+        self.model.to(self.device).train()
         self.average = copy.deepcopy(self.model).eval().requires_grad_(False)
         self.optimiser = Muon(self.model, recipe.muon_rate, recipe.learning_rate, decay=recipe.muon_decay)
         self.step, self.spent_seconds = 0, 0.0
@@ -178,14 +184,16 @@ class Trainer:
         log.info("%s", entry)
 
 
-def _process(rank: int, ranks: int, recipe: Recipe, folders: list[Path], run: Path, seconds: float) -> None:
+def _process(
+    rank: int, ranks: int, recipe: Recipe, folders: list[Path], run: Path, seconds: float, start: Path | None
+) -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     _die_with_parent()
     if not torch.cuda.is_available():
         torch.set_num_threads(1)
     if ranks > 1:
         dist.init_process_group("gloo", rank=rank, world_size=ranks)
-    Trainer(recipe, Songs(folders), Run(run), rank, ranks, seconds).train()
+    Trainer(recipe, Songs(folders), Run(run), rank, ranks, seconds, start).train()
 
 
 def main() -> None:
@@ -195,15 +203,18 @@ def main() -> None:
     parser.add_argument("--run", type=Path, required=True, help="where the run's state is kept")
     parser.add_argument("--minutes", type=float, default=120, help="of processor time on a CPU")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
+    parser.add_argument(
+        "--from", type=Path, dest="start", metavar="FILE", help="weights that training.package made, to begin with"
+    )
     parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="other numbers of the recipe")
     options = parser.parse_args()
     recipe = _recipe(RECIPES[options.model], options.set)
     if torch.cuda.is_available():
         recipe = replace(recipe, examples_a_step=CUDA_EXAMPLES)
-        _process(0, 1, recipe, options.songs, options.run, options.minutes * 60)
+        _process(0, 1, recipe, options.songs, options.run, options.minutes * 60, options.start)
         return
     os.environ.update(_surroundings())
-    arguments = (options.processes, recipe, options.songs, options.run, options.minutes * 60)
+    arguments = (options.processes, recipe, options.songs, options.run, options.minutes * 60, options.start)
     mp.spawn(_process, arguments, nprocs=options.processes)  # type: ignore[attr-defined]
 
 

@@ -58,6 +58,28 @@ def test_meters_show_peak_and_rms_of_lanes_and_mix(mixer):
     shows(mixer, "mix", "peak", -60, -60)
 
 
+COUNT = """() => {
+    window.asked = 0;
+    const ask = window.requestAnimationFrame.bind(window);
+    window.requestAnimationFrame = (act) => { window.asked += 1; return ask(act); };
+}"""
+ASKED_IN_HALF_A_SECOND = """async () => {
+    window.asked = 0;
+    await new Promise((done) => setTimeout(done, 500));
+    return window.asked;
+}"""
+
+
+def test_nothing_is_drawn_while_a_song_is_paused(mixer):
+    mixer.evaluate(COUNT)
+    mixer.click("#play")
+    until(mixer, "() => window.asked > 3")
+    mixer.click("#play")
+    in_mixer(mixer, "mixer.seek(1)")
+    shows(mixer, "mix", "peak", -60, -60)
+    until(mixer, f"async () => await ({ASKED_IN_HALF_A_SECOND})() === 0")
+
+
 def test_a_clip_stays_lit_until_it_is_clicked(mixer):
     lamp = mixer.locator("#mix-meter .clip")
     in_mixer(mixer, LEVEL, {"bass": 0.7, "drums": 0.7})

@@ -22,6 +22,8 @@ from msaas.song_names import clean_tags, song_name
 # Increase it when the same request gives other samples: new weights under an old name, another encoder. Tags, which
 # stand around the samples, do not count.
 RESULT_VERSION = 4
+# Of models whose weights alone are new: the stems that other models made stay. Each is above RESULT_VERSION.
+RESULT_VERSIONS_OF_MODELS = {"htdemucs_mini": 5}
 NAMESPACE = uuid.UUID("6d736161-732e-5073-9e6f-6e6768617368")
 
 RECORD_BROKEN = {
@@ -57,7 +59,12 @@ def songhash(audio_sha256: str, options: Options, tenant: str = "") -> str:
     a songhash does not reveal what other tenants have sent; without keys there is no tenant.
     """
     namespace = uuid.uuid5(NAMESPACE, f"tenant {tenant}") if tenant else NAMESPACE
-    return str(uuid.uuid5(namespace, f"{audio_sha256}{options.to_json()}{RESULT_VERSION}"))
+    return str(uuid.uuid5(namespace, f"{audio_sha256}{options.to_json()}{_result_version(options)}"))
+
+
+def _result_version(options: Options) -> int:
+    models = [options.model, *dict(options.refine).values()]
+    return max(RESULT_VERSIONS_OF_MODELS.get(model, RESULT_VERSION) for model in models)
 
 
 def parse_songhash(text: str) -> str:

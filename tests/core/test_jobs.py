@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from msaas.errors import InvalidOption, NotFound
-from msaas.jobs import Job, State, Track, parse_songhash, songhash
+from msaas.jobs import RESULT_VERSION, RESULT_VERSIONS_OF_MODELS, Job, State, Track, parse_songhash, songhash
 from msaas.options import Options, parts_of
 
 SHA = "ab" * 32
@@ -119,6 +119,20 @@ def test_a_songhash_stays_the_same_from_release_to_release():
     assert songhash(SHA, parse(format="wav", stems="drums,bass")) == "2cadad16-78c7-5945-8d49-4786b5d580b4"
     assert songhash(SHA, parse(bitrate=128, two_stems="vocals")) == "032a8588-d494-5f05-ad9a-5faabd50f05b"
     assert songhash(SHA, parse(model="htdemucs_ft")) == "4bf1fb3e-c37d-5dc1-8b09-9376e0d3c995"
+
+
+def test_new_weights_of_one_model_leave_the_stems_of_others(monkeypatch):
+    models = {"default_model": "htdemucs", "allowed": ("htdemucs", "htdemucs_mini")}
+    given_options = {
+        "new": {"model": "htdemucs_mini"},
+        "refining": {"refine": {"drums": "htdemucs_mini"}},
+        "other": {},
+    }
+    asked = {name: Options.parse(options, **models) for name, options in given_options.items()}
+    before = {name: songhash(SHA, options) for name, options in asked.items()}
+    monkeypatch.setitem(RESULT_VERSIONS_OF_MODELS, "htdemucs_mini", 99)
+    assert {name for name, options in asked.items() if songhash(SHA, options) == before[name]} == {"other"}
+    assert min(RESULT_VERSIONS_OF_MODELS.values()) > RESULT_VERSION
 
 
 def test_a_quality_stands_for_options_and_options_given_themselves_win():

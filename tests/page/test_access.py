@@ -84,6 +84,32 @@ def test_a_phone_shows_the_first_lane_at_opening_and_nothing_covers_what_has_the
     assert page.evaluate(COVERED) == []
 
 
+PARTS = ("transport", "beats", "bend", "lanes", "presets", "downloads")
+FOCUSED_PART = f"document.activeElement.closest('{', '.join(f'#{part}' for part in PARTS)}')?.id"
+
+
+def test_the_keyboard_goes_through_a_song_from_top_to_bottom(open_page, song):
+    page = open_page(**PHONE)
+    page.goto(song.address)
+    expect(page.locator("#save-mix")).to_be_enabled()
+    for width, first in ((390, "lanes"), (1200, "transport"), (390, "lanes")):
+        page.set_viewport_size({"width": width, "height": 844})
+        page.locator("#delete").focus()
+        reached: list[str] = []
+        while set(reached) != set(PARTS):
+            page.keyboard.press("Tab")
+            part = page.evaluate(FOCUSED_PART)
+            assert part is not None, f"the focus left the song after {reached}"
+            if part not in reached[-1:]:
+                reached.append(part)
+        tops = [
+            page.evaluate(f"document.getElementById('{part}').getBoundingClientRect().top + scrollY")
+            for part in reached
+        ]
+        assert reached[0] == first and len(reached) == len(PARTS), reached
+        assert [*tops[1:-1]] == sorted(tops[1:-1]), dict(zip(reached, tops, strict=True))  # the transport is sticky
+
+
 def test_a_song_is_sent_with_the_keyboard_alone(page):
     expect(page.locator("#pick")).to_be_visible()
     for _ in range(8):

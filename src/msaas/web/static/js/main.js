@@ -1,5 +1,6 @@
 /** The page's entry point: selects the view by URL, and connects what is picked, sent and shown. */
 
+import * as arrangement from "./common/arrangement.js";
 import { find, show } from "./common/dom.js";
 import { keepShell } from "./common/shell.js";
 import * as theme from "./common/theme.js";
@@ -42,6 +43,7 @@ let watched = null;
 export { player };
 
 theme.listen();
+arrangement.listen();
 keepShell();
 keys.listen(player);
 keydialog.listen(() => {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import expect
 
-from tests.page.conftest import in_mixer
+from tests.page.conftest import MAIN, in_mixer, stem_row
 from tests.page.player.recorder import NO_POLICY, recording
 from tests.page.player.stream.sounds import RATE, TOOTH, encoded, put_long_song, saw_tooth
 
@@ -59,6 +59,41 @@ def test_a_long_song_plays_anywhere_on_one_sample_without_being_loaded(open_page
     loop = (round(101 * RATE) - round(107.25 * RATE) + 1) % TOOTH
     assert [count for step, count in others.items() if step % TOOTH == loop] == [1], others
     assert sum(others.values()) <= 2, others  # and the seek; all other samples follow each other
+
+
+SEEN = f"""
+    const here = (path) => import(new URL(path, {MAIN}));
+    const {{ Looks }} = await here('player/timeline/looks.js');
+    const {{ excerpt }} = await here('player/timeline/samples.js');
+    const {{ start, end }} = player.view;
+    const names = mixer.stems.map((lane) => lane.name);
+    let looks;
+    await new Promise((done) => {{
+        looks = new Looks(() => names.every((name) => looks.of(name, start, end)) && done());
+        looks.open(mixer);
+        looks.want(player.view);
+    }});
+    return names.map((name) => {{
+        const {{ first, values }} = excerpt(looks.of(name, start, end), start, end);
+        return {{ first, values: Array.from(values, (value) => Math.round(value * {TOOTH - 1})) }};
+    }});
+"""
+
+
+def test_a_long_song_is_seen_to_the_sample_wherever_one_zooms(open_page, long_song):
+    page = open_page(long_song)
+    canvas = stem_row(page, "bass").locator("canvas")
+    expect(page.locator("#play")).to_be_enabled()
+    for start in (421.7, 0.0, 599.99):
+        in_mixer(page, "player.view.set(argument, 0.01)", start)
+        expect(canvas).to_have_attribute("data-drawn", "line")
+        for lane in in_mixer(page, SEEN):
+            frames = range(lane["first"], lane["first"] + len(lane["values"]))
+            assert lane["first"] == max(0, int(start * RATE) - 1) and len(frames) >= 441
+            assert lane["values"] == [frame % TOOTH for frame in frames]
+    in_mixer(page, "player.view.all()")
+    expect(canvas).to_have_attribute("data-drawn", "bars")
+    assert in_mixer(page, "return mixer.stems.some((lane) => lane.buffer)") is False
 
 
 STRETCHED = """

@@ -54,6 +54,12 @@ export class Stream {
     }
   }
 
+  /** Any part, of which nothing is kept. @param {number} from @param {number} count frames @param {AbortSignal} signal
+   *  @returns {Promise<import("./sound.js").Piece>} */
+  part(from, count, signal) {
+    return this.#sound.piece(from, Math.min(count, this.#frames - from), AbortSignal.any([this.#signal, signal]));
+  }
+
   /** Loads these ranges, in this order, and drops all others. @param {{from: number, count: number}[]} ranges */
   want(ranges) {
     const wanted = new Set();

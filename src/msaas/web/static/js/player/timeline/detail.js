@@ -1,5 +1,5 @@
 /**
- * What is drawn of a zoomed view: decoded sound where it is close and the mixer has it, else finer levels from the service.
+ * What is drawn of a zoomed view: decoded sound where it is close, else finer levels from the service.
  *
  * The service answers with up to 2000 intervals of any part, which suits a song of any length. Parts are tiles of a
  * half, a quarter … of the song, the smallest that is as long as the view: two at most are needed, and they are kept.
@@ -7,6 +7,7 @@
 
 import { getWaveformsPart } from "../../service/api.js";
 import { levelsOf } from "./levels.js";
+import { Looks } from "./looks.js";
 import { CLOSE_FRAMES, MOST_FRAMES, excerpt, levelsNear } from "./samples.js";
 
 const REST_MS = 120; // that a view stays before its tiles are asked for
@@ -17,12 +18,13 @@ const FINER = 1.5; // times the intervals of the whole song, to be of use
 /** @typedef {{start: number, end: number, stems: Record<string, import("./levels.js").Levels> | null}} Tile null: on its way, or of no use */
 
 export class Detail {
-  #view; #mixer = null; #songhash = ""; #arrived; /** @type {Map<string, Tile>} */ #tiles = new Map(); #timer = 0;
+  #view; #mixer = null; #songhash = ""; #arrived; /** @type {Map<string, Tile>} */ #tiles = new Map(); #timer = 0; #looks;
 
   /** @param {import("./view.js").View} view @param {() => void} arrived called when there is more to draw */
   constructor(view, arrived) {
     this.#view = view;
     this.#arrived = arrived;
+    this.#looks = new Looks(arrived);
   }
 
   /** @param {string} songhash @param {import("../mixer.js").Mixer | null} mixer null: none is open */
@@ -30,6 +32,7 @@ export class Detail {
     this.#songhash = songhash;
     this.#mixer = mixer;
     this.#tiles = new Map();
+    this.#looks.open(mixer);
     clearTimeout(this.#timer);
   }
 
@@ -38,11 +41,12 @@ export class Detail {
   of(name, start, end) {
     if (!this.#mixer || this.#view.isWhole) return { levels: [], samples: null };
     const { buffer } = this.#mixer.lane(name);
-    const close = levelsNear(buffer, start, end, CLOSE_FRAMES);
-    if (close) return { levels: [close], samples: excerpt(buffer, start, end) };
+    const sound = buffer ? { buffer, at: 0 } : this.#looks.of(name, start, end);
+    const close = levelsNear(sound, start, end, CLOSE_FRAMES);
+    if (close) return { levels: [close], samples: excerpt(sound, start, end) };
     this.#want();
     const tiles = this.#loaded(name);
-    const near = tiles.length ? null : levelsNear(buffer, start, end, MOST_FRAMES);
+    const near = tiles.length ? null : levelsNear(sound, start, end, MOST_FRAMES);
     return { levels: near ? [near] : tiles, samples: null };
   }
 
@@ -55,7 +59,10 @@ export class Detail {
 
   #want() {
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.#needed().forEach((tile) => this.#load(tile)), REST_MS);
+    this.#timer = setTimeout(() => {
+      this.#looks.want(this.#view);
+      this.#needed().forEach((tile) => this.#load(tile));
+    }, REST_MS);
   }
 
   /** @returns {{key: string, start: number, end: number}[]} tiles that have not been asked for */

@@ -83,6 +83,29 @@ def test_owners_take_turns_within_a_millisecond(outbox, ended, redis):
     assert owners.count(MODEST) == 3
 
 
+DUE_NOW = """
+local clock = redis.call('TIME')
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+for _, id in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do
+  redis.call('ZADD', KEYS[1], now, id)
+end
+redis.call('ZADD', 'callbacks:owners', now, ARGV[1])
+"""
+
+
+def test_owners_whose_callbacks_became_due_in_this_millisecond_take_turns(outbox, ended, redis):
+    ended(GREEDY, *[f"https://hooks.example/{n}" for n in range(50)])
+    ended(MODEST, *[f"https://hooks.example/mine/{n}" for n in range(3)])
+    with redis.pipeline() as pipe:  # one time for all commands of a transaction
+        for owner in (GREEDY, MODEST):
+            pipe.eval(DUE_NOW, 1, f"callbacks:due:{owner}", owner)
+        for _ in range(6):
+            outbox._scripts["take"](args=["t", 1000, 3, 16, 4], client=pipe)
+        taken = pipe.execute()[2:]
+    owners = [redis.hget(f"callback:{id_}", "owner") for ((id_, *_),) in taken]
+    assert owners == [GREEDY, MODEST] * 3
+
+
 def test_more_owners_than_are_looked_at_once_all_have_their_turn(outbox, ended):
     songhash = ended(GREEDY)
     for n in range(250):

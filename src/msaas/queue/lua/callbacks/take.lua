@@ -58,8 +58,10 @@ local function next_of(owner)
     end
   end
   local first = redis.call('ZRANGE', due_key(owner), 0, 0, 'WITHSCORES')
-  -- After owners not examined for longer, before those served now.
-  look_again(owner, first[1] and math.max(tonumber(first[2]), served[owner] and now or now - 0.5))
+  local due_ms = first[1] and tonumber(first[2])
+  if not (served[owner] and due_ms and due_ms <= now) then  -- who was served now keeps its place after the others
+    look_again(owner, due_ms and math.max(due_ms, now - 0.5))  -- after owners not examined for longer
+  end
   return nil
 end
 

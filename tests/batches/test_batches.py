@@ -142,6 +142,7 @@ def test_a_batch_that_is_done_cannot_be_cancelled(sender, client, three, fetch_a
         player.work()
     batches.follow()
     problem(client.delete(f"{BATCHES}/{id_}"), 409, "conflict")
+    assert sender.get(id_)["state"] == "done"
 
 
 def test_a_song_that_fails_is_counted_with_its_reason(sender, fetch_all, batches, storage, player):
@@ -221,10 +222,11 @@ def test_a_list_is_told_where_its_songs_belong(client):
     assert '{"songs": [' in problem(client.post(BATCHES, json=[{"url": "https://example.org/"}]), 400, "bad_json")
 
 
-def test_too_large_and_other_bodies_are_refused(client):
+def test_too_large_and_other_bodies_are_refused(client, fetches):
     problem(client.post(BATCHES, data=b"x", content_type="text/plain"), 415, "unsupported_body")
     body = b'{"songs": "' + b"x" * 4_000_000 + b'"}'
     problem(client.post(BATCHES, data=body, content_type="application/json"), 413, "upload_too_large")
+    assert fetches.waiting() == []
 
 
 def test_a_batch_that_does_not_fit_the_quota_leaves_nothing(make_app, redis, fetches, batches):

@@ -40,8 +40,9 @@ def test_an_address_that_is_not_allowed_is_refused_at_once(client, fetches, url,
     assert fetches.counts().waiting == 0
 
 
-def test_a_service_may_refuse_addresses(make_app):
+def test_a_service_may_refuse_addresses(make_app, fetches):
     problem(make_app(fetch=False).test_client().post(URL, json={"url": "https://example.org/"}), 403, "forbidden")
+    assert fetches.counts().waiting == 0
 
 
 def test_options_are_checked_when_the_address_is_posted(client, fetches):
@@ -97,9 +98,10 @@ def test_a_song_of_a_listed_folder_is_fetched(make_app, make_fetcher, queue, mus
         "s3://music/in/a\nb",
     ],
 )
-def test_other_buckets_and_folders_are_refused(make_app, url):
+def test_other_buckets_and_folders_are_refused(make_app, fetches, url):
     buckets = ("music/in", "input-tracks", "output-tracks", "waveforms")
     problem(make_app(fetch_buckets=buckets).test_client().post(URL, json={"url": url}), 422, "fetch_refused")
+    assert fetches.counts().waiting == 0
 
 
 @pytest.mark.parametrize("url", ["s3://music/in/missing.wav", "s3://no-such-bucket/in/song.wav"])

@@ -148,13 +148,17 @@ def test_lines_are_coloured_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_reader_that_went_away_stops_no_part() -> None:
+    lost: list[str] = []
+
     class Gone(io.StringIO):
-        def write(self, _text: str) -> int:
+        def write(self, text: str) -> int:
+            lost.append(text)
             raise BrokenPipeError
 
     write = LogStream(Gone()).component("rest")
     write("one")
     write("two")
+    assert "one" in lost[0]
 
 
 def test_frame_is_as_wide_as_its_longest_line() -> None:

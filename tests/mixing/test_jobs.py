@@ -108,6 +108,7 @@ def test_what_cannot_be_mixed_is_refused(studio, mixed, client, queue, make_song
 def test_a_song_in_work_has_no_mix_yet(studio, mixed, queue, client):
     other = client.post("/apiv1/separate", data=b"RIFF", content_type="audio/wav").json["songhash"]
     problem(studio.post(replace(mixed, songhash=other)), 404, "job_not_done")
+    assert queue.waiting() == [other]
 
 
 # --- its life

@@ -25,6 +25,7 @@ def test_every_object_has_kubernetes_own_fields_and_no_others():
             Draft202012Validator(CUSTOM[manifest["kind"]]).validate(manifest["spec"])
         else:
             kubernetes_validate.validate(manifest, KUBERNETES, strict=True)
+    assert {manifest["kind"] for manifest in different.values()} > {"Deployment", "Service", *CUSTOM}
 
 
 def test_the_scalers_pace_is_one_that_kubernetes_takes():

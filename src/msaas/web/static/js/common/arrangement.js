@@ -3,12 +3,12 @@
 
 import { find } from "./dom.js";
 
-const WIDE = ["transport", "heavy", "beats", "bend", "lanes", "presets", "downloads"];
-const PHONE = ["heavy", "lanes", "beats", "bend", "presets", "downloads", "transport"];
+const ON_PHONES = ["heavy", "lanes", "link-mix", "beats", "bend", "presets", "downloads", "transport"];
 
 export function listen() {
   const phone = matchMedia("(max-width: 720px)");
-  const arrange = () => find("#song").append(...(phone.matches ? PHONE : WIDE).map((id) => find(`#${id}`)));
+  const elsewhere = [...find("#song").children];
+  const arrange = () => find("#song").append(...(phone.matches ? ON_PHONES.map((id) => find(`#${id}`)) : elsewhere));
   phone.addEventListener("change", arrange);
-  arrange();
+  if (phone.matches) arrange();
 }

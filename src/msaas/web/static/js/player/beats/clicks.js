@@ -95,12 +95,14 @@ export class Clicks {
   #schedule() {
     const { context } = this.#mixer;
     const run = this.#run();
-    const until = context.currentTime + AHEAD_SECONDS;
-    if (this.#counting && context.currentTime > run.at) this.#counting = false;
-    const clicks = clicksBetween(this.#beats.grid, run, this.#scheduled, until, this.#counting);
+    const now = context.currentTime;
+    const until = now + AHEAD_SECONDS;
+    if (this.#counting && now > run.at) this.#counting = false;
+    const from = Math.max(this.#scheduled, now); // after the browser was held up: no click off the beat
+    const clicks = clicksBetween(this.#beats.grid, run, from, until, this.#counting);
     for (const { time, beat } of clicks) if (this.#on || time < run.at) this.#click(time, beat);
     this.#scheduled = Math.max(this.#scheduled, until);
-    this.#pending = this.#pending.filter(({ time }) => time > context.currentTime);
+    this.#pending = this.#pending.filter(({ time }) => time > now);
   }
 
   /** @returns {import("./schedule.js").Run} */

@@ -83,7 +83,7 @@ SEEN = f"""
 def test_a_long_song_is_seen_to_the_sample_wherever_one_zooms(open_page, long_song):
     page = open_page(long_song)
     canvas = stem_row(page, "bass").locator("canvas")
-    expect(page.locator("#play")).to_be_enabled()
+    expect(page.locator("#save-mix")).to_be_enabled()
     for start in (421.7, 0.0, 599.99):
         in_mixer(page, "player.view.set(argument, 0.01)", start)
         expect(canvas).to_have_attribute("data-drawn", "line")
@@ -94,6 +94,27 @@ def test_a_long_song_is_seen_to_the_sample_wherever_one_zooms(open_page, long_so
     in_mixer(page, "player.view.all()")
     expect(canvas).to_have_attribute("data-drawn", "bars")
     assert in_mixer(page, "return mixer.stems.some((lane) => lane.buffer)") is False
+
+
+def test_the_sound_of_a_close_view_is_asked_for_again_after_a_failure(open_page, long_song):
+    page = open_page(long_song)
+    canvas = stem_row(page, "bass").locator("canvas")
+    expect(page.locator("#save-mix")).to_be_enabled()
+    in_mixer(page, "player.view.set(421.7, 0.01)")
+    expect(canvas).to_have_attribute("data-drawn", "line")
+    failed: set[str] = set()
+
+    def fail_once(route):
+        if route.request.url in failed:
+            return route.fallback()
+        failed.add(route.request.url)
+        return route.abort()
+
+    page.route("**/track/**", fail_once)
+    in_mixer(page, "player.view.set(423.1, 0.01)")  # the same tile of levels, whose arrival would draw again
+    expect(canvas).to_have_attribute("data-drawn", "bars")
+    expect(canvas).to_have_attribute("data-drawn", "line")
+    assert len(failed) == 4
 
 
 STRETCHED = """

@@ -57,7 +57,7 @@ export class Stream {
   /** Any part, of which nothing is kept. @param {number} from @param {number} count frames @param {AbortSignal} signal
    *  @returns {Promise<import("./sound.js").Piece>} */
   part(from, count, signal) {
-    return this.#sound.piece(from, Math.min(count, this.#frames - from), AbortSignal.any([this.#signal, signal]));
+    return this.#load(from, count, AbortSignal.any([this.#signal, signal]));
   }
 
   /** Loads these ranges, in this order, and drops all others. @param {{from: number, count: number}[]} ranges */
@@ -79,7 +79,7 @@ export class Stream {
     const give = new AbortController();
     this.#loading = { index, give };
     try {
-      const piece = await this.#load(index, AbortSignal.any([this.#signal, give.signal]));
+      const piece = await this.#load(index * this.#size, this.#size, AbortSignal.any([this.#signal, give.signal]));
       if (this.#wanted.includes(index)) this.#pieces.set(index, piece);
     } catch (error) {
       if (error.name !== "AbortError") return this.#failed(error);
@@ -92,19 +92,15 @@ export class Stream {
   }
 
   /** Tries again if the service does not answer. */
-  async #load(index, signal) {
+  async #load(from, count, signal) {
     for (const seconds of [...RETRY_SECONDS, null]) {
       try {
-        return await this.#sound.piece(index * this.#size, this.#length(index), signal);
+        return await this.#sound.piece(from, Math.min(count, this.#frames - from), signal);
       } catch (error) {
         if (seconds === null || error.code !== "unreachable") throw error;
         await pause(seconds, signal);
       }
     }
-  }
-
-  #length(index) {
-    return Math.min(this.#size, this.#frames - index * this.#size);
   }
 }
 

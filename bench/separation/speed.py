@@ -1,6 +1,6 @@
 """How fast the full model separates: ours, Demucs' own, ONNX Runtime and OpenVINO, taking turns on one machine.
 
-    python -m bench.separation.speed [--seconds 60] [--rounds 2] [--only "MSaaS fp32" …]
+    python -m bench.separation.speed [--seconds 60] [--rounds 2] [--only "MSaaS fp32" …] [--verdicts FOLDER]
     python -m bench.separation.speed --steps             what each part of our engine adds, the model alone
     python -m bench.separation.speed --halves            how near half precision comes, hardware for it or not
     python -m bench.separation.speed --profile           where the time of a segment goes in our engine
@@ -83,6 +83,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=60, help="length of the song")
     parser.add_argument("--rounds", type=int, default=2, help="the median of them counts")
     parser.add_argument("--only", nargs="+", choices=CONTENDERS, default=list(CONTENDERS), metavar="NAME")
+    parser.add_argument("--verdicts", default="", help="folder of remembered engines; without it each is checked")
     parser.add_argument("--steps", action="store_true")
     parser.add_argument("--halves", action="store_true", help="takes minutes where torch has to imitate them")
     parser.add_argument("--profile", action="store_true", help="on one thread, as a segment runs beside others")
@@ -100,6 +101,7 @@ def _prepare(folder: Path, options: argparse.Namespace) -> tuple[dict[str, str],
     np.save(folder / "segment.npy", segment)
     job = {"repo": str(save(network, folder)), "model": MODEL, "song": str(song)}
     job |= {"segment": str(folder / "segment.npy"), "stems": str(folder / "stems.npy"), "onnx": ""}
+    job["verdicts"] = options.verdicts
     if {"ONNX Runtime", "OpenVINO"} & set(options.only) and not (options.steps or options.halves or options.profile):
         job["onnx"] = str(folder / "core.onnx")
         began = time.monotonic()

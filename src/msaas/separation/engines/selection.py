@@ -89,8 +89,7 @@ def choose_engine(
     dtypes = list(candidates(device, precision, bf16))
     layout, variants = _variants(network, original, device, dtypes, kernels)
     clock = clock or (time.process_time if device.type == "cpu" else time.monotonic)
-    exact = not may_use_tf32(device)
-    checked = _fastest_checked(original, variants, network, layout, clock, exact=exact) if variants else None
+    checked = _fastest_checked(original, variants, network, layout, device, clock) if variants else None
     del variants
     memory.trim_heap()
     return checked or (original, EngineChoice("module", "fp32", None))
@@ -149,9 +148,13 @@ def _is_supported(network: Network, device: torch.device) -> bool:
 
 
 def _fastest_checked(
-    original: Engine, variants: Variants, network: Network, layout: str, clock: Callable[[], float], *, exact: bool
+    original: Engine,
+    variants: Variants,
+    network: Network,
+    layout: str,
+    device: torch.device,
+    clock: Callable[[], float],
 ) -> tuple[Engine, EngineChoice] | None:
-    """exact: whether float32 has all its precision."""
     best: tuple[float, Engine, EngineChoice] | None = None
     with _without_padding(network.module):
         sound = _sound(network, _check_samples(network))
@@ -160,33 +163,45 @@ def _fastest_checked(
         memory.trim_heap()  # it takes more memory than the engines will
         for dtype, tried in variants.items():
             for variant in tried:
-                found = _checked(variant, original, sound, expected, dtype, exact=exact)
+                found = _checked(variant, sound, expected, dtype, device, clock)
+                memory.trim_heap()
                 if found is not None:
                     break
             else:
                 continue
-            engine, snr_db = found
-            seconds = _seconds(engine, sound, clock) if len(variants) > 1 else 0.0
-            memory.trim_heap()
+            engine, snr_db, seconds = found
             if best is None or seconds < best[0]:
                 best = seconds, engine, EngineChoice(layout, PRECISIONS[dtype], round(snr_db, 1), variant.kernels)
     return best[1:] if best else None
 
 
 def _checked(
-    variant: _Variant, original: Engine, sound: Tensor, expected: Tensor, dtype: torch.dtype, *, exact: bool
-) -> tuple[Engine, float] | None:
-    """The engine and its ratio in dB, if its output agrees with `expected`."""
+    variant: _Variant,
+    sound: Tensor,
+    expected: Tensor,
+    dtype: torch.dtype,
+    device: torch.device,
+    clock: Callable[[], float],
+) -> tuple[Engine, float, float] | None:
+    """The engine, its ratio in dB and its seconds, if its output agrees with `expected`.
+
+    On a CPU the first forward is timed: later ones are hardly faster, and start-up waits for them.
+    """
     try:
         engine = variant.build()
-        actual = expected if engine is original else engine.forward(sound)
+        if device.type != "cpu":
+            engine.forward(sound)  # which loads the kernels
+        began = clock()
+        actual = engine.forward(sound)
+        seconds = clock() - began
     except RuntimeError as error:  # torch has no kernel for this type here: oneDNN's LSTM needs more than AVX2
         log.warning("engine not used: it fails precision=%s reason=%s", PRECISIONS[dtype], error)
         return None
     snr_db = _snr_db(actual, expected)
     in_integers = "int8" in variant.kernels.get(PRECISIONS[dtype], ())
-    if _agrees(actual, expected, exact=exact and dtype is torch.float32, each_stem=in_integers):
-        return engine, snr_db
+    exact = dtype is torch.float32 and not may_use_tf32(device)
+    if _agrees(actual, expected, exact=exact, each_stem=in_integers):
+        return engine, snr_db, seconds
     log.warning(
         "engine not used: it differs from the network's own forward precision=%s snr_db=%.1f", PRECISIONS[dtype], snr_db
     )
@@ -247,9 +262,3 @@ def _agrees(actual: Tensor, expected: Tensor, *, exact: bool, each_stem: bool = 
 def _snr_db(actual: Tensor, expected: Tensor) -> float:
     difference = (actual - expected).double().pow(2).sum() + 1e-20
     return float(10 * torch.log10(expected.double().pow(2).sum() / difference))
-
-
-def _seconds(engine: Engine, sound: Tensor, clock: Callable[[], float]) -> float:
-    began = clock()
-    engine.forward(sound)
-    return clock() - began

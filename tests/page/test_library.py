@@ -158,6 +158,7 @@ def test_a_song_that_is_removed_here_does_not_come_back_until_it_is_asked_for(li
     expect(page.locator("#history .song-name")).to_have_text(["One", "Two"])
     page.get_by_role("button", name="Delete Two").click()
     page.click("#confirm button[value=forget]")
+    expect(page.locator("#history .song-name")).to_have_text(["One"])  # once the dialog has closed
     page.reload()
     expect(page.locator("#history .song-name")).to_have_text(["One"])
     expect(page.locator("#show-hidden")).to_have_text("Show 1 removed song")

@@ -17,7 +17,7 @@ import { View } from "./timeline/view.js";
 import { Zoom } from "./timeline/zoom.js";
 import { clock, decibels, place, stemName } from "../common/words.js";
 
-const TICK_MS = 0.25; // a second of the view: the playhead moves a quarter of a pixel on an axis of 1000
+const TICK_MS_PER_SECOND = 0.25; // of the view: the playhead moves a quarter of a pixel on an axis of 1000
 const LONGEST_TICK_MS = 100; // for the clock
 
 export class Player {
@@ -331,6 +331,6 @@ export class Player {
     if (!this.#ticking) return;
     this.#zoom.played();
     this.#showTime();
-    later(Math.min(LONGEST_TICK_MS, this.#view.span * TICK_MS), () => this.#tick());
+    later(Math.min(LONGEST_TICK_MS, this.#view.span * TICK_MS_PER_SECOND), () => this.#tick());
   }
 }

@@ -15,6 +15,7 @@ const LARGE_BYTES = 20_000_000;
 export async function upload(file, options, { onProgress, signal }) {
   // A service that refuses a body without reading all of it resets the connection: the browser may then see no answer.
   await checkKey();
+  signal.throwIfAborted(); // cancelled meanwhile: there will be no event
   if (file.size > LARGE_BYTES) return uploadInParts(file, options, { onProgress, signal });
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();

@@ -7,7 +7,7 @@
 
 import { getWaveformsPart } from "../../service/api.js";
 import { levelsOf } from "./levels.js";
-import { Looks } from "./looks.js";
+import { CloseSound } from "./closesound.js";
 import { CLOSE_FRAMES, MOST_FRAMES, excerpt, levelsNear } from "./samples.js";
 
 const REST_MS = 120; // that a view stays before its tiles are asked for
@@ -18,13 +18,13 @@ const FINER = 1.5; // times the intervals of the whole song, to be of use
 /** @typedef {{start: number, end: number, stems: Record<string, import("./levels.js").Levels> | null}} Tile null: on its way, or of no use */
 
 export class Detail {
-  #view; #mixer = null; #songhash = ""; #arrived; /** @type {Map<string, Tile>} */ #tiles = new Map(); #timer = 0; #looks;
+  #view; #mixer = null; #songhash = ""; #arrived; /** @type {Map<string, Tile>} */ #tiles = new Map(); #timer = 0; #close;
 
   /** @param {import("./view.js").View} view @param {() => void} arrived called when there is more to draw */
   constructor(view, arrived) {
     this.#view = view;
     this.#arrived = arrived;
-    this.#looks = new Looks(arrived);
+    this.#close = new CloseSound(arrived);
   }
 
   /** @param {string} songhash @param {import("../mixer.js").Mixer | null} mixer null: none is open */
@@ -32,16 +32,17 @@ export class Detail {
     this.#songhash = songhash;
     this.#mixer = mixer;
     this.#tiles = new Map();
-    this.#looks.open(mixer);
+    this.#close.open(mixer);
     clearTimeout(this.#timer);
   }
 
   /** Of one stem, between two times. @param {string} name @param {number} start @param {number} end seconds
    *  @returns {{levels: import("./levels.js").Levels[], samples: import("./samples.js").Excerpt | null}} */
   of(name, start, end) {
+    if (this.#view.isWhole) this.#close.want(this.#view); // which drops what closer views needed
     if (!this.#mixer || this.#view.isWhole) return { levels: [], samples: null };
     const { buffer } = this.#mixer.lane(name);
-    const sound = buffer ? { buffer, at: 0 } : this.#looks.of(name, start, end);
+    const sound = buffer ? { buffer, at: 0 } : this.#close.of(name, start, end);
     const close = levelsNear(sound, start, end, CLOSE_FRAMES);
     if (close) return { levels: [close], samples: excerpt(sound, start, end) };
     this.#want();
@@ -60,7 +61,7 @@ export class Detail {
   #want() {
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => {
-      this.#looks.want(this.#view);
+      this.#close.want(this.#view);
       this.#needed().forEach((tile) => this.#load(tile));
     }, REST_MS);
   }

@@ -6,8 +6,8 @@ const MARGIN_SECONDS = 1; // before and after the view, so that little scrolling
 
 /** @typedef {{start: number, end: number}} Range seconds */
 
-export class Looks {
-  #mixer = null; #arrived; #leave = new AbortController(); /** Wanted before there was a stream. */ #early = false;
+export class CloseSound {
+  #mixer = null; #arrived; #abort = new AbortController(); /** Wanted before there was a stream. */ #early = false;
   /** @type {Map<string, import("./samples.js").Decoded & Range>} */ #held = new Map();
   /** What is held or on its way. @type {Range | null} */ #asked = null;
 
@@ -30,8 +30,8 @@ export class Looks {
 
   /** @param {string} name of a stem @returns {import("./samples.js").Decoded | null} null: not all of it is here */
   of(name, start, end) {
-    const look = this.#held.get(name);
-    return look && start >= look.start && end <= look.end ? look : null;
+    const sound = this.#held.get(name);
+    return sound && start >= sound.start && end <= sound.end ? sound : null;
   }
 
   /** Loads what a close view shows, and drops the rest. @param {import("./view.js").View} view */
@@ -42,7 +42,7 @@ export class Looks {
     this.#early = !this.#streams.length;
     if (this.#early) return;
     this.#asked = { start: Math.max(0, start - MARGIN_SECONDS), end: Math.min(length, end + MARGIN_SECONDS) };
-    for (const { name, stream } of this.#streams) this.#load(name, stream, this.#asked, this.#leave.signal);
+    for (const { name, stream } of this.#streams) this.#load(name, stream, this.#asked, this.#abort.signal);
   }
 
   get #streams() {
@@ -57,13 +57,13 @@ export class Looks {
       this.#held.set(name, { ...range, buffer, at: from - first });
       this.#arrived();
     } catch {
-      if (!signal.aborted) this.#asked = null; // asked for again when the view moves; until then the service's levels are shown
+      // given up, or failed for good (stream.js tries again where that may help): the service's levels are shown
     }
   }
 
   #drop() {
-    this.#leave.abort();
-    this.#leave = new AbortController();
+    this.#abort.abort();
+    this.#abort = new AbortController();
     this.#held.clear();
     this.#asked = null;
   }

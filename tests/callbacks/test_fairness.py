@@ -72,6 +72,22 @@ def test_owners_that_call_the_same_receiver_take_turns(outbox, ended):
     assert served.count(MODEST) == 3
 
 
+@pytest.mark.parametrize("polls", [0, 1, 3])
+def test_three_owners_of_one_receiver_take_turns_also_while_it_is_slow(polls, outbox, ended):
+    owners = (GREEDY, MODEST, "key third")
+    for owner in owners:
+        ended(owner, *[f"https://hooks.example/{owner[4:]}/{n}" for n in range(9)])
+    served = []
+    for _ in range(9):
+        (one,) = take(outbox)
+        for _ in range(polls):  # the receiver is still busy with it
+            assert take(outbox, in_flight=[(one.owner, one.origin)]) == []
+        outbox.settle(one, Verdict("delivered"), "")
+        served.append(one.owner)
+    assert sorted(served[:3]) == sorted(owners)
+    assert served == served[:3] * 3
+
+
 def test_owners_take_turns_within_a_millisecond(outbox, ended, redis):
     ended(GREEDY, *[f"https://hooks.example/{n}" for n in range(50)])
     ended(MODEST, *[f"https://hooks.example/mine/{n}" for n in range(3)])

@@ -149,11 +149,11 @@ def test_data_is_kept_to_the_letter_and_within_its_limit(queue, outbox, submitte
 
 
 def test_what_is_taken_is_no_one_elses_until_its_lease_runs_out(redis, finished):
-    outbox = Outbox(redis, lease_seconds=0.2)
+    outbox = Outbox(redis, lease_seconds=1.5)
     finished(URL)
     (first,) = take(outbox)
     assert take(outbox) == []
-    time.sleep(0.25)
+    time.sleep(1.55)
     (second,) = take(outbox)
     assert (second.id, second.attempts) == (first.id, 2)
     assert not outbox.settle(first, DELIVERED, ""), "a sender that wakes late changes nothing"

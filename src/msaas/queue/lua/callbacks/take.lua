@@ -17,6 +17,7 @@ end
 local OWNERS, DEPTH, MAX_LOOKED_AT = 200, 200, 2000
 local HIDDEN_MS = 200
 local looked_at, served = 0, {}
+local order = {}  -- of the owners that are examined: who waits for a receiver keeps its place among them
 
 -- The owner is examined again at `ms` at the earliest; nil: when something is scheduled for it.
 local function look_again(owner, ms)
@@ -59,8 +60,11 @@ local function next_of(owner)
   end
   local first = redis.call('ZRANGE', due_key(owner), 0, 0, 'WITHSCORES')
   local due_ms = first[1] and tonumber(first[2])
-  if not (served[owner] and due_ms and due_ms <= now) then  -- who was served now keeps its place after the others
-    look_again(owner, due_ms and math.max(due_ms, now - 0.5))  -- after owners not examined for longer
+  local waits = due_ms and due_ms <= now  -- for a receiver
+  if not waits then
+    look_again(owner, due_ms)
+  elseif not served[owner] then  -- who was served now keeps its place after the others
+    look_again(owner, now - 0.5 + 0.001 * order[owner])  -- after owners not examined for longer
   end
   return nil
 end
@@ -77,6 +81,9 @@ end
 
 make_room('zset', owners)
 local asking = redis.call('ZRANGEBYSCORE', owners, '-inf', string.format('%.1f', now + 0.9), 'LIMIT', 0, OWNERS)
+for i, owner in ipairs(asking) do
+  order[owner] = i
+end
 local taken = {}
 while #taken < count and looked_at < MAX_LOOKED_AT do
   local place

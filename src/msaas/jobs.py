@@ -19,11 +19,12 @@ from msaas.formats import FORMAT_NAMES
 from msaas.options import PUBLISHED_STEM, Options, complete_options, part_seconds, work_of
 from msaas.song_names import clean_tags, song_name
 
-# Increase it when the same request gives other samples: new weights under an old name, another encoder. Tags, which
-# stand around the samples, do not count.
+# Increase it when the same request gives other samples by any model, as with another encoder. Tags, which stand around
+# the samples, do not count.
 RESULT_VERSION = 4
-# Of models whose weights alone are new: the stems that other models made stay. Each is above RESULT_VERSION.
-RESULT_VERSIONS_OF_MODELS = {"htdemucs_mini": 5}
+# Of models that have new weights under their old name: the stems that other models made stay. An ensemble with such a
+# member needs an entry of its own.
+WEIGHTS_VERSIONS = {"htdemucs_mini": 2}
 NAMESPACE = uuid.UUID("6d736161-732e-5073-9e6f-6e6768617368")
 
 RECORD_BROKEN = {
@@ -62,9 +63,10 @@ def songhash(audio_sha256: str, options: Options, tenant: str = "") -> str:
     return str(uuid.uuid5(namespace, f"{audio_sha256}{options.to_json()}{_result_version(options)}"))
 
 
-def _result_version(options: Options) -> int:
+def _result_version(options: Options) -> str:
     models = [options.model, *dict(options.refine).values()]
-    return max(RESULT_VERSIONS_OF_MODELS.get(model, RESULT_VERSION) for model in models)
+    renewed = (f" {model} {WEIGHTS_VERSIONS[model]}" for model in models if model in WEIGHTS_VERSIONS)
+    return f"{RESULT_VERSION}{''.join(renewed)}"
 
 
 def parse_songhash(text: str) -> str:

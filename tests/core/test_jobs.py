@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from msaas.errors import InvalidOption, NotFound
-from msaas.jobs import RESULT_VERSION, RESULT_VERSIONS_OF_MODELS, Job, State, Track, parse_songhash, songhash
+from msaas.jobs import WEIGHTS_VERSIONS, Job, State, Track, parse_songhash, songhash
 from msaas.options import Options, parts_of
 
 SHA = "ab" * 32
@@ -112,7 +112,8 @@ def test_other_audio_has_another_songhash():
 
 
 def test_a_songhash_stays_the_same_from_release_to_release():
-    # Changing this value orphans every stored stem: it moves with RESULT_VERSION and with nothing else.
+    # Changing these values orphans stored stems: they move with RESULT_VERSION, and a model's with its number in
+    # WEIGHTS_VERSIONS.
     assert songhash(SHA, parse()) == "d15ec45f-b692-5420-aab0-597906dea402"
     assert songhash(SHA, parse(), "anna") == "4c26b76f-60bc-54ae-89e6-4cbe947ed2bd"
     assert songhash(SHA, parse(format="flac")) == "304ec786-7955-563b-8af8-e85f4aeabaf6"
@@ -129,10 +130,14 @@ def test_new_weights_of_one_model_leave_the_stems_of_others(monkeypatch):
         "other": {},
     }
     asked = {name: Options.parse(options, **models) for name, options in given_options.items()}
-    before = {name: songhash(SHA, options) for name, options in asked.items()}
-    monkeypatch.setitem(RESULT_VERSIONS_OF_MODELS, "htdemucs_mini", 99)
-    assert {name for name, options in asked.items() if songhash(SHA, options) == before[name]} == {"other"}
-    assert min(RESULT_VERSIONS_OF_MODELS.values()) > RESULT_VERSION
+
+    def changed_by(model: str, version: int) -> set[str]:
+        before = {name: songhash(SHA, options) for name, options in asked.items()}
+        monkeypatch.setitem(WEIGHTS_VERSIONS, model, version)
+        return {name for name, options in asked.items() if songhash(SHA, options) != before[name]}
+
+    assert changed_by("htdemucs_mini", 99) == {"new", "refining"}
+    assert changed_by("htdemucs", 2) == {"refining", "other"}, "whatever the numbers of other models are"
 
 
 def test_a_quality_stands_for_options_and_options_given_themselves_win():

@@ -228,6 +228,17 @@ def test_tf32s_rounding_is_allowed_on_cuda_unless_float32_was_asked_for(
     assert torch.backends.cudnn.allow_tf32 is (wanted == "auto")
 
 
+@pytest.mark.parametrize("remembered", [False, True])
+def test_a_forward_that_no_check_has_passed_does_without_tf32(remembered, network, machine, tf32_flags) -> None:
+    machine.error = {"fp32": 0.5, "fp16": 0.5}
+    choice = EngineChoice("module", "fp32", None)
+    if remembered:
+        selection.engine_of(from_demucs("tiny", network()).networks[0], CPU, choice)
+    else:
+        assert machine.choose(network(), device="cuda") == choice
+    assert not torch.backends.cudnn.allow_tf32
+
+
 def test_engines_are_compared_with_exact_float32(network, machine, monkeypatch, tf32_flags) -> None:
     allowed = []
     forward = TorchEngine.forward

@@ -1,8 +1,8 @@
 """Selects the fastest engine whose output agrees with the network's own forward.
 
 At load a test sound goes through both. float32 must agree to 1e-4 of full scale, other types, and TF32, to 40 dB
-signal-to-difference ratio, with 8-bit integers in each stem; an engine that fails the check, or is no faster, is not
-used. With precision "fp32" TF32 is not used.
+signal-to-difference ratio, with 8-bit integers in each stem. An engine that fails the check is not used, and half
+precision only where it is faster. With precision "fp32" TF32 is not used.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def choose_engine(
     checked = _fastest_checked(original, variants, network, layout, device, clock) if variants else None
     del variants
     memory.trim_heap()
-    return checked or (original, EngineChoice("module", "fp32", None))
+    return checked or _unchecked(original)
 
 
 def engine_of(network: Network, device: torch.device, choice: EngineChoice) -> Engine:
@@ -103,9 +103,17 @@ def engine_of(network: Network, device: torch.device, choice: EngineChoice) -> E
     dtype = {name: dtype for dtype, name in PRECISIONS.items()}[choice.precision]
     if choice.layout == "module":
         original = TorchEngine(network.module, device)
+        if choice.snr_db is None:
+            return _unchecked(original)[0]
         return original if dtype is torch.float32 else Autocast(original, device, dtype)
     kernels = {one: Kernels.of(list(choice.kernels.get(name, ()))) for one, name in PRECISIONS.items()}
     return TorchEngine(ChannelsLast(network.module, device, dtype, kernels), device)
+
+
+def _unchecked(original: Engine) -> tuple[Engine, EngineChoice]:
+    """The network's own forward in exact float32: no check has shown that TF32's rounding is small."""
+    forbid_tf32()
+    return original, EngineChoice("module", "fp32", None)
 
 
 def _variants(
@@ -185,7 +193,8 @@ def _checked(
 ) -> tuple[Engine, float, float] | None:
     """The engine, its ratio in dB and its seconds, if its output agrees with `expected`.
 
-    On a CPU the first forward is timed: later ones are hardly faster, and start-up waits for them.
+    sound: [1, C, samples]; expected: [1, stems, C, samples]. On a CPU only one forward is run and timed: a second one
+    would lengthen the start.
     """
     try:
         engine = variant.build()

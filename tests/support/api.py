@@ -167,7 +167,7 @@ def start_api(environ: dict[str, str], log: Path) -> subprocess.Popen[bytes]:
 
 
 def wait_alive(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while time.monotonic() < deadline and process.poll() is None:
         try:
             requests.get(f"{url}/healthz", timeout=60)

@@ -19,7 +19,7 @@ from msaas.storage import Storage
 from msaas.wiring.stores import build_redis, build_storage
 from tests.support.environment import service_environ
 
-READY_SECONDS = 60
+READY_SECONDS = 180
 
 
 class Service:

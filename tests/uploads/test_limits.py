@@ -183,12 +183,15 @@ def test_small_requests_share_an_object(tus, stored, uploads):
 
 
 def test_an_upload_without_progress_expires_and_its_bytes_are_swept(redis, storage, queue, tmp_path, stored):
-    uploads = Uploads(redis, storage, UploadLimits(1000, 1, 0, 0.5))
+    uploads = Uploads(redis, storage, UploadLimits(1000, 1, 0, BUSY_SECONDS))
     upload = uploads.create(100, account="anna", tenant="anna", metadata="")
     (tmp_path / "part").write_bytes(b"x" * 50)
     append = uploads.append(upload, 0)
     with (tmp_path / "part").open("rb") as file:
         append.store(file, 50)
+    for key in redis.keys("upload*"):
+        assert 0 < redis.pttl(key) <= BUSY_SECONDS * 1000
+        redis.pexpire(key, 1)  # that time has passed
     deadline = time.monotonic() + BUSY_SECONDS
     while redis.keys("upload*") and time.monotonic() < deadline:
         time.sleep(0.05)

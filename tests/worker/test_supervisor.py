@@ -136,8 +136,8 @@ def test_a_stopping_worker_gives_its_job_back_uncharged(harness):
 
 
 def test_a_stopping_worker_finishes_what_fits_into_its_grace(harness):
-    worker = harness.worker(grace_seconds=10)
-    songhash, waiting = harness.song(seconds=1), harness.song()
+    worker = harness.worker(grace_seconds=60)
+    songhash, waiting = harness.song(seconds=4), harness.song()
     harness.running(songhash)
     worker.stop()
     harness.until(songhash, "done")

@@ -29,7 +29,7 @@ def stems_of(harness, song):
 
 
 def test_two_songs_run_at_the_same_time_and_each_gets_its_own_stems(harness, worker):
-    songs = both_running(harness, seconds=1)
+    songs = both_running(harness, seconds=4)
     for song in songs:
         assert harness.until(song, "done").attempts == 1
         assert stems_of(harness, song) == {
@@ -84,7 +84,7 @@ def test_a_stopping_worker_gives_both_back_uncharged(harness, worker):
 
 def test_both_are_finished_within_the_grace(harness):
     worker = harness.worker(songs_in_flight=2, grace_seconds=60)
-    songs = both_running(harness, seconds=1)
+    songs = both_running(harness, seconds=4)
     worker.stop()
     harness.ended(worker)
     assert [harness.queue.get(song).state for song in songs] == ["done", "done"]
@@ -99,7 +99,7 @@ def test_a_killed_process_costs_neither_of_its_two_songs_an_attempt(harness, wor
 @pytest.mark.parametrize("max_attempts", [1, 3])
 def test_a_poisonous_song_is_charged_and_its_neighbours_are_not(harness, max_attempts):
     harness.worker(songs_in_flight=2, max_attempts=max_attempts)
-    neighbour = harness.song(seconds=1)
+    neighbour = harness.song(seconds=4)
     harness.running(neighbour)
     poison, others = harness.song("die"), [harness.song() for _ in range(3)]
     job = harness.until(poison, "failed")

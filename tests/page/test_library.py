@@ -170,8 +170,11 @@ def test_a_song_that_is_removed_here_does_not_come_back_until_it_is_asked_for(li
 
 def test_songs_of_the_service_are_followed_and_keep_the_focus(listing):
     state: dict[str, Any] = {"state": "running", "stage": "separating", "progress": 0.25}
-    page = listing(lambda query: ([job(1, "One", **state), job(2, "Two")], None))
-    page.route("**/apiv1/jobs/*", lambda route: route.fulfill(json=job(1, "One", **state)))
+    songs: list[Any] = []
+    page = listing(lambda query: (songs, None))
+    page.route("**/apiv1/jobs/*", lambda route: route.fulfill(json=job(1, "One", **state)))  # before it is asked for
+    songs += [job(1, "One", **state), job(2, "Two")]
+    page.reload()
     expect(page.locator("#history .song-state").first).to_have_text("Separating, 25 %")
     page.locator("#history .song-link").first.focus()
     state |= {"state": "done", "progress": 1}

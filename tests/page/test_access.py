@@ -85,6 +85,7 @@ def test_a_phone_shows_the_first_lane_at_opening_and_nothing_covers_what_has_the
 
 
 PARTS = ("link-mix", "transport", "beats", "bend", "lanes", "presets", "downloads")
+TWO_FRAMES = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
 FOCUSED_PART = f"document.activeElement.closest('{', '.join(f'#{part}' for part in PARTS)}')?.id"
 
 
@@ -94,8 +95,10 @@ def test_the_keyboard_goes_through_a_song_from_top_to_bottom(open_page, song):
     expect(page.locator("#save-mix")).to_be_enabled()
     expect(page.locator("#link-mix")).to_be_visible()
     for width, first in ((390, "lanes"), (1200, "link-mix"), (390, "lanes")):
-        page.set_viewport_size({"width": width, "height": 844})
         page.locator("#delete").focus()
+        page.set_viewport_size({"width": width, "height": 844})
+        page.evaluate(TWO_FRAMES)  # in which the parts are moved
+        assert page.evaluate("document.activeElement.id") == "delete"
         reached: list[str] = []
         while set(reached) != set(PARTS):
             page.keyboard.press("Tab")

@@ -8,7 +8,11 @@ const ON_PHONES = ["heavy", "lanes", "link-mix", "beats", "bend", "presets", "do
 export function listen() {
   const phone = matchMedia("(max-width: 720px)");
   const elsewhere = [...find("#song").children];
-  const arrange = () => find("#song").append(...(phone.matches ? ON_PHONES.map((id) => find(`#${id}`)) : elsewhere));
+  const arrange = () => {
+    const focused = document.activeElement;
+    find("#song").append(...(phone.matches ? ON_PHONES.map((id) => find(`#${id}`)) : elsewhere));
+    if (focused !== document.activeElement) focused.focus({ preventScroll: true }); // what is moved loses it
+  };
   phone.addEventListener("change", arrange);
   if (phone.matches) arrange();
 }

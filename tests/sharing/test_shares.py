@@ -104,10 +104,12 @@ def test_a_link_is_listed_without_its_token_and_revoked(share, ask, client, anna
     assert client.get("/apiv1/share", headers=bearer(second["token"])).status_code == 200
 
 
-def test_a_link_of_another_song_is_not_revoked_through_this_one(share, ask, post, player):
+def test_a_link_of_another_song_is_not_revoked_through_this_one(share, ask, post, player, client):
     other = post("anna", hertz=880).json["songhash"]
     player.work()
-    problem(ask("anna", "delete", f"/apiv1/jobs/{other}/shares/{share()['id']}"), 404, "share_unknown")
+    made = share()
+    problem(ask("anna", "delete", f"/apiv1/jobs/{other}/shares/{made['id']}"), 404, "share_unknown")
+    assert client.get("/apiv1/share", headers=bearer(made["token"])).status_code == 200
 
 
 def test_redis_keeps_no_token(share, redis):
@@ -135,7 +137,9 @@ def test_a_damaged_link_opens_nothing(share, client, redis, ask, annas, field):
 
 @pytest.mark.parametrize("token", ["share_", "share_x_y", "share_0123456789abcdef_" + "A" * 43, "share_" + "é" * 50])
 def test_a_token_that_is_none_opens_nothing(client, token):
-    problem(client.get("/apiv1/share", headers=bearer(token)), 401, "key_unknown")
+    answer = client.get("/apiv1/share", headers=bearer(token))
+    problem(answer, 401, "key_unknown")
+    assert "songhash" not in answer.json
 
 
 def test_tokens_that_are_tried_count_as_calls_of_their_address(make_app, held):
@@ -249,6 +253,7 @@ def test_a_song_has_a_limited_number_of_links(redis, annas, ask):
     for _ in range(MAX_SHARES):
         shares.create(annas, "anna", 60)
     problem(ask("anna", "post", f"/apiv1/jobs/{annas}/shares", json={}), 409, "conflict")
+    assert len(ask("anna", "get", f"/apiv1/jobs/{annas}/shares").json["shares"]) == MAX_SHARES
 
 
 def test_links_work_without_keys_and_end_there_too(make_app, player):

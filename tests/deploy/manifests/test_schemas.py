@@ -31,6 +31,8 @@ def test_every_object_has_kubernetes_own_fields_and_no_others():
 def test_the_scalers_pace_is_one_that_kubernetes_takes():
     """KEDA hands `behavior` on to an autoscaler of Kubernetes' own."""
     scaled = named(render("keda"), "ScaledObject", "worker")["spec"]
+    behavior = scaled["advanced"]["horizontalPodAutoscalerConfig"]["behavior"]
+    assert behavior, "what is checked"
     autoscaler = {
         "apiVersion": "autoscaling/v2",
         "kind": "HorizontalPodAutoscaler",
@@ -38,7 +40,7 @@ def test_the_scalers_pace_is_one_that_kubernetes_takes():
         "spec": {
             "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", **scaled["scaleTargetRef"]},
             "maxReplicas": scaled["maxReplicaCount"],
-            "behavior": scaled["advanced"]["horizontalPodAutoscalerConfig"]["behavior"],
+            "behavior": behavior,
         },
     }
     kubernetes_validate.validate(autoscaler, KUBERNETES, strict=True)

@@ -56,6 +56,7 @@ def test_meters_show_peak_and_rms_of_lanes_and_mix(mixer):
     mixer.click("#play")
     shows(mixer, "mix", "rms", -60, -60)
     shows(mixer, "mix", "peak", -60, -60)
+    assert in_mixer(mixer, "return mixer.playing") is False
 
 
 COUNT = """() => {
@@ -78,6 +79,7 @@ def test_nothing_is_drawn_while_a_song_is_paused(mixer):
     in_mixer(mixer, "mixer.seek(1)")
     shows(mixer, "mix", "peak", -60, -60)
     until(mixer, f"async () => await ({ASKED_IN_HALF_A_SECOND})() === 0")
+    assert mixer.evaluate(ASKED_IN_HALF_A_SECOND) == 0, "and it stays so"
 
 
 def test_a_clip_stays_lit_until_it_is_clicked(mixer):

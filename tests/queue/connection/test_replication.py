@@ -72,6 +72,7 @@ def test_a_post_that_no_replica_has_is_refused_and_known_when_it_is_repeated(pri
 def test_without_the_setting_nothing_waits_for_replicas(primary, replica):
     with connect(primary.address) as client, stopped(replica):
         Queue(client).submit("a", FIELDS)
+        assert client.lrange("toWorkers", 0, -1) == ["a"]
 
 
 def test_the_primary_that_sentinel_names_is_used_after_a_failover(primary, replica, sentinel):

@@ -41,6 +41,8 @@ def use(environ):
 
 def test_the_authority_of_the_setting_is_trusted(environ):
     use(environ)
+    with contextlib.closing(build_queue(Settings.from_env(environ), timeout_seconds=5).redis) as client:
+        assert client.ping()
 
 
 @pytest.mark.parametrize("where", ["another authority", "the system's", "another name"])

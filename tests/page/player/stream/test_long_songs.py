@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import expect
 
-from tests.page.conftest import MAIN, in_mixer, stem_row
+from tests.page.conftest import MAIN, in_mixer, stem_row, until
 from tests.page.player.recorder import NO_POLICY, recording
 from tests.page.player.stream.sounds import RATE, TOOTH, encoded, put_long_song, saw_tooth
 
@@ -144,6 +144,33 @@ def test_a_stem_that_is_gone_leaves_the_others_in_a_close_view(open_page, long_s
     assert len(asked) == before, "nothing is asked for again"
     assert sum("-bass" in url for url in asked) == 1
     assert stem_row(page, "bass").locator("canvas").get_attribute("data-drawn") == "bars"
+
+
+# All that is played from the start is here.
+HELD = f"""async () => {{
+    const {{ mixer }} = (await import({MAIN})).player;
+    return mixer.stems.every(({{ stream }}) => stream.reach(0) >= 12 * mixer.rate);
+}}"""
+# While the song plays: beyond the sound that the first view was drawn from.
+DRAWN_FURTHER = f"""async () => {{
+    const {{ mixer, view }} = (await import({MAIN})).player;
+    const {{ drawn }} = document.querySelector(".lane[data-stem=bass] canvas").dataset;
+    return mixer.playing && view.start > 2.2 && drawn === "line";
+}}"""
+
+
+def test_a_close_view_of_what_plays_is_drawn_and_downloads_nothing(open_page, long_song):
+    page = open_page(long_song)
+    expect(page.locator("#save-mix")).to_be_enabled()
+    until(page, HELD)
+    asked: list[str] = []
+    page.on("request", lambda request: "/track/" in request.url and asked.append(request.url))
+    in_mixer(page, "mixer.setLoop({ start: 0, end: 3 }); player.view.set(0.5, 0.05)")
+    expect(stem_row(page, "bass").locator("canvas")).to_have_attribute("data-drawn", "line")
+    assert asked == []
+    page.click("#play")
+    until(page, DRAWN_FURTHER)
+    assert asked == []
 
 
 STRETCHED = """

@@ -177,3 +177,49 @@ def test_another_rate_has_the_same_sound_at_the_same_moment_in_each_piece(mixer,
 def test_what_a_lower_rate_cannot_hold_is_left_out(mixer):
     _, loudest = in_mixer(mixer, RESAMPLED, {"from": 48_000, "to": 44_100, "hertz": 23_500, "parts": [(2_000, 5_000)]})
     assert loudest < 1e-3
+
+
+# A stream at 8000 Hz, whose frames are their own numbers; its pieces are 40,000 frames. It loads when it is told to.
+PARTS = """
+    const { src } = document.querySelector('script[type=module]');
+    const { Stream } = await import(new URL('player/stream/stream.js', src));
+    const loads = [];
+    const piece = (from, count, signal) => new Promise((resolve, reject) => {
+        const buffer = new AudioBuffer({ length: count + 7, numberOfChannels: 1, sampleRate: 8000 });
+        buffer.getChannelData(0).forEach((_, at, samples) => { samples[at] = from + at - 7; });
+        signal.addEventListener('abort', () => reject(signal.reason));
+        loads.push({ from, count, give: () => resolve({ buffer, first: 7 }) });
+    });
+    const { signal } = new AbortController();
+    const failed = (error) => { throw error; };
+    const stream = new Stream({ channels: 1, piece }, { rate: 8000, frames: 1_000_000, signal, failed });
+    const settled = () => new Promise((resolve) => setTimeout(resolve));
+    const results = [];
+    const asks = async (from, count, act = () => {}) => {
+        const before = loads.length;
+        const part = stream.part(from, count, signal);
+        await act();
+        await settled();
+        const asked = loads.slice(before).map((load) => [load.from, load.count]);
+        for (const load of loads) load.give();
+        const { buffer, first } = await part;
+        await settled();
+        const samples = buffer.getChannelData(0).subarray(first, first + count);
+        results.push({ asked, right: samples.length === count && samples.every((sample, at) => sample === from + at) });
+    };
+    stream.want([{ from: 0, count: 80_000 }]);
+    await asks(10_000, 20_000); // on its way
+    await asks(30_000, 20_000); // half of it here, half on its way
+    await asks(30_000, 20_000); // here
+    await asks(70_000, 20_000); // half of it
+    await asks(205_000, 9_000); // nothing
+    stream.want([{ from: 120_000, count: 1 }]);
+    await asks(121_000, 500, () => stream.want([])); // given up while it is on its way
+    return results;
+"""
+
+
+def test_a_part_is_loaded_only_where_no_piece_has_it_or_will_have_it(mixer):
+    found = in_mixer(mixer, PARTS)
+    assert all(part["right"] for part in found), found
+    assert [part["asked"] for part in found] == [[], [], [], [[80_000, 10_000]], [[205_000, 9_000]], [[121_000, 500]]]

@@ -14,7 +14,7 @@ const RETRY_SECONDS = [1, 2, 4, 8];
  */
 
 export class Stream {
-  #sound; #frames; #size; #signal; #failed; #pieces = new Map(); #wanted = []; #loading = null;
+  #sound; #rate; #frames; #size; #signal; #failed; #pieces = new Map(); #wanted = []; #loading = null;
   /** Called when there is more sound. */
   arrived = () => {};
 
@@ -25,6 +25,7 @@ export class Stream {
    */
   constructor(sound, { rate, frames, signal, failed }) {
     this.#sound = sound;
+    this.#rate = rate;
     this.#frames = frames;
     this.#size = Math.round(PIECE_SECONDS * rate);
     this.#signal = signal;
@@ -44,20 +45,27 @@ export class Stream {
 
   /** @param {Float32Array[]} targets one a channel @param {number} at in them @param {number} from @param {number} count */
   copy(targets, at, from, count) {
-    for (let done = 0; done < count; ) {
-      const index = Math.floor((from + done) / this.#size);
-      const { buffer, first } = this.#pieces.get(index);
-      const inside = from + done - index * this.#size;
-      const part = Math.min(count - done, this.#size - inside);
-      targets.forEach((target, channel) => target.set(buffer.getChannelData(channel).subarray(first + inside, first + inside + part), at + done));
-      done += part;
-    }
+    for (const span of this.#spans(from, count)) copyFrames(this.#pieces.get(span.index), span.inside, span.count, targets, at + span.at);
   }
 
-  /** Any part, of which nothing is kept. @param {number} from @param {number} count frames @param {AbortSignal} signal
-   *  @returns {Promise<import("./sound.js").Piece>} */
-  part(from, count, signal) {
-    return this.#load(from, count, AbortSignal.any([this.#signal, signal]));
+  /** Any part. Only what is neither here nor on its way is loaded for it, and not kept.
+   *  @param {number} from @param {number} count frames @param {AbortSignal} signal @returns {Promise<import("./sound.js").Piece>} */
+  async part(from, count, signal) {
+    const length = Math.min(count, this.#frames - from);
+    const buffer = new AudioBuffer({ length, numberOfChannels: this.channels, sampleRate: this.#rate });
+    const targets = Array.from({ length: this.channels }, (_, channel) => buffer.getChannelData(channel));
+    const missing = [];
+    for (const span of this.#spans(from, length)) {
+      const piece = this.#pieces.get(span.index) ?? (await this.#coming(span.index));
+      if (piece) copyFrames(piece, span.inside, span.count, targets, span.at);
+      else missing.push(span);
+    }
+    if (missing.length) {
+      const [begin, end] = [missing[0].at, missing.at(-1).at + missing.at(-1).count];
+      const piece = await this.#load(from + begin, end - begin, AbortSignal.any([this.#signal, signal]));
+      copyFrames(piece, 0, end - begin, targets, begin);
+    }
+    return { buffer, first: 0 };
   }
 
   /** Loads these ranges, in this order, and drops all others. @param {{from: number, count: number}[]} ranges */
@@ -73,14 +81,31 @@ export class Stream {
     this.#next();
   }
 
+  /** The pieces that some frames lie in: `inside` the piece from this frame on, `at` this one of the frames. */
+  *#spans(from, count) {
+    for (let at = 0; at < count; ) {
+      const index = Math.floor((from + at) / this.#size);
+      const inside = from + at - index * this.#size;
+      const part = Math.min(count - at, this.#size - inside);
+      yield { index, inside, at, count: part };
+      at += part;
+    }
+  }
+
+  /** The piece if it is on its way; null: it is not, or it was given up. */
+  async #coming(index) {
+    return this.#loading?.index === index ? this.#loading.piece.catch(() => null) : null;
+  }
+
   async #next() {
     const index = this.#wanted.find((one) => !this.#pieces.has(one));
     if (this.#loading || index === undefined || this.#signal.aborted) return;
     const give = new AbortController();
-    this.#loading = { index, give };
+    const piece = this.#load(index * this.#size, this.#size, AbortSignal.any([this.#signal, give.signal]));
+    this.#loading = { index, give, piece };
     try {
-      const piece = await this.#load(index * this.#size, this.#size, AbortSignal.any([this.#signal, give.signal]));
-      if (this.#wanted.includes(index)) this.#pieces.set(index, piece);
+      const loaded = await piece;
+      if (this.#wanted.includes(index)) this.#pieces.set(index, loaded);
     } catch (error) {
       if (error.name !== "AbortError") return this.#failed(error);
     } finally {
@@ -102,6 +127,12 @@ export class Stream {
       }
     }
   }
+}
+
+/** Copies frames of a piece, from its frame `inside` on; missing ones are left as they are. */
+function copyFrames({ buffer, first }, inside, count, targets, at) {
+  const begin = first + inside;
+  targets.forEach((target, channel) => target.set(buffer.getChannelData(channel).subarray(begin, begin + count), at));
 }
 
 function pause(seconds, signal) {

@@ -87,8 +87,8 @@ def test_a_shared_address_has_the_mix_and_leaves_the_own_one_within_reach(mixer,
     expect(note).to_contain_text("with your changes")
     assert state(other) == changed
     note.get_by_role("link", name="My own mix").click()  # … and one's own mix outlives the link
+    expect(note).to_be_hidden()  # the song is being opened again
     expect(other.locator("#transport")).to_be_visible()
-    expect(note).to_be_hidden()
     assert songhash_of(other) == song.songhash
     assert muted(other) == ["bass"]
     other.reload()

@@ -151,26 +151,59 @@ HELD = f"""async () => {{
     const {{ mixer }} = (await import({MAIN})).player;
     return mixer.stems.every(({{ stream }}) => stream.reach(0) >= 12 * mixer.rate);
 }}"""
-# While the song plays: beyond the sound that the first view was drawn from.
-DRAWN_FURTHER = f"""async () => {{
+SHOWN = f"""async ([from, to]) => {{
     const {{ mixer, view }} = (await import({MAIN})).player;
-    const {{ drawn }} = document.querySelector(".lane[data-stem=bass] canvas").dataset;
-    return mixer.playing && view.start > 2.2 && drawn === "line";
+    return mixer.playing && view.start > from && view.start < to;
 }}"""
+# How often lanes are drawn from now on, as bars and as a line.
+COUNTED = """
+    window.drawn = { bars: 0, line: 0 };
+    const count = (changes) => changes.forEach(({ target }) => { window.drawn[target.dataset.drawn] += 1; });
+    const observer = new MutationObserver(count);
+    const lanes = document.querySelectorAll(".lane canvas");
+    for (const lane of lanes) observer.observe(lane, { attributeFilter: ["data-drawn"] });
+"""
 
 
-def test_a_close_view_of_what_plays_is_drawn_and_downloads_nothing(open_page, long_song):
+def test_a_close_view_of_what_plays_is_always_drawn_and_downloads_nothing(open_page, long_song):
     page = open_page(long_song)
     expect(page.locator("#save-mix")).to_be_enabled()
     until(page, HELD)
     asked: list[str] = []
     page.on("request", lambda request: "/track/" in request.url and asked.append(request.url))
-    in_mixer(page, "mixer.setLoop({ start: 0, end: 3 }); player.view.set(0.5, 0.05)")
-    expect(stem_row(page, "bass").locator("canvas")).to_have_attribute("data-drawn", "line")
-    assert asked == []
+    in_mixer(page, "mixer.setLoop({ start: 4, end: 7 }); player.view.set(4.1, 0.05)")  # of two pieces
+    for canvas in page.locator(".lane canvas").all():
+        expect(canvas).to_have_attribute("data-drawn", "line")
+    in_mixer(page, COUNTED)
     page.click("#play")
-    until(page, DRAWN_FURTHER)
+    until(page, SHOWN, [6, 7])
+    until(page, SHOWN, [3.9, 5])  # again from the loop's start
+    drawn = page.evaluate("window.drawn")
+    assert drawn["bars"] == 0 < drawn["line"]
     assert asked == []
+
+
+MOVES = "player.view.set(argument.start, argument.span)"
+
+
+@pytest.mark.parametrize("span", [0.05, 20.0])
+def test_what_a_view_needs_is_asked_for_once_it_stays(open_page, long_song, span):
+    page = open_page(long_song)
+    expect(page.locator("#save-mix")).to_be_enabled()
+    until(page, HELD)
+    asked: list[str] = []
+    kind = "/track/" if span < 1 else "/waveforms?"
+    page.on("request", lambda request: kind in request.url and asked.append(request.url))
+    page.clock.install()
+    page.clock.pause_at("2030-01-01")
+    for step in range(40):  # for 0.8 seconds
+        in_mixer(page, MOVES, {"start": 300 + 0.5 * step, "span": span})
+        page.clock.run_for(20)
+    in_mixer(page, MOVES, {"start": 300, "span": span})
+    page.clock.run_for(100)
+    assert asked == []
+    with page.expect_request(lambda request: kind in request.url):
+        page.clock.run_for(100)
 
 
 STRETCHED = """

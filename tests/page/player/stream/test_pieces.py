@@ -202,9 +202,9 @@ PARTS = """
         await settled();
         const asked = loads.slice(before).map((load) => [load.from, load.count]);
         for (const load of loads) load.give();
-        const { buffer, first } = await part;
+        const buffer = await part;
         await settled();
-        const samples = buffer.getChannelData(0).subarray(first, first + count);
+        const samples = buffer.getChannelData(0);
         results.push({ asked, right: samples.length === count && samples.every((sample, at) => sample === from + at) });
     };
     stream.want([{ from: 0, count: 80_000 }]);
@@ -215,11 +215,26 @@ PARTS = """
     await asks(205_000, 9_000); // nothing
     stream.want([{ from: 120_000, count: 1 }]);
     await asks(121_000, 500, () => stream.want([])); // given up while it is on its way
-    return results;
+    stream.want([{ from: 40_000, count: 1 }]);
+    loads.at(-1).give();
+    await settled();
+    await asks(30_000, 60_000); // its middle is here
+    const there = [[40_000, 40_000], [39_999, 2], [79_999, 2]].map((part) => stream.held(...part)?.length ?? 0);
+    stream.want([{ from: 160_000, count: 1 }]);
+    const own = new AbortController();
+    const part = stream.part(161_000, 500, own.signal).then(() => 'copied', ({ name }) => name);
+    own.abort();
+    loads.at(-1).give();
+    return { results, there, aborted: await part };
 """
 
 
 def test_a_part_is_loaded_only_where_no_piece_has_it_or_will_have_it(mixer):
     found = in_mixer(mixer, PARTS)
-    assert all(part["right"] for part in found), found
-    assert [part["asked"] for part in found] == [[], [], [], [[80_000, 10_000]], [[205_000, 9_000]], [[121_000, 500]]]
+    assert all(part["right"] for part in found["results"]), found
+    asked = [part["asked"] for part in found["results"]]
+    assert asked[:3] == [[], [], []]
+    assert asked[3:6] == [[[80_000, 10_000]], [[205_000, 9_000]], [[121_000, 500]]]
+    assert asked[6:] == [[[30_000, 10_000], [80_000, 10_000]]]
+    assert found["there"] == [40_000, 0, 0]
+    assert found["aborted"] == "AbortError"

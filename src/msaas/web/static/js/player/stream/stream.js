@@ -48,24 +48,32 @@ export class Stream {
     for (const span of this.#spans(from, count)) copyFrames(this.#pieces.get(span.index), span.inside, span.count, targets, at + span.at);
   }
 
-  /** Any part. Only what is neither here nor on its way is loaded for it, and not kept.
-   *  @param {number} from @param {number} count frames @param {AbortSignal} signal @returns {Promise<import("./sound.js").Piece>} */
+  /** Any part that is here. @param {number} from @param {number} count frames; fewer at the song's end
+   *  @returns {AudioBuffer | null} null: not all of it is here */
+  held(from, count) {
+    const length = Math.min(count, this.#frames - from);
+    if (length <= 0 || this.reach(from) < length) return null;
+    const { buffer, targets } = this.#room(length);
+    this.copy(targets, 0, from, length);
+    return buffer;
+  }
+
+  /** Any part. What is neither here nor on its way is loaded for it, and not kept.
+   *  @param {number} from @param {number} count frames; fewer at the song's end @param {AbortSignal} signal @returns {Promise<AudioBuffer>} */
   async part(from, count, signal) {
     const length = Math.min(count, this.#frames - from);
-    const buffer = new AudioBuffer({ length, numberOfChannels: this.channels, sampleRate: this.#rate });
-    const targets = Array.from({ length: this.channels }, (_, channel) => buffer.getChannelData(channel));
-    const missing = [];
+    const { buffer, targets } = this.#room(length);
+    const gaps = [];
     for (const span of this.#spans(from, length)) {
       const piece = this.#pieces.get(span.index) ?? (await this.#coming(span.index));
+      signal.throwIfAborted();
       if (piece) copyFrames(piece, span.inside, span.count, targets, span.at);
-      else missing.push(span);
+      else if (gaps.at(-1)?.end === span.at) gaps.at(-1).end += span.count;
+      else gaps.push({ at: span.at, end: span.at + span.count });
     }
-    if (missing.length) {
-      const [begin, end] = [missing[0].at, missing.at(-1).at + missing.at(-1).count];
-      const piece = await this.#load(from + begin, end - begin, AbortSignal.any([this.#signal, signal]));
-      copyFrames(piece, 0, end - begin, targets, begin);
-    }
-    return { buffer, first: 0 };
+    const either = AbortSignal.any([this.#signal, signal]);
+    await Promise.all(gaps.map(async ({ at, end }) => copyFrames(await this.#load(from + at, end - at, either), 0, end - at, targets, at)));
+    return buffer;
   }
 
   /** Loads these ranges, in this order, and drops all others. @param {{from: number, count: number}[]} ranges */
@@ -79,6 +87,11 @@ export class Stream {
     for (const index of this.#pieces.keys()) if (!wanted.has(index)) this.#pieces.delete(index);
     if (this.#loading && !wanted.has(this.#loading.index)) this.#loading.give.abort();
     this.#next();
+  }
+
+  #room(length) {
+    const buffer = new AudioBuffer({ length, numberOfChannels: this.channels, sampleRate: this.#rate });
+    return { buffer, targets: Array.from({ length: this.channels }, (_, channel) => buffer.getChannelData(channel)) };
   }
 
   /** The pieces that some frames lie in: `inside` the piece from this frame on, `at` this one of the frames. */

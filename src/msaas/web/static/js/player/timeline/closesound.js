@@ -3,12 +3,14 @@
 import { CLOSE_FRAMES } from "./samples.js";
 
 const MARGIN_SECONDS = 1; // before and after the view, so that little scrolling needs nothing new
+const EDGE_SECONDS = 0.001; // a line is drawn from the sample before the view to the one after it
 
 /** @typedef {{start: number, end: number}} Range seconds */
 
 export class CloseSound {
   #mixer = null; #arrived; #abort = new AbortController(); /** Wanted before there was a stream. */ #early = false;
-  /** @type {Map<string, import("./samples.js").Decoded & Range>} */ #held = new Map();
+  /** What was loaded. @type {Map<string, import("./samples.js").Decoded & Range>} */ #held = new Map();
+  /** What the streams had for playing. @type {Map<string, import("./samples.js").Decoded & Range>} */ #copies = new Map();
   /** What is held or on its way. @type {Range | null} */ #asked = null;
 
   /** @param {() => void} arrived called when there is more to draw */
@@ -30,8 +32,8 @@ export class CloseSound {
 
   /** @param {string} name of a stem @returns {import("./samples.js").Decoded | null} null: not all of it is here */
   of(name, start, end) {
-    const sound = this.#held.get(name);
-    return sound && start >= sound.start && end <= sound.end ? sound : null;
+    const has = (sound) => sound && start >= sound.start && end <= sound.end;
+    return [this.#held.get(name), this.#copies.get(name)].find(has) ?? this.#copy(name, start, end);
   }
 
   /** Loads what a close view shows, and drops the rest. @param {import("./view.js").View} view */
@@ -49,12 +51,28 @@ export class CloseSound {
     return this.#mixer.stems.filter(({ stream }) => stream);
   }
 
+  /** Of what the stream has for playing, at once: a view that follows the playhead is drawn without a wait. */
+  #copy(name, start, end) {
+    const { rate } = this.#mixer;
+    const { stream } = this.#mixer.lane(name);
+    if (!stream || (end - start) * rate > CLOSE_FRAMES) return null;
+    for (const margin of [MARGIN_SECONDS, EDGE_SECONDS]) {
+      const range = { start: Math.max(0, start - margin), end: end + margin };
+      const from = Math.floor(range.start * rate);
+      const buffer = stream.held(from, Math.ceil(range.end * rate) - from);
+      if (!buffer) continue;
+      this.#copies.set(name, { ...range, buffer, at: from });
+      return this.#copies.get(name);
+    }
+    return null;
+  }
+
   async #load(name, stream, range, signal) {
     const from = Math.floor(range.start * this.#mixer.rate);
     try {
-      const { buffer, first } = await stream.part(from, Math.ceil(range.end * this.#mixer.rate) - from, signal);
+      const buffer = await stream.part(from, Math.ceil(range.end * this.#mixer.rate) - from, signal);
       if (signal.aborted) return;
-      this.#held.set(name, { ...range, buffer, at: from - first });
+      this.#held.set(name, { ...range, buffer, at: from });
       this.#arrived();
     } catch {
       // given up, or failed for good (stream.js tries again where that may help): the service's levels are shown
@@ -65,6 +83,7 @@ export class CloseSound {
     this.#abort.abort();
     this.#abort = new AbortController();
     this.#held.clear();
+    this.#copies.clear();
     this.#asked = null;
   }
 }

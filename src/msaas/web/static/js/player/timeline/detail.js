@@ -11,7 +11,6 @@ import { CloseSound } from "./closesound.js";
 import { CLOSE_FRAMES, MOST_FRAMES, excerpt, levelsNear } from "./samples.js";
 
 const REST_MS = 120; // that a view stays before its sound and tiles are asked for
-const LONGEST_MS = 240; // that they are waited for while it moves on, as a close view does while the song plays
 const MOST_TILES = 64; // some 16 kB each
 const TILE_FRAMES = 2000 * 256; // the finest: the worker measures no shorter intervals
 const FINER = 1.5; // times the intervals of the whole song, to be of use
@@ -19,7 +18,7 @@ const FINER = 1.5; // times the intervals of the whole song, to be of use
 /** @typedef {{start: number, end: number, stems: Record<string, import("./levels.js").Levels> | null}} Tile null: on its way, or of no use */
 
 export class Detail {
-  #view; #mixer = null; #songhash = ""; #arrived; /** @type {Map<string, Tile>} */ #tiles = new Map(); #timer = 0; #due = 0; #close;
+  #view; #mixer = null; #songhash = ""; #arrived; /** @type {Map<string, Tile>} */ #tiles = new Map(); #timer = 0; #close;
 
   /** @param {import("./view.js").View} view @param {() => void} arrived called when there is more to draw */
   constructor(view, arrived) {
@@ -35,7 +34,6 @@ export class Detail {
     this.#tiles = new Map();
     this.#close.open(mixer);
     clearTimeout(this.#timer);
-    this.#timer = 0;
   }
 
   /** Of one stem, between two times. @param {string} name @param {number} start @param {number} end seconds
@@ -61,14 +59,11 @@ export class Detail {
   }
 
   #want() {
-    const now = performance.now();
-    if (this.#timer) clearTimeout(this.#timer);
-    else this.#due = now + LONGEST_MS;
+    clearTimeout(this.#timer);
     this.#timer = setTimeout(() => {
-      this.#timer = 0;
       this.#close.want(this.#view);
       this.#needed().forEach((tile) => this.#load(tile));
-    }, Math.min(REST_MS, this.#due - now));
+    }, REST_MS);
   }
 
   /** @returns {{key: string, start: number, end: number}[]} tiles that have not been asked for */

@@ -66,7 +66,7 @@ help:
 	@echo 'make cluster-test  faults in a cluster on this machine while songs run (docs/kubernetes.md)'
 	@echo 'make typescript    clients/typescript: type check, build and tests (Node and npm)'
 	@echo 'make test-pythons  the quick tests with each other Python that is here, 3.12 or 3.13'
-	@echo 'make mini-train    makes the small model again (MINUTES=120 of training)      make mini-eval   how well it separates'
+	@echo 'make mini-train    makes the small models again (MINUTES=120 for each)        make mini-eval   how well they separate'
 	@echo 'make clean         remove .venv and caches; songs in .msaas/ and stems/ stay'
 
 demo: .venv/stamp-local
@@ -204,10 +204,10 @@ sbom:
 	@deploy/tools/sbom.sh
 
 mini-train: .venv/stamp-training
-	PYTHONPATH=models/htdemucs_mini $(BIN)/python -P -m training all --minutes $(MINUTES)
+	PYTHONPATH=models $(BIN)/python -P -m training all --minutes $(MINUTES)
 
 mini-eval: .venv/stamp-training
-	PYTHONPATH=models/htdemucs_mini $(BIN)/python -P -m training eval
+	PYTHONPATH=models $(BIN)/python -P -m training eval
 
 # The types are made of the API's own document.
 typescript: .venv/stamp-dev

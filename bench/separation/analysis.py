@@ -2,7 +2,7 @@
 
     python -m bench.separation.analysis [--songs 100] [--seconds 60] [--seed 0]
 
-The scores are those of models/htdemucs_mini/training, played by plain synthesis: decaying harmonics, and bursts of
+The scores are those of models/training, played by plain synthesis: decaying harmonics, and bursts of
 noise as drums. A tempo is right within 2 %; "octave": within 2 % of its double, half, triple or third. Beats are
 right if half of them are within 35 ms of the score's; those of songs whose tempo is not right, its half or its double
 are not judged. "relative": the minor key of a major one, or the reverse. What the meters leave open (None) counts as
@@ -26,7 +26,7 @@ from msaas.audio.analysis.loudness import LoudnessMeter
 from msaas.audio.analysis.tempo import Tempo, TempoMeter
 
 REPOSITORY = Path(__file__).parents[2]
-sys.path[:0] = [str(REPOSITORY / "models" / "htdemucs_mini"), str(REPOSITORY / "data")]
+sys.path[:0] = [str(REPOSITORY / "models"), str(REPOSITORY / "data")]
 
 RATE = 44_100
 BEAT_SECONDS = 0.035

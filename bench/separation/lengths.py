@@ -2,7 +2,7 @@
 
     python -m bench.separation.lengths [--minutes 1 3 10 …] [--small] [--plot FILE.svg]
 
-The network is exactly htdemucs' with seeded weights, or the small model of models/.
+The network is exactly htdemucs' with seeded weights, or htdemucs_mini.
 """
 
 from __future__ import annotations

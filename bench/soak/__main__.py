@@ -2,7 +2,7 @@
 
     python -m bench.soak [--minutes 60] [--songs-per-minute 30] [--kill-every 180] [--seed 1]
 
-A real Valkey, a real S3 server, the API and three workers with the small model, in a temporary folder. Four tenants
+A real Valkey, a real S3 server, the API and three workers with htdemucs_mini, in a temporary folder. Four tenants
 post songs of 0.5 to 6 seconds in each form, follow them by polling or events, and fetch, resume, cancel, remove and
 post them again; callbacks go to a receiver that fails now and then. From time to time a separation process or a worker
 is killed. At the end it waits until retention has deleted every job. Exits 1 where something was lost, doubled or

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The whole service in a real cluster (kind, minikube): installed by deploy-all.sh with the small model, reached by
+# The whole service in a real cluster (kind, minikube): installed by deploy-all.sh with htdemucs_mini, reached by
 # port-forward, one song in, four stems out, then the worker is killed in mid-song and the song comes through all the
 # same. Without a cluster it fails, and says so. It uses a namespace of its own and removes it at the end.
 #

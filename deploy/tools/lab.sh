@@ -96,7 +96,7 @@ lab_program() {
   rm -rf "$folder"
 }
 
-# lab_images TAG [COMPONENT]: our images, or one of them, as localhost/msaas-<component>:TAG, with the small model.
+# lab_images TAG [COMPONENT]: our images, or one of them, as localhost/msaas-<component>:TAG, with htdemucs_mini.
 lab_images() {
   local arguments python_image=localhost/msaas-standin/python:bookworm
   lab_base "$python_image" python3 python3-venv python3-pip

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
+from itertools import chain
 from pathlib import Path
 
 import pytest
 
 from msaas.catalogue import NOT_STATED, CatalogueError, catalogue, read_catalogue
+from msaas.catalogue.records import FAMILIES
 from msaas.local.model import DEFAULT_MODEL, SMALL
+from msaas.separation.weights.on_disk import members
+from msaas.separation.weights.sources import in_folder, sha256_of
 from msaas.settings import Settings
 
 ROOT = Path(__file__).parents[2]
+MODELS = ROOT / "models"
+SMALL_MODELS = sorted(path.name for path in MODELS.iterdir() if (path / f"{path.name}.yaml").is_file())
 
 DOCUMENTS = '[paper]\ntitle = "A paper"\nurl = "https://example.org/paper"\n'
 ENTRY = """
@@ -105,10 +112,10 @@ def test_a_document_that_nobody_names_and_a_name_of_two_entries_are_refused():
 
 def test_the_catalogue_of_the_package_is_whole():
     entries = catalogue().entries
-    assert {"demucs", "scnet", "bs_roformer", "mel_band_roformer", "mdx23c"} == {one.family for one in entries.values()}
+    assert {one.family for one in entries.values()} == set(FAMILIES)
     assert DEFAULT_MODEL in entries
     assert SMALL in entries
-    downloaded = [entry for entry in entries.values() if entry.name != SMALL]
+    downloaded = [entry for entry in entries.values() if entry.name not in SMALL_MODELS]
     assert all(file.urls for entry in downloaded for file in entry.files)
     assert all(Settings.from_env({"MSAAS_MODEL": name, "MSAAS_ACCEPT_UNLICENSED": name}) for name in entries)
 
@@ -119,14 +126,34 @@ def test_the_default_and_all_that_ran_before_the_catalogue_need_no_acceptance():
     assert Settings.from_env({"MSAAS_MODELS": ",".join(demucs)}).allowed_models == tuple(demucs)
 
 
-def test_the_small_models_figures_are_those_of_its_card():
-    (score,) = catalogue().entries[SMALL].sdr
-    card = (ROOT / "models" / SMALL / "README.md").read_text("utf-8")
+def test_what_else_names_the_models_of_the_catalogue_is_current():
+    entries = catalogue().entries
+    assert [name for name, entry in entries.items() if entry.shipped] == sorted(SMALL_MODELS, key=[*entries].index)
+    assert f"published quality of {len(entries)} models" in (ROOT / "README.md").read_text("utf-8")
+    page = (ROOT / "src/msaas/web/static/js/song/song.js").read_text("utf-8")
+    (pattern,) = re.findall(r"^const SMALL_MODEL = /(.+?)/;", page, re.MULTILINE)
+    assert {name for name in entries if re.search(pattern, name)} == set(SMALL_MODELS)
+
+
+@pytest.mark.parametrize("name", SMALL_MODELS)
+def test_a_small_models_figures_are_those_of_the_card(name):
+    (score,) = catalogue().entries[name].sdr
+    card = (MODELS / "README.md").read_text("utf-8")
     order = ("drums", "bass", "other", "vocals")
     row = " | ".join(f"{score.stems[stem]:.2f}" for stem in order)
-    assert f"| {SMALL} | {row} | {score.mean:.2f} |" in card
-    (weights,) = catalogue().entries[SMALL].weights
-    assert (ROOT / "models" / SMALL / weights.file).stat().st_size == weights.bytes
+    assert f"| {name} | {row} | {score.mean:.2f} |" in card
+
+
+@pytest.mark.parametrize("name", SMALL_MODELS)
+def test_a_small_models_files_are_those_of_the_source(name):
+    found = in_folder(name, MODELS)
+    of_members = chain(*(in_folder(one.model, MODELS).files for one in members(found)))
+    paths = {path.name: path for path in (*found.files, *of_members)}
+    weights = catalogue().entries[name].weights
+    assert sorted(paths) == sorted(file.file for file in weights)
+    for file in weights:
+        assert paths[file.file].stat().st_size == file.bytes
+        assert sha256_of(paths[file.file]).startswith(file.sha256)
 
 
 def test_the_catalogue_is_read_without_torch_yaml_and_network():

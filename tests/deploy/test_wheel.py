@@ -52,7 +52,7 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(installed: Path, folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
     """In an empty folder, with next to no environment."""
     environment = {"PATH": f"{installed / 'bin'}:/usr/bin:/bin", "HOME": str(folder), "MSAAS_DEVICE": "cpu"}
-    environment |= {"HF_HUB_OFFLINE": "1", "MSAAS_MODEL": "htdemucs_mini"}
+    environment |= {"HF_HUB_OFFLINE": "1", "MSAAS_MODEL": "msaas_mini"}
     done = subprocess.run(
         [str(installed / "bin" / "msaas"), *command],
         cwd=folder,
@@ -75,7 +75,7 @@ def test_the_wheel_has_code_scripts_page_sample_and_small_model_and_no_tests(whe
         "msaas/catalogue/models/demucs.toml",
         "msaas/py.typed",
         "share/msaas/data/harbour-lights.mp3",
-        "share/msaas/models/htdemucs_mini/htdemucs_mini.yaml",
+        *(str(file.relative_to(REPOSITORY)) for file in (REPOSITORY / "models").glob("*_mini/*")),
     ):
         assert any(name.endswith(part) for name in names), part
     static = REPOSITORY / "src/msaas/web/static"

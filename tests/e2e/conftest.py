@@ -19,5 +19,5 @@ def service(environ, redis, storage) -> Iterator[Service]:
 @pytest.fixture(scope="package")
 def live(tmp_path_factory) -> Iterator[Service]:
     """One for the tests of this folder: to load the model takes longer than most songs here."""
-    with shared_service(tmp_path_factory.mktemp("live")) as service:
+    with shared_service(tmp_path_factory.mktemp("live"), MSAAS_MODELS="scnet_mini,msaas_mini") as service:
         yield service

@@ -52,7 +52,7 @@ def test_a_real_song_comes_out_as_four_whole_stems(service, seconds, tmp_path):
             assert decode(data).shape == mixture.shape
     total = sum(decode_with_av(data) for data in stems.values())
     assert lag(mixture, total) == 0
-    # The small model's stems do not add up to the mixture exactly, but they had better come near.
+    # The stems of htdemucs_mini do not add up to the mixture exactly, but they had better come near.
     assert np.sqrt(np.mean((total - mixture) ** 2)) < 0.5 * np.sqrt(np.mean(mixture**2))
 
 

@@ -1,4 +1,4 @@
-"""Hostile songs through a whole worker, the real separation process and the small model: each its stated reason."""
+"""Hostile songs through a whole worker, the real separation process and htdemucs_mini: each its stated reason."""
 
 from __future__ import annotations
 

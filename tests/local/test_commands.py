@@ -1,4 +1,4 @@
-"""`msaas up` and `msaas demo` as their users run them: real servers, the real API, a real worker, the small model."""
+"""`msaas up` and `msaas demo` as their users run them: real servers, the real API, a real worker, htdemucs_mini."""
 
 from __future__ import annotations
 

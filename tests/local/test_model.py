@@ -44,13 +44,19 @@ def test_folder_that_is_not_there_is_refused_rather_than_passed_over(tmp_path: P
 
 def test_small_model_stands_in_with_a_warning_that_says_how_to_mend_it(tmp_path: Path) -> None:
     choice = choose_model({}, is_obtainable=never, folder=lambda: tmp_path)
-    assert choice.environ == {"MSAAS_MODEL": "htdemucs_mini", "MSAAS_MODEL_REPO": str(tmp_path)}
-    assert "SMALL MODEL" in choice.warning[0]
+    assert choice.environ == {"MSAAS_MODEL": "msaas_mini", "MSAAS_MODEL_REPO": str(tmp_path)}
+    assert choice.warning[0] == "A SMALL MODEL IS IN USE: msaas_mini"
     assert "msaas models fetch htdemucs" in "\n".join(choice.warning)
 
 
+def test_without_the_networks_of_other_families_the_smallest_model_is_taken(tmp_path: Path) -> None:
+    choice = choose_model({}, is_obtainable=never, folder=lambda: tmp_path, has_scnet=lambda: False)
+    assert choice.environ == {"MSAAS_MODEL": "htdemucs_mini", "MSAAS_MODEL_REPO": str(tmp_path)}
+    assert choice.warning[0] == "A SMALL MODEL IS IN USE: htdemucs_mini"
+
+
 def test_without_either_the_error_names_both() -> None:
-    with pytest.raises(MSaaSError, match=r"htdemucs are not on this machine.*models/htdemucs_mini is missing"):
+    with pytest.raises(MSaaSError, match=r"htdemucs are not on this machine.*models/msaas_mini is missing"):
         choose_model({}, is_obtainable=never, folder=lambda: None)
 
 

@@ -10,6 +10,7 @@ import pytest
 from msaas import cli
 from msaas.catalogue import catalogue
 from msaas.cli.model_table import markdown_tables
+from msaas.separation.weights.catalogue import CatalogueMirrors
 from tests.support.environment import REPOSITORY
 
 MINI = REPOSITORY / "models" / "htdemucs_mini"
@@ -129,6 +130,30 @@ def test_a_check_reads_every_file_and_names_one_that_is_damaged(models, monkeypa
     status, _, err = models("check")
     assert status == 1
     assert f"{weights} is damaged" in err
+
+
+def test_a_check_of_an_ensemble_compares_its_members_with_the_catalogue(models, monkeypatch, tmp_path):
+    folder = shutil.copytree(MINI.parent, tmp_path / "models", ignore=shutil.ignore_patterns("training"))
+    monkeypatch.setenv("MSAAS_MODEL_REPO", str(folder))
+    status, out, _ = models("check", "msaas_mini", "--json")
+    assert (status, json.loads(out)["licence"]) == (0, "MIT")
+    (weights,) = (folder / "scnet_mini").glob("*.safetensors")
+    weights.write_bytes(weights.read_bytes() + b"!")
+    weights.rename(weights.with_name("scnet_mini.safetensors"))
+    status, _, err = models("check", "msaas_mini")
+    assert status == 1
+    assert "the catalogue has " in err
+    assert "for 'scnet_mini'" in err
+
+
+@pytest.mark.parametrize("name", ["htdemucs_mini", "scnet_mini", "msaas_mini"])
+def test_a_small_model_has_no_mirror_and_its_commands_say_where_it_is(models, monkeypatch, tmp_path, name):
+    monkeypatch.setattr("msaas.separation.weights.on_disk.default_sources", lambda _name: [CatalogueMirrors(tmp_path)])
+    monkeypatch.setenv("MSAAS_MODEL_REPO", str(tmp_path))
+    for command in ("fetch", "check"):
+        status, _, err = models(command, name)
+        assert status == 1
+        assert "in the folder models of the source" in err or "to the folder models of the source" in err
 
 
 def test_a_check_of_a_model_that_is_not_here_says_how_to_fetch_it(models):

@@ -1,4 +1,4 @@
-"""The page in a real Chromium, on the real service with the small model. Without a browser its tests are left out."""
+"""The page in a real Chromium, on the real service with htdemucs_mini. Without a browser its tests are left out."""
 
 from __future__ import annotations
 

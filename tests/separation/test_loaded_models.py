@@ -75,7 +75,7 @@ def test_what_is_loaded_is_reported_when_it_changes_also_after_a_failure():
 
 
 def test_real_models_are_weighed_by_their_parameters_and_kept_within_the_budget(tmp_path):
-    """The small model under three names, of which two fit."""
+    """htdemucs_mini under three names, of which two fit."""
     for name in ("mini_a", "mini_b", "mini_c"):
         folder = shutil.copytree(MINI, tmp_path / name, ignore=shutil.ignore_patterns("training*"))
         (folder / "htdemucs_mini.yaml").rename(folder / f"{name}.yaml")

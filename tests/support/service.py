@@ -1,4 +1,4 @@
-"""The whole service as its users meet it: API and worker as processes, real Valkey, real S3, the small model."""
+"""The whole service as its users meet it: API and worker as processes, real Valkey, real S3, htdemucs_mini."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What trains the small model: examples drawn again, an optimiser that learns, a run that outlives a kill."""
+"""What trains the small models: examples drawn again, an optimiser that learns, a run that outlives a kill."""
 
 import os
 import subprocess
@@ -20,7 +20,7 @@ from training.train import Run, Trainer
 from msaas.separation.weights.loader import load_model
 from tests.support.environment import REPOSITORY
 
-MODEL = REPOSITORY / "models" / "htdemucs_mini"
+MODELS = REPOSITORY / "models"
 
 SMALL = {
     name: replace(RECIPES[name], architecture=RECIPES[name].architecture | smaller, segment_seconds=0.5)
@@ -47,7 +47,7 @@ print([compose(np.random.default_rng((1, number)), 60) for number in range(5)])
 
 
 def test_a_seed_composes_the_same_song_in_each_process():
-    environment = {**os.environ, "PYTHONPATH": f"{MODEL}{os.pathsep}{REPOSITORY / 'data'}"}
+    environment = {**os.environ, "PYTHONPATH": f"{MODELS}{os.pathsep}{REPOSITORY / 'data'}"}
     songs = {
         subprocess.run(
             [sys.executable, "-c", COMPOSED],

@@ -21,7 +21,7 @@ def harness(settings, queue, storage, tmp_path):
 
 @pytest.fixture
 def small_model(monkeypatch):
-    """Settings of a separation process with the small model, in float32 on one thread: the same on each machine."""
+    """Settings of a separation process with htdemucs_mini, in float32 on one thread: the same on each machine."""
     for name, value in {
         "MSAAS_MODEL": "htdemucs_mini",
         "MSAAS_MODEL_REPO": str(REPOSITORY / "models"),

@@ -1,4 +1,4 @@
-"""What the separation process may take, and what becomes of a song that needs more. The real one, the small model."""
+"""What the separation process may take, and what becomes of a song that needs more. The real one, htdemucs_mini."""
 
 from __future__ import annotations
 

@@ -11,7 +11,8 @@ from typing import Any
 
 NOT_STATED = "not stated"
 RESEARCH_ONLY = "LicenseRef-research-only"  # the author says so in words; SPDX has no licence for it
-FAMILIES = ("demucs", "scnet", "bs_roformer", "mel_band_roformer", "mdx23c")
+NETWORK_FAMILIES = ("demucs", "scnet", "bs_roformer", "mel_band_roformer", "mdx23c")
+FAMILIES = (*NETWORK_FAMILIES, "ensemble")  # an ensemble's files are its configuration and its members' weights
 SPEEDS = ("fast", "medium", "slow")
 
 # What each licence of an entry allows, by SPDX identifier: use in commerce.
@@ -121,6 +122,11 @@ class Entry:
         """The size of all weights; None if one of them is not stated."""
         sizes = [one.bytes for one in self.weights]
         return None if None in sizes else sum(size for size in sizes if size is not None)
+
+    @property
+    def shipped(self) -> bool:
+        """Whether it comes with MSaaS, and nowhere else."""
+        return not any(file.urls for file in self.weights)
 
     @property
     def files(self) -> tuple[ModelFile, ...]:

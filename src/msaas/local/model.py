@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 
 from msaas.command import typed
@@ -15,7 +16,8 @@ from msaas.errors import MSaaSError, SettingsError
 from msaas.local.shipped import shipped_folders
 
 DEFAULT_MODEL = "htdemucs"
-SMALL = "htdemucs_mini"
+SMALL = "msaas_mini"
+SMALLEST = "htdemucs_mini"  # a part of it, which needs no package beside Demucs
 
 
 @dataclass(frozen=True)
@@ -46,8 +48,9 @@ def choose_model(
     *,
     is_obtainable: Callable[[str, Path | None], bool] = obtainable,
     folder: Callable[[], Path | None] = models_folder,
+    has_scnet: Callable[[], bool] = lambda: find_spec("pymss_core") is not None,
 ) -> ModelChoice:
-    """Raises SettingsError if MSAAS_MODEL_REPO is not a folder, MSaaSError if neither the default model nor the small
+    """Raises SettingsError if MSAAS_MODEL_REPO is not a folder, MSaaSError if neither the default model nor a small
     one is available."""
     repo = refuse_missing_repo(environ)
     if named := environ.get("MSAAS_MODEL", "").strip():
@@ -60,7 +63,8 @@ def choose_model(
             f"the weights of {DEFAULT_MODEL} are not on this machine, no hub was reached and models/{SMALL} is missing;"
             " set MSAAS_MODEL_REPO to a folder with them, or run this in a clone of the repository"
         )
-    return ModelChoice(SMALL, {"MSAAS_MODEL": SMALL, "MSAAS_MODEL_REPO": str(small)}, _warning())
+    name = SMALL if has_scnet() else SMALLEST
+    return ModelChoice(name, {"MSAAS_MODEL": name, "MSAAS_MODEL_REPO": str(small)}, _warning(name))
 
 
 def refuse_missing_repo(environ: Mapping[str, str]) -> Path | None:
@@ -79,9 +83,9 @@ def repository_setting(name: str, models: Path | None) -> dict[str, str]:
     return {"MSAAS_MODEL_REPO": str(models)} if models is not None and (models / name).is_dir() else {}
 
 
-def _warning() -> tuple[str, ...]:
+def _warning(name: str) -> tuple[str, ...]:
     return (
-        f"THE SMALL MODEL IS IN USE: {SMALL}",
+        f"A SMALL MODEL IS IN USE: {name}",
         "",
         f"The weights of {DEFAULT_MODEL} are not on this machine, and no hub was reached.",
         "The stems are made by a far smaller model from models/: expect rough quality.",

@@ -1,4 +1,4 @@
-"""Finds what comes with MSaaS beside its code: the sample song and the small model."""
+"""Finds what comes with MSaaS beside its code: the sample song and the small models."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Row 1m: kill -9 of workers that separate with the small model. The known bytes are those of an undisturbed run."""
+"""Row 1m: kill -9 of workers that separate with htdemucs_mini. The known bytes are those of an undisturbed run."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ RATE = 44_100
 
 def killed_workers_with_the_small_model(lab: Lab, scale: Scale) -> RowResult:
     """kill -9 of workers in mid-separation; the second run's stems must be the first's, byte for byte."""
-    result = lab.row("1m", "the same, separating with the small model")
+    result = lab.row("1m", "the same, separating with `htdemucs_mini`")
     lab.environ |= {"MSAAS_LEASE_SECONDS": "2", "MSAAS_MAX_ATTEMPTS": "20"}
     lab.environ |= {"MSAAS_CPU_THREADS": "1", "CHAOS_CHILD": CHILD}
     worker = lab.worker()

@@ -25,7 +25,7 @@ from tests.support.models import small_model
 
 @pytest.fixture
 def folder(kit, tmp_path):
-    """A copy of the small model's folder."""
+    """A copy of the folder of htdemucs_mini."""
     return shutil.copytree(kit.MODELS / "htdemucs_mini", tmp_path / "htdemucs_mini")
 
 

@@ -47,7 +47,7 @@ def network(kit):
 
 @pytest.fixture
 def weights(publish, export, network) -> str:
-    """The small model stands on the hub as htdemucs; the path of its weights."""
+    """htdemucs_mini stands on the hub as htdemucs; the path of its weights."""
     publish("htdemucs.yaml", b"models: ['955717e8']\n")
     return publish(WEIGHTS, export(network))
 

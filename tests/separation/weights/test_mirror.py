@@ -19,7 +19,7 @@ ADDRESS = f"/demucs/small/{WEIGHTS}"
 
 @pytest.fixture
 def mirror(server, kit, tmp_path, monkeypatch) -> Mirror:
-    """A mirror of the small model, listed as Demucs lists its own."""
+    """A mirror of htdemucs_mini, listed as Demucs lists its own."""
     listing = tmp_path / "remote"
     listing.mkdir()
     (listing / "files.txt").write_text(f"# Small models\nroot: small/\n{WEIGHTS}\n")

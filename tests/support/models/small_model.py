@@ -1,4 +1,4 @@
-"""What the small model that ships is, for tests that load, damage or serve it."""
+"""The files of htdemucs_mini, for tests that load, damage or serve it."""
 
 from pathlib import Path
 

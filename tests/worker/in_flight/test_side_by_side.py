@@ -1,4 +1,4 @@
-"""The real separation process with two songs at a time, and the small model."""
+"""The real separation process with two songs at a time, and htdemucs_mini."""
 
 import hashlib
 import threading

@@ -76,6 +76,8 @@ class CatalogueMirrors:
 
     def _entry(self, name: str) -> Entry:
         entry = self._find(name)
+        if entry is not None and entry.shipped:
+            raise WeightsNotFound(f"{name} comes with the source of MSaaS, and has no mirror")
         if entry is None or entry.config is None:
             raise WeightsNotFound(f"the catalogue has no mirrors of {name!r}")
         return entry

@@ -13,11 +13,11 @@ from typing import Any
 
 import yaml
 
-from msaas.catalogue.records import FAMILIES
+from msaas.catalogue.records import NETWORK_FAMILIES
 from msaas.errors import ModelUnavailable
 
 DEMUCS = "demucs"
-OTHER_FAMILIES = tuple(sorted(family for family in FAMILIES if family != DEMUCS))
+OTHER_FAMILIES = tuple(sorted(family for family in NETWORK_FAMILIES if family != DEMUCS))
 
 # The keys of the `model` section that only this family has.
 _KEYS = {

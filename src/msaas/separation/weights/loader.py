@@ -162,19 +162,24 @@ def verify(
         raise ModelUnavailable(f"the weights of {name!r} are not on this machine; {_how_to_get(name)}")
     found = _find(name, repo, sources)
     _compare_with_catalogue(name, found)
+    for member in members(found):
+        _compare_with_catalogue(member.model, _find(member.model, repo, sources))
     _build(name, found, repo, sources, licences)
     return found
 
 
 def _how_to_get(name: str) -> str:
-    if name in catalogue().entries or "/" in name:
+    entry = catalogue().get(name)
+    if entry is not None and entry.shipped:
+        return "it is in the folder models of the source of MSaaS: set MSAAS_MODEL_REPO to that"
+    if entry is not None or "/" in name:
         return typed(f"models fetch {name}")
     return "a model of your own belongs in the folder MSAAS_MODEL_REPO"
 
 
 def _compare_with_catalogue(name: str, found: FoundWeights) -> None:
     entry = catalogue().get(name)
-    if entry is None or entry.config is None:  # Demucs' checksums are in the names of its files, or the hub's
+    if entry is None or not entry.config or not found.files:  # Demucs' checksums are in its files' names, or the hub's
         return
     for file, path in zip(entry.weights, found.files, strict=True):
         actual = sha256_of(path)
@@ -219,10 +224,16 @@ def _find(name: str, repo: Path | None, sources: Sequence[WeightSource] | None) 
             if found is not None:
                 return found
     raise ModelUnavailable(
-        f"model {name!r} is not available. Tried: {'; '.join(reasons)}. "
-        "To fix it, set MSAAS_MODEL_REPO to a folder that has the model, or run "
-        f"`{typed(f'models fetch {name}')}` on a machine with network access"
+        f"model {name!r} is not available. Tried: {'; '.join(dict.fromkeys(reasons))}. "
+        f"To fix it, set MSAAS_MODEL_REPO to {_where_to_get(name)}"
     )
+
+
+def _where_to_get(name: str) -> str:
+    entry = catalogue().get(name)
+    if entry is not None and entry.shipped:
+        return "the folder models of the source of MSaaS"
+    return f"a folder that has the model, or run `{typed(f'models fetch {name}')}` on a machine with network access"
 
 
 def _readable(attempt: Callable[[], FoundWeights | None]) -> FoundWeights | None:

@@ -97,7 +97,7 @@ def default_sources(name: str) -> list[WeightSource]:
     from msaas.separation.weights.mirror import Mirror
 
     entry = catalogue().get(name)
-    return [CatalogueMirrors()] if entry is not None and entry.config else [Hub(), Mirror()]
+    return [CatalogueMirrors()] if entry is not None and (entry.config or entry.shipped) else [Hub(), Mirror()]
 
 
 def _held_member(member: Member, repo: Path, sources: Sequence[WeightSource] | None) -> bool:

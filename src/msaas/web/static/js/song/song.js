@@ -25,8 +25,8 @@ import { bytes, dayOf, factsOf, plainly } from "../common/words.js";
 
 const DRAW_EVERY_MS = 1500;
 const FIRST_DRAW_MS = 2500; // workers write the first waveform some two seconds after the first segment
-const MINI = "htdemucs_mini";
-const SMALL = "This is the small demonstration model. Its quality is far below that of htdemucs.";
+const SMALL_MODEL = /^(msaas|scnet|htdemucs)_mini$/; // those that come with the source
+const SMALL = "This is a small demonstration model. Its quality is far below that of htdemucs.";
 /** Phones close pages that use much memory. */
 const SCALE = matchMedia("(pointer: coarse)").matches ? 0.5 : 1;
 /** Decoded sound of more than this is played piece by piece. */
@@ -198,7 +198,7 @@ export class Song {
   }
 
   #notice(job) {
-    const small = job.model === MINI ? SMALL : "";
+    const small = SMALL_MODEL.test(job.model) ? SMALL : "";
     const warnings = (job.warnings ?? []).map(({ detail }) => detail);
     const text = [small, job.message ?? "", ...warnings].filter(Boolean).join(" ");
     write(find("#notice"), text);

@@ -1,4 +1,4 @@
-"""Makes the two short songs that the tests measure the whole service with, and records how the model does on them.
+"""Makes the two short songs that the tests measure the whole service with, and records how the models do on them.
 
 `python -m training.gate render --voices DIR` and, after new weights, `python -m training.gate record`.
 
@@ -15,12 +15,15 @@ from pathlib import Path
 import av
 import numpy as np
 import torch
+import yaml
 from demucs.apply import apply_model
 from demucs.pretrained import get_model
 
 from training.evaluate import MODELS, Separator
 from training.instruments import soundfonts
 from training.learning.losses import sdr
+from training.learning.recipe import RECIPES, build_model
+from training.package import packaged_weights
 from training.render import Desk
 from training.score.compose import compose
 from training.score.notes import RATE, STEMS
@@ -95,13 +98,37 @@ def by_demucs(name: str) -> Separator:
     return separate
 
 
+def by_msst(name: str) -> Separator:
+    """pymss-core's network over the whole song, by the definition of Music-Source-Separation-Training."""
+    from tests.support.models.msst import demix  # the definition in plain numpy, which the tests have
+
+    config = yaml.safe_load((MODELS / name / f"{name}.yaml").read_text())
+    model = build_model(RECIPES[name]).eval()
+    (weights,) = (MODELS / name).glob("*.safetensors")
+    model.load_state_dict(packaged_weights(weights))
+
+    def separate(mix: torch.Tensor) -> torch.Tensor:
+        return torch.from_numpy(np.nan_to_num(demix(model, mix.numpy(), config)))
+
+    return separate
+
+
 def record() -> None:
-    """What Demucs itself reaches with the shipped weights, into recorded.json."""
-    separate, figures = by_demucs("htdemucs_mini"), {}
-    for name in SONGS:
-        stems = torch.from_numpy(read(GATE / name))
-        values = sdr(separate(stems.sum(0)), stems)
-        figures[name] = {stem: round(float(value), 3) for stem, value in zip(STEMS, values, strict=True)}
+    """What the networks' own libraries reach with the shipped weights, into recorded.json."""
+    htdemucs, scnet = by_demucs("htdemucs_mini"), by_msst("scnet_mini")
+    models: dict[str, Separator] = {
+        "htdemucs_mini": htdemucs,
+        "scnet_mini": scnet,
+        "msaas_mini": lambda mix: (htdemucs(mix) + scnet(mix)) / 2,
+    }
+    figures: dict[str, dict[str, dict[str, float]]] = {model: {} for model in models}
+    for song_name in SONGS:
+        stems = torch.from_numpy(read(GATE / song_name))
+        for model, separate in models.items():
+            values = sdr(separate(stems.sum(0)), stems)
+            figures[model][song_name] = {
+                stem: round(float(value), 3) for stem, value in zip(STEMS, values, strict=True)
+            }
     (GATE / "recorded.json").write_text(json.dumps(figures, indent=1) + "\n")
 
 

@@ -8,6 +8,7 @@ over the last steps, in half precision.
 from __future__ import annotations
 
 import argparse
+import hashlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,13 @@ from typing import Any
 import torch
 import yaml
 from demucs.states import get_state, load_model, save_with_checksum
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
 from training.learning.recipe import RECIPES, Recipe, build_model
 from training.score.notes import RATE, STEMS
 
 SIGNATURE = "mini"  # of htdemucs_mini's file, which ends in its checksum
+CHECKSUM_DIGITS = 8  # of the SHA-256 in a file's name, as Demucs has them
 CHUNK_SECONDS = 6  # at a time in inference
 
 
@@ -55,8 +57,11 @@ def _htdemucs(name: str, state: dict[str, Any], out: Path) -> Path:
 
 
 def _scnet(name: str, state: dict[str, Any], out: Path) -> Path:
-    weights = out / f"{name}.safetensors"
-    save_file({key: tensor.half().contiguous() for key, tensor in state["average"].items()}, weights)
+    content = save({key: tensor.half().contiguous() for key, tensor in state["average"].items()})
+    weights = out / f"{name}-{hashlib.sha256(content).hexdigest()[:CHECKSUM_DIGITS]}.safetensors"
+    weights.write_bytes(content)
+    for old in set(out.glob(f"{name}-*.safetensors")) - {weights}:
+        old.unlink()
     config = {
         "family": "scnet",
         "audio": {"sample_rate": RATE, "num_channels": 2, "chunk_size": CHUNK_SECONDS * RATE},

@@ -24,7 +24,9 @@ from training.learning.losses import sdr
 from training.learning.plain import plain_separation
 from training.score.notes import STEMS
 
-MODELS = Path(__file__).resolve().parent.parent.parent
+MODELS = Path(__file__).resolve().parent.parent
+SMALL_MODELS = ("htdemucs_mini", "scnet_mini", "msaas_mini")
+MIXTURE = "the mixture itself"
 Separator = Callable[[torch.Tensor], torch.Tensor]  # [2, samples] ▸ [4, 2, samples]
 
 
@@ -75,6 +77,11 @@ def scores(separators: Mapping[str, Separator], folder: Path) -> dict[str, np.nd
     return {name: np.stack(found) for name, found in rows.items()}
 
 
+def with_gain(found: Mapping[str, np.ndarray], name: str) -> dict[str, np.ndarray]:
+    """The same scores and, in dB, what each stem of the model `name` gains over the mixture."""
+    return {**found, f"{name} over the mixture": found[name] - found[MIXTURE]}
+
+
 def table(title: str, found: Mapping[str, np.ndarray]) -> str:
     """Markdown: medians over the songs, and their mean over the stems."""
     songs = len(next(iter(found.values())))
@@ -98,19 +105,21 @@ def write_into(card: Path, text: str) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--songs", nargs="+", metavar="TITLE=DIR", required=True)
-    parser.add_argument("--model", default="htdemucs_mini")
+    parser.add_argument("--models", nargs="+", default=SMALL_MODELS)
     parser.add_argument("--repo", type=Path, default=MODELS, help="a folder of models, each in a folder of its name")
     parser.add_argument("--card", type=Path, help="a model card to write the tables into")
     parser.add_argument("--json", type=Path, help="a file for the figures of every song")
     options = parser.parse_args()
     separators = {
-        "the mixture itself": the_mixture,
+        MIXTURE: the_mixture,
         "a quarter of it": a_quarter,
         "plain signal processing": plain_separation,
-        options.model: by_service(options.model, options.repo),
+        **{name: by_service(name, options.repo) for name in options.models},
     }
     folders = dict(pair.split("=", 1) for pair in options.songs)
-    found = {title: scores(separators, Path(folder)) for title, folder in folders.items()}
+    found = {
+        title: with_gain(scores(separators, Path(folder)), options.models[-1]) for title, folder in folders.items()
+    }
     text = "\n\n".join(table(title, values) for title, values in found.items())
     print(text)
     if options.card:

@@ -1,4 +1,4 @@
-"""The whole making of htdemucs_mini: `python -m training all` renders, trains, packages and evaluates.
+"""The whole making of the small models: `python -m training all` renders, trains, packages and evaluates.
 
 Each part goes on where it was stopped and skips what is done, so the same command after a kill is the way to go on.
 Refuses to begin without the Debian packages that the songs are made of: it installs them as root, else names them.
@@ -11,13 +11,16 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from training.learning.recipe import RECIPES
+
 HERE = Path(__file__).resolve().parent
-MODEL = HERE.parent
-ROOT = MODEL.parent.parent
-WORK = ROOT / "build" / "htdemucs_mini"
+MODELS = HERE.parent
+ROOT = MODELS.parent
+WORK = ROOT / "build" / "small_models"
 SONG_SECONDS = 50
 
 
@@ -53,17 +56,19 @@ def render(songs: Songs) -> None:
     _python("training.corpus", "--out", str(songs.folder), *amount, *voices)
 
 
-def train(minutes: float) -> None:
+def train(models: Sequence[str], minutes: float) -> None:
     render(TRAINING)
-    _python("training.train", "--songs", str(TRAINING.folder), "--run", str(WORK / "run"), "--minutes", str(minutes))
-    _python("training.package", "--run", str(WORK / "run"), "--out", str(MODEL))
+    for name in models:
+        run = ["--model", name, "--run", str(WORK / "runs" / name)]
+        _python("training.train", *run, "--songs", str(TRAINING.folder), "--minutes", str(minutes))
+        _python("training.package", *run, "--out", str(MODELS / name))
 
 
 def evaluate(card: bool) -> None:
     render(HELD_OUT)
     render(IN_DOMAIN)
     folders = [f"{songs.title}={songs.folder}" for songs in (HELD_OUT, IN_DOMAIN)]
-    into = ["--card", str(MODEL / "README.md")] if card else []
+    into = ["--card", str(MODELS / "README.md")] if card else []
     _python("training.evaluate", "--songs", *folders, *into)
 
 
@@ -93,20 +98,21 @@ def _installed(package: str) -> bool:
 
 
 def _python(module: str, *arguments: str) -> None:
-    path = os.pathsep.join((str(ROOT / "data"), str(MODEL)))
+    path = os.pathsep.join((str(ROOT / "data"), str(MODELS)))
     subprocess.run([sys.executable, "-P", "-m", module, *arguments], check=True, env=os.environ | {"PYTHONPATH": path})
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m training", description=__doc__)
     parser.add_argument("part", choices=("all", "songs", "train", "eval"))
-    parser.add_argument("--minutes", type=float, default=120, help="of training; of processor time on a CPU")
+    parser.add_argument("--models", nargs="+", choices=RECIPES, default=list(RECIPES), help="those to train")
+    parser.add_argument("--minutes", type=float, default=120, help="of training a model; of processor time on a CPU")
     parser.add_argument("--no-card", action="store_true", help="print the figures, leave the model card as it is")
     options = parser.parse_args()
     if options.part == "songs":
         render(TRAINING)
     if options.part in ("train", "all"):
-        train(options.minutes)
+        train(options.models, options.minutes)
     if options.part in ("eval", "all"):
         evaluate(card=not options.no_card)
 

@@ -195,6 +195,19 @@ def test_folder_without_stems_is_used(tmp_path: Path) -> None:
     assert put(tmp_path, tmp_path / "song", "a", "bass") == "song"
 
 
+@pytest.mark.parametrize(
+    ("start", "end", "folder"),
+    [
+        (None, None, "song"),
+        (5.0, 15.5, "song (5 to 15.5 s)"),
+        (65.0, None, "song (from 65 s)"),
+        (None, 8.0, "song (to 8 s)"),
+    ],
+)
+def test_a_part_of_a_song_has_a_folder_of_its_own(start: float | None, end: float | None, folder: str) -> None:
+    assert SongTask(Path("song.mp3"), Path("stems/song")).of_part(start, end).folder == Path("stems") / folder
+
+
 def test_songs_of_one_run_share_no_folder_on_a_disk_without_case_either(tmp_path: Path) -> None:
     folders = StemFolders()
     assert put(tmp_path, tmp_path / "x", "a", "bass", folders=folders) == "x"

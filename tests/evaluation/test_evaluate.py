@@ -53,7 +53,7 @@ def test_the_small_model_reaches_its_recorded_ratios(tmp_path, monkeypatch, caps
     shutil.rmtree(other)
     assert main(["evaluate", "htdemucs_mini", str(tmp_path), "--metric", "global", "--json"]) == 0
     line, medians = map(json.loads, capsys.readouterr().out.splitlines())
-    recorded = json.loads((GATE / "recorded.json").read_text())[song.name]
+    recorded = json.loads((GATE / "recorded.json").read_text())["htdemucs_mini"][song.name]
     assert line["song"] == song.name
     assert line["sdr"]["global"] == pytest.approx(recorded, abs=0.1)
     assert medians["median_sdr"]["global"]["mean"] == pytest.approx(sum(recorded.values()) / 4, abs=0.1)

@@ -164,7 +164,10 @@ def _state(found: WeightLocation, entry: Entry | None) -> str:
         return f"here: {found.where}"
     if found.obtainable:
         return f"can be fetched, {size(entry.bytes)}" if entry else "can be fetched"
-    return "not available: neither on this machine nor from a reachable hub (`msaas models list -v` has details)"
+    unknown = "" if entry else "not in the catalogue, "
+    return (
+        f"not available: {unknown}neither on this machine nor from a reachable hub (`msaas models list -v` says more)"
+    )
 
 
 def _as_json(row: ModelRow, settings: Settings) -> dict[str, Any]:

@@ -161,8 +161,9 @@ def run(parser: argparse.ArgumentParser, args: argparse.Namespace) -> int:
         from msaas.cli.songs.local import outcomes
     else:
         from msaas.cli.songs.remote import outcomes
+    tasks = [task.of_part(args.start, args.end) for task in inputs.tasks]
     with ended_by_signals(), output_folder(args.out):
-        return report(outcomes(inputs.tasks, args), as_json=args.json)
+        return report(outcomes(tasks, args), as_json=args.json)
 
 
 def _listed(paths: Sequence[Path]) -> str:

@@ -23,7 +23,7 @@ from msaas.errors import MSaaSError
 Samples = npt.NDArray[np.float32]
 
 SILENCE = 1e-7  # added to both energies, as the challenge does
-NEEDS = "BSS Eval needs the package museval: `pip install 'msaas[evaluate]'`, or use --metric global"
+NEEDS = "BSS Eval needs the package museval: `pip install '.[evaluate]'` in a clone of MSaaS, or use --metric global"
 
 
 class MissingMetric(MSaaSError):

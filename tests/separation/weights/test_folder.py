@@ -107,6 +107,11 @@ def test_without_hub_and_mirror_the_error_comes_within_seconds_and_says_all(sile
     assert "msaas models fetch htdemucs" in message
 
 
+def test_a_name_that_the_catalogue_has_not_is_said_with_the_nearest(refusing_url, tmp_path) -> None:
+    with pytest.raises(ModelUnavailable, match=r"the catalogue has none of this name; did you mean msaas_mini\?$"):
+        load_model("msas_mini", repo=tmp_path, sources=[Hub(refusing_url, tmp_path / "hub")])
+
+
 def test_a_machine_without_network_knows_at_once(refusing_url, tmp_path) -> None:
     sources = [Hub(refusing_url, tmp_path / "hub"), Mirror(refusing_url, tmp_path / "torch")]
     start = time.monotonic()

@@ -6,7 +6,7 @@ import os
 import stat
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO
 from urllib.parse import unquote, urlsplit
@@ -46,6 +46,13 @@ class SongTask:
 
     song: Path | SongAddress
     folder: Path
+
+    def of_part(self, start: float | None, end: float | None) -> SongTask:
+        """The same for a part of the song, in seconds: its stems do not replace those of the whole song."""
+        if start is None and end is None:
+            return self
+        part = f"to {end:g} s" if start is None else f"from {start:g} s" if end is None else f"{start:g} to {end:g} s"
+        return replace(self, folder=self.folder.with_name(f"{self.folder.name} ({part})"))
 
 
 @dataclass(frozen=True)

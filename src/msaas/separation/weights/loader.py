@@ -12,6 +12,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -233,6 +234,9 @@ def _where_to_get(name: str) -> str:
     entry = catalogue().get(name)
     if entry is not None and entry.shipped:
         return "the folder models of the source of MSaaS"
+    if entry is None and "/" not in name:
+        near = "".join(f"; did you mean {one}?" for one in get_close_matches(name, catalogue().entries, 1))
+        return f"a folder that has the model: the catalogue has none of this name{near}"
     return f"a folder that has the model, or run `{typed(f'models fetch {name}')}` on a machine with network access"
 
 

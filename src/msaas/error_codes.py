@@ -125,7 +125,7 @@ WARNING_CODES: Mapping[str, str] = {
     "gaps": "the file's timestamps have gaps; the stems continue without a pause",
     "late_start": "the audio starts later than the file; the stems start with the audio",
     "ignored_bytes": "bytes before or within the audio are not audio",
-    "not_numbers": "samples were NaN or infinite; they were replaced by silence",
+    "not_numbers": "samples were NaN, infinite or beyond 2^31 times full scale; they were replaced by silence",
     "downmixed": "more than two channels were mixed down to stereo",
     "turned_down": "the level of all stems, or of a mix, was reduced as a whole so that nothing clips",
 }

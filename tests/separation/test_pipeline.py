@@ -23,6 +23,7 @@ from msaas.separation.engines.selection import EngineChoice
 from msaas.separation.model import from_demucs
 from msaas.separation.pipeline import Separator
 from tests.support.audio.audio_files import write_song
+from tests.support.audio.sounds import decode_with_av
 from tests.support.audio.stem_files import samples_of, stems_of
 
 WAV = Options("tiny", format="wav")
@@ -70,6 +71,19 @@ def test_stems_at_another_rate_are_as_long_as_the_song(separator, song, tmp_path
     assert (result.total_samples, result.sample_rate) == (expected, 48_000)
     assert {samples_of(path).shape for path in result.stems.values()} == {(2, expected)}
     assert result.duration_seconds == pytest.approx(2.6, abs=0.001)
+
+
+@pytest.mark.parametrize("format_", ["mp3", "m4a", "stems.m4a"])
+@pytest.mark.parametrize("scale", [2.0**15, 2.0**23, 2.0**31])
+def test_integers_that_were_written_as_floats_become_a_normal_song(separator, kit, tmp_path, format_, scale) -> None:
+    noise = kit.noise(60_000)
+    song = tmp_path / "song.wav"
+    soundfile.write(song, (0.99 * scale * noise / np.abs(noise).max()).T, 44_100, subtype="FLOAT")
+    result = separator.separate_song(song, tmp_path / "out", Options("tiny", format=format_, bitrate=128))
+    assert result.gain == pytest.approx(1 / (0.99 * scale), rel=1e-4)
+    assert [warning.code for warning in result.warnings] == ["turned_down"]
+    for path in result.stems.values():
+        assert 0.001 < np.abs(decode_with_av(path.read_bytes())).max() < 30
 
 
 def test_fixed_point_wavs_share_one_gain(separator, write_wav, kit, tmp_path) -> None:

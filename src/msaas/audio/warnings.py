@@ -59,7 +59,8 @@ def _dropped(report: DecodeReport) -> Iterator[SongWarning]:
 def _changed(report: DecodeReport, gain: float) -> Iterator[SongWarning]:
     if report.non_finite_samples:
         samples = _count(report.non_finite_samples, "sample was not a number", "samples were not numbers")
-        yield SongWarning(code="not_numbers", detail=f"{samples} (NaN or infinite); silence is in their place.")
+        detail = f"{samples} (NaN, infinite, or beyond all integers of 32 bits); silence is in their place."
+        yield SongWarning(code="not_numbers", detail=detail)
     if report.max_channels > 2:
         lower = f", {_db(report.gain)} lower, so that nothing clips" if report.gain < 1 else ""
         yield SongWarning(code="downmixed", detail=f"{report.max_channels} channels were mixed to stereo{lower}.")

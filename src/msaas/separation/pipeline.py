@@ -20,6 +20,7 @@ import torch
 from msaas.audio.analysis.song import SongAnalyser
 from msaas.audio.decode.decoder import TrackStats, measure
 from msaas.audio.encode.converted import Sound
+from msaas.audio.encode.writer import lossy_gain
 from msaas.audio.limits import Limits
 from msaas.audio.part import Part
 from msaas.audio.sandbox.decoder import IsolatedDecoder
@@ -214,7 +215,7 @@ def separate_song(
     saved = saved_sound(options, Sound(rate, channels, stats.total_samples), decoding)
     out_dir.mkdir(parents=True, exist_ok=True)
     with memory.heap_trimmed_after(), ExitStack() as files:
-        stems = files.enter_context(StemWriters())
+        stems = files.enter_context(StemWriters(lossy_gain(stats.peak)))
         waveforms = Waveforms([], stats.total_samples, rate)
         analyser = SongAnalyser(rate, channels) if analyse else None
         run = SongPasses(

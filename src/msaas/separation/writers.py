@@ -10,6 +10,8 @@ from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from types import TracebackType
 
+import numpy as np
+
 from msaas.audio.decode.decoder import DecodeReport
 from msaas.audio.encode.converted import Sound
 from msaas.audio.encode.writer import Writer, common_gain
@@ -41,10 +43,12 @@ def saved_sound(options: Options, made: Sound, decoding: DecodeReport) -> Sound:
 class StemWriters:
     """Several writers in parallel. An error of a writer is raised by the next call here.
 
-    On leaving the context no thread is left and, after an error, no file either.
+    On leaving the context no thread is left and, after an error, no file either. lossy_gain: for the stems in lossy
+    formats.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, lossy_gain: float = 1.0) -> None:
+        self._lossy_gain = lossy_gain
         self._encoders: dict[str, _StemEncoder] = {}
 
     def __enter__(self) -> StemWriters:
@@ -62,14 +66,14 @@ class StemWriters:
                 encoder.discard()
 
     def add(self, stem: str, writer: Writer) -> None:
-        self._encoders[stem] = _StemEncoder(stem, writer)
+        self._encoders[stem] = _StemEncoder(stem, writer, self._lossy_gain if writer.lossy else 1.0)
 
     def write(self, stem: str, block: Samples) -> None:
         """Queues [C, n] samples; waits while BLOCKS_AHEAD blocks of the stem are queued."""
         self._encoders[stem].write(block)
 
     def close(self, progress: Callable[[float], None] = lambda _: None) -> float:
-        """Finishes all files. Returns their common gain, 1.0 if none was needed.
+        """Finishes all files. Returns the gain that they have in common, 1.0 if none was needed.
 
         progress: called with the fraction of finished files, at least once a second: FLAC is encoded only now.
         """
@@ -82,14 +86,14 @@ class StemWriters:
             for future in finished:
                 future.result()
             progress(1 - len(left) / len(self._encoders))
-        return gain
+        return gain * min((encoder.gain for encoder in self._encoders.values()), default=1.0)
 
 
 class _StemEncoder:
     """One stem: its writer, the only thread that uses it, and that thread's queue."""
 
-    def __init__(self, stem: str, writer: Writer) -> None:
-        self.writer = writer
+    def __init__(self, stem: str, writer: Writer, gain: float) -> None:
+        self.writer, self.gain = writer, gain
         self.thread = ThreadPoolExecutor(1, thread_name_prefix=f"encode-{stem}")
         self.abandoned = False
         self._ahead: deque[Future[None]] = deque()
@@ -104,7 +108,8 @@ class _StemEncoder:
         for start in range(0, block.shape[1], PIECE_SAMPLES):
             if self.abandoned:
                 return
-            self.writer.write(block[:, start : start + PIECE_SAMPLES])
+            piece = block[:, start : start + PIECE_SAMPLES]
+            self.writer.write(piece if self.gain == 1.0 else piece * np.float32(self.gain))
 
     def close(self, gain: float) -> None:
         self.writer.close(gain)

@@ -323,7 +323,8 @@ def test_picture_alone_has_no_sound(tmp_path, decoded):
 def test_samples_that_are_no_numbers_become_silence_and_are_counted(tmp_path, music):
     samples = music(9_000, rate=48_000)
     samples[0, 100] = np.nan
-    samples[1, 200:203] = np.inf
+    samples[1, 200:202] = np.inf
+    samples[1, 202] = -3e38
     decoder = Decoder(wav(tmp_path / "a", samples, 48_000), sample_rate=44_100, channels=2)
     heard = np.concatenate(list(decoder.blocks()), axis=1)
     assert np.isfinite(heard).all()

@@ -40,7 +40,7 @@ def test_large_offset_does_not_swallow_a_small_signal():
 
 
 def test_track_of_one_sample_has_no_deviation():
-    assert measure(Track(np.full((2, 1), 0.25, np.float32), 10)) == TrackStats(1, 0.25, 0.0)
+    assert measure(Track(np.full((2, 1), 0.25, np.float32), 10)) == TrackStats(1, 0.25, 0.0, peak=0.25)
 
 
 def test_figures_are_those_demucs_computes():

@@ -14,8 +14,9 @@ from msaas.audio.encode import info_tag
 from msaas.audio.encode.open_writer import open_writer
 from msaas.audio.encode.wav import WavWriter
 from msaas.audio.encode.writer import common_gain
-from msaas.errors import InvalidOption, ScratchFull
+from msaas.errors import InvalidOption, ScratchFull, SeparationError
 from msaas.formats import FORMATS
+from tests.support.audio.sounds import decode_with_av
 
 
 def write(path, samples, fmt, rate=44_100, block=5_000, **options):
@@ -110,6 +111,23 @@ def test_mp3_keeps_levels_beyond_full_scale(tmp_path, both_hear):
     meant = np.tile(2.5 * np.sin(np.arange(44_100) / 20), (2, 1)).astype(np.float32)
     heard = both_hear[0](write(tmp_path / "a.mp3", meant, "mp3"))
     assert np.abs(heard - meant)[:, 2_000:-2_000].max() < 0.01
+
+
+@pytest.mark.parametrize("fmt", ["mp3", "m4a", "opus"])
+@pytest.mark.parametrize("level", [1e5, 1e9, 3e38])
+def test_levels_that_encoders_do_not_survive_are_cut(tmp_path, fmt, level):
+    noise = np.random.default_rng(0).choice(np.array([-level, level], np.float32), (2, 2 * rate_of(fmt)))
+    heard = decode_with_av(write(tmp_path / f"loud.{fmt}", noise, fmt, rate=rate_of(fmt)).read_bytes())
+    assert np.isfinite(heard).all()
+    assert 100 < np.abs(heard).max() < 2000
+
+
+@pytest.mark.parametrize("fmt", FORMATS)
+def test_samples_that_are_not_numbers_are_an_error_and_leave_no_file(tmp_path, fmt):
+    path = tmp_path / f"broken.{fmt}"
+    with pytest.raises(SeparationError, match="not numbers"):
+        write(path, np.full((2, 5000), np.nan, np.float32), fmt, rate=rate_of(fmt))
+    assert not path.exists()
 
 
 def test_mp3_is_close_to_what_went_in(tmp_path, hear):

@@ -24,6 +24,7 @@ __all__ = ["DecodeReport", "Decoder", "TrackStats", "measure"]
 
 WHOLE = Part()
 BATCH_SAMPLES = 1 << 14  # small codec frames are gathered to this: one filter call each costs more than decoding
+LOUDEST = 2.0**31  # times full scale: integers of 32 bits that were written as floats
 SLICE_SAMPLES = 1 << 16  # large frames are split, which keeps copies small
 
 
@@ -181,12 +182,14 @@ def _slices(samples: Block) -> Iterator[Block]:
 
 
 def _finite(samples: Block, report: DecodeReport) -> Block:
-    """Replaces NaN and infinities by silence: normalisation would spread one NaN over the whole song."""
-    bad = samples.size - int(np.count_nonzero(np.isfinite(samples)))
+    """Replaces NaN, infinities and what is beyond LOUDEST by silence: normalisation would spread one NaN over the whole
+    song, and networks overflow."""
+    good = np.abs(samples) <= LOUDEST  # not true for NaN
+    bad = samples.size - int(np.count_nonzero(good))
     if not bad:
         return samples
     report.non_finite_samples += bad
-    return np.nan_to_num(samples, nan=0.0, posinf=0.0, neginf=0.0)
+    return np.where(good, samples, np.float32(0))
 
 
 def _batches(parts: Iterable[tuple[Block, int]]) -> Iterator[tuple[Block, int]]:

@@ -31,7 +31,7 @@ class ConvertedWriter(Writer):
         super().__init__(
             target.path, sample_rate=made.sample_rate, channels=made.channels, total_samples=made.total_samples
         )
-        self.needs_gain = target.needs_gain
+        self.needs_gain, self.lossy = target.needs_gain, target.lossy
         self._target = target
         self._resampler = Resampler(target.sample_rate, target.channels)
         self._mix: Callable[[Block], Block] = _as_it_is if target.channels == made.channels else _mean

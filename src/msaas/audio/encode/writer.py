@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
+from math import isfinite
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -13,14 +14,17 @@ from numpy.typing import NDArray
 
 from msaas.audio.encode.disk_full import full_disk_as_scratch_full
 from msaas.audio.tags import StemTags
+from msaas.errors import SeparationError
 
 Block = NDArray[np.float32]  # [channels, samples]; full scale is ±1
+HIGHEST_PEAK = 64.0  # 36 dB above full scale: of a song whose stems keep their levels in lossy formats
 
 
 class Writer(ABC):
     """Writes one stem to `path`. As a context manager it closes the file, or deletes it after an error."""
 
-    needs_gain = False
+    needs_gain = False  # fixed-point samples, which clip: see `common_gain`
+    lossy = False
 
     def __init__(
         self, path: Path, *, sample_rate: int, channels: int, total_samples: int, tags: StemTags | None = None
@@ -33,7 +37,7 @@ class Writer(ABC):
 
     def write(self, block: Block) -> None:
         """block: [channels, n] float32. Raises ScratchFull; ValueError for a wrong shape or more than
-        `total_samples`."""
+        `total_samples`; SeparationError for NaN and infinity."""
         if block.ndim != 2 or block.shape[0] != self.channels:
             raise ValueError(f"a block of shape {block.shape}; expected [{self.channels}, n]")
         if self.written_samples + block.shape[1] > self.total_samples:
@@ -41,7 +45,10 @@ class Writer(ABC):
         if not block.shape[1]:
             return
         self.written_samples += block.shape[1]
-        self.peak = max(self.peak, float(np.abs(block).max()))
+        loudest = float(np.abs(block).max())
+        if not isfinite(loudest):
+            raise SeparationError("the model gave samples that are not numbers")
+        self.peak = max(self.peak, loudest)
         with full_disk_as_scratch_full(self.path):
             self._write(np.ascontiguousarray(block, np.float32))
 
@@ -88,6 +95,15 @@ class Writer(ABC):
 
     @abstractmethod
     def _drop(self) -> None: ...
+
+
+def lossy_gain(peak: float) -> float:
+    """The gain for all stems of a song with this peak in a lossy format; 1.0 unless it is far beyond full scale.
+
+    LAME ends the process, and FFmpeg's AAC encoder does not end, for levels that integers have which were written as
+    floats. Such songs become normal ones.
+    """
+    return 1.0 if peak <= HIGHEST_PEAK else 1.0 / peak
 
 
 def common_gain(writers: Iterable[Writer]) -> float:

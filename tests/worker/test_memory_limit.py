@@ -90,6 +90,22 @@ def test_a_worker_below_what_a_model_has_needed_elsewhere_does_not_start_it(harn
     assert worker.process.pid is None
 
 
+@pytest.mark.parametrize(
+    ("container", "setting", "by_kernel", "words"),
+    [
+        (None, 0, False, "the worker has no memory limit"),
+        (None, 600 * MIB, False, f"MSAAS_CHILD_MEMORY_BYTES is {600 * MIB} (600 MiB)"),
+        (900 * MIB, 600 * MIB, False, f"MSAAS_CHILD_MEMORY_BYTES is {600 * MIB} (600 MiB)"),
+        (480 * MIB, 600 * MIB, False, "the worker's memory limit is 480 MiB"),
+        (900 * MIB, 600 * MIB, True, "the worker's memory limit is 900 MiB"),
+        (480 * MIB, 0, False, "the worker's memory limit is 480 MiB"),
+    ],
+)
+def test_the_limit_that_counts_is_named(container, setting, by_kernel, words):
+    watch = MemoryWatch(child_bytes=setting, limit=lambda: container, kills=lambda: 0)
+    assert watch.words(by_kernel=by_kernel) == words
+
+
 @pytest.mark.parametrize("text", ["", "[]", '{"peak_bytes": "much"}', '{"peak_bytes": -1}', "{"])
 def test_a_damaged_description_has_no_peak(queue, redis, text):
     redis.hset("models", "m", text)

@@ -52,6 +52,7 @@ def build_options(settings: Settings) -> WorkerOptions:
         storage_refusal_seconds=settings.storage_refusal_seconds,
         loaded_first_songs=settings.loaded_first_songs,
         songs_in_flight=settings.songs_in_flight,
+        child_memory_bytes=settings.child_memory_bytes,
     )
 
 

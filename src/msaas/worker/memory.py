@@ -46,8 +46,15 @@ class MemoryWatch:
     """Counts the runs in succession that ended for lack of memory, and compares the limit with what a model needs."""
 
     def __init__(
-        self, *, limit: Callable[[], int | None] = limit_bytes, kills: Callable[[], int] = kills, deaths: int = DEATHS
+        self,
+        *,
+        child_bytes: int = 0,
+        limit: Callable[[], int | None] = limit_bytes,
+        kills: Callable[[], int] = kills,
+        deaths: int = DEATHS,
     ) -> None:
+        """child_bytes: MSAAS_CHILD_MEMORY_BYTES, 0 for no limit."""
+        self._child_bytes = child_bytes
         self._limit, self._kills, self._most = limit, kills, deaths
         self._seen, self._deaths = kills(), 0
 
@@ -69,10 +76,13 @@ class MemoryWatch:
         limit = self._limit()
         if not peak_bytes or limit is None or limit >= peak_bytes:
             return ""
-        return f"{self.words()}, and {model} has needed at least {_mib(peak_bytes)}"
+        return f"{self.words(by_kernel=True)}, and {model} has needed at least {_mib(peak_bytes)}"
 
-    def words(self) -> str:
+    def words(self, *, by_kernel: bool) -> str:
+        """Which limit counts: the container's if the kernel enforced it, else the lower of it and the setting."""
         limit = self._limit()
+        if self._child_bytes and not by_kernel and (limit is None or self._child_bytes < limit):
+            return f"MSAAS_CHILD_MEMORY_BYTES is {self._child_bytes} ({_mib(self._child_bytes)})"
         return "the worker has no memory limit" if limit is None else f"the worker's memory limit is {_mib(limit)}"
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 class WorkerOptions:
     """`model`: the default, loaded at start; the first of `allowed_models`. `loaded_first_songs`: how many songs of
     loaded models may overtake a song of another. `songs_in_flight`: how many songs it runs at a time; 0: as many as the
-    separation process says."""
+    separation process says. `child_memory_bytes`: the limit of the separation process; 0: that of the container."""
 
     model: str
     allowed_models: tuple[str, ...]
@@ -23,3 +23,4 @@ class WorkerOptions:
     storage_refusal_seconds: float
     loaded_first_songs: int
     songs_in_flight: int
+    child_memory_bytes: int

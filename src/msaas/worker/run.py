@@ -172,8 +172,9 @@ class Run:
     def _judge(self, error: ChildDied | TaskFailed, options: Options) -> None:
         """Raises MemoryShort or ModelMissing if another worker is to have the job."""
         lacked_memory = error.code == OutOfMemory.code
-        if lacked_memory or (isinstance(error, ChildDied) and self.context.memory.kernel_killed()):
-            self._lacked_memory(options, error)
+        killed = not lacked_memory and isinstance(error, ChildDied) and self.context.memory.kernel_killed()
+        if lacked_memory or killed:
+            self._lacked_memory(options, error, by_kernel=killed)
         if isinstance(error, TaskFailed) and error.code == ModelUnavailable.code and self._withdraw(error, options):
             raise ModelMissing(error.detail) from error
 
@@ -189,13 +190,14 @@ class Run:
         self.loop.alive()
         self.check()
 
-    def _lacked_memory(self, options: Options, error: MSaaSError) -> None:
+    def _lacked_memory(self, options: Options, error: MSaaSError, *, by_kernel: bool) -> None:
         """After deaths in succession the worker pauses, and gives the job to another worker, if there is one."""
         memory = self.context.memory
         if not memory.died():
             return
         model = " and ".join(options.models)
-        self.context.checks.lacks_memory(f"{memory.words()}, and {model} needs more: {error.detail};")
+        limit = memory.words(by_kernel=by_kernel)
+        self.context.checks.lacks_memory(f"{limit}, and {model} needs more: {error.detail};")
         workers = self.queue.workers().without(self.claim.job.worker)
         if workers.offering(*options.models):
             raise MemoryShort(error.detail) from error

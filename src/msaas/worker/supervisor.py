@@ -53,7 +53,7 @@ class Supervisor:
         self.checks = ClaimChecks(storage, options.scratch_dir, options.scratch_free_bytes, changed=self._announce_soon)
         self.models = ModelOffers(options.model, options.allowed_models, changed=self._announce_soon)
         self._announcing = Loop("announcing", self._announce, ANNOUNCE_SECONDS)
-        self.memory = MemoryWatch()
+        self.memory = MemoryWatch(child_bytes=options.child_memory_bytes)
         self.gate = Gate()
         self._context = RunContext(
             options, queue, storage, process, self.checks, self.memory, self.models, self.loop, self.gate

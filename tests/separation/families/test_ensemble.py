@@ -12,7 +12,7 @@ from msaas.catalogue import LicenceRule
 from msaas.errors import ModelUnavailable
 from msaas.separation.engines.engine import TorchEngine
 from msaas.separation.weights.loader import fetch, load_model, locate
-from msaas.separation.weights.on_disk import held
+from msaas.separation.weights.on_disk import fault_in_folder, held
 from tests.support.models.families import SMALL, write_model
 
 FULL_SCALE_ERROR = 1e-5
@@ -94,7 +94,13 @@ def test_the_rest_of_a_target_can_be_blended_too(repo, kit, stream) -> None:
         ("ensemble: [four]", "the entry 'four' names no model"),
         ("ensemble: [{model: four, weight: 1, weights: {bass: 1}}]", "takes model and either weight or weights"),
         ("ensemble: [{model: four, wait: 1}]", "takes model and either weight or weights"),
-        ("ensemble: [{model: four, weight: -1}]", "the weight -1 of four must be a number of at least 0"),
+        ("ensemble: [{model: four, weight: -1}]", "the weight -1 of four must be 0 or from 0.000001 to 1000000"),
+        ("ensemble: [{model: four, weight: 1e+300}]", "weight 1e\\+300 of four must be 0 or from"),
+        ("ensemble: [{model: four, weights: {vocals: 1e-60}}]", "weight 1e-60 of four must be 0 or from"),
+        (f"ensemble: [{{model: four, weight: {10**80}}}]", f"weight {10**80} of four must be 0 or from"),
+        (f"ensemble: [{{model: four, weight: {10**400}}}]", "a number may have at most 100 characters"),
+        ("ensemble: [{model: '../four'}]", "names no model"),
+        ('ensemble: [{model: "fo\\0ur"}]', "names no model"),
         ("ensemble: [{model: four, weight: .nan}]", "the weight nan of four"),
         ("ensemble: [{model: four, weights: []}]", "must be by source"),
         ("ensemble: [{model: four, weights: {piano: 1}}]", "four has no source 'piano'; it has drums, bass"),
@@ -130,7 +136,9 @@ def test_an_ensemble_is_here_once_its_members_are(repo) -> None:
 def test_an_ensemble_of_itself_is_not_searched_for_ever(repo) -> None:
     write(repo, "ensemble: [{model: mixed}]")
     assert not held("mixed", repo=repo, sources=[])
-    assert locate("mixed", repo=repo, sources=[]).where  # loading it says what is wrong
+    nested = f"{repo / 'mixed' / 'mixed.yaml'}: mixed is an ensemble itself; name its members instead"
+    assert locate("mixed", repo=repo, sources=[]).reasons == (f"its member mixed: {nested}",)
+    assert fault_in_folder("mixed", repo) == nested
 
 
 def test_an_ensemble_is_fetched_with_its_members(repo, tmp_path_factory) -> None:

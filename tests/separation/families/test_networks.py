@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
-import yaml
 
 from msaas.catalogue import catalogue
 from msaas.errors import Cancelled, ModelUnavailable
@@ -23,7 +22,7 @@ from msaas.separation.families.load import from_family
 from msaas.separation.families.networks import build_network
 from msaas.separation.interrupt import interruptible
 from msaas.separation.weights.loader import fetch, load_model
-from tests.support.models.families import REAL, SMALL, seeded_network, write_config, write_model
+from tests.support.models.families import REAL, SMALL, dumped, seeded_network, write_config, write_model
 from tests.support.models.msst import demix
 
 FULL_SCALE_ERROR = 1e-4
@@ -274,6 +273,9 @@ def test_a_file_that_is_no_checkpoint_is_named(content, suffix, tmp_path) -> Non
     [
         ("scnet", "audio", {"chunk_size": None}, "audio.chunk_size must be a whole number above 0, not None"),
         ("scnet", "inference", {"num_overlap": 0}, "inference.num_overlap must be a whole number above 0, not 0"),
+        ("scnet", "inference", {"chunk_size": 264_600_000_000}, "inference.chunk_size is 264600000000; .* most 120 s"),
+        ("scnet", "audio", {"chunk_size": 120 * 44_100 + 1}, "audio.chunk_size is 5292001; .*, 5292000 samples"),
+        ("scnet", "audio", {"sample_rate": 10**12}, "audio.sample_rate is 1000000000000; the most is 384000 Hz"),
         ("scnet", "training", {"instruments": []}, "training.instruments must be a list of names"),
         ("scnet", "training", {"instruments": ["A", "a"]}, "has a name twice: a, a"),
         ("scnet", "training", {"instruments": ["a", "b"]}, "has 4 outputs, but .* name a, b"),
@@ -288,7 +290,7 @@ def test_a_wrong_setting_is_named(family, section, change, message, tmp_path) ->
     content = {**SMALL[family], section: {**SMALL[family][section], **change}}
     write_model(tmp_path, "mine", SMALL[family])
     path = tmp_path / "mine" / "mine.yaml"
-    path.write_text(yaml.dump(content))
+    path.write_text(dumped(content))
     with pytest.raises(ModelUnavailable, match=rf"mine\.yaml.*{message}"):
         load_model("mine", repo=tmp_path, sources=[])
 

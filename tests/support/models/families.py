@@ -99,9 +99,21 @@ def seeded_network(config: FamilyConfig, seed: int = 0, **more: Any) -> FamilyNe
     return build_network(config, **more)
 
 
+class _Dumper(yaml.Dumper):
+    """Without aliases, which no configuration may have; with !!python/tuple for tuples."""
+
+    def ignore_aliases(self, _data: Any) -> bool:
+        return True
+
+
+def dumped(content: dict[str, Any]) -> str:
+    text: str = yaml.dump(content, Dumper=_Dumper)
+    return text
+
+
 def write_config(content: dict[str, Any], path: Path) -> FamilyConfig:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(yaml.dump(content))  # with !!python/tuple for tuples
+    path.write_text(dumped(content))
     return FamilyConfig.read(path, content["family"])
 
 

@@ -13,9 +13,10 @@ from typing import Any
 
 from msaas.errors import ModelUnavailable
 from msaas.options import STEM_NAME
-from msaas.separation.weights.config import read_yaml
+from msaas.separation.weights.config import MAX_CHUNK_SECONDS, read_yaml
 
 DEFAULT_SAMPLE_RATE = 44_100  # where MSST's `inference.py` finds none
+MAX_SAMPLE_RATE = 384_000
 
 
 @dataclass(frozen=True)
@@ -38,14 +39,15 @@ class FamilyConfig:
         content = read_yaml(path)
         settings = _Settings(path, content)
         instruments = settings.stems("training", "instruments")
+        sample_rate = settings.sample_rate()
         target = settings.section("training").get("target_instrument")
         outputs = (_stem_name(target, path),) if target else instruments
         return cls(
             path=path,
             family=family,
             content=content,
-            sample_rate=settings.positive("audio", "sample_rate", default=DEFAULT_SAMPLE_RATE),
-            chunk_samples=settings.chunk_samples(),
+            sample_rate=sample_rate,
+            chunk_samples=settings.chunk_samples(sample_rate),
             overlaps=settings.positive("inference", "num_overlap"),
             normalize=settings.section("inference").get("normalize") is True,
             instruments=outputs,
@@ -76,9 +78,22 @@ class _Settings:
             raise ModelUnavailable(f"{self.path}: {section}.{key} must be a whole number above 0, not {value!r}")
         return value
 
-    def chunk_samples(self) -> int:
+    def sample_rate(self) -> int:
+        rate = self.positive("audio", "sample_rate", default=DEFAULT_SAMPLE_RATE)
+        if rate > MAX_SAMPLE_RATE:
+            raise ModelUnavailable(f"{self.path}: audio.sample_rate is {rate}; the most is {MAX_SAMPLE_RATE} Hz")
+        return rate
+
+    def chunk_samples(self, sample_rate: int) -> int:
         """As in MSST, `inference` comes before `audio`."""
-        return self.positive("inference" if "chunk_size" in self.section("inference") else "audio", "chunk_size")
+        section = "inference" if "chunk_size" in self.section("inference") else "audio"
+        chunk = self.positive(section, "chunk_size")
+        if chunk > MAX_CHUNK_SECONDS * sample_rate:
+            raise ModelUnavailable(
+                f"{self.path}: {section}.chunk_size is {chunk}; a chunk may be at most {MAX_CHUNK_SECONDS} s long, "
+                f"{MAX_CHUNK_SECONDS * sample_rate} samples"
+            )
+        return chunk
 
     def stems(self, section: str, key: str) -> tuple[str, ...]:
         given = self.section(section).get(key)

@@ -14,9 +14,8 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-import yaml
-
 from msaas.catalogue import Entry, ModelFile, catalogue
+from msaas.errors import ModelUnavailable
 from msaas.separation.weights.config import is_config, read_yaml
 from msaas.separation.weights.download import BROKEN, fill, touch
 from msaas.separation.weights.sources import (
@@ -156,7 +155,7 @@ def _is_configuration(path: Path) -> bool:
     """For example, the login page of a network must not stay in the cache."""
     try:
         return is_config(read_yaml(path))
-    except (UnicodeDecodeError, yaml.YAMLError):
+    except ModelUnavailable:
         return False
 
 

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from msaas.errors import ModelUnavailable
-from msaas.separation.weights.config import read_yaml
+from msaas.separation.weights.config import read_yaml, valid_name
 
 ENSEMBLE = "ensemble"  # its family, and the key of the yaml
+LEAST_WEIGHT, MOST_WEIGHT = 1e-6, 1e6  # sums of weighted stems are float32
 
 
 @dataclass(frozen=True)
@@ -37,8 +38,14 @@ def read_members(path: Path) -> tuple[Member, ...]:
     return tuple(_member(entry, path) for entry in given)
 
 
+def nested(path: Path | None, member: str) -> str:
+    """What is said of an ensemble's member that is an ensemble."""
+    return f"{path}: {member} is an ensemble itself; name its members instead"
+
+
 def _member(entry: Any, path: Path) -> Member:
-    if not isinstance(entry, Mapping) or not isinstance(entry.get("model"), str):
+    name = entry.get("model") if isinstance(entry, Mapping) else None
+    if not isinstance(name, str) or not valid_name(name):
         raise ModelUnavailable(f"{path}: the entry {entry!r} names no model")
     unknown = entry.keys() - {"model", "weight", "weights"}
     if unknown or {"weight", "weights"} <= entry.keys():
@@ -53,6 +60,7 @@ def _member(entry: Any, path: Path) -> Member:
 
 
 def _weight(value: Any, model: str, path: Path) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < float("inf"):
-        raise ModelUnavailable(f"{path}: the weight {value!r} of {model} must be a number of at least 0")
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not (value == 0 or LEAST_WEIGHT <= value <= MOST_WEIGHT):
+        raise ModelUnavailable(f"{path}: the weight {value!r} of {model} must be 0 or from 0.000001 to 1000000")
     return float(value)

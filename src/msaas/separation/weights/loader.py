@@ -13,6 +13,7 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,8 @@ from msaas.catalogue import LicenceRule, catalogue
 from msaas.command import typed
 from msaas.errors import ModelUnavailable
 from msaas.separation.weights import on_disk
-from msaas.separation.weights.ensemble import ENSEMBLE
+from msaas.separation.weights.config import valid_name
+from msaas.separation.weights.ensemble import ENSEMBLE, Member, nested
 from msaas.separation.weights.on_disk import NOTHING_ACCEPTED, fault_in_folder, held, members
 from msaas.separation.weights.sources import (
     FoundWeights,
@@ -31,7 +33,6 @@ from msaas.separation.weights.sources import (
     WeightSource,
     in_folder,
     sha256_of,
-    valid_name,
 )
 
 if TYPE_CHECKING:
@@ -139,9 +140,15 @@ def _locate(
 def _location(found: FoundWeights, repo: Path | None, sources: Sequence[WeightSource] | None) -> WeightLocation:
     """Where `found` is; for an ensemble, the reasons of the first member that is not available."""
     for member in members(found):
-        location = _locate(member.model, repo, sources, lambda part: WeightLocation(part.where))
+        location = _locate(member.model, repo, sources, partial(_location_of_member, found, member))
         if not location.obtainable:
             return WeightLocation(reasons=tuple(f"its member {member.model}: {why}" for why in location.reasons))
+    return WeightLocation(found.where)
+
+
+def _location_of_member(ensemble: FoundWeights, member: Member, found: FoundWeights) -> WeightLocation:
+    if found.family == ENSEMBLE:
+        return WeightLocation(reasons=(nested(ensemble.config, member.model),))
     return WeightLocation(found.where)
 
 
@@ -207,7 +214,7 @@ def _build(
         refuse_unlicensed(member.model, licences)
         weights = _find(member.model, repo, sources)
         if weights.family == ENSEMBLE:
-            raise ModelUnavailable(f"{found.config}: {member.model} is an ensemble itself; name its members instead")
+            raise ModelUnavailable(nested(found.config, member.model))
         parts.append((member, build(member.model, weights, mapped=mapped)))
     return blend(name, parts, found.config)
 

@@ -12,6 +12,7 @@ import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 
+from msaas.separation.weights.config import valid_name
 from msaas.separation.weights.download import BROKEN, fill, touch
 from msaas.separation.weights.sources import (
     PROBE_SECONDS,
@@ -20,7 +21,6 @@ from msaas.separation.weights.sources import (
     WeightsDamaged,
     WeightsNotFound,
     user_folder,
-    valid_name,
     verify_name_checksum,
     within,
 )

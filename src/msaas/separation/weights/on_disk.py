@@ -8,8 +8,9 @@ from pathlib import Path
 
 from msaas.catalogue import LicenceRule, catalogue
 from msaas.errors import ModelUnavailable
-from msaas.separation.weights.ensemble import ENSEMBLE, Member, read_members
-from msaas.separation.weights.sources import FoundWeights, WeightsNotFound, WeightSource, in_folder, valid_name
+from msaas.separation.weights.config import shortened, valid_name
+from msaas.separation.weights.ensemble import ENSEMBLE, Member, nested, read_members
+from msaas.separation.weights.sources import FoundWeights, WeightsNotFound, WeightSource, in_folder
 
 NOTHING_ACCEPTED = LicenceRule()
 
@@ -23,7 +24,7 @@ def held(name: str, *, repo: Path | None, sources: Sequence[WeightSource] | None
             found = in_folder(name, repo, verify=False)
             return found.where if all(_held_member(member, repo, sources) for member in members(found)) else ""
     for source in default_sources(name) if sources is None else sources:
-        with suppress(WeightsNotFound, OSError):
+        with suppress(WeightsNotFound, ModelUnavailable, OSError):
             return source.held(name)
     return ""
 
@@ -54,15 +55,24 @@ def fault_in_folder(name: str, repo: Path | None) -> str:
         return ""
     try:
         found = in_folder(name, repo, verify=False)
-        missing = [one.model for one in members(found) if not _held_member(one, repo, None)]
         _ = _sources_of(found)
         for path in found.files:
             refuse_foreign_file(path)
+        return shortened(next(filter(None, (_fault_of(member, found, repo) for member in members(found))), ""))
     except WeightsNotFound as reason:  # of a model in the catalogue, another source may have the weights
-        return "" if name in catalogue().entries else str(reason)
+        return "" if name in catalogue().entries else shortened(str(reason))
     except (ModelUnavailable, OSError) as reason:
-        return str(reason)
-    return f"{found.config}: its member {missing[0]} is not on this machine" if missing else ""
+        return shortened(str(reason))
+
+
+def _fault_of(member: Member, ensemble: FoundWeights, repo: Path) -> str:
+    """Why the member cannot be used; empty if it can."""
+    if _held_member(member, repo, None):
+        return ""
+    with suppress(WeightsNotFound, ModelUnavailable, OSError):
+        if in_folder(member.model, repo, verify=False).family == ENSEMBLE:
+            return nested(ensemble.config, member.model)
+    return f"{ensemble.config}: its member {member.model} is not on this machine"
 
 
 def refuse_foreign_file(path: Path) -> None:

@@ -10,15 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-import yaml
-
-from msaas.separation.weights.config import DEMUCS, family_of, is_config, read_yaml
+from msaas.errors import ModelUnavailable
+from msaas.separation.weights.config import DEMUCS, MAX_CHUNK_SECONDS, family_of, is_config, not_a_list, read_yaml
 from msaas.separation.weights.ensemble import ENSEMBLE, is_ensemble
 
 Result = TypeVar("Result")
 
 PROBE_SECONDS = 3.0
-_NAME = re.compile(r"(hf://)?([\w.-]+/)?\w[\w.-]*")
 DEMUCS_SUFFIXES = (".th", ".safetensors")
 FAMILY_SUFFIXES = (".safetensors", ".ckpt", ".pth", ".pt", ".th")
 _FILE = re.compile(r"(?P<signature>.+?)(-(?P<checksum>[0-9a-f]{6,64}))?(?P<suffix>\.(th|safetensors|ckpt|pth|pt))")
@@ -49,9 +47,13 @@ class ModelManifest:
     def of(cls, bag: Any, path: Path) -> ModelManifest:
         """The same for the content of `path`."""
         try:
-            return cls(tuple(str(item) for item in bag["models"]), bag.get("weights"), bag.get("segment"))
+            manifest = cls(tuple(str(item) for item in bag["models"]), bag.get("weights"), bag.get("segment"))
         except (KeyError, TypeError, AttributeError) as error:
-            raise _not_a_list(path, error) from error
+            raise WeightsNotFound(not_a_list(path, error)) from error
+        segment = manifest.segment
+        if segment is not None and not (isinstance(segment, int | float) and 0 < segment <= MAX_CHUNK_SECONDS):
+            raise WeightsNotFound(f"{path}: segment must be above 0 and at most {MAX_CHUNK_SECONDS} s, not {segment!r}")
+        return manifest
 
 
 @dataclass(frozen=True)
@@ -92,11 +94,6 @@ def user_folder(path: str, setting: str) -> Path:
         return Path(path).expanduser()
     except RuntimeError as error:
         raise WeightsNotFound(f"no home folder for {path} (set {setting} to another path)") from error
-
-
-def valid_name(name: str) -> bool:
-    """Whether `name` can be a model's: it becomes part of paths and URLs."""
-    return _NAME.fullmatch(name) is not None and ".." not in name
 
 
 def in_folder(name: str, folder: Path, *, verify: bool = True) -> FoundWeights:
@@ -147,12 +144,10 @@ def _refuse_missing_config(name: str, root: Path) -> None:
 def _read(path: Path) -> Any:
     try:
         return read_yaml(path)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise _not_a_list(path, error) from error
-
-
-def _not_a_list(path: Path, error: Exception) -> WeightsNotFound:
-    return WeightsNotFound(f"{path} is not a list of models or a configuration ({type(error).__name__}: {error})")
+    except OSError as error:
+        raise WeightsNotFound(not_a_list(path, error)) from error
+    except ModelUnavailable as reason:
+        raise WeightsNotFound(str(reason)) from reason
 
 
 def _network(signature: str, root: Path, suffixes: tuple[str, ...], verify: bool) -> Path:

@@ -7,6 +7,7 @@ silent for STUB_START_SECONDS.
 {"do": "starve"}   runs out of memory under a limit of its own
 {"do": "die"}      kills itself        {"do": "hang"}     says nothing more, ends at nothing but a kill
 {"do": "die beside another"}   kills itself if it runs another song at the same time, else separates
+{"do": "lack memory"}   says that it ran out of memory
 {"do": "starve beside another"}   says that it ran out of memory if it runs another song, else separates
 {"do": "fail", "code": …, "retry": …}  {"do": "die once"}, {"do": "fail once"}: the first run only, `marker` remembers
 """
@@ -88,6 +89,9 @@ def separate(task, wish, send):
     send(done=done | {"timings": {}})
 
 
+OUT_OF_MEMORY = {"code": "out_of_memory", "detail": "too little memory", "retry": True, "model": ""}
+
+
 def obey(task, send):
     wish = json.loads(Path(task["song"]).read_bytes())
     match wish["do"]:
@@ -99,7 +103,9 @@ def obey(task, send):
         case "die beside another" if len(running) > 1:
             die()
         case "starve beside another" if len(running) > 1:
-            send(failed={"code": "out_of_memory", "detail": "too little memory", "retry": True, "model": ""})
+            send(failed=OUT_OF_MEMORY)
+        case "lack memory":
+            send(failed=OUT_OF_MEMORY)
         case "fail once" if not Path(wish["marker"]).exists():
             Path(wish["marker"]).touch()
             send(failed={"code": "once", "detail": "as the song wished", "retry": True, "model": ""})

@@ -57,6 +57,16 @@ def test_a_worker_that_is_killed_for_memory_twice_pauses_and_says_which_limit(ha
     assert waits["code"] == "out_of_memory" and "480 MiB" in waits["detail"]
 
 
+def test_a_worker_whose_process_reaches_its_own_limit_twice_names_the_setting(harness, monkeypatch):
+    watch = partial(MemoryWatch, limit=lambda: None, kills=lambda: 0)
+    monkeypatch.setattr("msaas.worker.supervisor.MemoryWatch", watch)
+    worker = harness.worker(child_memory_bytes=600 * MIB)
+    harness.song("lack memory")
+    assert wait_until(lambda: worker.ready()[1].get("code") == "out_of_memory", 60)
+    reason = worker.ready()[1]["reason"]
+    assert f"MSAAS_CHILD_MEMORY_BYTES is {600 * MIB} (600 MiB), and htdemucs_mini needs more" in reason
+
+
 def test_its_song_goes_to_another_worker_uncharged(harness, monkeypatch):
     killing(monkeypatch)
     small = harness.worker()

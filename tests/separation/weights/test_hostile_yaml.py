@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from msaas.errors import ModelUnavailable
-from msaas.separation.weights.catalogue import _is_configuration
+from msaas.separation.weights.catalogue import CatalogueMirrors, _is_configuration
 from msaas.separation.weights.config import MAX_YAML_BYTES, read_yaml
 from msaas.separation.weights.loader import locate
 from msaas.separation.weights.on_disk import all_held, fault_in_folder
@@ -64,7 +64,7 @@ def test_a_worker_with_all_models_starts_without_the_broken_one(repo, environ, t
     assert {"four", "nested"} <= set(all_held(repo))
     assert "broken" not in all_held(repo)
     faults = _faults(settings)
-    assert (reason in faults["broken"] and "broken.yaml" in faults["broken"]) or reason == "has no xxx"
+    assert reason in faults["broken"]
     assert len(faults["broken"]) < 1000
     assert "four" not in faults
     assert reason in fault_in_folder("broken", repo)
@@ -80,8 +80,6 @@ def test_reading_what_cannot_be_read_has_one_error(repo, name):
 
 
 def test_a_damaged_configuration_in_a_cache_does_not_keep_a_worker_from_starting(tmp_path, monkeypatch):
-    from msaas.separation.weights.catalogue import CatalogueMirrors
-
     monkeypatch.setattr("msaas.separation.weights.on_disk.default_sources", lambda _name: [CatalogueMirrors(tmp_path)])
     (tmp_path / "scnet_large").mkdir()
     (tmp_path / "scnet_large" / "scnet_large.yaml").write_text("family: another\nmodel: {}\n")

@@ -11,7 +11,7 @@ from msaas.errors import ModelUnavailable
 from msaas.separation.weights.config import read_yaml, valid_name
 
 ENSEMBLE = "ensemble"  # its family, and the key of the yaml
-LEAST_WEIGHT, MOST_WEIGHT = 1e-6, 1e6  # sums of weighted stems are float32
+MIN_WEIGHT, MAX_WEIGHT = 1e-6, 1e6  # sums of weighted stems are float32
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,6 @@ def _member(entry: Any, path: Path) -> Member:
 
 def _weight(value: Any, model: str, path: Path) -> float:
     number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not (value == 0 or LEAST_WEIGHT <= value <= MOST_WEIGHT):
+    if not number or not (value == 0 or MIN_WEIGHT <= value <= MAX_WEIGHT):
         raise ModelUnavailable(f"{path}: the weight {value!r} of {model} must be 0 or from 0.000001 to 1000000")
     return float(value)

@@ -33,7 +33,7 @@ _KEYS = {
 _OTHER_NETWORKS = {"time_conformer_depth", "freq_conformer_depth", "time_mamba_depth", "freq_mamba_depth"}
 
 
-MAX_YAML_BYTES = 1_000_000
+MAX_YAML_BYTES = 100_000  # those that people use have some 5 kB; PyYAML takes a second for this
 MAX_CHUNK_SECONDS = 120  # a network's memory grows with its chunk or segment, which are about 10 s long
 _MAX_NUMBER = 100  # characters; Python prints no integer of more than 4300 digits
 _MAX_REASON = 500  # characters: an error may quote the file

@@ -33,7 +33,7 @@ HOSTILE = {
     "aliases in a configuration": (f"{ALIASES}family: scnet\nmodel: {{}}\nx: *a9", "aliases are not read"),
     "merges": (f"{MERGES}ensemble: [*m9]", "aliases are not read: write the value in place of *m0"),
     "itself": ("ensemble: &me [*me]", "aliases are not read"),
-    "size": (f"models: [net]\n#{'x' * MAX_YAML_BYTES}", "is larger than 1000000 bytes"),
+    "size": (f"models: [net]\n#{'x' * MAX_YAML_BYTES}", "is larger than 100000 bytes"),
     "bytes": (b"models: [\xff]", "UnicodeDecodeError"),
     "name": (f"models: [{'x' * 10_000}]", "has no xxx"),
     "member": ("ensemble: [{model: nested}]\n", "nested is an ensemble itself; name its members instead"),

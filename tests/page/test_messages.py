@@ -303,6 +303,11 @@ CROSS = "one.left < box.right && one.right > box.left && one.top < box.bottom &&
 UNDER_TOASTS = f"{CONTROLS}.filter(([, one]) => {TOASTS}.some((box) => {CROSS})).map(([name]) => name)"
 SEEN = f"{CONTROLS}.filter(([, one]) => one.top >= 80 && one.bottom <= innerHeight).map(([name]) => name)"
 
+# The page has made room for the messages of now, not for those that have just gone.
+ROOM = (
+    "() => parseFloat(getComputedStyle(document.body).paddingTop) === "
+    "Math.ceil(document.querySelector('#toasts').getBoundingClientRect().height)"
+)
 TOPS = (
     "['#song .back', '#transport', '#save-mix'].map((one) => document.querySelector(one).getBoundingClientRect().top)"
 )
@@ -321,6 +326,7 @@ def test_no_control_stays_under_a_message(open_page, song, screen):
     page.evaluate(add, [main, "Something went wrong"])
     page.evaluate("for (const one of document.querySelectorAll('.toast.brief')) one.close()")  # if it is still there
     expect(alert(page)).to_be_visible()
+    until(page, ROOM)
     until(page, f"() => ({UNDER_TOASTS}).length === 0")
     page.evaluate("scrollTo(0, 150)")  # what comes now covers nothing that is seen
     seen = page.evaluate(SEEN)

@@ -96,6 +96,11 @@ def test_a_long_song_is_seen_to_the_sample_wherever_one_zooms(open_page, long_so
     assert in_mixer(page, "return mixer.stems.some((lane) => lane.buffer)") is False
 
 
+# All that is played from the start is here.
+HELD = f"""async () => {{
+    const {{ mixer }} = (await import({MAIN})).player;
+    return mixer.stems.every(({{ stream }}) => stream.reach(0) >= 12 * mixer.rate);
+}}"""
 MOVED = """
     player.view.set(argument, 0.01);
     await new Promise(requestAnimationFrame);
@@ -107,6 +112,7 @@ def test_the_sound_of_a_close_view_is_asked_for_again_after_a_failure(open_page,
     page = open_page(long_song)
     canvas = stem_row(page, "bass").locator("canvas")
     expect(page.locator("#save-mix")).to_be_enabled()
+    until(page, HELD)  # so that only the close view asks for sound
     in_mixer(page, "player.view.set(421.7, 0.01)")
     expect(canvas).to_have_attribute("data-drawn", "line")
     failed: set[str] = set()
@@ -126,6 +132,7 @@ def test_the_sound_of_a_close_view_is_asked_for_again_after_a_failure(open_page,
 def test_a_stem_that_is_gone_leaves_the_others_in_a_close_view(open_page, long_song):
     page = open_page(long_song)
     expect(page.locator("#save-mix")).to_be_enabled()
+    until(page, HELD)  # so that only the close view asks for sound
     in_mixer(page, "player.view.set(421.7, 0.01)")
     expect(stem_row(page, "bass").locator("canvas")).to_have_attribute("data-drawn", "line")
     asked: list[str] = []
@@ -146,11 +153,6 @@ def test_a_stem_that_is_gone_leaves_the_others_in_a_close_view(open_page, long_s
     assert stem_row(page, "bass").locator("canvas").get_attribute("data-drawn") == "bars"
 
 
-# All that is played from the start is here.
-HELD = f"""async () => {{
-    const {{ mixer }} = (await import({MAIN})).player;
-    return mixer.stems.every(({{ stream }}) => stream.reach(0) >= 12 * mixer.rate);
-}}"""
 SHOWN = f"""async ([from, to]) => {{
     const {{ mixer, view }} = (await import({MAIN})).player;
     return mixer.playing && view.start > from && view.start < to;

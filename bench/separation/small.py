@@ -14,12 +14,12 @@ from collections.abc import Callable
 import torch
 
 from bench.separation.speed import ROOT, machine, seeded_htdemucs
+from msaas.catalogue import catalogue
 from msaas.separation.engines.engine import Engine, TorchEngine
 from msaas.separation.engines.selection import choose_engine
 from msaas.separation.model import LoadedModel, Network, from_demucs
 from msaas.separation.weights.loader import load_model
 
-SMALL_MODELS = ("htdemucs_mini", "scnet_mini", "msaas_mini")
 CPU = torch.device("cpu")
 ROUNDS = 5
 
@@ -28,7 +28,7 @@ ROUNDS = 5
 def main() -> None:
     argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0]).parse_args()
     models = [from_demucs("htdemucs", seeded_htdemucs())]
-    models += [load_model(name, repo=ROOT / "models", sources=[]) for name in SMALL_MODELS]
+    models += [load_model(name, repo=ROOT / "models", sources=[]) for name in catalogue().shipped()]
     print(f"{machine()}\n\n| model | library, fp32 | ours, fp32 | ours, auto |\n|---|---|---|---|")
     for model in models:
         rates = [_rate(model, made) for made in (_library, _ours("fp32"), _ours("auto"))]

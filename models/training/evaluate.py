@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from msaas.catalogue import catalogue
 from msaas.separation.engines.engine import TorchEngine
 from msaas.separation.overlap_add import separate_stream
 from msaas.separation.weights.loader import load_model
@@ -25,7 +26,6 @@ from training.learning.plain import plain_separation
 from training.score.notes import STEMS
 
 MODELS = Path(__file__).resolve().parent.parent
-SMALL_MODELS = ("htdemucs_mini", "scnet_mini", "msaas_mini")
 MIXTURE = "the mixture itself"
 Separator = Callable[[torch.Tensor], torch.Tensor]  # [2, samples] ▸ [4, 2, samples]
 
@@ -105,7 +105,7 @@ def write_into(card: Path, text: str) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--songs", nargs="+", metavar="TITLE=DIR", required=True)
-    parser.add_argument("--models", nargs="+", default=SMALL_MODELS)
+    parser.add_argument("--models", nargs="+", default=catalogue().shipped())
     parser.add_argument("--repo", type=Path, default=MODELS, help="a folder of models, each in a folder of its name")
     parser.add_argument("--card", type=Path, help="a model card to write the tables into")
     parser.add_argument("--json", type=Path, help="a file for the figures of every song")

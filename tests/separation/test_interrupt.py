@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch import nn
 
-from msaas.errors import Cancelled
+from msaas.audio.encode.open_writer import open_writer
+from msaas.errors import Cancelled, SeparationError
 from msaas.separation.engines.engine import TorchEngine
 from msaas.separation.engines.htdemucs import ChannelsLast
 from msaas.separation.engines.parallel import ParallelSegments
@@ -104,6 +105,16 @@ def test_a_stem_that_is_given_up_is_not_encoded_to_the_end_of_its_block(tmp_path
         threading.Thread(target=lambda: _abandoned(stems) and writer.let_go.set(), daemon=True).start()
         raise Cancelled("stopped on request")
     assert (writer.pieces, writer.aborted) == (1, True)
+
+
+def test_samples_that_are_not_numbers_end_the_song_with_that_reason_and_leave_no_file(tmp_path):
+    path = tmp_path / "vocals.mp3"
+    stems = StemWriters()
+    with pytest.raises(SeparationError, match="samples of vocals that are not numbers"), stems:
+        stems.add("vocals", open_writer(path, "mp3", sample_rate=44_100, channels=2, total_samples=5000))
+        stems.write("vocals", np.full((2, 5000), np.nan, np.float32))
+        stems.close()
+    assert not path.exists()
 
 
 def _abandoned(stems: StemWriters) -> bool:

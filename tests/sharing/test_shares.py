@@ -273,6 +273,7 @@ def test_a_song_whose_stems_were_removed_is_not_shared(ask, annas, storage):
     for name in list(storage.stems_of(annas)):
         storage.remove(OUTPUTS, [name])
     problem(ask("anna", "post", f"/apiv1/jobs/{annas}/shares", json={}), 404, "track_removed")
+    assert ask("anna", "get", f"/apiv1/jobs/{annas}/shares").json["shares"] == []
 
 
 def test_a_token_in_a_path_is_refused_and_not_logged(client, share, caplog):

@@ -87,11 +87,12 @@ def test_the_songhash_is_that_of_the_keys_own_uploads(callers, song):
     assert names["anna"] != names["bert"]
 
 
-def test_without_the_scope_or_a_key_there_is_no_upload(make_app):
+def test_without_the_scope_or_a_key_there_is_no_upload(make_app, redis):
     text, key = new_key("reader", ["read"])
     client = make_app(api_keys=(key,)).test_client()
     problem(Tus(client, {}).create(10), 401, "key_missing")
     problem(Tus(client, {"Authorization": f"Bearer {text}"}).create(10), 403, "scope_missing")
+    assert redis.keys("upload*") == []
 
 
 def test_parts_count_as_calls_and_the_song_as_one_post(make_app, song):

@@ -148,8 +148,9 @@ def test_a_refused_option_leaves_the_upload_as_it_is(tus, song):
     assert tus.submit(url).status_code == 202
 
 
-def test_an_empty_upload_is_no_song(tus):
+def test_an_empty_upload_is_no_song(tus, queue):
     problem(tus.submit(tus.url(0)), 400, "empty_file")
+    assert queue.counts().waiting == 0
 
 
 def test_only_one_of_song_address_and_upload_is_accepted(tus, client, song):
@@ -157,6 +158,7 @@ def test_only_one_of_song_address_and_upload_is_accepted(tus, client, song):
     for more in ({"url": "https://example.org/x"}, {"mp3": "AAAA"}):
         problem(client.post(URL, json={"upload": url, **more}), 400, "bad_json")
     problem(client.post(URL, json={"upload": 7}), 422, "invalid_option")
+    assert tus.offset(f"{PATH}/{url}") == len(song), "the upload is as it was"
 
 
 def test_pages_of_allowed_origins_may_use_every_header(make_app):

@@ -169,3 +169,7 @@ class Catalogue:
 
     def get(self, name: str) -> Entry | None:
         return self.entries.get(name)
+
+    def shipped(self) -> tuple[str, ...]:
+        """The names of the models that come with MSaaS."""
+        return tuple(name for name, entry in self.entries.items() if entry.shipped)

@@ -15,6 +15,7 @@ import numpy as np
 from msaas.audio.decode.decoder import DecodeReport
 from msaas.audio.encode.converted import Sound
 from msaas.audio.encode.writer import Writer, common_gain
+from msaas.errors import SeparationError
 from msaas.formats import SOURCE_RATE, format_named
 from msaas.options import Options
 from msaas.separation.mixture import Samples
@@ -93,7 +94,7 @@ class _StemEncoder:
     """One stem: its writer, the only thread that uses it, and that thread's queue."""
 
     def __init__(self, stem: str, writer: Writer, gain: float) -> None:
-        self.writer, self.gain = writer, gain
+        self.stem, self.writer, self.gain = stem, writer, gain
         self.thread = ThreadPoolExecutor(1, thread_name_prefix=f"encode-{stem}")
         self.abandoned = False
         self._ahead: deque[Future[None]] = deque()
@@ -104,11 +105,14 @@ class _StemEncoder:
         self._ahead.append(self.thread.submit(self._write, block))
 
     def _write(self, block: Samples) -> None:
-        """Writes in pieces, so that cancelling does not wait for a whole block."""
+        """Writes in pieces, so that cancelling does not wait for a whole block. Raises SeparationError for NaN and
+        infinity, which encoders do not survive."""
         for start in range(0, block.shape[1], PIECE_SAMPLES):
             if self.abandoned:
                 return
             piece = block[:, start : start + PIECE_SAMPLES]
+            if not np.isfinite(piece).all():
+                raise SeparationError(f"the model gave samples of {self.stem} that are not numbers")
             self.writer.write(piece if self.gain == 1.0 else piece * np.float32(self.gain))
 
     def close(self, gain: float) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from math import isfinite
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -14,7 +13,6 @@ from numpy.typing import NDArray
 
 from msaas.audio.encode.disk_full import full_disk_as_scratch_full
 from msaas.audio.tags import StemTags
-from msaas.errors import SeparationError
 
 Block = NDArray[np.float32]  # [channels, samples]; full scale is ±1
 HIGHEST_PEAK = 64.0  # 36 dB above full scale: of a song whose stems keep their levels in lossy formats
@@ -37,7 +35,7 @@ class Writer(ABC):
 
     def write(self, block: Block) -> None:
         """block: [channels, n] float32. Raises ScratchFull; ValueError for a wrong shape or more than
-        `total_samples`; SeparationError for NaN and infinity."""
+        `total_samples`."""
         if block.ndim != 2 or block.shape[0] != self.channels:
             raise ValueError(f"a block of shape {block.shape}; expected [{self.channels}, n]")
         if self.written_samples + block.shape[1] > self.total_samples:
@@ -45,10 +43,7 @@ class Writer(ABC):
         if not block.shape[1]:
             return
         self.written_samples += block.shape[1]
-        loudest = float(np.abs(block).max())
-        if not isfinite(loudest):
-            raise SeparationError("the model gave samples that are not numbers")
-        self.peak = max(self.peak, loudest)
+        self.peak = max(self.peak, float(np.abs(block).max()))
         with full_disk_as_scratch_full(self.path):
             self._write(np.ascontiguousarray(block, np.float32))
 

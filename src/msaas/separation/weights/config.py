@@ -74,8 +74,8 @@ _Loader.add_implicit_resolver(
 
 
 def read_yaml(path: Path) -> Any:
-    """The content of a yaml file of at most MAX_YAML_BYTES. Raises OSError; ModelUnavailable for whatever is wrong with
-    the content."""
+    """The content of a yaml file. Raises OSError, and ModelUnavailable if the file is larger than MAX_YAML_BYTES or its
+    content cannot be read."""
     with path.open("rb") as file:
         text = file.read(MAX_YAML_BYTES + 1)
     if len(text) > MAX_YAML_BYTES:

@@ -179,7 +179,8 @@ def test_what_a_lower_rate_cannot_hold_is_left_out(mixer):
     assert loudest < 1e-3
 
 
-# A stream at 8000 Hz, whose frames are their own numbers; its pieces are 40,000 frames. It loads when it is told to.
+# A stream at 8000 Hz, in pieces of 40,000 frames. The value of a frame is its number. `loads` has the requests, which
+# wait for `give`.
 PARTS = """
     const { src } = document.querySelector('script[type=module]');
     const { Stream } = await import(new URL('player/stream/stream.js', src));

@@ -6,6 +6,8 @@ import argparse
 import json
 import os
 import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +22,7 @@ from msaas.settings import Settings
 
 if TYPE_CHECKING:
     from msaas.separation.weights.loader import WeightLocation
+    from msaas.separation.weights.sources import FoundWeights
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -47,7 +50,9 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     for parser in (listed, shown, fetched, checked):
         parser.add_argument("--json", action="store_true", help="JSON, for programs")
     for parser in (listed, shown):
-        parser.add_argument("-v", "--verbose", action="store_true", help="each source that was checked, and its answer")
+        parser.add_argument(
+            "-v", "--verbose", action="store_true", help="each host or source that was asked, and its answer"
+        )
 
 
 def list_(args: argparse.Namespace) -> int:
@@ -56,7 +61,7 @@ def list_(args: argparse.Namespace) -> int:
         print(markdown_tables(entries))
         return 0
     settings = _settings()
-    rows = [_row(name, settings, args.verbose) for name in _known(settings)]
+    rows = _rows(_known(settings), settings, args.verbose)
     if args.json:
         print(json.dumps([_as_json(row, settings) for row in rows], indent=2))
     else:
@@ -81,21 +86,32 @@ def show(args: argparse.Namespace) -> int:
         if not found.obtainable:
             raise ModelUnavailable(f"{name}: {_state(found, None)}{_hint(name)}")
         facts |= loader.load_model(name, repo=repo, licences=settings.licence_rule).describe()
-    print(json.dumps(facts | {"weights": _row(name, settings, args.verbose).weights}, indent=2, ensure_ascii=False))
+    weights = _row(name, settings).weights
+    if not weights:
+        found = loader.locate(name, repo=repo)
+        _print_reasons(found, args.verbose)
+        weights = _state(found, entry)
+    print(json.dumps(facts | {"weights": weights}, indent=2, ensure_ascii=False))
     return 0
 
 
 def fetch(args: argparse.Namespace) -> int:
-    from msaas.separation.weights import loader
+    from msaas.separation.weights import loader, on_disk
 
     settings = _settings()
     repo, licences = _repo(args.name, settings), settings.licence_rule
+    before = on_disk.held(args.name, repo=repo)
     if args.into is None:
         found = loader.fetch(args.name, repo=repo, licences=licences)
     else:
         with output_folder(args.into):
             found = loader.fetch(args.name, args.into, repo=repo, licences=licences)
-    _print_found(args, found.where, found.files)
+    if not before:
+        _print_done(args, found, "downloaded", f"downloaded, and loaded once; {_place(found)}")
+    elif args.into is None:
+        _print_done(args, found, "none", f"nothing to download: it was here already, in {found.where}, and loads")
+    else:
+        _print_done(args, found, "copied", f"copied from {before}, where it was already, to {found.where}")
     return 0
 
 
@@ -105,19 +121,28 @@ def check(args: argparse.Namespace) -> int:
     settings = _settings()
     args.name = args.name or settings.model
     found = loader.verify(args.name, repo=_repo(args.name, settings), licences=settings.licence_rule)
-    _print_found(args, found.where, found.files)
+    done = f"checked in {found.where}: the files agree with the checksums that are known of them, and the model loads"
+    _print_done(args, found, "checked", done)
     return 0
 
 
-def _print_found(args: argparse.Namespace, where: str, files: tuple[Path, ...]) -> None:
+def _place(found: FoundWeights) -> str:
+    """The folder of the files; an ensemble has none of its own."""
+    folders = dict.fromkeys(str(path.parent) for path in found.files)
+    return f"its files are in {', '.join(folders)}" if folders else f"it is in {found.where}"
+
+
+def _print_done(args: argparse.Namespace, found: FoundWeights, action: str, done: str) -> None:
+    """`done`: what the command did, for people; `action`: the same for programs."""
     entry = catalogue().get(args.name)
     licence = entry.licence.id if entry else None
     if args.json:
+        files = [str(path) for path in found.files]
         print(
-            json.dumps({"name": args.name, "where": where, "files": [str(path) for path in files], "licence": licence})
+            json.dumps({"name": args.name, "action": action, "where": found.where, "files": files, "licence": licence})
         )
         return
-    print(f"{args.name} is here: {where}{f' (licence of the weights: {licence})' if licence else ''}")
+    print(f"{args.name}: {done}{f' (licence of the weights: {licence})' if licence else ''}")
 
 
 def _settings() -> Settings:
@@ -139,31 +164,56 @@ def _known(settings: Settings) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*settings.allowed_models, *own, *catalogue().entries)))
 
 
-def _row(name: str, settings: Settings, verbose: bool) -> ModelRow:
-    from msaas.separation.weights import loader, on_disk
+def _rows(names: Sequence[str], settings: Settings, verbose: bool) -> list[ModelRow]:
+    from msaas.separation.weights.hosts import silent_hosts
+
+    rows = [_row(name, settings) for name in names]
+    silent = silent_hosts(row.entry for row in rows if row.entry and not row.weights)
+    for host, reason in silent.items() if verbose else ():
+        print(f"  {host}: {reason}", file=sys.stderr)
+    return [row if row.weights else replace(row, weights=_elsewhere(row, settings, silent, verbose)) for row in rows]
+
+
+def _row(name: str, settings: Settings) -> ModelRow:
+    """Without asking a host: `weights` is empty for a model that may be used and is not on this machine."""
+    from msaas.separation.weights import on_disk
 
     repo, entry = _repo(name, settings), catalogue().get(name)
-    stems = entry.sources if entry else on_disk.stems_in_folder(name, repo)
+    row = ModelRow(
+        name, entry, "", entry.sources if entry else on_disk.stems_in_folder(name, repo), name == settings.model
+    )
     if settings.licence_rule.refusal(name):
-        state = REFUSED
-    elif fault := on_disk.fault_in_folder(name, repo):
-        state = f"cannot be used: {fault}"
-    elif where := on_disk.held(name, repo=repo):
-        return ModelRow(name, entry, f"here: {where}", stems, default=name == settings.model, is_here=True)
-    elif name in settings.allowed_models or verbose:
-        found = loader.locate(name, repo=repo)
-        _print_reasons(found, verbose)
-        state = _state(found, entry)
-    else:
-        state = f"can be fetched, {size(entry.bytes if entry else None)}"
-    return ModelRow(name, entry, state, stems, default=name == settings.model)
+        return replace(row, weights=REFUSED)
+    if fault := on_disk.fault_in_folder(name, repo):
+        return replace(row, weights=f"cannot be used: {fault}")
+    if where := on_disk.held(name, repo=repo):
+        return replace(row, weights=f"here: {where}", is_here=True)
+    return row
+
+
+def _elsewhere(row: ModelRow, settings: Settings, silent: Mapping[str, str], verbose: bool) -> str:
+    """By the hosts of the model's files; a model that the catalogue does not know is asked for itself."""
+    from msaas.separation.weights import loader
+    from msaas.separation.weights.hosts import hosts_needed
+
+    if row.entry and (needed := hosts_needed(row.entry, silent)):
+        return f"not available: no answer from {' or '.join(needed)}"
+    if row.entry and not row.entry.shipped and not verbose:
+        return _fetchable(row.entry)
+    found = loader.locate(row.name, repo=_repo(row.name, settings))
+    _print_reasons(found, verbose)
+    return _state(found, row.entry)
+
+
+def _fetchable(entry: Entry | None) -> str:
+    return f"can be fetched, {size(entry.bytes)}" if entry else "can be fetched"
 
 
 def _state(found: WeightLocation, entry: Entry | None) -> str:
     if found.where:
         return f"here: {found.where}"
     if found.obtainable:
-        return f"can be fetched, {size(entry.bytes)}" if entry else "can be fetched"
+        return _fetchable(entry)
     unknown = "" if entry else "not in the catalogue, "
     return (
         f"not available: {unknown}neither on this machine nor from a reachable hub (`msaas models list -v` says more)"

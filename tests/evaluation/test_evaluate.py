@@ -44,7 +44,22 @@ def test_a_folder_without_songs_is_refused(tmp_path, capsys):
     with pytest.raises(NotAReference, match=r"mixture\.wav"):
         reference_songs(tmp_path)
     assert main(["evaluate", "htdemucs_mini", str(tmp_path)]) == 2
-    assert "mixture.wav" in capsys.readouterr().err
+    assert f"the folder {tmp_path} has no mixture.wav at any depth; expected: " in capsys.readouterr().err
+
+
+def test_a_folder_that_is_missing_is_named_with_what_belongs_in_it(tmp_path, capsys):
+    (tmp_path / "file").touch()
+    for name, reason in (("nosuchfolder", "does not exist"), ("file", "is not a folder")):
+        assert main(["evaluate", "htdemucs_mini", str(tmp_path / name)]) == 2
+        err = capsys.readouterr().err
+        assert f"the folder {tmp_path / name} {reason}; expected: a folder a song, with mixture.wav and one" in err
+
+
+def test_songs_without_any_stem_are_refused_before_one_is_separated(tmp_path):
+    (tmp_path / "song").mkdir()
+    (tmp_path / "song" / "mixture.wav").touch()
+    with pytest.raises(NotAReference, match=r"mixture\.wav has no stems beside it"):
+        reference_songs(tmp_path)
 
 
 def test_the_small_model_reaches_its_recorded_ratios(tmp_path, monkeypatch, capsys):

@@ -317,7 +317,16 @@ def test_the_command_copies_and_restores(storage, folder, environ, monkeypatch, 
     storage.empty()
     assert main(["buckets", "restore", str(folder / "songs")]) == 0
     assert everything(storage) == before
+    (folder / "empty").mkdir()
     assert main(["buckets", "restore", str(folder / "empty")]) == 1
     assert "contains no copy of the buckets" in capsys.readouterr().err
+    (folder / "file").touch()
+    for command, name, reason in (
+        ("restore", "missing", "does not exist; expected: a copy that `msaas buckets copy` made"),
+        ("restore", "file", "is not a folder"),
+        ("copy", "file", "a file, not a folder"),
+    ):
+        assert main(["buckets", command, str(folder / name)]) == 2
+        assert reason in capsys.readouterr().err
     with pytest.raises(SystemExit, match="2"):
         main(["buckets", "copy", str(folder), "--keep-days", "-1"])

@@ -14,6 +14,7 @@ import pytest
 import requests
 from mcp import Client, StdioServerParameters
 
+from msaas.cli import main
 from msaas.client import Client as ServiceClient
 from msaas.local.servers import free_port
 from msaas.mcp_server.server import build_server
@@ -216,3 +217,8 @@ def test_it_listens_on_this_machine_only(address: str, capsys: pytest.CaptureFix
 
     assert cli.main(["mcp", "--http", address or ":"]) == 2
     assert "127.0.0.1" in capsys.readouterr().err
+
+
+def test_a_folder_that_is_missing_is_reported_at_the_start(url: str, tmp_path: Path, capsys: Any) -> None:
+    assert main(["mcp", "--url", url, "--folder", str(tmp_path / "nosuchfolder")]) == 2
+    assert f"the folder {tmp_path / 'nosuchfolder'} does not exist; expected: songs" in capsys.readouterr().err

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from msaas.cli.paths import path_argument
+from msaas.cli.paths import existing_folder, path_argument
 from msaas.client.names import printable
 from msaas.errors import AudioError
 from msaas.evaluation import METRICS
@@ -50,9 +50,9 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 def run(args: argparse.Namespace) -> int:
     from msaas.cli.songs.local import check_sandbox, loader
     from msaas.evaluation.evaluate import Evaluation
-    from msaas.evaluation.references import reference_songs
+    from msaas.evaluation.references import LAYOUT, reference_songs
 
-    songs = reference_songs(args.folder)[: args.limit]
+    songs = reference_songs(existing_folder(args.folder, LAYOUT))[: args.limit]
     environ = dict(os.environ) | {"MSAAS_MODEL": args.model}
     settings = Settings.from_env(environ | dict(choose_model(environ).environ))
     given = {name: getattr(args, name) for name in ("model", "quality", "overlap", "shifts")} | {"format": "wav"}

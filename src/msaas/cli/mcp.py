@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from msaas.cli.paths import path_argument
+from msaas.cli.paths import existing_folder, path_argument
 from msaas.cli.service import add_service, client_of
 from msaas.errors import MSaaSError
 
@@ -43,8 +43,9 @@ def run(args: argparse.Namespace) -> int:
         raise ExtraMissing(
             f"`msaas mcp` needs the extra [mcp]: pip install 'msaas[mcp]' ({error.name} is missing)"
         ) from error
+    folder = existing_folder(args.folder, "songs that agents may read; stems are written to it")
     client_of(args).close()  # a wrong URL or key is reported at the start
-    server = build_server(lambda: client_of(args, retries=RETRIES), args.folder)
+    server = build_server(lambda: client_of(args, retries=RETRIES), folder)
     if args.http:
         serve_http(server, args.http)
     else:

@@ -27,6 +27,14 @@ def path_argument(text: str) -> Path:
     return Path(text)
 
 
+def existing_folder(folder: Path, expected: str) -> Path:
+    """Raises UnusablePath, with what the folder is expected to have."""
+    if os.path.isdir(folder):  # noqa: PTH112 (pathlib raises for some paths)
+        return folder
+    reason = "is not a folder" if os.path.lexists(folder) else "does not exist"
+    raise UnusablePath(f"the folder {printable(folder)} {reason}; expected: {expected}")
+
+
 @contextmanager
 def output_folder(folder: Path) -> Iterator[Path]:
     """The folder, created if necessary and checked to be writable; folders created here are removed if left empty.

@@ -15,6 +15,7 @@ from msaas.evaluation.metrics import Samples
 
 MIXTURE = "mixture"
 SUFFIXES = (".wav", ".flac")
+LAYOUT = f"a folder a song, with {MIXTURE}.wav and one WAV or FLAC file a stem (vocals.wav, drums.wav, …)"
 COMPLEMENTS = frozenset({"other", "instrumental", "accompaniment"})
 
 
@@ -36,11 +37,13 @@ class ReferenceSong:
 def reference_songs(folder: Path) -> list[ReferenceSong]:
     """The songs in `folder` and its subfolders (MUSDB18-HQ has `train` and `test`), by path.
 
-    Raises NotAReference if there is none.
+    Raises NotAReference if there is none, or none with a stem.
     """
     songs = [_song(path, folder) for path in sorted(folder.rglob(f"{MIXTURE}.*")) if path.suffix in SUFFIXES]
     if not songs:
-        raise NotAReference(f"{folder} has no folder with {MIXTURE}.wav and the stems of a song")
+        raise NotAReference(f"the folder {folder} has no {MIXTURE}.wav at any depth; expected: {LAYOUT}")
+    if not any(song.stems for song in songs):
+        raise NotAReference(f"{songs[0].mixture} has no stems beside it, nor has another song; expected: {LAYOUT}")
     return songs
 
 

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from msaas.cli.paths import path_argument
+from msaas.cli.paths import existing_folder, output_folder, path_argument
 from msaas.settings import Settings
 from msaas.wiring.stores import build_storage
 
@@ -41,15 +41,15 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 def copy(args: argparse.Namespace) -> int:
     from msaas.maintenance.bucket_copy import copy_buckets
 
-    args.folder.mkdir(parents=True, exist_ok=True)
     keep_seconds = args.keep_days * DAY_SECONDS
-    return _report(copy_buckets(_storage(), args.folder, keep_seconds=keep_seconds, now=time.time()))
+    with output_folder(args.folder):
+        return _report(copy_buckets(_storage(), args.folder, keep_seconds=keep_seconds, now=time.time()))
 
 
 def restore(args: argparse.Namespace) -> int:
     from msaas.maintenance.bucket_copy import restore_buckets
 
-    folder: Path = args.folder
+    folder = existing_folder(args.folder, "a copy that `msaas buckets copy` made")
     return _report(restore_buckets(_storage(), folder))
 
 

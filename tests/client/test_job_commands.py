@@ -33,6 +33,19 @@ def test_progress_without_a_terminal_is_a_line_at_each_change() -> None:
     ]
 
 
+def test_progress_says_once_why_a_song_is_held_up() -> None:
+    out = io.StringIO()
+    held = RUNNING | {"message": "The song cannot be fetched yet: example.org does not resolve; the service retries."}
+    with Progress("a song", out) as progress:
+        for view in (RUNNING, held, held, RUNNING, held, DONE | {"message": "Made by a small model."}):
+            progress.show(Job.from_view(view))
+    assert out.getvalue().splitlines() == [
+        "a song: separating 40%",
+        f"a song: {held['message']}",
+        "a song: done",
+    ]
+
+
 def test_progress_on_a_terminal_is_a_bar_that_leaves_nothing_behind() -> None:
     class Terminal(io.StringIO):
         def isatty(self) -> bool:

@@ -52,7 +52,7 @@ def download(tmp_path: Path) -> Callable[..., FetchedSong]:
     def read(url: str, *, policy: TargetPolicy | None = None, **more: Any) -> FetchedSong:
         source_options = {name: more.pop(name) for name in ("resolve", "connect", "idle_seconds") if name in more}
         source = HttpSource(url, policy or home_policy(), TLS, **source_options)
-        hooks = {"progress": lambda _: None, "check": lambda: None, "pause": lambda _: None}
+        hooks = {"progress": lambda _: None, "check": lambda: None, "pause": lambda _: None, "waiting": lambda _: None}
         hooks |= {name: more.pop(name) for name in tuple(hooks) if name in more}
         return Download(source, tmp_path / "fetched", replace(LIMITS, **more), **hooks).run()
 

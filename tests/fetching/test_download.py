@@ -94,6 +94,13 @@ def test_a_server_that_is_busy_is_asked_again(server, download, status):
     assert is_whole(download(server(DATA, statuses=[status, status]).url))
 
 
+def test_the_reason_of_each_wait_is_reported_and_its_end(server, download):
+    reasons = []
+    origin = server(DATA, statuses=[503])
+    assert is_whole(download(origin.url, waiting=reasons.append))
+    assert reasons == [f"127.0.0.1:{origin.port} answered 503", ""]
+
+
 def test_a_server_that_stays_away_is_given_up_for_now(server, download):
     origin = server(DATA, statuses=[503] * 100)
     with pytest.raises(FetchFailed, match="answered 503") as failed:

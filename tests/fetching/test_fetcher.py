@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import pytest
 
-from msaas.errors import NotAudio
+from msaas.errors import NotAudio, StorageUnavailable
 from msaas.fetching.run import FetchLimits
 from msaas.queue import FETCH_KEYS, Queue
 from msaas.telemetry.metrics import FETCH_RESULTS, Metrics
@@ -228,6 +228,39 @@ def in_thread(turn):
     thread = threading.Thread(target=turn, daemon=True)
     thread.start()
     return thread
+
+
+def test_a_fetch_that_is_tried_again_says_why_at_once(home, fetcher, server, song):
+    origin = server(song, statuses=[503])
+    name, seen = by_address(home, origin.url), []
+
+    def answer(request):
+        if origin.statuses:
+            origin.answer = None
+            origin.handle(request)
+            origin.answer = answer
+        else:
+            seen.append(job(home, name)["message"])
+            origin.send(request)
+
+    origin.answer = answer
+    fetcher.turn()
+    assert seen == [f"The song cannot be fetched yet: 127.0.0.1:{origin.port} answered 503; the service retries."]
+    assert "message" not in job(home, name)
+
+
+def test_a_fetch_that_waits_for_the_store_says_so(home, make_fetcher, storage, server, song, monkeypatch):
+    name, seen, put = by_address(home, server(song).url), [], storage.put_input
+
+    def put_later(*args):
+        seen.append(job(home, name).get("message", ""))
+        if len(seen) == 1:
+            raise StorageUnavailable("secret.host refused")
+        put(*args)
+
+    monkeypatch.setattr(storage, "put_input", put_later)
+    make_fetcher().turn()
+    assert seen == ["", "The object store does not respond correctly; the service retries."]
 
 
 def test_a_fetch_that_waits_can_be_cancelled(home, fetcher, fetches, server, song):

@@ -47,6 +47,7 @@ class JobRun(ABC):
     ) -> None:
         self.queue, self.claim, self.stopping, self.scratch_dir = queue, claim, stopping, scratch_dir
         self.heartbeat = Heartbeat(queue, claim, every_seconds=heartbeat_seconds)
+        self._reason = ""
 
     @abstractmethod
     def run(self, folder: Path) -> str:
@@ -110,11 +111,22 @@ class JobRun(ABC):
         while True:
             self.check()
             try:
-                return step()
-            except StorageUnavailable:
+                found = step()
+            except StorageUnavailable as error:
                 if time.monotonic() > give_up_at:
                     raise
+                self.note_reason(error.detail)
                 pause.wait()
+            else:
+                self.note_reason("")
+                return found
+
+    def note_reason(self, reason: str) -> None:
+        """Why the job waits, for its record; empty once it goes on."""
+        if reason != self._reason:
+            self._reason = reason
+            self.heartbeat.note(trouble=reason)
+            self.heartbeat.send()
 
     def _fail(self, error: MSaaSError) -> str:
         retry = self.is_retryable(error)

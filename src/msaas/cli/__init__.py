@@ -14,7 +14,9 @@ from msaas.cli import batches, cancel, evaluate, jobs, mcp, models, openapi, sep
 from msaas.cli.operator import buckets, callbacks, dead, keys
 from msaas.cli.paths import path_argument
 from msaas.cli.songs import mix, share
+from msaas.client import Unreachable
 from msaas.client.names import printable, printable_lines
+from msaas.command import typed
 from msaas.errors import MSaaSError, QueueUnavailable, SettingsError
 
 USAGE_STATUS = 2
@@ -45,6 +47,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _hint(error: MSaaSError) -> str:
     """The commands for operators connect to Redis themselves; a local stack chooses its port."""
+    if isinstance(error, Unreachable):
+        return f"; `{typed('up')}` starts a service on this machine, --url or MSAAS_URL names another one"
     if not isinstance(error, QueueUnavailable) or error.answered:
         return ""
     return "\nset REDIS_HOST to the address of Redis; `make serve` prints the one that it uses (redis=HOST:PORT)"

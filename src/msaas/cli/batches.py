@@ -9,8 +9,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from msaas.cli.jobs import RETRIES
-from msaas.cli.service import add_service, client_of
+from msaas.cli.service import RETRIES, add_service, client_of
 from msaas.cli.songs.inputs import SongAddress, song_or_address, songs_of
 from msaas.client import Batch, Client
 from msaas.client.names import printable

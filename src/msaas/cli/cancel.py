@@ -5,8 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from msaas.cli.jobs import RETRIES
-from msaas.cli.service import add_service, client_of
+from msaas.cli.service import RETRIES, add_service, client_of
 from msaas.client import ServiceError
 from msaas.client.names import printable
 

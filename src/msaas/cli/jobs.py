@@ -8,12 +8,11 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import islice
 
-from msaas.cli.service import add_service, client_of
+from msaas.cli.service import RETRIES, add_service, client_of
 from msaas.cli.songs.progress import activity
 from msaas.client import Job, Queue
 from msaas.client.names import printable
 
-RETRIES = 2
 STATES = ("queued", "running", "done", "failed", "cancelled")
 SHOWN = 20  # per list; --json has the whole page
 

@@ -26,7 +26,7 @@ from msaas.client.names import is_address, printable
 from msaas.client.remembered import RememberedUploads, default_folder
 from msaas.client.resumable import NoUploads, ResumableUpload
 from msaas.client.song_calls import SongCalls
-from msaas.client.transport import Transport
+from msaas.client.transport import OnRetry, Transport
 from msaas.client.upload import OnUpload, Song, Source, opened
 from msaas.formats import DEFAULT_FORMAT
 
@@ -45,9 +45,10 @@ class Client(SongCalls):
 
     url: of the API; default MSAAS_URL, else http://localhost:5000. key: sent with each call; default MSAAS_API_KEY,
     else none. retries: attempts after the first of each call. sleep: waits between attempts and polls; an exception
-    from it ends the call. resumable_bytes: larger songs are sent in parts, which go on after a broken connection; None
-    for none. remember_uploads: in ~/.cache/msaas/uploads, so that another run goes on with an unfinished one. Not
-    thread-safe. Raises BadAddress, BadKey.
+    from it ends the call. on_retry(reason, seconds): called before each wait for another attempt. resumable_bytes:
+    larger songs are sent in parts, which go on after a broken connection; None for none. remember_uploads: in
+    ~/.cache/msaas/uploads, so that another run goes on with an unfinished one. Not thread-safe. Raises BadAddress,
+    BadKey.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class Client(SongCalls):
         key: str | None = None,
         retries: int = RETRIES,
         sleep: Callable[[float], None] = time.sleep,
+        on_retry: OnRetry = lambda _reason, _seconds: None,
         resumable_bytes: int | None = RESUMABLE_BYTES,
         remember_uploads: bool = True,
     ) -> None:
@@ -65,6 +67,7 @@ class Client(SongCalls):
             key=os.environ.get("MSAAS_API_KEY", "") if key is None else key,
             retries=retries,
             sleep=sleep,
+            on_retry=on_retry,
         )
         self.url = self._transport.url
         self._resumable_bytes = resumable_bytes

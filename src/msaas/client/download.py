@@ -11,7 +11,7 @@ from typing import IO
 import requests
 
 from msaas.client.errors import NotTheService, UnsafeName
-from msaas.client.transport import CONNECTION_ERRORS, Transport, refuse_problem
+from msaas.client.transport import CONNECTION_ERRORS, Transport, reason_of, refuse_problem
 from msaas.formats import STEMS_FILE
 from msaas.song_names import safe_name, stem_file_name
 
@@ -70,7 +70,7 @@ class _Fetch:
                     self._max_received, pauses = self._received, self._transport.pauses()
                 if (pause := next(pauses)) is None:
                     raise self._transport.unreachable(error) from error
-                self._transport.sleep(pause)
+                self._transport.pause(pause, f"the download was interrupted: {reason_of(error)}")
             except requests.RequestException as error:  # for example an encoding that was not requested
                 raise NotTheService(f"{self._transport.url}{self._path} cannot be read: {error}") from error
 

@@ -93,7 +93,7 @@ class ResumableUpload:
             if reached > offset:
                 pauses = self._transport.pauses()  # progress: all attempts are left again
             elif pause_seconds is not None:
-                self._transport.sleep(pause_seconds)
+                self._transport.pause(pause_seconds, "the upload was interrupted")
                 reached = self._offset(path)
             offset = reached
         self._on_upload(offset, self._song.size)

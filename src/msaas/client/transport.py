@@ -29,7 +29,11 @@ CONNECTION_ERRORS = (requests.ConnectionError, requests.Timeout, requests.except
 NO_SUCH_CALL = "not_found"  # the code of the API's general 404; unknown jobs, tracks and stems have their own
 _API_PATH = re.compile(r"/apiv1(/.*)?$")
 _KEY = re.compile(r"[\x21-\x7e]+")
+_WRAPPER = re.compile(r"^<?[\w.]*HTTPS?Connection(Pool)?\b.*?[>)]: ")
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+OnRetry = Callable[[str, float], object]
 
 
 class Bearer(requests.auth.AuthBase):
@@ -44,12 +48,21 @@ class Bearer(requests.auth.AuthBase):
 
 
 class Transport:
-    """`retries`: attempts after the first; `sleep` waits between them, and may raise to stop early."""
+    """`retries`: attempts after the first; `sleep` waits between them, and may raise to stop early. `on_retry` is
+    called before a call is repeated, with the reason and the seconds until then."""
 
-    def __init__(self, url: str, *, key: str = "", retries: int, sleep: Callable[[float], None]) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        key: str = "",
+        retries: int,
+        sleep: Callable[[float], None],
+        on_retry: OnRetry = lambda _reason, _seconds: None,
+    ) -> None:
         self.url = base_url(url)
         parts = urlsplit(self.url)
-        self.retries, self.sleep = retries, sleep
+        self.retries, self.sleep, self._on_retry = retries, sleep, on_retry
         self._session = requests.Session()
         if key := key.strip():
             if not _KEY.fullmatch(key):
@@ -80,12 +93,12 @@ class Transport:
             except CONNECTION_ERRORS as error:
                 if pause is None:
                     raise self.unreachable(error) from error
-                self.sleep(pause)
+                self.pause(pause, f"{self.url} does not answer: {reason_of(error)}")
                 continue
             if not is_temporary(response) or pause is None:
                 return response
             response.close()
-            self.sleep(min(retry_after(response) or pause, MAX_RETRY_AFTER_SECONDS))
+            self.pause(min(retry_after(response) or pause, MAX_RETRY_AFTER_SECONDS), answered(response))
         raise AssertionError("not reached")
 
     def once(self, method: str, path: str, **options: Any) -> requests.Response:
@@ -100,7 +113,7 @@ class Transport:
         except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema, UnicodeError) as error:
             raise BadAddress(f"{printable(self.url)!r} is not a usable URL: {printable(str(error))}") from error
         except requests.RequestException as error:
-            raise NotTheService(f"{printable(self.url)} cannot be called: {_reason(error)}") from error
+            raise NotTheService(f"{printable(self.url)} cannot be called: {reason_of(error)}") from error
 
     def pauses(self) -> Iterator[float | None]:
         """Seconds to wait after each attempt, None after the last. With jitter: many clients lose a server at the same
@@ -110,8 +123,13 @@ class Transport:
             yield longest * random.uniform(0.5, 1)  # noqa: S311 - no secret
         yield None
 
+    def pause(self, seconds: float, reason: str) -> None:
+        """Waits before a call is repeated."""
+        self._on_retry(reason, seconds)
+        self.sleep(seconds)
+
     def unreachable(self, error: Exception) -> Unreachable:
-        return Unreachable(f"{self.url} did not answer (tried {self.retries + 1} times): {_reason(error)}")
+        return Unreachable(f"{self.url} did not answer (tried {self.retries + 1} times): {reason_of(error)}")
 
 
 def base_url(url: str) -> str:
@@ -152,11 +170,15 @@ def _is_quota_exhausted(response: requests.Response) -> bool:
     return response.status_code == TOO_MANY_REQUESTS and (retry_after(response) or 0) > MAX_RETRY_AFTER_SECONDS
 
 
-def _reason(error: BaseException) -> str:
+def reason_of(error: BaseException) -> str:
     """urllib3 wraps the cause several times, each with the full URL."""
     cause = error.args[0] if error.args else error
     reason = getattr(cause, "reason", cause)
-    return str(reason).rpartition(">: ")[2] or type(error).__name__
+    return _WRAPPER.sub("", str(reason)) or type(error).__name__
+
+
+def answered(response: requests.Response) -> str:
+    return f"{response.url} answered {response.status_code} {response.reason}"
 
 
 def refuse_problem(response: requests.Response) -> None:
@@ -187,7 +209,7 @@ def json_object(response: requests.Response) -> dict[str, Any]:
 
 def _unexpected_answer(response: requests.Response) -> ClientError:
     """A gateway's error page does not mean a wrong URL; any other page without a code does."""
-    message = f"{response.url} answered {response.status_code} {response.reason}"
+    message = answered(response)
     if response.status_code in TEMPORARY:
         return ServiceError("unavailable", message, response.status_code)
     return NotTheService(f"{message}, unlike MSaaS")

@@ -37,7 +37,8 @@ class FetchedSong:
 
 class Download:
     """`progress` is called with the share that is there, 0 if the length is unknown; `check` raises to stop, and so may
-    `pause`, which sleeps."""
+    `pause`, which sleeps. `waiting` is called with the reason before that, and with an empty one once the source
+    answers."""
 
     def __init__(
         self,
@@ -48,9 +49,10 @@ class Download:
         progress: Callable[[float], object],
         check: Callable[[], None],
         pause: Callable[[float], None],
+        waiting: Callable[[str], object] = lambda _reason: None,
     ) -> None:
         self.source, self.path, self.limits = source, path, limits
-        self._progress, self._check, self._pause = progress, check, pause
+        self._progress, self._check, self._pause, self._waiting = progress, check, pause, waiting
         self._restart()
 
     def _restart(self) -> None:
@@ -82,10 +84,12 @@ class Download:
             raise FetchFailed(f"not fetched within {self.limits.seconds:g} seconds: {error}") from error
         if breaks > MAX_BREAKS:
             raise FetchFailed(str(error), temporary=True) from error
+        self._waiting(str(error))
         self._pause(pause)
 
     def _read(self, deadline: float) -> None:
         with self.source.open(self.size, self._validator, deadline) as answer:
+            self._waiting("")
             if answer.start != self.size:
                 if answer.start:
                     raise Broken("the server sent another range than the requested one", restart=True)

@@ -99,6 +99,7 @@ class FetchRun(JobRun):
             raise RecordBroken("the record has no address; post it again")
         options = self._options(job)
         self.heartbeat.progress(STAGE, 0)
+        self.heartbeat.note(trouble="")  # of an earlier run
         self.heartbeat.send()
         self._download_from = self.context.open_source(job.fetch_url)
         download = Download(
@@ -108,6 +109,7 @@ class FetchRun(JobRun):
             progress=lambda share: self.heartbeat.progress(STAGE, share),
             check=self.check,
             pause=self.pause,
+            waiting=self._waiting,
         )
         song = download.run()
         name = songhash(song.sha256, options, job.tenant)
@@ -117,6 +119,10 @@ class FetchRun(JobRun):
             return self._undo(name, new)
         self.context.submitted(job.fetch_url, name)
         return f"job {name}"
+
+    def _waiting(self, reason: str) -> None:
+        """A caller learns at once why the song does not arrive."""
+        self.note_reason(f"the song cannot be fetched yet: {reason}" if reason else "")
 
     def _options(self, job: Job) -> Options:
         """As they were posted: the model was checked then."""

@@ -82,7 +82,8 @@ def _message(job: Job, waiting_for: Mapping[str, str] | None) -> str:
 def _retry_note(job: Job) -> str:
     if job.state is not State.RUNNING or not job.retry_reason:
         return ""
-    return f"{_capital(job.retry_reason)}; the worker retries."
+    who = "the service" if job.listed_in else "the worker"
+    return f"{_capital(job.retry_reason)}; {who} retries."
 
 
 def _waiting_note(waiting_for: Mapping[str, str]) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import os
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from msaas.cli.paths import existing_folder, output_folder, path_argument

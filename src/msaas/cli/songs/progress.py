@@ -1,4 +1,5 @@
-"""Shows a song's progress: a bar on a terminal, otherwise a line at each change. Makes no calls."""
+"""Shows a song's progress: a bar on a terminal, otherwise a line at each change, and why it is held up. Makes no
+calls."""
 
 from __future__ import annotations
 
@@ -26,9 +27,13 @@ class Progress:
     def __init__(self, title: str, out: TextIO | None = None) -> None:
         out = out or sys.stderr
         self._shown: _Bar | _Lines = _Bar(title, out) if out.isatty() else _Lines(title, out)
+        self._title, self._out, self._message = title, out, ""
 
     def show(self, job: Job) -> None:
         self._shown.show(job)
+        if job.message not in ("", self._message) and not job.ended and not job.waiting_for:  # `activity` has that
+            self._message = job.message
+            tqdm.write(printable(f"{self._title}: {job.message}"), file=self._out)
 
     def __enter__(self) -> Progress:
         return self

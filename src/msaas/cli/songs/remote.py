@@ -10,6 +10,7 @@ from concurrent import futures
 from pathlib import Path
 from typing import Any
 
+from msaas.cli.service import RETRIES as FIRST_RETRIES
 from msaas.cli.service import client_of
 from msaas.cli.songs.folders import NAMED_SONG, StemFolders, scratch
 from msaas.cli.songs.inputs import SongAddress, SongTask, open_song
@@ -21,7 +22,6 @@ from msaas.options import REQUEST_NAMES
 
 # Some five minutes: enough for a restarting service or a laptop that changes networks.
 RETRIES = 35
-FIRST_RETRIES = 2  # an absent service is detected soon
 POLL_SECONDS = 0.2
 
 

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator
 from functools import partial
 
-from msaas.cli.service import add_service, client_of
+from msaas.cli.service import RETRIES, add_service, client_of
 from msaas.client import Share
 from msaas.client.names import printable
 
@@ -34,7 +34,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 def run(parser: argparse.ArgumentParser, args: argparse.Namespace) -> int:
     if (args.list or args.revoke) and (args.days is not None or args.mix):
         parser.error("--days and --mix are of a new link")
-    with client_of(args) as client:
+    with client_of(args, retries=RETRIES) as client:
         if args.list:
             return _print(args, client.shares(args.songhash))
         if args.revoke:

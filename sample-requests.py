@@ -18,12 +18,19 @@ from pathlib import Path
 
 import requests
 from tqdm import tqdm
+from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
 HERE = Path(__file__).resolve().parent
 TIMEOUT_SECONDS = (5, 60)  # to connect; between two bytes of an answer
 PAUSES_SECONDS = (0.2, 0.5, 1, 2, 4, 5, 5, 5, 5, 5)
 LONGEST_WAIT_SECONDS = 120
+TRIES_WITHOUT_SERVICE = 4  # before its first answer; later it may be restarting
 LOST = (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError)
+
+
+NO_SERVICE = """no service answers at {url}: {reason}
+`make serve` in the folder of sample-requests.py starts one at http://localhost:5000;
+--url or MSAAS_URL names the address of another one"""
 
 
 class GaveUp(Exception):
@@ -38,8 +45,11 @@ class Api:
     """
 
     def __init__(self, url, key=""):
+        if not url.startswith(("http://", "https://")):
+            raise GaveUp(f"{url} is not an http or https URL; try http://{url}")
         self.url = url.rstrip("/").removesuffix("/apiv1")
         self.key = key
+        self.answered = False
 
     def _show_key(self, request):
         """In a header, never in the URL: URLs are logged."""
@@ -48,17 +58,21 @@ class Api:
         return request
 
     def call(self, method, path, **options):
-        for pause in (*PAUSES_SECONDS, None):
+        for tries, pause in enumerate((*PAUSES_SECONDS, None), start=1):
             try:
                 answer = requests.request(
                     method, self.url + path, timeout=TIMEOUT_SECONDS, auth=self._show_key, **options
                 )
             except LOST as error:
+                reason = no_connection(error)
+                if reason and not self.answered and tries >= TRIES_WITHOUT_SERVICE:
+                    raise GaveUp(NO_SERVICE.format(url=self.url, reason=reason)) from error
                 if pause is None:
                     raise GaveUp(f"{self.url} does not answer: {error}") from error
-                show_line(f"   (connection lost, retrying in {pause} s)")
+                show_line(f"   ({f'no service: {reason}' if reason else 'connection lost'}, retrying in {pause} s)")
                 time.sleep(pause)
                 continue
+            self.answered = True
             wait = int(answer.headers.get("Retry-After", 5))
             # 503: busy, or Redis or S3 is unavailable. 429: too many calls in a minute, or a quota is used up
             if answer.status_code not in (429, 503) or wait > LONGEST_WAIT_SECONDS or pause is None:
@@ -77,6 +91,14 @@ class Api:
             raise GaveUp(f"{method} {path}: {answer.status_code} {body['code']}: {body['detail']}")
         except (ValueError, KeyError, TypeError):
             raise GaveUp(f"{self.url} answers {answer.status_code}, but is not MSaaS") from None
+
+
+def no_connection(error):
+    """Why there is nothing at the address; empty for a connection that broke."""
+    cause = getattr(error.args[0], "reason", None) if error.args else None
+    if not isinstance(cause, ConnectTimeoutError | NewConnectionError):
+        return ""
+    return str(cause).rpartition(": ")[2]
 
 
 def show_line(text):
@@ -127,6 +149,8 @@ def post_as_json(api, song):
     answer = api.ask("POST", "/apiv1/separate", json=body)
     show_line(f"   {answer['message']}")
     show_line(f"   songhash {answer['songhash']}, {answer['state']}")
+    if answer["state"] == "done":  # the message is the same
+        show_line("   the stems are there already: nothing was queued")
     return answer["songhash"]
 
 

@@ -81,7 +81,20 @@ def test_nobody_there_is_an_error_after_some_tries(tmp_path):
     command = [sys.executable, "-c", NO_PAUSES, str(SCRIPT), "--url", "http://127.0.0.1:9"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 1
-    assert "http://127.0.0.1:9 does not answer" in done.stderr
+    reason, *advice = done.stderr.strip().splitlines()
+    assert reason.startswith("no service answers at http://127.0.0.1:9: ")
+    assert reason.endswith("Connection refused")
+    assert advice == [
+        "`make serve` in the folder of sample-requests.py starts one at http://localhost:5000;",
+        "--url or MSAAS_URL names the address of another one",
+    ]
+    assert done.stdout.count("no service: ") == 3
+
+
+def test_a_song_that_is_done_is_told_to_be_done(url, worker, tmp_path):
+    already = "the stems are there already: nothing was queued"
+    assert already not in run(url, tmp_path, "--keep").stdout
+    assert already in run(url, tmp_path, "--keep").stdout
 
 
 def test_a_folder_that_cannot_be_written_and_an_address_that_is_none_are_told_in_a_line(tmp_path):
@@ -91,6 +104,7 @@ def test_a_folder_that_cannot_be_written_and_an_address_that_is_none_are_told_in
     (tmp_path / "stems").unlink()
     wrong = run("localhost:5000", tmp_path)
     assert (wrong.returncode, len(wrong.stderr.strip().splitlines())) == (1, 1)
+    assert "try http://localhost:5000" in wrong.stderr
 
 
 def test_a_service_that_names_a_stem_otherwise_writes_nothing(tmp_path):

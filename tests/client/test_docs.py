@@ -48,6 +48,15 @@ def test_every_example_does_what_it_says(run: Callable[[str], str], tmp_path: Pa
     assert (tmp_path / "stems" / "two" / "bass.mp3").is_file()
 
 
+@pytest.mark.parametrize("page", ["README.md", "docs/README.md"])
+def test_the_first_page_says_which_python_and_msaas_are_meant_before_it_names_one(page: str) -> None:
+    text = (REPOSITORY / page).read_text(encoding="utf-8")
+    for program in ("python", "msaas"):
+        meaning, first = re.search(rf"`{program}` is\s+`\.venv/bin/{program}`", text), re.search(rf"`{program} ", text)
+        assert meaning
+        assert first is None or meaning.start() < first.start()
+
+
 def test_every_call_is_listed_with_its_parameters() -> None:
     rows = dict(re.findall(r"^\| `(\w+)\((.*?)\)` \|", TEXT, re.MULTILINE))
     calls = {name for name, _ in inspect.getmembers(Client, inspect.isfunction) if not name.startswith("_")}

@@ -90,6 +90,17 @@ def test_every_route_is_documented_and_every_documented_call_is_a_route(app, spe
     assert {(path, method) for path, method, _ in operations(spec) if method != "head"} == routes
 
 
+def test_the_index_has_every_documented_call_once(client, spec):
+    """HEAD only where there is no GET; no call that is kept for old clients."""
+    documented = {
+        f"{method.upper()} {path}".replace("{", "<").replace("}", ">").replace("<name>", "<songhash>-<stem>")
+        for path, method, call in operations(spec)
+        if not call.get("deprecated") and not (method == "head" and "get" in spec["paths"][path])
+    }
+    for path in ("/", "/apiv1"):
+        assert sorted(client.get(path).json["calls"].values()) == sorted(documented)
+
+
 def test_every_parameter_of_a_path_is_described_and_no_other(spec):
     for path, _method, call in operations(spec):
         described = [one["name"] for one in call.get("parameters", ()) if one["in"] == "path"]

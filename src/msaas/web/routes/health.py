@@ -18,28 +18,40 @@ log = logging.getLogger(__name__)
 calls = Blueprint("health", __name__)
 
 RETRY_AFTER_SECONDS = 5
+# Every documented call: tests/web/openapi/test_openapi.py compares it with the routes. Programs may use the names.
 INDEX = {
     "separate": "POST /apiv1/separate",
     "uploads": "POST /apiv1/uploads",
+    "upload": "HEAD /apiv1/uploads/<upload_id>",
+    "append": "PATCH /apiv1/uploads/<upload_id>",
+    "remove_upload": "DELETE /apiv1/uploads/<upload_id>",
     "batches": "POST /apiv1/batches",
     "batch": "GET /apiv1/batches/<songhash>",
-    "append": "PATCH /apiv1/uploads/<upload_id>",
-    "queue": "GET /apiv1/queue",
-    "bucket": "GET /apiv1/bucket",
-    "track": "GET /apiv1/track/<songhash>-<stem>",
-    "remove": "DELETE /apiv1/remove/<songhash>-<stem>",
-    "contents": "DELETE /apiv1/contents",
+    "cancel_batch": "DELETE /apiv1/batches/<songhash>",
+    "jobs": "GET /apiv1/jobs",
     "job": "GET /apiv1/jobs/<songhash>",
     "cancel": "DELETE /apiv1/jobs/<songhash>",
     "events": "GET /apiv1/jobs/<songhash>/events",
     "stems": "GET /apiv1/jobs/<songhash>/stems.zip",
     "links": "GET /apiv1/jobs/<songhash>/links",
     "waveforms": "GET /apiv1/jobs/<songhash>/waveforms",
+    "mix": "POST /apiv1/jobs/<songhash>/mix",
+    "share": "POST /apiv1/jobs/<songhash>/shares",
+    "shares": "GET /apiv1/jobs/<songhash>/shares",
+    "revoke": "DELETE /apiv1/jobs/<songhash>/shares/<share>",
+    "shared": "GET /apiv1/share",
+    "track": "GET /apiv1/track/<songhash>-<stem>",
+    "remove": "DELETE /apiv1/remove/<songhash>-<stem>",
+    "queue": "GET /apiv1/queue",
+    "bucket": "GET /apiv1/bucket",
+    "contents": "DELETE /apiv1/contents",
     "models": "GET /apiv1/models",
+    "index": "GET /apiv1",
     "openapi": "GET /apiv1/openapi.json",
     "docs": "GET /apiv1/docs",
     "alive": "GET /healthz",
     "ready": "GET /readyz",
+    "metrics": "GET /metrics",
 }
 
 

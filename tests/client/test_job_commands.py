@@ -11,9 +11,10 @@ from tqdm import tqdm
 from tqdm.utils import disp_len
 
 from msaas import cli
-from msaas.cli.jobs import job_lines
+from msaas.cli.jobs import job_lines, queue_lines
 from msaas.cli.songs.progress import Progress, activity, bar_format
 from msaas.client import Client, Job
+from msaas.client import Queue as QueueView
 from msaas.queue import Queue
 from msaas.queue.worker_registry import Worker
 from tests.support.models.standin import DONE, HASH, QUEUED, RUNNING
@@ -97,7 +98,11 @@ def test_jobs_tells_of_one_song_and_of_all(
 ) -> None:
     running, waiting = two_jobs
     assert cli.main(["jobs", "--url", url]) == 0
-    assert capsys.readouterr().out.split() == ["waiting", "1", waiting, "in", "work", "1", running, "dead", "0"]
+    assert capsys.readouterr().out.splitlines() == [
+        *("waiting 1", f"  {waiting}  htdemucs_mini  waiting for a worker  song 2"),
+        *("in work 1", f"  {running}"),
+        "dead 0",
+    ]
     assert cli.main(["jobs", running, "--url", url]) == 0
     said = capsys.readouterr().out
     assert f"songhash  {running}" in said
@@ -119,6 +124,28 @@ def test_jobs_and_progress_say_what_a_song_waits_for(
     said = capsys.readouterr().out
     assert "state     queued, waiting for a worker with its model\n" in said
     assert "waiting   no live worker offers htdemucs_mini (available: htdemucs)" in said
+
+
+def test_the_queue_and_ones_own_songs_say_which_model_a_song_waits_for(
+    url: str, two_jobs: tuple[str, str], queue: Queue, capsys: pytest.CaptureFixture[str]
+) -> None:
+    waiting = two_jobs[1]
+    queue.announce(Worker("another", ("htdemucs",)))
+    assert cli.main(["jobs", "--url", url]) == 0
+    assert f"  {waiting}  htdemucs_mini  waiting for a worker with its model  song 2\n" in capsys.readouterr().out
+    assert cli.main(["jobs", "--mine", "--url", url]) == 0
+    assert "  song 2  (waiting for a worker with its model)\n" in capsys.readouterr().out
+    queue.announce(Worker("ours", ("htdemucs_mini",)))
+    assert cli.main(["jobs", "--url", url]) == 0
+    assert f"  {waiting}  htdemucs_mini  song 2\n" in capsys.readouterr().out
+
+
+def test_a_waiting_song_of_two_models_names_both_and_one_without_a_record_neither() -> None:
+    options = {"refine": {"drums": "mdx23c_drumsep"}}
+    refined = Job.from_view({"songhash": "a", "state": "queued", "model": "htdemucs", "options": options})
+    queue = QueueView(("a", "b"), 2, (), ())
+    lines = list(queue_lines(queue, {"a": refined}.get))
+    assert lines[:3] == ["waiting 2", "  a  htdemucs+mdx23c_drumsep", "  b"]
 
 
 def test_jobs_tells_what_was_amiss_with_a_song() -> None:

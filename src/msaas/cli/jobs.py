@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import islice
 
 from msaas.cli.service import RETRIES, add_service, client_of
-from msaas.cli.songs.progress import activity
-from msaas.client import Job, Queue
+from msaas.cli.songs.progress import activity, waiting_text
+from msaas.client import Client, Job, Queue, ServiceError
 from msaas.client.names import printable
 
 STATES = ("queued", "running", "done", "failed", "cancelled")
@@ -39,12 +39,20 @@ def run(parser: argparse.ArgumentParser, args: argparse.Namespace) -> int:
         return list_mine(args)
     with client_of(args, retries=RETRIES) as client:
         found = client.job(args.songhash) if args.songhash else client.queue()
-    if args.json:
-        print(json.dumps(found.view, indent=2))
-    else:
-        lines = job_lines(found) if isinstance(found, Job) else queue_lines(found)
-        print("\n".join(map(printable, lines)))
+        if args.json:
+            print(json.dumps(found.view, indent=2))
+        else:
+            lines = job_lines(found) if isinstance(found, Job) else queue_lines(found, partial(_known_job, client))
+            print("\n".join(map(printable, lines)))
     return 0
+
+
+def _known_job(client: Client, songhash: str) -> Job | None:
+    """None for one without a record, such as one that was pushed by hand, or that has been deleted meanwhile."""
+    try:
+        return client.job(songhash)
+    except ServiceError:
+        return None
 
 
 def list_mine(args: argparse.Namespace) -> int:
@@ -61,7 +69,8 @@ def song_line(job: Job) -> str:
     posted = f"{job.created_at:%Y-%m-%d %H:%M}" if job.created_at else ""
     minutes, seconds = divmod(round(job.duration_seconds or 0), 60)
     length = "" if job.duration_seconds is None else f"{minutes}:{seconds:02}"
-    return f"{posted:<16}  {job.state:<9}  {length:>7}  {job.songhash}  {job.name}".rstrip()
+    waits = f"  ({waiting_text(job)})" if job.waiting_for else ""
+    return f"{posted:<16}  {job.state:<9}  {length:>7}  {job.songhash}  {job.name}{waits}".rstrip()
 
 
 def job_lines(job: Job) -> Iterator[str]:
@@ -104,17 +113,27 @@ def _shown(value: object) -> str:
     return "+".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def queue_lines(queue: Queue) -> Iterator[str]:
+def queue_lines(queue: Queue, job_of: Callable[[str], Job | None]) -> Iterator[str]:
+    """`job_of` is asked about the waiting songs that are shown."""
     yield from (f"trouble: {trouble}" for trouble in queue.troubles)
     yield f"waiting {queue.total}"
-    yield from _listed(queue.waiting, queue.total)
+    waiting = (job_of(songhash) or Job(songhash, "queued") for songhash in queue.waiting[:SHOWN])
+    yield from _listed([*map(waiting_line, waiting), *queue.waiting[SHOWN:]], queue.total)
     for name, songhashes in (("in work", queue.in_work), ("dead", queue.dead)):
         yield f"{name} {len(songhashes)}"
         yield from _listed(songhashes, len(songhashes))
 
 
-def _listed(songhashes: Sequence[str], total: int) -> Iterator[str]:
-    shown = songhashes[:SHOWN]
-    yield from (f"  {songhash}" for songhash in shown)
+def waiting_line(job: Job) -> str:
+    """A song that waits: the models that a worker must offer, and why none takes it."""
+    refine = (job.options or {}).get("refine")
+    refining = refine.values() if isinstance(refine, Mapping) else ()
+    models = "+".join(dict.fromkeys(map(str, filter(None, (job.model, *refining)))))
+    return "  ".join(filter(None, (job.songhash, models, waiting_text(job), job.name)))
+
+
+def _listed(entries: Sequence[str], total: int) -> Iterator[str]:
+    shown = entries[:SHOWN]
+    yield from (f"  {entry}" for entry in shown)
     if total > len(shown):
         yield f"  … and {total - len(shown)} more"

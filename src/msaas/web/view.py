@@ -10,11 +10,19 @@ from msaas.callbacks.outbox import Callback
 from msaas.errors import InvalidOption
 from msaas.jobs import LOW, PRIORITIES, Job, State, is_songhash, job_link, public_fields
 from msaas.mixing.request import MixRequest
+from msaas.queue.worker_registry import Workers
 
 
 def job_links(songhash: str) -> dict[str, str]:
     job = job_link(songhash)
     return {"job": job, "events": f"{job}/events", "stems_zip": f"{job}/stems.zip"}
+
+
+def why_waiting(workers: Workers, job: Job) -> dict[str, str] | None:
+    """Code and detail if no live worker can run a queued job; None for any other job."""
+    if job.state is not State.QUEUED or job.provisional:
+        return None
+    return workers.why_waiting(*(() if job.mix_of else job.models))
 
 
 def job_view(

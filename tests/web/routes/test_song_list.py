@@ -11,6 +11,7 @@ from msaas.errors import InvalidOption
 from msaas.jobs import State
 from msaas.library import Filter, SongList
 from msaas.library.songs import BATCH
+from msaas.queue.worker_registry import Worker
 from msaas.settings.api_keys import USE
 from tests.support.api import post, problem
 
@@ -47,6 +48,17 @@ def test_songs_come_in_the_order_of_their_posts_the_last_first(client, player):
     assert [job["state"] for job in page["jobs"]] == ["queued", "queued", "done"]
     assert page["jobs"][2]["stems"].keys() == client.get(f"{URL}/{posted[0]}").json["stems"].keys()
     assert page["next"] is None
+
+
+def test_the_list_says_what_each_song_waits_for(client, queue):
+    mine, other = (submit(queue, model=model)[0] for model in ("htdemucs", "htdemucs_ft"))
+    queue.announce(Worker("w", ("htdemucs",)))
+    waits = {job["songhash"]: job["waiting_for"] for job in listed(client)["jobs"]}
+    assert waits[mine] is None
+    assert waits[other]["code"] == "model_not_offered"
+    assert waits[other] == client.get(f"{URL}/{other}").json["waiting_for"]
+    queue.cancel(other)
+    assert {job["waiting_for"] for job in listed(client)["jobs"]} == {None}
 
 
 def test_a_song_that_is_posted_again_is_listed_once_and_its_last_separation_counts(client, queue):

@@ -107,10 +107,15 @@ def activity(job: Job, percent: str = "") -> str:
     if job.queue_position:
         what += f", {job.queue_position} song{'s' if job.queue_position > 1 else ''} ahead"
     if job.waiting_for:
-        what += f", {WAITS.get(job.waiting_for.code, job.waiting_for.detail)}"
+        what += f", {waiting_text(job)}"
     if job.eta_seconds is not None and not job.ended:
         what += f", about {_span(job.eta_seconds)} left"
     return printable(what)
+
+
+def waiting_text(job: Job) -> str:
+    """What a queued song waits for before any worker can run it; empty if one can."""
+    return WAITS.get(job.waiting_for.code, job.waiting_for.detail) if job.waiting_for else ""
 
 
 def _span(seconds: float) -> str:

@@ -32,7 +32,7 @@ from msaas.web.routes.tracks import (
     refuse_unless_done,
 )
 from msaas.web.services import Services, current_services
-from msaas.web.view import job_view
+from msaas.web.view import job_view, why_waiting
 
 log = logging.getLogger(__name__)
 calls = Blueprint("jobs", __name__)
@@ -68,11 +68,12 @@ def current_view(services: Services, job: Job, name: str = "", *, public: bool =
 def _queued(services: Services, job: Job) -> dict[str, Any]:
     if job.provisional:
         return {"position": services.fetches.position(job.songhash)}
+    workers = services.queue.workers()
+    waiting_for = why_waiting(workers, job)
     if job.mix_of:
-        waiting_for = services.queue.workers().why_waiting()
         return {"position": services.mixes.position(job.songhash), "waiting_for": waiting_for}
-    position, workers = services.queue.position(job.songhash), services.queue.workers()
-    if waiting_for := workers.why_waiting(*job.models):
+    position = services.queue.position(job.songhash)
+    if waiting_for:
         return {"position": position, "waiting_for": waiting_for}  # no estimate
     line = workers.runnable(services.queue.line(position or 0))
     return {"position": position, "eta": _eta(services, job, line=line, workers=workers.offering(*job.models))}

@@ -14,11 +14,12 @@ from msaas.auth.access_control import caller
 from msaas.errors import Forbidden, InvalidOption, NotFound
 from msaas.jobs import State, parse_state
 from msaas.library import Filter
+from msaas.queue.worker_registry import Workers
 from msaas.storage import BUCKETS, Storage
 from msaas.web.openapi.document import Answer, as_json, documented, query
 from msaas.web.openapi.schemas import QUEUE_UNAVAILABLE, STORAGE_UNAVAILABLE
 from msaas.web.services import current_services
-from msaas.web.view import job_view
+from msaas.web.view import job_view, why_waiting
 
 log = logging.getLogger(__name__)
 calls = Blueprint("lists", __name__)
@@ -53,7 +54,8 @@ def whole_number(low: int, high: int, default: int) -> dict[str, object]:
     problems={422: ["invalid_option"], 503: QUEUE_UNAVAILABLE},
 )
 def get_jobs() -> Response:
-    """Without queue positions and estimates, which need a look at the whole queue for each."""
+    """Without queue positions and estimates, which need a look at the whole queue for each, but with what each waits
+    for."""
     for name in request.args:
         if name not in JOBS_QUERY:
             raise InvalidOption(f"unknown parameter {name[:40]!r}; the parameters are {', '.join(JOBS_QUERY)}")
@@ -62,7 +64,10 @@ def get_jobs() -> Response:
         raise InvalidOption(f"q has {len(text)} characters; at most {MAX_SEARCH} are searched for")
     songs, only = current_services().songs, Filter(_state(), text)
     page = songs.page(caller().tenant, limit, before=request.args.get("before", ""), only=only)
-    return jsonify(jobs=[job_view(job) for job in page.jobs], next=page.next or None)
+    queued = any(job.state is State.QUEUED for job in page.jobs)
+    workers = current_services().queue.workers() if queued else Workers()
+    jobs = [job_view(job, waiting_for=why_waiting(workers, job)) for job in page.jobs]
+    return jsonify(jobs=jobs, next=page.next or None)
 
 
 def _state() -> State | None:

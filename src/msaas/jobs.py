@@ -37,6 +37,7 @@ _TRACK = re.compile(
     rf"-(?P<stem>{PUBLISHED_STEM.pattern})(?:\.(?P<extension>{'|'.join(FORMAT_NAMES)}))?"
 )
 
+ALL_STEMS = "*"  # in the field `removed` of a record
 LOW = "low"
 PRIORITIES = ("normal", LOW)  # the first is the default
 
@@ -138,6 +139,7 @@ class Job:
     mix_of: str = ""  # the songhash whose stems this mix is made of
     mix: Mapping[str, Any] | None = None  # its settings, msaas.mixing.request
     leads_to: str = ""  # the songhash that a provisional job became
+    removed: str = ""  # the stems that were deleted since it is done, separated by spaces; or ALL_STEMS
     broken: tuple[str, ...] = ()  # fields whose text cannot be read; they have their defaults here
 
     @classmethod
@@ -171,6 +173,7 @@ class Job:
             mix_of=fields.text("mix_of"),
             mix=fields.mapping("mix"),
             leads_to=fields.text("leads_to"),
+            removed=fields.text("removed"),
             broken=tuple(fields.broken),
         )
 
@@ -186,6 +189,12 @@ class Job:
         if self.state is not State.DONE or not isinstance(stems, Mapping):
             return {}
         return {stem: end for stem, end in stems.items() if PUBLISHED_STEM.fullmatch(stem) and end in FORMAT_NAMES}
+
+    @property
+    def removed_stems(self) -> list[str]:
+        """The published stems that were deleted; their links answer 404."""
+        removed = self.removed.split()
+        return [stem for stem in self.stem_extensions if stem in removed or ALL_STEMS in removed]
 
     @property
     def warnings(self) -> list[dict[str, str]]:

@@ -11,7 +11,7 @@ from tqdm import tqdm
 from tqdm.utils import disp_len
 
 from msaas import cli
-from msaas.cli.jobs import job_lines, queue_lines
+from msaas.cli.jobs import job_lines, queue_lines, song_line
 from msaas.cli.songs.progress import Progress, activity, bar_format
 from msaas.client import Client, Job
 from msaas.client import Queue as QueueView
@@ -146,6 +146,18 @@ def test_a_waiting_song_of_two_models_names_both_and_one_without_a_record_neithe
     queue = QueueView(("a", "b"), 2, (), ())
     lines = list(queue_lines(queue, {"a": refined}.get))
     assert lines[:3] == ["waiting 2", "  a  htdemucs+mdx23c_drumsep", "  b"]
+
+
+def test_jobs_tells_that_stems_were_removed() -> None:
+    gone = Job.from_view(DONE | {"removed": ["drums", "vocals"], "message": "The stems were removed; …"})
+    assert gone.stems_removed
+    assert song_line(gone).split()[2:] == ["removed", "0:12", HASH]
+    assert "stems     vocals (removed), drums (removed)" in job_lines(gone)
+    assert "note      The stems were removed; …" in job_lines(gone)
+    one = Job.from_view(DONE | {"removed": ["drums"]})
+    assert not one.stems_removed
+    assert song_line(one).split()[2:] == ["done", "0:12", HASH]
+    assert "stems     vocals, drums (removed)" in job_lines(one)
 
 
 def test_jobs_tells_what_was_amiss_with_a_song() -> None:

@@ -168,6 +168,25 @@ def test_a_song_that_is_removed_here_does_not_come_back_until_it_is_asked_for(li
     expect(page.locator("#show-hidden")).to_be_hidden()
 
 
+def test_songs_whose_stems_were_removed_say_so_here_and_when_they_are_opened(listing):
+    stems = {"vocals": "/apiv1/track/x-vocals", "drums": "/apiv1/track/x-drums"}
+    gone, partly = job(1, "One", stems=stems, removed=list(stems)), job(2, "Two", stems=stems, removed=["drums"])
+    message = "The stems were removed; post the song again to recreate them."
+    page = listing(lambda query: ([gone, partly, job(3, "Three", stems=stems)], None))
+    own(page, {"songhash": gone["songhash"], "name": "Mine", "at": 5, "state": "done", "facts": "mine"})
+    states = page.locator("#history .song-state")
+    expect(page.locator("#history .song-name")).to_have_text(["Two", "Three", "Mine"])
+    expect(states.last).to_contain_text("Stems deleted")
+    for other in (0, 1):
+        expect(states.nth(other)).not_to_contain_text("Stems deleted")
+    page.route("**/apiv1/jobs/*/events", lambda route: route.fulfill(status=503))
+    page.route("**/apiv1/jobs/*", lambda route: route.fulfill(json=gone | {"message": message}))
+    page.locator("#history .song-link").last.click()
+    expect(page.locator("#ended-title")).to_have_text("Its stems were deleted")
+    expect(page.locator("#notice")).to_be_hidden()
+    assert violations(page) == []
+
+
 def test_songs_of_the_service_are_followed_and_keep_the_focus(listing):
     state: dict[str, Any] = {"state": "running", "stage": "separating", "progress": 0.25}
     songs: list[Any] = []

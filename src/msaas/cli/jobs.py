@@ -70,7 +70,8 @@ def song_line(job: Job) -> str:
     minutes, seconds = divmod(round(job.duration_seconds or 0), 60)
     length = "" if job.duration_seconds is None else f"{minutes}:{seconds:02}"
     waits = f"  ({waiting_text(job)})" if job.waiting_for else ""
-    return f"{posted:<16}  {job.state:<9}  {length:>7}  {job.songhash}  {job.name}{waits}".rstrip()
+    state = "removed" if job.stems_removed else job.state
+    return f"{posted:<16}  {state:<9}  {length:>7}  {job.songhash}  {job.name}{waits}".rstrip()
 
 
 def job_lines(job: Job) -> Iterator[str]:
@@ -85,7 +86,7 @@ def job_lines(job: Job) -> Iterator[str]:
         "attempts": str(job.attempts),
         "music": "" if job.duration_seconds is None else f"{job.duration_seconds:.1f} s",
         "measured": ", ".join(_measured(job)),
-        "stems": ", ".join(job.stems),
+        "stems": ", ".join(f"{stem} (removed)" if stem in job.removed else stem for stem in job.stems),
         "sent": f"{job.created_at:%Y-%m-%d %H:%M:%S} UTC" if job.created_at else "",
         "note": job.message,
     }

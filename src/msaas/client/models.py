@@ -62,6 +62,7 @@ class Job:
         default_factory=dict
     )  # of a mix: `of` (the song), `levels`, `gain_db`, …; else empty
     stems: Mapping[str, str] = field(default_factory=dict)  # name ▸ path in the API; empty until done
+    removed: Sequence[str] = ()  # those of the stems that were removed since: their links answer 404
     timings: Mapping[str, float] = field(default_factory=dict)  # seconds by phase
     created_at: datetime | None = None
     started_at: datetime | None = None
@@ -77,6 +78,11 @@ class Job:
     @property
     def done(self) -> bool:
         return self.state == "done"
+
+    @property
+    def stems_removed(self) -> bool:
+        """Whether it is done, but none of its stems is stored any more."""
+        return bool(self.removed) and set(self.stems) <= set(self.removed)
 
     @property
     def format(self) -> str:
@@ -113,6 +119,7 @@ class Job:
             analysis=_mapping(view, "analysis"),
             mix=_mapping(view, "mix"),
             stems=_mapping(view, "stems"),
+            removed=tuple(map(str, view.get("removed") or ())),
             timings=_mapping(view, "timings"),
             created_at=_time(view, "created_at"),
             started_at=_time(view, "started_at"),

@@ -12,7 +12,7 @@ from typing import Any
 from redis import Redis
 
 from msaas.fields import Fields, json_object
-from msaas.jobs import RECORD_BROKEN, Job, State, parse_state, record_json
+from msaas.jobs import ALL_STEMS, RECORD_BROKEN, Job, State, parse_state, record_json
 from msaas.queue.keys import KEYS, MODELS
 from msaas.queue.lost_jobs import unlisted_jobs
 from msaas.queue.observer import QueueObserver
@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 
 SCRIPTS = (
     *("submit", "claim", "renew", "finish", "fail", "release", "lead", "reap", "cancel", "replay", "retire", "repair"),
+    "removed",
 )
 
 # Longer than two timeouts of the store; a process that dies meanwhile leaves the song locked for this long.
@@ -293,6 +294,15 @@ class Queue:
             states = answers(pipe, otherwise="")
         return [None if state is None else parse_state(state) or State.FAILED for state in states]
 
+    def note_removed(self, songhash: str, stem: str) -> None:
+        """A stem of a done job was deleted."""
+        self._moves.run("removed", songhash, stem)
+
+    def note_all_removed(self, songhashes: Sequence[str]) -> None:
+        """All stems of these were deleted, of those that are done."""
+        for _ in self._moves.run_all("removed", [(songhash, ALL_STEMS) for songhash in songhashes]):
+            pass
+
     # --- retiring
 
     def hold(self, songhash: str, seconds: float) -> bool:
@@ -323,7 +333,7 @@ class Queue:
             for songhash in songhashes:
                 pipe.hmget(f"job:{songhash}", "state", "finished_ms")
             clock, *records = answers(pipe, otherwise=(None, None))
-        pairs, latest = zip(songhashes, records, strict=True), clock[0] - seconds
+        pairs, latest = zip(songhashes, records, strict=True), clock[0] + clock[1] / 1e6 - seconds
         return [name for name, (state, ms) in pairs if _had_ended(state, ms, latest)]
 
     def retire(self, songhash: str, seconds: float | None = None) -> str:

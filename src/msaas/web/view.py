@@ -34,8 +34,8 @@ def job_view(
     callbacks: Iterable[Callback] = (),
     name: str = "",
 ) -> dict[str, Any]:
-    """The documented fields; `callbacks` and `message` are present only if there are any. `name`: what the caller's
-    link calls the song."""
+    """The documented fields; `callbacks`, `removed` and `message` are present only if there are any. `name`: what the
+    caller's link calls the song."""
     view = (
         public_fields(job, name=name)
         | _of_fetch(job)
@@ -50,8 +50,8 @@ def job_view(
         }
     )
     posted = [callback_view(one) for one in callbacks]
-    message = _message(job, waiting_for)
-    return view | ({"callbacks": posted} if posted else {}) | ({"message": message} if message else {})
+    more = {"callbacks": posted, "removed": job.removed_stems, "message": _message(job, waiting_for)}
+    return view | {name: value for name, value in more.items() if value}
 
 
 def _of_fetch(job: Job) -> dict[str, Any]:
@@ -82,6 +82,7 @@ def _message(job: Job, waiting_for: Mapping[str, str] | None) -> str:
         _retry_note(job),
         _waiting_note(waiting_for or {}),
         _attempts_note(job),
+        _removed_note(job),
         str(job.result.get("message") or ""),
     )
     return " ".join(text for text in notes if text)
@@ -103,6 +104,15 @@ def _waiting_note(waiting_for: Mapping[str, str]) -> str:
 
 def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
+
+
+def _removed_note(job: Job) -> str:
+    removed, again = job.removed_stems, f"post the {'mix' if job.mix_of else 'song'} again to recreate"
+    if not removed:
+        return ""
+    if len(removed) < len(job.stem_extensions):
+        return f"Removed: {', '.join(removed)}; {again} the stems."
+    return f"The mix was removed; {again} it." if job.mix_of else f"The stems were removed; {again} them."
 
 
 def _attempts_note(job: Job) -> str:

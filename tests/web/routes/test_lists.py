@@ -4,9 +4,10 @@ import uuid
 
 import pytest
 
+from msaas.errors import QueueUnavailable
 from msaas.storage import INPUTS, OUTPUTS
 from msaas.web.routes import listing
-from tests.support.api import NOBODY, post, problem
+from tests.support.api import NOBODY, RAW, post, problem
 
 
 def hashes(count):
@@ -100,6 +101,37 @@ def test_the_buckets_are_emptied_and_counted(client, storage, done, method, path
     assert (answer.status_code, answer.json["deleted"]) == (200, 5)
     assert not list(storage.names(INPUTS)) and not list(storage.names(OUTPUTS))
     assert getattr(client, method)(path).json["deleted"] == 0
+
+
+@pytest.mark.parametrize(("method", "path"), BOTH)
+def test_a_job_whose_stems_were_emptied_says_so_until_it_is_separated_again(client, player, song, done, method, path):
+    getattr(client, method)(path)
+    again = "The stems were removed; post the song again to recreate them."
+    [listed] = client.get("/apiv1/jobs").json["jobs"]
+    for view in (listed, client.get(f"/apiv1/jobs/{done}").json):
+        assert (view["state"], sorted(view["removed"]), view["message"]) == ("done", sorted(view["stems"]), again)
+    assert client.post("/apiv1/separate", data=song, **RAW).status_code == 202
+    assert "removed" not in client.get(f"/apiv1/jobs/{done}").json
+    player.work()
+    view = client.get(f"/apiv1/jobs/{done}").json
+    assert view["state"] == "done"
+    assert not {"removed", "message"} & view.keys()
+
+
+def test_emptying_is_noted_in_no_job_that_has_not_ended(client, queue, song):
+    name = client.post("/apiv1/separate", data=song, **RAW).json["songhash"]
+    client.delete("/apiv1/contents")
+    queue.note_removed(name, "vocals")
+    assert queue.get(name).removed == ""
+
+
+def test_without_redis_the_buckets_are_emptied_all_the_same(client, queue, storage, done, monkeypatch):
+    def away(_seconds):
+        raise QueueUnavailable("gone for tea")
+
+    monkeypatch.setattr(client.application.extensions["msaas"].queue, "ended_before", away)
+    assert client.delete("/apiv1/contents").json["deleted"] == 5
+    assert not storage.stems_of(done)
 
 
 @pytest.mark.parametrize(("method", "path"), BOTH)

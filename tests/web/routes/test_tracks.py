@@ -222,6 +222,27 @@ def test_a_track_is_removed_with_or_without_extension_once(client, storage, done
     problem(client.delete(f"/apiv1/remove/{done}-other{suffix}"), 404, "track_unknown")
 
 
+def test_the_job_says_which_of_its_stems_were_removed(client, done):
+    for stem in ("other", "vocals"):
+        client.delete(f"/apiv1/remove/{done}-{stem}")
+    view = client.get(f"/apiv1/jobs/{done}").json
+    assert sorted(view["removed"]) == ["other", "vocals"]
+    assert view["message"].startswith("Removed: ")
+    assert view["message"].endswith("; post the song again to recreate the stems.")
+    assert view["stems"].keys() >= {"other", "vocals"}  # as before: their links answer 404
+    for stem in ("bass", "drums"):
+        client.delete(f"/apiv1/remove/{done}-{stem}")
+    view = client.get(f"/apiv1/jobs/{done}").json
+    assert view["message"] == "The stems were removed; post the song again to recreate them."
+
+
+def test_stems_that_were_put_back_are_no_longer_said_to_be_removed(client, storage, player, done, song):
+    client.delete(f"/apiv1/remove/{done}-other")
+    player.put(f"{done}-other.mp3", b"from a copy of the bucket")
+    assert client.post(URL, data=song, **RAW).status_code == 200
+    assert "removed" not in client.get(f"/apiv1/jobs/{done}").json
+
+
 def test_another_extension_removes_nothing(client, storage, done):
     problem(client.delete(f"/apiv1/remove/{done}-other.wav"), 404, "track_unknown")
     assert len(storage.stems_of(done)) == 4

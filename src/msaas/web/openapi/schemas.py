@@ -123,6 +123,7 @@ JOB = an_object(
             "description": "the newest callbacks; present only if one was requested",
         },
         "message": {"type": "string", "description": "note for people; present only if there is one"},
+        "removed": {**NAMES, "description": "stems that were removed since; present only if there are any"},
         "mix": {"allOf": [ref("Mix")], "description": "present only for a mix: what it is made of"},
         "provisional": PROVISIONAL,
         "fetched_from": {
@@ -132,6 +133,7 @@ JOB = an_object(
     },
     "callbacks",
     "message",
+    "removed",
     "mix",
     "provisional",
     "fetched_from",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from dataclasses import asdict
 from itertools import islice
 from urllib.parse import urlsplit
@@ -11,9 +12,10 @@ from flask import Blueprint, Request, Response, jsonify, request
 from werkzeug.exceptions import MethodNotAllowed
 
 from msaas.auth.access_control import caller
-from msaas.errors import Forbidden, InvalidOption, NotFound
+from msaas.errors import Forbidden, InvalidOption, NotFound, QueueUnavailable
 from msaas.jobs import State, parse_state
 from msaas.library import Filter
+from msaas.queue import Queue
 from msaas.queue.worker_registry import Workers
 from msaas.storage import BUCKETS, Storage
 from msaas.web.openapi.document import Answer, as_json, documented, query
@@ -31,6 +33,7 @@ MAX_BUCKET_PAGE = 10_000  # a second and more of the API's processor time, while
 JOBS_PAGE = 200
 JOBS_QUERY = ("limit", "before", "state", "q")
 MAX_SEARCH = 200  # characters
+NOTED_AT_ONCE = 1000  # jobs whose stems were removed
 MAX_NAME_BYTES = 1024  # of an S3 object
 
 
@@ -184,9 +187,21 @@ def empty_buckets() -> Response:
     if not services.options.debug_endpoints:
         raise Forbidden("emptying the buckets is disabled; MSAAS_DEBUG_ENDPOINTS=true enables it")
     refuse_cross_site(request)
+    began = time.monotonic()
     deleted = services.storage.empty()
     log.warning("buckets emptied objects=%d", deleted)
+    _note_emptied(services.queue, began)
     return jsonify(message=f"deleted {deleted} objects from {' and '.join(BUCKETS)}", deleted=deleted)
+
+
+def _note_emptied(queue: Queue, began: float) -> None:
+    """In the records of the jobs that were done before. Without Redis, the buckets are emptied all the same."""
+    try:
+        ended = queue.ended_before(time.monotonic() - began)
+        while batch := list(islice(ended, NOTED_AT_ONCE)):
+            queue.note_all_removed(batch)
+    except QueueUnavailable as error:
+        log.warning("not noted as removed reason=%s", error)
 
 
 def refuse_cross_site(request: Request) -> None:

@@ -119,7 +119,8 @@ def _accept(services: Services, song: Spool, asked: SongRequest) -> Response:
     job = services.queue.get(name)
     fields, callback = asked.fields(tenant), asked.callback_args
     if job is not None and is_whole(services.storage, job):
-        if asked.callback:  # called at once; the fields are needed if the record is deleted at this moment
+        # called at once; its stems were put back; the fields are needed if the record is deleted at this moment
+        if asked.callback or job.removed:
             terms = gate().quotas.admission(caller().account)
             services.queue.submit(name, fields, callback=callback, admission=terms)
         return _answer(name, job.state, job.tags, asked.filename, new=False)

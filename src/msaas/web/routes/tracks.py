@@ -134,11 +134,20 @@ def remove_track(name: str) -> Response:
         raise NotFound(f"{name} is not in output-tracks", code="track_unknown")
     for found in removed:
         services.storage.remove_stem(found)
+        _note_removed(services, Track.parse(found))
     if not services.storage.stems_of(track.songhash):
         services.storage.remove_waveforms(track.songhash)
         _take_off_list(services, track.songhash)
     log.info("removed tracks=%s", removed)
     return jsonify(message=f"removed {', '.join(removed)}", removed=removed)
+
+
+def _note_removed(services: Services, track: Track) -> None:
+    """For who looks at the job: without Redis, the stem is removed all the same."""
+    try:
+        services.queue.note_removed(track.songhash, track.stem)
+    except QueueUnavailable as error:
+        log.warning("not noted as removed songhash=%s stem=%s reason=%s", track.songhash, track.stem, error)
 
 
 def _take_off_list(services: Services, songhash: str) -> None:

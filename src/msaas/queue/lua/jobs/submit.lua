@@ -39,6 +39,7 @@ if refusal ~= '' then
   return {refusal, ''}
 end
 if over then
+  redis.call('HDEL', job_key(songhash), 'removed')  -- they were put back
   call_when_over(true)
   return {'known', state}
 end

@@ -3,6 +3,8 @@
 import { factsOf } from "../common/words.js";
 import { key } from "../service/access.js";
 import { listJobs } from "../service/api.js";
+import { isRemoved } from "../service/watch.js";
+import { note } from "../song/history.js";
 
 const PAGE = 50;
 const LARGEST_PAGE = 200; // the service's limit
@@ -82,7 +84,10 @@ export class Library {
 
   #take(jobs, next, more) {
     if (!more) this.#clear();
-    for (const job of jobs) if (SHOWN.has(job.state)) this.#jobs.set(job.songhash, job);
+    for (const job of jobs) {
+      if (SHOWN.has(job.state)) this.#jobs.set(job.songhash, job);
+      if (isRemoved(job)) note(job.songhash, "removed");
+    }
     this.#next = next;
     this.#answered = this.#call;
     this.#problem = null;
@@ -98,7 +103,8 @@ export class Library {
 /** @returns {Listed} */
 function entryOf(job) {
   const name = job.name?.replaceAll("_", " ") ?? `Song ${job.songhash.slice(0, 8)}`;
-  return { songhash: job.songhash, name, at: Date.parse(job.created_at) || 0, state: job.state, facts: factsOf(job), job };
+  const state = isRemoved(job) ? "removed" : job.state;
+  return { songhash: job.songhash, name, at: Date.parse(job.created_at) || 0, state, facts: factsOf(job), job };
 }
 
 /** One list, newest first: of a song that both have, the browser's entry.

@@ -8,6 +8,9 @@ const ENDED = new Set(["done", "failed", "cancelled"]);
 
 export const hasEnded = (job) => ENDED.has(job.state);
 
+/** Whether a job is done, but none of its stems is stored any more. */
+export const isRemoved = (job) => job.removed?.length > 0 && Object.keys(job.stems).every((stem) => job.removed.includes(stem));
+
 export class Watch {
   #songhash; #listeners; #stream = null; #timer = 0; #over = false;
 

@@ -19,7 +19,7 @@ import { soundOf, streamStems } from "./streaming.js";
 import { inOrder } from "../home/options.js";
 import { original } from "./originals.js";
 import { Meter, loadStem } from "../player/stems.js";
-import { Watch, hasEnded } from "../service/watch.js";
+import { Watch, hasEnded, isRemoved } from "../service/watch.js";
 import { commonScale, levelsOf, measureLevels } from "../player/timeline/levels.js";
 import { bytes, dayOf, factsOf, plainly } from "../common/words.js";
 
@@ -154,9 +154,10 @@ export class Song {
     if (!visit.known && job.name) this.#call(visit, job.name);
     note(visit.songhash, job.state, factsOf(job));
     this.#showFacts(visit);
-    this.#notice(job);
+    if (!isRemoved(job)) this.#notice(job);
     document.title = `${job.state === "running" ? `${Math.floor(job.progress * 100)} % · ` : ""}${visit.name} · MSaaS`;
-    if (job.state === "done") this.#mix(visit, job);
+    if (isRemoved(job)) this.#removed(visit);
+    else if (job.state === "done") this.#mix(visit, job);
     else if (hasEnded(job)) this.#over(visit, job);
     else this.#wait(visit, job);
   }
@@ -188,6 +189,13 @@ export class Song {
     note(visit.songhash, "gone");
     this.#lanes.clear();
     this.#progress.gone();
+    this.#offerAgain(visit);
+  }
+
+  #removed(visit) {
+    note(visit.songhash, "removed");
+    this.#lanes.clear();
+    this.#progress.removed();
     this.#offerAgain(visit);
   }
 
@@ -332,11 +340,8 @@ export class Song {
     visit.loading.abort();
     this.#showLoading("");
     if (error instanceof Problem && error.status === 404) {
-      note(visit.songhash, "removed");
       for (const id of ["transport", "beats", "bend", "downloads", "delete"]) show(find(`#${id}`), false);
-      this.#lanes.clear();
-      this.#progress.removed();
-      return this.#offerAgain(visit);
+      return this.#removed(visit);
     }
     const reason = error instanceof Problem || error instanceof TypeError ? plainly({ code: "unreachable" }) : "This browser cannot decode the stems.";
     warn(`The stems were not loaded. ${reason} Downloads still work.`, { action: { label: "Retry", run: () => this.#isHere(visit) && this.#begin(visit) } });

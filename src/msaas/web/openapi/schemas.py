@@ -191,7 +191,10 @@ SCHEMAS: dict[str, Schema] = {
     "Accepted": an_object(
         {
             "songhash": ref("Songhash"),
-            "message": {"type": "string"},
+            "message": {
+                "type": "string",
+                "description": "the same for every song that was uploaded: `state` and `known` say what became of it",
+            },
             "state": ref("State"),
             "known": {"type": "boolean", "description": "the job exists already: nothing new was queued"},
             "name": SONG_NAME,

@@ -45,6 +45,7 @@ class Kernels:
     split_gates: bool = False  # a gated linear layer as two products, the gate and the multiplication within them
     folded_norms: bool = False  # the wide norm of residual branches within the product before it
     composed_attention: bool = False  # two products and a softmax per head
+    half_gates: bool = False  # the outermost decoders' gated convolutions in half precision as well
     int8: bool = False  # the transformer's linear layers in 8-bit integers
 
     def names(self) -> tuple[str, ...]:
@@ -95,14 +96,15 @@ def composed_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     """
     batch, heads, rows, channels = query.shape
     result = query.new_empty(batch, rows, heads, channels)
-    key = (key.float() - key.float().mean(2, keepdim=True)).to(query.dtype)
+    block_rows = BLOCK_ROWS * torch.get_num_threads()
+    key = key - key.mean(2, keepdim=True)
     for item in range(batch):
         for head in range(heads):
-            keys, values = key[item, head].contiguous(), value[item, head].t().contiguous()
-            for first in range(0, rows, BLOCK_ROWS):
-                block = slice(first, first + BLOCK_ROWS)
+            keys, values = key[item, head].contiguous(), value[item, head].contiguous()
+            for first in range(0, rows, block_rows):
+                block = slice(first, first + block_rows)
                 scores = F.linear(query[item, head, block], keys)
-                result[item, block, head] = F.linear(torch.softmax(scores, -1), values)
+                result[item, block, head] = torch.softmax(scores, -1) @ values
     return result
 
 
@@ -117,7 +119,11 @@ def fastest_kernels(dtype: torch.dtype, clock: Callable[[], float] = time.thread
         kernels = Kernels(folded_norms=True)
         if _is_exact(dtype):
             kernels = _packed_kernels(dtype, kernels, clock)
-        kernels = replace(kernels, composed_attention=_composed_is_faster(dtype, clock))
+        kernels = replace(
+            kernels,
+            composed_attention=_composed_is_faster(dtype, clock),
+            half_gates=dtype is not torch.float32 and _convolution_is_faster(dtype, clock),
+        )
         return replace(kernels, int8=_is_exact(dtype) and _int8_is_faster(dtype, clock, packed=kernels.packed))
 
 
@@ -174,6 +180,17 @@ def _composed_is_faster(dtype: torch.dtype, clock: Callable[[], float]) -> bool:
         clock, lambda: fused_attention(query, key, value), lambda: composed_attention(query, key, value)
     )
     return composed < _FASTER * fused
+
+
+def _convolution_is_faster(dtype: torch.dtype, clock: Callable[[], float]) -> bool:
+    """Than in float32."""
+    x, kernel = _drawn(torch.float32, (1, _CHANNELS, 32, 336), (_CHANNELS, _CHANNELS, 3, 3))
+    x, kernel = (one.contiguous(memory_format=torch.channels_last) for one in (x, kernel))
+    half_x, half_kernel = x.to(dtype), kernel.to(dtype)
+    exact, half = _seconds(
+        clock, lambda: F.conv2d(x, kernel, padding=1), lambda: F.conv2d(half_x, half_kernel, padding=1)
+    )
+    return half < _FASTER * exact
 
 
 def _int8_is_faster(dtype: torch.dtype, clock: Callable[[], float], *, packed: bool) -> bool:

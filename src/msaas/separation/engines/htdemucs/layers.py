@@ -18,7 +18,7 @@ from msaas.separation.engines.htdemucs.branches import ResidualBranches
 from msaas.separation.engines.htdemucs.common import Norm, nchw, nhwc, require
 from msaas.separation.engines.htdemucs.products import Weights
 
-# Bytes of rows processed together. With their results they fit into the cache. Convolutions take larger portions, since
+# Bytes of rows that a thread processes together. With their results they fit into the cache. Convolutions take larger portions, since
 # each call rearranges its weights.
 CHUNK_BYTES = 1 << 20
 CONVOLUTION_BYTES = 8 << 20
@@ -66,16 +66,18 @@ class Encoder:
 class Decoder:
     """HDecLayer: gated 3 × 3 convolution, residual branches, transposed convolution."""
 
-    def __init__(self, layer: Any, weights: Weights) -> None:
+    def __init__(self, layer: Any, weights: Weights, gate_weights: Weights) -> None:
+        """gate_weights: of the gated convolution, whose output has the type of `weights`."""
         require(type(layer) is HDecLayer and not layer.empty, f"decoder {type(layer).__name__}")
         require(isinstance(layer.rewrite, nn.Conv1d | nn.Conv2d), "decoder without rewrite")
         require(layer.kernel_size % layer.stride == 0, "transposed convolution with uneven overlap")
         self.along_time = not layer.freq
         self.stride, self.crop, self.last = layer.stride, layer.pad, layer.last
-        self.rewrite = weights.kernel(layer.rewrite.weight[:, :, None] if self.along_time else layer.rewrite.weight)
-        self.rewrite_bias = weights(layer.rewrite.bias)
-        self.norm_wide = Norm(layer.norm1, weights)
-        self.split_gates = weights.kernels.split_gates and not self.norm_wide.groups
+        rewrite = layer.rewrite.weight
+        self.rewrite = gate_weights.kernel(rewrite[:, :, None] if self.along_time else rewrite)
+        self.rewrite_bias = gate_weights(layer.rewrite.bias)
+        self.norm_wide = Norm(layer.norm1, gate_weights)
+        self.split_gates = gate_weights.kernels.split_gates and not self.norm_wide.groups
         self.branches = ResidualBranches(layer.dconv, weights)
         self.taps = layer.kernel_size // layer.stride
         self.kernel = weights.kernel(self._subpixel(layer.conv_tr.weight))
@@ -114,11 +116,11 @@ class Decoder:
     def _gate(self, result: Tensor, convolved: Callable[[tuple[Tensor, Tensor]], Tensor]) -> None:
         """convolved: applies a kernel and its bias."""
         if not self.split_gates:
-            wide = self.norm_wide(convolved((self.rewrite, self.rewrite_bias)))
+            wide = self.norm_wide(convolved((self.rewrite, self.rewrite_bias))).to(result.dtype)
             torch.ops.aten.glu.out(wide, -1, out=result)
             return
         value, gate = zip(self.rewrite.chunk(2), self.rewrite_bias.chunk(2), strict=True)
-        opening = convolved(gate).contiguous().sigmoid_()
+        opening = convolved(gate).contiguous().to(result.dtype).sigmoid_()
         torch.mul(convolved(value), opening, out=result)
 
     def _upsampled(self, x: Tensor) -> Tensor:
@@ -126,11 +128,15 @@ class Decoder:
             z = nhwc(F.conv2d(nchw(x), self.kernel, self.bias, padding=(0, self.taps - 1)))
             return z.reshape(z.shape[0], 1, z.shape[2] * self.stride, -1)
         bands, channels = x.shape[1] + self.taps - 1, self.kernel.shape[0]
-        result = x.new_empty(x.shape[0], bands, self.stride, x.shape[2], channels // self.stride)
+        if self.last:  # times first in memory, as the inverse transform needs them
+            result = x.new_empty(x.shape[0], x.shape[2], bands, self.stride, channels // self.stride)
+            places = result.permute(0, 2, 3, 1, 4)
+        else:
+            places = result = x.new_empty(x.shape[0], bands, self.stride, x.shape[2], channels // self.stride)
         for first, last in _portions(x, bands, channels):
             z = _convolved(x, self.kernel, self.bias, (self.taps - 1, 0), first, last)
-            result[:, first:last] = torch.unflatten(z, -1, (self.stride, -1)).transpose(2, 3)
-        return result.flatten(1, 2)
+            places[:, first:last] = torch.unflatten(z, -1, (self.stride, -1)).transpose(2, 3)
+        return result.flatten(2, 3).transpose(1, 2) if self.last else result.flatten(1, 2)
 
     def _cut(self, z: Tensor, length: int) -> Tensor:
         if self.along_time:
@@ -142,7 +148,7 @@ def _portions(x: Tensor, bands: int, channels: int, *, whole: bool = False) -> I
     """Ranges [first, last) of a convolution's bands that fit the cache on a CPU; one range elsewhere."""
     portion = bands
     if x.device.type == "cpu" and not whole:
-        portion = max(1, CONVOLUTION_BYTES // (x.shape[0] * x.shape[2] * channels * x.element_size()))
+        portion = max(1, torch.get_num_threads() * CONVOLUTION_BYTES // (x.shape[0] * x.shape[2] * channels * x.element_size()))
     for first in range(0, bands, portion):
         yield first, min(first + portion, bands)
 
@@ -162,7 +168,7 @@ def _chunks(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
     """The same rows [n, T, C] of each tensor, in portions that fit the cache on a CPU; one portion elsewhere."""
     if tensors[0].device.type == "cpu":
         for items in zip(*tensors, strict=True):
-            portion = max(1, CHUNK_BYTES // (items[0][0].numel() * items[0].element_size()))
+            portion = max(1, torch.get_num_threads() * CHUNK_BYTES // (items[0][0].numel() * items[0].element_size()))
             for start in range(0, len(items[0]), portion):
                 yield tuple(item[start : start + portion] for item in items)
     else:

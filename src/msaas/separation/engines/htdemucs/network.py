@@ -15,6 +15,7 @@ from msaas.separation.engines.htdemucs.common import Unsupported, require
 from msaas.separation.engines.htdemucs.kernels import KernelSet
 from msaas.separation.engines.htdemucs.layers import Decoder, Encoder
 from msaas.separation.engines.htdemucs.products import Linear, Weights
+from msaas.separation.engines.htdemucs.spectrograms import image_of, normalized, restored, waves_of
 from msaas.separation.engines.htdemucs.transformer import Transformer
 from msaas.separation.interrupt import check
 
@@ -46,9 +47,10 @@ class ChannelsLast:
         weights = Weights(device, dtype, kernels)
         self._encoders = [(Encoder(f, weights), Encoder(t, weights)) for f, t in _zip(module.encoder, module.tencoder)]
         outermost = weights.in_float32() if dtype is torch.bfloat16 else weights
-        weights_by_layer = [weights] * (len(module.decoder) - 1) + [outermost]
+        gates = weights if weights.kernels.half_gates else outermost
+        by_layer = [(weights, weights)] * (len(module.decoder) - 1) + [(outermost, gates)]
         self._decoders = [
-            (Decoder(f, w), Decoder(t, w)) for f, t, w in _zip(module.decoder, module.tdecoder, weights_by_layer)
+            (Decoder(f, *both), Decoder(t, *both)) for f, t, both in _zip(module.decoder, module.tdecoder, by_layer)
         ]
         self._bands: Tensor | None = None  # [F, 1, C], added after the first layer
         if module.freq_emb is not None:
@@ -70,30 +72,31 @@ class ChannelsLast:
         if self._module.use_train_segment:
             mix = F.pad(mix, (0, self._module.valid_length(samples) - samples))
         spectrogram = self._module._spec(mix)
-        x, xt = self._forward(spectrogram, mix)
-        waves = torch.unflatten(xt[:, 0], -1, (len(self._module.sources), -1)).permute(0, 2, 3, 1).contiguous()
-        for source, parts in enumerate(x.chunk(waves.shape[1], dim=-1)):  # all at once would take four times the memory
-            check()
-            waves[:, source] += self._module._ispec(self._spectrogram_of(spectrogram, parts), mix.shape[-1])
-        return waves[..., :samples]
-
-    def _image(self, spectrogram: Tensor) -> Tensor:
-        """[B, C, F, T] complex ▸ [B, F, T, C'], float32: magnitudes, or real and imaginary parts as channels."""
-        if not self._module.cac:
-            return spectrogram.abs().permute(0, 2, 3, 1)
-        return torch.view_as_real(spectrogram).permute(0, 2, 3, 1, 4).flatten(3)
-
-    def _spectrogram_of(self, mixture: Tensor, x: Tensor) -> Tensor:
-        """The spectrogram of one source, [B, F, T, C'] ▸ [B, C, F, T] complex."""
         if self._module.cac:
-            return torch.view_as_complex(torch.unflatten(x, -1, (-1, 2)).permute(0, 3, 1, 2, 4).contiguous())
-        masked: Tensor = self._module._mask(mixture, x.permute(0, 3, 1, 2)[:, None])
-        return masked[:, 0]
+            image, level = image_of(spectrogram, self._dtype)
+            x, xt = self._forward(image, mix)
+            waves = waves_of(x, level, mix.shape[-1])
+        else:
+            image, level = normalized(spectrogram.abs().permute(0, 2, 3, 1))
+            x, xt = self._forward(image.to(self._dtype).contiguous(), mix)
+            waves = self._masked(spectrogram, restored(x, level), mix.shape[-1])
+        check()
+        waves += xt[:, 0].transpose(1, 2)
+        return torch.unflatten(waves[..., :samples], 1, (len(self._module.sources), -1))
 
-    def _forward(self, spectrogram: Tensor, mix: Tensor) -> tuple[Tensor, Tensor]:
-        """[B, C, F, T] complex, [B, C, samples] ▸ [B, F, T, S · C'], [B, 1, samples, S · C], both float32."""
-        x, level = _normalized(self._image(spectrogram), self._dtype)
-        xt, level_t = _normalized(mix.transpose(1, 2)[:, None], self._dtype)
+    def _masked(self, mixture: Tensor, magnitudes: Tensor, samples: int) -> Tensor:
+        """The mixture's spectrogram with the magnitudes of each source, [B, F, T, S · C] ▸ [B, S · C, samples]."""
+        waves = []
+        for parts in magnitudes.chunk(len(self._module.sources), dim=-1):  # all at once would take more memory
+            check()
+            spectrogram = self._module._mask(mixture, parts.permute(0, 3, 1, 2)[:, None])[:, 0]
+            waves.append(self._module._ispec(spectrogram, samples))
+        return torch.cat(waves, 1)
+
+    def _forward(self, x: Tensor, mix: Tensor) -> tuple[Tensor, Tensor]:
+        """[B, F, T, C'], [B, C, samples] ▸ [B, F, T, S · C'], still normalised, [B, 1, samples, S · C]; both float32."""
+        xt, level_t = normalized(mix[:, None])
+        xt = xt.to(self._dtype).transpose(2, 3).contiguous()
         skips: list[tuple[Tensor, Tensor, int]] = []
         for index, (encode, encode_t) in enumerate(self._encoders):
             length = xt.shape[2]
@@ -117,7 +120,7 @@ class ChannelsLast:
             xt = decode_t(xt, length)  # first, to save memory: the other branch is larger once decoded
             check()
             x = decode(x, 0)
-        return _restored(x.float(), level), _restored(xt.float(), level_t)
+        return x.float(), restored(xt.float(), level_t)
 
     def _transformed(self, x: Tensor, xt: Tensor) -> tuple[Tensor, Tensor]:
         assert self._transformer is not None  # noqa: S101
@@ -136,16 +139,3 @@ _zip = partial(zip, strict=True)
 
 def _pointwise(conv: Any, weights: Weights) -> Linear:
     return weights.linear(conv.weight[:, :, 0], conv.bias)
-
-
-def _normalized(x: Tensor, dtype: torch.dtype) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-    """The items with mean and deviation removed, in `dtype`; and (deviation, mean)."""
-    dims = tuple(range(1, x.ndim))
-    std, mean = torch.std_mean(x, dims, keepdim=True)
-    return (x - mean).div_(1e-5 + std).to(dtype).contiguous(), (std, mean)
-
-
-def _restored(x: Tensor, level: tuple[Tensor, Tensor]) -> Tensor:
-    """Restores deviation and mean, in place."""
-    std, mean = level
-    return x.mul_(std).add_(mean)

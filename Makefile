@@ -30,6 +30,8 @@ INSTALL_TORCH = @echo 'torch: $(TORCH), as TORCH says' && $(PIP) install --quiet
 endif
 # The versions that the tests were run with last, but for torch's own.
 PINS := --constraint requirements-dev.txt
+# Compiled when the package is installed, where there is a C compiler.
+COMPILED := src/msaas/separation/engines/compiled/kernels.c
 PYTEST := $(BIN)/python -P -m pytest -n auto --dist loadfile --no-loadscope-reorder
 PIP_COMPILE := CUSTOM_COMPILE_COMMAND='make lock' $(BIN)/python -P -m piptools compile --quiet --strip-extras --no-emit-index-url \
 	--no-emit-find-links --no-emit-trusted-host --no-emit-options --constraint .venv/torch.txt $(LOCK)
@@ -220,7 +222,7 @@ test-pythons:
 	deploy/tools/test-pythons.sh
 
 clean:
-	rm -rf .venv build src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv build src/*.egg-info $(COMPILED:.c=.*.so) .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find src tests bench data -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/stamp-venv:
@@ -231,22 +233,22 @@ clean:
 	@$(PYTHON) -m venv .venv
 	@touch $@
 
-.venv/stamp-local: pyproject.toml requirements-dev.txt | .venv/stamp-venv
+.venv/stamp-local: pyproject.toml requirements-dev.txt $(COMPILED) | .venv/stamp-venv
 	$(INSTALL_TORCH)
 	$(PIP) install --quiet $(PINS) --editable '.[local]'
 	@touch $@
 
-.venv/stamp-dev: pyproject.toml requirements-dev.txt | .venv/stamp-venv
+.venv/stamp-dev: pyproject.toml requirements-dev.txt $(COMPILED) | .venv/stamp-venv
 	$(INSTALL_TORCH)
 	$(PIP) install --quiet $(PINS) --editable '.[dev]'
 	@touch .venv/stamp-local $@
 
-.venv/stamp-bench: pyproject.toml requirements-dev.txt | .venv/stamp-venv
+.venv/stamp-bench: pyproject.toml requirements-dev.txt $(COMPILED) | .venv/stamp-venv
 	$(INSTALL_TORCH)
 	$(PIP) install --quiet $(PINS) --editable '.[bench]'
 	@touch $@
 
-.venv/stamp-training: pyproject.toml requirements-dev.txt | .venv/stamp-venv
+.venv/stamp-training: pyproject.toml requirements-dev.txt $(COMPILED) | .venv/stamp-venv
 	$(INSTALL_TORCH)
 	$(PIP) install --quiet $(PINS) --editable '.[training]'
 	@touch $@

@@ -171,7 +171,7 @@ def step(
 
     from msaas.separation.engines.engine import TorchEngine, cpu_threads
     from msaas.separation.engines.htdemucs import ChannelsLast
-    from msaas.separation.engines.htdemucs.kernels import measured_kernels
+    from msaas.separation.engines.htdemucs.fastest import measured_kernels
     from msaas.separation.engines.parallel import ParallelSegments, default_parallel
     from msaas.separation.engines.selection import has_bf16
     from msaas.separation.weights.loader import load_model

@@ -19,9 +19,10 @@ import torch
 from bench.separation import results
 from bench.separation.speed import RATE, SEGMENT_SECONDS, machine, seeded_htdemucs
 from msaas.separation.engines.htdemucs import ChannelsLast
-from msaas.separation.engines.htdemucs.kernels import Kernels, fastest_kernels
+from msaas.separation.engines.htdemucs.fastest import fastest_kernels
+from msaas.separation.engines.htdemucs.kernels import Kernels
 
-ORDER = ("split_gates", "folded_norms", "packed", "fused_gelu", "composed_attention", "int8")
+ORDER = ("split_gates", "folded_norms", "packed", "fused_gelu", "composed_attention", "int8", "half_gates", "compiled")
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 OWN = "the module's own forward"
 

@@ -12,7 +12,7 @@ from demucs.htdemucs import HTDemucs
 from torch.nn import functional as F  # noqa: N812 - torch's convention
 
 from msaas.separation.engines import selection, verdicts
-from msaas.separation.engines.htdemucs import ChannelsLast, has_wide_tokens, kernels, products
+from msaas.separation.engines.htdemucs import ChannelsLast, fastest, has_wide_tokens, products
 from msaas.separation.engines.htdemucs.int8 import Int8, quantize
 from msaas.separation.engines.htdemucs.kernels import Kernels
 from msaas.separation.engines.selection import EngineChoice, choose_engine
@@ -41,7 +41,7 @@ def network(kit, monkeypatch):
 
 
 def need_products() -> None:
-    if not kernels._int8_is_right(BF16):
+    if not fastest._int8_is_right(BF16):
         pytest.skip("this torch or CPU has no right products of 8-bit integers")
 
 
@@ -76,7 +76,7 @@ def test_the_network_agrees_with_its_own_forward(network) -> None:
     mix = noise(1, 2, SEGMENT)
     with torch.inference_mode():
         want = network(mix)
-    half = {BF16: Kernels(packed=kernels._is_exact(BF16)), torch.float32: Kernels()}
+    half = {BF16: Kernels(packed=fastest._is_exact(BF16)), torch.float32: Kernels()}
     in_integers = half | {BF16: Kernels(int8=True)}
     plain, got = (selection._snr_db(ChannelsLast(network, CPU, BF16, used)(mix), want) for used in (half, in_integers))
     assert got > plain - 0.5
@@ -135,7 +135,7 @@ def test_narrow_tokens_are_not_converted(kit) -> None:
 @pytest.mark.parametrize("operations", [SimpleNamespace(), SimpleNamespace(qlinear_prepack=lambda *_: 0)])
 def test_a_torch_without_these_products_does_without(operations, monkeypatch) -> None:
     monkeypatch.setattr(torch.ops, "onednn", operations)
-    assert not kernels._int8_is_faster(BF16, lambda: 0.0, packed=False)
+    assert not fastest._int8_is_faster(BF16, Kernels(), lambda: 0.0)
 
 
 class Product:
@@ -154,13 +154,13 @@ class Product:
 
 @pytest.mark.parametrize(("seconds", "used"), [(0.5, True), (0.99, False), (2.0, False), (1000.0, False)])
 def test_it_is_used_where_it_is_faster(seconds, used, monkeypatch) -> None:
-    monkeypatch.setattr(kernels, "_int8_is_right", lambda _dtype: True)
-    monkeypatch.setattr(kernels, "Packed", lambda *_: Product(1.0))
-    monkeypatch.setattr(kernels, "Int8", lambda *_: Product(seconds))
+    monkeypatch.setattr(fastest, "_int8_is_right", lambda _dtype: True)
+    monkeypatch.setattr(fastest, "Packed", lambda *_: Product(1.0))
+    monkeypatch.setattr(fastest, "Int8", lambda *_, **__: Product(seconds))
     monkeypatch.setattr(Product, "tokens", 0)
-    assert kernels._int8_is_faster(BF16, lambda: Product.now, packed=True) is used
+    assert fastest._int8_is_faster(BF16, Kernels(packed=True), lambda: Product.now) is used
     assert (Product.tokens < 100) is (seconds == 1000.0)  # a reference implementation is tried on a few tokens only
-    assert not kernels._int8_is_faster(torch.float32, lambda: Product.now, packed=True)
+    assert not fastest._int8_is_faster(torch.float32, Kernels(packed=True), lambda: Product.now)
 
 
 @pytest.mark.slow

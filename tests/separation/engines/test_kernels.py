@@ -13,14 +13,10 @@ from demucs.htdemucs import HTDemucs
 from torch.nn import functional as F  # noqa: N812 - torch's convention
 
 from msaas.separation.engines import selection
-from msaas.separation.engines.htdemucs import ChannelsLast, kernels
-from msaas.separation.engines.htdemucs.kernels import (
-    Kernels,
-    Packed,
-    composed_attention,
-    fastest_kernels,
-    fused_attention,
-)
+from msaas.separation.engines.compiled.library import library
+from msaas.separation.engines.htdemucs import ChannelsLast, fastest
+from msaas.separation.engines.htdemucs.fastest import fastest_kernels
+from msaas.separation.engines.htdemucs.kernels import Kernels, Packed, composed_attention, fused_attention
 from msaas.separation.engines.selection import EngineChoice, choose_engine, engine_of
 from msaas.separation.model import from_demucs
 
@@ -65,7 +61,9 @@ def noise(*shape: int, seed: int = 1) -> torch.Tensor:
 
 
 def usable(name: str, dtype: torch.dtype) -> bool:
-    return name not in ("packed", "fused_gelu", "split_gates") or kernels._is_exact(dtype)
+    if name == "compiled":
+        return library() is not None
+    return name not in ("packed", "fused_gelu", "split_gates") or fastest._is_exact(dtype)
 
 
 @pytest.mark.parametrize("make", MAKES.values(), ids=MAKES)
@@ -136,7 +134,7 @@ class Speeds:
             self.now += self.seconds["linear"]
             return plain(*args)
 
-        monkeypatch.setattr(kernels, "Packed", StandIn)
+        monkeypatch.setattr(fastest, "Packed", StandIn)
         monkeypatch.setattr(F, "linear", linear)
 
     def fastest(self) -> Kernels:
@@ -213,7 +211,7 @@ def test_an_earlier_choice_makes_the_same_engine(network) -> None:
 
 
 def test_a_packed_layer_takes_any_number_of_rows() -> None:
-    if not kernels._is_exact(torch.float32):  # a torch without oneDNN uses none
+    if not fastest._is_exact(torch.float32):  # a torch without oneDNN uses none
         return
     weight, bias = noise(32, 24), noise(32, seed=2)
     layer = Packed(weight, bias, 40)

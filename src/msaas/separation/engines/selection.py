@@ -22,7 +22,8 @@ from torch import Tensor
 from msaas.separation import memory
 from msaas.separation.engines.engine import Autocast, Engine, TorchEngine
 from msaas.separation.engines.htdemucs import ChannelsLast, Unsupported, has_wide_tokens
-from msaas.separation.engines.htdemucs.kernels import Kernels, KernelSet, measured_kernels
+from msaas.separation.engines.htdemucs.fastest import measured_kernels
+from msaas.separation.engines.htdemucs.kernels import Kernels, KernelSet
 from msaas.separation.engines.tf32 import forbid_tf32, may_use_tf32, without_tf32
 from msaas.separation.model import Network
 
@@ -133,17 +134,27 @@ def _variants(
     measured = {dtype: fastest(dtype) for dtype in dtypes} if device.type == "cpu" else {}
 
     def variant(dtype: torch.dtype, kernels: KernelSet) -> _Variant:
-        names = {PRECISIONS[one]: found.names() for one, found in kernels.items() if one in (dtype, torch.float32)}
+        names = {PRECISIONS[one]: found.names() for one, found in kernels.items()}
         return _Variant(lambda: TorchEngine(ChannelsLast(network.module, device, dtype, kernels), device), names)
 
-    def to_try(dtype: torch.dtype) -> Iterator[KernelSet]:
-        if measured.get(dtype, Kernels()).int8 and has_wide_tokens(network.module):
-            yield measured
-        if any(kernels != Kernels() for kernels in measured.values()):
-            yield {one: replace(kernels, int8=False) for one, kernels in measured.items()}
-        yield {}
+    has_int8 = has_wide_tokens(network.module)
+    return "channels_last", {
+        dtype: [variant(dtype, kernels) for kernels in _kernel_sets(dtype, measured, int8=has_int8)] for dtype in dtypes
+    }
 
-    return "channels_last", {dtype: [variant(dtype, kernels) for kernels in to_try(dtype)] for dtype in dtypes}
+
+def _kernel_sets(dtype: torch.dtype, measured: KernelSet, *, int8: bool) -> list[KernelSet]:
+    """For an engine of one type, the fastest first, then without those that cost fidelity, then torch's public
+    operations. int8: whether the network has layers for it."""
+    found = {one: kernels for one, kernels in measured.items() if one in (dtype, torch.float32)}
+    if not int8:
+        found = {one: replace(kernels, int8=False) for one, kernels in found.items()}
+    sets: list[KernelSet] = []
+    for dropped in ((), ("half_gates",), ("half_gates", "int8")):
+        fewer = {one: replace(kernels, **dict.fromkeys(dropped, False)) for one, kernels in found.items()}
+        if fewer not in sets and any(kernels != Kernels() for kernels in fewer.values()):
+            sets.append(fewer)
+    return [*sets, {}]
 
 
 def _is_supported(network: Network, device: torch.device) -> bool:

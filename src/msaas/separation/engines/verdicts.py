@@ -166,7 +166,7 @@ def _cpu() -> tuple[str, ...]:
 def _engines_version() -> tuple[str, ...]:
     """A digest of this package's source, and the releases of what its networks come from."""
     digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.rglob("*.py")):
+    for path in sorted(Path(__file__).parent.rglob("*.*[yc]")):
         digest.update(path.read_bytes())
     return digest.hexdigest(), *(_release(name) for name in ("demucs", "pymss-core"))
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 
@@ -17,10 +20,10 @@ class Attention:
         require(module.in_proj_weight is not None and module.bias_k is None, "an unusual kind of attention")
         self._heads, channels = module.num_heads, module.embed_dim
         weight, bias = module.in_proj_weight.detach(), module.in_proj_bias.detach()
-        self._attend = fused_attention
+        self._attend: Callable[[Tensor, Tensor, Tensor], Tensor] = fused_attention
         if weights.kernels.composed_attention:
             weight, bias = _scaled(weight, bias, channels, self._heads)
-            self._attend = composed_attention
+            self._attend = partial(composed_attention, compiled=weights.kernels.compiled)
         ranges = ((0, 1), (1, 3)) if crosses else ((0, 3),)
         self._projections = [
             (

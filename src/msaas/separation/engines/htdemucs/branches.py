@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -9,6 +10,7 @@ from demucs.demucs import DConv
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - torch's convention
 
+from msaas.separation.engines.compiled.library import add_branches, packed_widening
 from msaas.separation.engines.htdemucs.common import Norm, nchw, nhwc, require
 from msaas.separation.engines.htdemucs.products import Weights
 
@@ -17,21 +19,63 @@ class ResidualBranches:
     """DConv: dilated convolutions along time with few channels, added to the input."""
 
     def __init__(self, module: DConv | None, weights: Weights) -> None:
-        self._branches = [_Branch(layer, weights) for layer in module.layers] if module is not None else []
+        self._branches = [_branch_of(layer, weights) for layer in module.layers] if module is not None else []
 
     def add_to(self, rows: Tensor) -> None:
         """[N, T, C], in place. Each row is normalised separately, so rows may be split arbitrarily."""
         for branch in self._branches:
-            rows += branch(rows)
+            branch.add_to(rows)
+
+
+def _branch_of(layer: Any, weights: Weights) -> _Branch | _CompiledBranch:
+    parts = list(layer.children())
+    require(len(parts) == 7, "recurrence or attention in a residual branch")
+    _narrow, norm, activation, _widen, norm_wide, _glu, _scale = parts
+    is_usual = isinstance(activation, nn.GELU) and activation.approximate == "none"
+    if weights.kernels.compiled and is_usual and all(_has_one_group(one) for one in (norm, norm_wide)):
+        return _CompiledBranch(parts, weights)
+    return _Branch(parts, weights)
+
+
+def _has_one_group(norm: nn.Module) -> bool:
+    return isinstance(norm, nn.GroupNorm) and norm.num_groups == 1
+
+
+class _Narrowing:
+    """The dilated convolution, [N, T, C] ▸ [N, 1, T, h]."""
+
+    def __init__(self, convolution: Any, weights: Weights) -> None:
+        self._kernel, self._bias = weights.kernel(convolution.weight[:, :, None]), weights(convolution.bias)
+        self._padding, self._dilation = (0, *convolution.padding), (1, *convolution.dilation)
+
+    def __call__(self, rows: Tensor) -> Tensor:
+        x = nchw(rows[:, None])
+        return nhwc(F.conv2d(x, self._kernel, self._bias, padding=self._padding, dilation=self._dilation))
+
+
+class _CompiledBranch:
+    """A branch whose norms have one group: torch's convolution, and the rest in one pass over the rows."""
+
+    def __init__(self, parts: Sequence[Any], weights: Weights) -> None:
+        narrow, norm, _gelu, widen, norm_wide, _glu, scale = parts
+        self._narrow = _Narrowing(narrow, weights)
+        exact = weights.in_float32()
+        self._norm = torch.stack([exact(norm.weight), exact(norm.bias)])
+        kept = _gate_scale(scale, exact)
+        gain, shift = exact(norm_wide.weight) * kept, exact(norm_wide.bias) * kept
+        self._widening = packed_widening(exact(widen.weight[:, :, 0]), exact(widen.bias), gain, shift)
+        self._eps = torch.tensor([norm.eps, norm_wide.eps])
+
+    def add_to(self, rows: Tensor) -> None:
+        add_branches(rows, self._narrow(rows)[:, 0].contiguous(), self._norm, self._widening, self._eps)
 
 
 class _Branch:
-    def __init__(self, layer: Any, weights: Weights) -> None:
-        parts = list(layer.children())
-        require(len(parts) == 7, "recurrence or attention in a residual branch")
+    """The same by torch's operations."""
+
+    def __init__(self, parts: Sequence[Any], weights: Weights) -> None:
         narrow, norm, self._activation, widen, norm_wide, _glu, scale = parts
-        self._kernel, self._bias = weights.kernel(narrow.weight[:, :, None]), weights(narrow.bias)
-        self._padding, self._dilation = (0, *narrow.padding), (1, *narrow.dilation)
+        self._narrow = _Narrowing(narrow, weights)
         self._norm = Norm(norm, weights)
         folds = weights.kernels.folded_norms and getattr(norm_wide, "num_groups", 0) == 1
         if folds:  # in float32 up to the product, which rounds once
@@ -39,12 +83,10 @@ class _Branch:
         self._folds = folds
         self._widen = (_FoldedWidening if folds else _Widening)(widen, norm_wide, scale, weights)
 
-    def __call__(self, rows: Tensor) -> Tensor:
-        narrow = nhwc(
-            F.conv2d(nchw(rows[:, None]), self._kernel, self._bias, padding=self._padding, dilation=self._dilation)
-        )
+    def add_to(self, rows: Tensor) -> None:
+        narrow = self._narrow(rows)
         narrow = self._activation(self._norm(narrow.float() if self._folds else narrow))
-        return self._widen(narrow[:, 0])
+        rows += self._widen(narrow[:, 0])
 
 
 def _gate_scale(scale: Any, weights: Weights) -> Tensor:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from msaas.separation.engines.compiled import library
+
 LARGEST = 127
 _ZERO = 128  # oneDNN multiplies unsigned inputs by signed weights; signed inputs take a slow reference implementation
 _BOUND = 126.5  # of the scaled inputs: with the rounding of their scale no more than LARGEST
@@ -17,9 +19,11 @@ _BOUND = 126.5  # of the scaled inputs: with the rounding of their scale no more
 class Int8:
     """A linear layer by oneDNN in 8-bit integers, with the input and output in the type of the bias."""
 
-    def __init__(self, weight: Tensor, bias: Tensor, rows: int) -> None:
-        """weight: [out, in]. rows: of a typical input; any number works."""
+    def __init__(self, weight: Tensor, bias: Tensor, rows: int, *, compiled: bool = False) -> None:
+        """weight: [out, in]. rows: of a typical input; any number works. compiled: whether to convert bfloat16 by the
+        compiled library."""
         wide = weight.float()
+        self._quantize = library.quantize if compiled and wide.shape[1] % library.LANES == 0 else quantize
         self._scales = wide.abs().amax(1).clamp_min(torch.finfo(torch.float32).tiny) / LARGEST
         quantized = (wide / self._scales[:, None]).round().to(torch.int8)
         self._weight: Tensor = torch.ops.onednn.qlinear_prepack(quantized, [rows, wide.shape[1]])
@@ -28,7 +32,7 @@ class Int8:
     def __call__(self, x: Tensor) -> Tensor:
         """[…, in] ▸ […, out]."""
         rows = x.reshape(-1, x.shape[-1])
-        quantized, scales = quantize(rows)
+        quantized, scales = self._quantize(rows)
         products: Tensor = torch.ops.onednn.qlinear_pointwise(
             *(quantized, 1.0, _ZERO),
             *(self._weight, self._scales, self._zeros),

@@ -18,8 +18,8 @@ from msaas.separation.engines.htdemucs.branches import ResidualBranches
 from msaas.separation.engines.htdemucs.common import Norm, nchw, nhwc, require
 from msaas.separation.engines.htdemucs.products import Weights
 
-# Bytes of rows that a thread processes together. With their results they fit into the cache. Convolutions take larger portions, since
-# each call rearranges its weights.
+# Bytes of rows that a thread processes together. With their results they fit into the cache. Convolutions take larger
+# portions, since each call rearranges its weights.
 CHUNK_BYTES = 1 << 20
 CONVOLUTION_BYTES = 8 << 20
 
@@ -148,7 +148,9 @@ def _portions(x: Tensor, bands: int, channels: int, *, whole: bool = False) -> I
     """Ranges [first, last) of a convolution's bands that fit the cache on a CPU; one range elsewhere."""
     portion = bands
     if x.device.type == "cpu" and not whole:
-        portion = max(1, torch.get_num_threads() * CONVOLUTION_BYTES // (x.shape[0] * x.shape[2] * channels * x.element_size()))
+        portion = max(
+            1, torch.get_num_threads() * CONVOLUTION_BYTES // (x.shape[0] * x.shape[2] * channels * x.element_size())
+        )
     for first in range(0, bands, portion):
         yield first, min(first + portion, bands)
 

@@ -94,7 +94,7 @@ class ChannelsLast:
         return torch.cat(waves, 1)
 
     def _forward(self, x: Tensor, mix: Tensor) -> tuple[Tensor, Tensor]:
-        """[B, F, T, C'], [B, C, samples] ▸ [B, F, T, S · C'], still normalised, [B, 1, samples, S · C]; both float32."""
+        """[B, F, T, C'], [B, C, samples] ▸ [B, F, T, S · C'], normalised as x, and [B, 1, samples, S · C]; float32."""
         xt, level_t = normalized(mix[:, None])
         xt = xt.to(self._dtype).transpose(2, 3).contiguous()
         skips: list[tuple[Tensor, Tensor, int]] = []

@@ -49,7 +49,7 @@ class Weights:
     def token_linear(self, weight: Tensor, bias: Tensor, rows: int = 2688) -> Linear:
         """A linear layer of a transformer, whose inputs are tokens with a norm of their own."""
         if self.kernels.int8 and weight.shape[1] >= MIN_INT8_CHANNELS:
-            return Int8Linear(self(weight), self(bias), rows)
+            return Int8Linear(self(weight), self(bias), rows, compiled=self.kernels.compiled)
         return self.linear(weight, bias, rows)
 
     def gated(self, weight: Tensor, bias: Tensor, rows: int = 4096) -> Gated:
@@ -87,8 +87,8 @@ class PackedLinear(Linear):
 class Int8Linear(Linear):
     """The same in 8-bit integers."""
 
-    def __init__(self, weight: Tensor, bias: Tensor, rows: int) -> None:
-        self._layer = Int8(weight, bias, rows)
+    def __init__(self, weight: Tensor, bias: Tensor, rows: int, *, compiled: bool) -> None:
+        self._layer = Int8(weight, bias, rows, compiled=compiled and weight.dtype is torch.bfloat16)
 
     def __call__(self, x: Tensor) -> Tensor:
         return self._layer(x)

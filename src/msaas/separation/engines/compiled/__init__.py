@@ -1,0 +1,1 @@
+"""Inner loops in C, where a C compiler was at hand when the package was installed. Every caller has another way."""

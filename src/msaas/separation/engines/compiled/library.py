@@ -1,0 +1,134 @@
+"""kernels.c, called with tensors. The calls hold no lock of Python's, and use torch's number of threads.
+
+All tensors are on the CPU and contiguous; where numbers are said to fill LANES, that is a multiple of 16.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.util
+import logging
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+
+import torch
+from torch import Tensor
+
+log = logging.getLogger(__name__)
+
+LANES = 16
+_MODULE = "msaas.separation.engines.compiled.kernels"
+_BRANCHES = {torch.bfloat16: "msaas_add_branches_bf16", torch.float32: "msaas_add_branches_float"}
+_POINTERS = {"msaas_exponentials": 2, "msaas_quantize": 3, **dict.fromkeys(_BRANCHES.values(), 6)}
+_SIZES = {"msaas_exponentials": 2, "msaas_quantize": 2, **dict.fromkeys(_BRANCHES.values(), 4)}
+
+
+@cache
+def library() -> ctypes.CDLL | None:
+    """The compiled functions; None where they were not compiled."""
+    found = importlib.util.find_spec(_MODULE)
+    if found is None or found.origin is None:
+        log.info("no compiled kernels: there was no C compiler when this package was installed")
+        return None
+    try:
+        loaded = ctypes.CDLL(found.origin)
+        for name, pointers in _POINTERS.items():
+            function = getattr(loaded, name)
+            function.argtypes = [ctypes.c_void_p] * pointers + [ctypes.c_int64] * _SIZES[name]
+            function.restype = None
+    except (OSError, AttributeError) as error:  # of another machine or release
+        log.warning("compiled kernels not used reason=%s", error)
+        return None
+    return loaded
+
+
+def exponentials(scores: Tensor) -> Tensor:
+    """[rows, columns] bfloat16 ▸ [rows, 1] float32. Replaces the scores of each row by their exponentials over that of
+    the largest, and returns the inverse of their sum. columns fill LANES."""
+    sums = scores.new_empty(len(scores), 1, dtype=torch.float32)
+
+    def some(first: int, last: int) -> None:
+        _call("msaas_exponentials", scores[first:last], sums[first:last], sizes=(last - first, scores.shape[1]))
+
+    _in_parallel(some, len(scores))
+    return sums
+
+
+def quantize(rows: Tensor) -> tuple[Tensor, Tensor]:
+    """[N, in] bfloat16 ▸ unsigned integers around 128, [N, in], and what one of them is worth in each row, [N, 1]
+    bfloat16. in fills LANES."""
+    integers = rows.new_empty(rows.shape, dtype=torch.uint8)
+    scales = rows.new_empty(len(rows), 1)
+
+    def some(first: int, last: int) -> None:
+        part = slice(first, last)
+        _call("msaas_quantize", rows[part], integers[part], scales[part], sizes=(last - first, rows.shape[1]))
+
+    _in_parallel(some, len(rows))
+    return integers, scales
+
+
+def add_branches(rows: Tensor, narrow: Tensor, norm: Tensor, widening: Tensor, eps: Tensor) -> None:
+    """Adds a residual branch to each row, in place: group norm and GELU of `narrow`, linear layer, group norm, gate.
+
+    rows: [N, T, C]. narrow: [N, T, h], of the same type. norm: gain and shift, [2, h]. widening: packed_widening.
+    eps: of both norms, [2]. Sums are float32.
+    """
+    count, times, channels = rows.shape
+    h = narrow.shape[2]
+    width, length = filled(channels), times + 2 * LANES
+    size = h * length + 2 * (h + 1) * width + h
+
+    def some(first: int, last: int) -> None:
+        scratch = torch.empty(size)
+        tensors = rows[first:last], narrow[first:last], norm, widening, eps, scratch
+        _call(_BRANCHES[rows.dtype], *tensors, sizes=(last - first, times, h, channels))
+
+    _in_parallel(some, count)
+
+
+def packed_widening(weight: Tensor, bias: Tensor, gain: Tensor, shift: Tensor) -> Tensor:
+    """A linear layer and the norm after it as `add_branches` takes them, one row of numbers (`Wide` in kernels.c).
+
+    weight: [2 C, h]. bias, gain, shift: [2 C].
+    """
+    mean_weight, mean_bias = weight.mean(0), bias.mean()
+    centred, offset = weight - mean_weight, bias - mean_bias
+    wide = [_filled(one).flatten() for one in (weight.t(), bias, gain, shift)]
+    moments = [weight.t() @ weight, centred.t() @ centred, centred.t() @ offset]
+    means = [mean_weight, offset.square().mean()[None], mean_bias[None]]
+    return torch.cat([*wide, *(one.flatten() / len(weight) for one in moments), *means]).float().contiguous()
+
+
+def filled(channels: int) -> int:
+    """The number of channels, filled up to LANES."""
+    return -(-channels // LANES) * LANES
+
+
+def _filled(x: Tensor) -> Tensor:
+    """[…, 2 C] ▸ […, 2, width]: each half with zeros up to LANES."""
+    halves = torch.unflatten(x, -1, (2, -1))
+    return torch.nn.functional.pad(halves, (0, filled(halves.shape[-1]) - halves.shape[-1]))
+
+
+def _call(name: str, *tensors: Tensor, sizes: tuple[int, ...]) -> None:
+    loaded = library()
+    if loaded is None or not all(tensor.is_contiguous() for tensor in tensors):
+        raise RuntimeError(f"{name}: not compiled, or for contiguous tensors only")
+    getattr(loaded, name)(*(tensor.data_ptr() for tensor in tensors), *sizes)
+
+
+def _in_parallel(work: Callable[[int, int], None], count: int) -> None:
+    """work(first, last) of ranges that make up `count`, one for each of torch's threads."""
+    parts = min(torch.get_num_threads(), count)
+    if parts <= 1:
+        work(0, count)
+        return
+    edges = [count * part // parts for part in range(parts + 1)]
+    list(_pool().map(work, edges[:-1], edges[1:]))
+
+
+@cache
+def _pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(thread_name_prefix="kernels")

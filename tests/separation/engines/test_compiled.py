@@ -1,0 +1,154 @@
+"""The functions compiled from C compute what torch's operations do, and an installation without them does without."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import tomllib
+from types import SimpleNamespace
+
+import pytest
+import torch
+from demucs.demucs import DConv
+
+from msaas.separation.engines import selection
+from msaas.separation.engines.compiled import library as compiled
+from msaas.separation.engines.htdemucs import fastest
+from msaas.separation.engines.htdemucs.branches import ResidualBranches
+from msaas.separation.engines.htdemucs.kernels import Kernels, composed_attention, fused_attention
+from msaas.separation.engines.htdemucs.products import Weights
+from tests.support.environment import REPOSITORY
+
+CPU = torch.device("cpu")
+BF16 = torch.bfloat16
+needs_compiler = pytest.mark.skipif(
+    compiled.library() is None, reason="there was no C compiler when MSaaS was installed here"
+)
+
+
+@pytest.fixture(params=[1, 3])
+def threads(request):
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield request.param
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def without_library():
+    """Forgets the library before and after."""
+    compiled.library.cache_clear()
+    yield
+    compiled.library.cache_clear()
+
+
+def noise(*shape: int, seed: int = 1) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+@needs_compiler
+@pytest.mark.parametrize("scale", [0.01, 3, 1000])
+def test_exponentials_over_their_sum_are_the_softmax(scale, threads) -> None:
+    scores = (noise(7, 320) * scale).to(BF16)
+    want = torch.softmax(scores.float(), -1)
+    sums = compiled.exponentials(scores)
+    assert (scores.float() * sums - want).abs().max() < 0.004
+
+
+@needs_compiler
+def test_attention_is_the_same(threads) -> None:
+    query, key, value = (noise(2, 3, rows, 16, seed=rows) for rows in (700, 480, 480))
+    want = fused_attention(query, key, value)
+    half = [one.to(BF16) for one in (query * 16**-0.5, key, value)]
+    own, got = (composed_attention(*half, compiled=used).float() for used in (False, True))
+    assert selection._snr_db(got, want) > selection._snr_db(own, want) - 1.5  # one more rounding
+
+
+@needs_compiler
+def test_tokens_that_fill_no_lanes_are_torchs() -> None:
+    half = [noise(1, 1, rows, 16, seed=rows).to(BF16) for rows in (30, 37, 37)]
+    assert torch.equal(composed_attention(*half, compiled=True), composed_attention(*half))
+
+
+@needs_compiler
+@pytest.mark.parametrize("scale", [1e-38, 1e-6, 1, 1e30])
+def test_integers_are_within_half_a_step(scale, threads) -> None:
+    rows = (noise(5, 512) * scale).to(BF16)
+    rows[1] = 0
+    rows[2] = rows[2].abs().max()
+    integers, scales = compiled.quantize(rows)
+    assert integers.dtype is torch.uint8
+    assert int(integers.min()) >= 1
+    error = (integers.float() - 128) * scales.float() - rows.float()
+    assert (error.abs() <= 0.501 * scales.float()).all()
+
+
+@needs_compiler
+@pytest.mark.parametrize("dtype", [torch.float32, BF16])
+@pytest.mark.parametrize(("channels", "times"), [(48, 336), (48, 1), (20, 3), (16, 5001), (384, 40)])
+def test_a_branch_is_the_modules(channels, times, dtype, threads, kit) -> None:
+    module = kit.seeded(lambda: DConv(channels, compress=4, depth=2, init=0.3))
+    rows = noise(3, times, channels).to(dtype)
+    want = module(rows.float().transpose(1, 2)).transpose(1, 2)
+    branches = ResidualBranches(module, Weights(CPU, dtype, {dtype: Kernels(compiled=True)}))
+    assert {type(branch).__name__ for branch in branches._branches} == {"_CompiledBranch"}
+    with torch.inference_mode():
+        branches.add_to(rows)
+    assert (rows.float() - want).abs().max() < (1e-4 if dtype is torch.float32 else 0.03) * want.abs().max()
+
+
+@needs_compiler
+@pytest.mark.parametrize("how", [{"gelu": False}, {"norm": False}], ids=["rectified", "without norms"])
+def test_other_branches_are_torchs(how, kit) -> None:
+    module = kit.seeded(lambda: DConv(16, compress=4, depth=1, **how))
+    if not how.get("norm", True):
+        with pytest.raises(ValueError, match="without norms"):
+            ResidualBranches(module, Weights(CPU, torch.float32, {torch.float32: Kernels(compiled=True)}))
+        return
+    branches = ResidualBranches(module, Weights(CPU, torch.float32, {torch.float32: Kernels(compiled=True)}))
+    assert [type(branch).__name__ for branch in branches._branches] == ["_Branch"]
+
+
+@needs_compiler
+def test_what_is_not_a_number_stays_visible() -> None:
+    scores, rows = noise(4, 32).to(BF16), noise(4, 32).to(BF16)
+    scores[1, 5] = rows[1, 5] = torch.nan
+    sums = compiled.exponentials(scores)
+    _integers, scales = compiled.quantize(rows)
+    assert torch.isnan((scores.float() * sums)[1]).all()
+    assert torch.isnan(scales[:, 0]).tolist() == [False, True, False, False]
+    narrow, sound = noise(2, 9, 4), noise(2, 9, 16)
+    narrow[1, 3, 2] = torch.nan
+    weight, bias, gain = noise(32, 4), noise(32), noise(32)
+    wide = compiled.packed_widening(weight, bias, gain, bias)
+    compiled.add_branches(sound, narrow, torch.ones(2, 4), wide, torch.full((2,), 1e-5))
+    assert torch.isnan(sound).all(dim=(1, 2)).tolist() == [False, True]
+
+
+@needs_compiler
+def test_tensors_with_gaps_are_refused() -> None:
+    with pytest.raises(RuntimeError, match="contiguous"):
+        compiled.exponentials(noise(8, 64).to(BF16)[:, ::2])
+
+
+def test_an_installation_without_a_compiler_does_without(monkeypatch, without_library) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
+    assert compiled.library() is None
+    assert not fastest.fastest_kernels(torch.float32).compiled
+
+
+def test_a_library_of_another_machine_is_not_used(monkeypatch, without_library, tmp_path, caplog) -> None:
+    wrong = tmp_path / "kernels.so"
+    wrong.write_bytes(b"\x7fELF of something else")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _name: SimpleNamespace(origin=str(wrong)))
+    with caplog.at_level(logging.WARNING):
+        assert compiled.library() is None
+    assert "compiled kernels not used" in caplog.text
+
+
+def test_the_package_may_be_installed_without_it() -> None:
+    with (REPOSITORY / "pyproject.toml").open("rb") as file:
+        [extension] = tomllib.load(file)["tool"]["setuptools"]["ext-modules"]
+    assert extension["name"] == compiled._MODULE
+    assert extension["optional"]
+    assert all((REPOSITORY / source).is_file() for source in extension["sources"])

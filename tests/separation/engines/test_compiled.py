@@ -65,7 +65,7 @@ def test_attention_is_the_same(threads) -> None:
 
 
 @needs_compiler
-def test_tokens_that_fill_no_lanes_are_torchs() -> None:
+def test_tokens_that_fill_no_vectors_are_torchs() -> None:
     half = [noise(1, 1, rows, 16, seed=rows).to(BF16) for rows in (30, 37, 37)]
     assert torch.equal(composed_attention(*half, compiled=True), composed_attention(*half))
 

@@ -164,9 +164,9 @@ def _cpu() -> tuple[str, ...]:
 
 
 def _engines_version() -> tuple[str, ...]:
-    """A digest of this package's source, and the releases of what its networks come from."""
+    """A digest of this package's source and compiled library, and the releases of what its networks come from."""
     digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.rglob("*.*[yc]")):
+    for path in sorted(path for path in Path(__file__).parent.rglob("*") if path.suffix in (".py", ".so")):
         digest.update(path.read_bytes())
     return digest.hexdigest(), *(_release(name) for name in ("demucs", "pymss-core"))
 

@@ -15,13 +15,13 @@
 #endif
 #define INLINE static inline __attribute__((always_inline))
 
-enum { LANES = 16 };
+enum { VECTOR = 16 };
 
 typedef uint16_t bf16;
-typedef float floats __attribute__((vector_size(4 * LANES)));
-typedef int32_t ints __attribute__((vector_size(4 * LANES)));
-typedef uint16_t halves __attribute__((vector_size(2 * LANES)));
-typedef uint8_t bytes __attribute__((vector_size(LANES)));
+typedef float floats __attribute__((vector_size(4 * VECTOR)));
+typedef int32_t ints __attribute__((vector_size(4 * VECTOR)));
+typedef uint16_t halves __attribute__((vector_size(2 * VECTOR)));
+typedef uint8_t bytes __attribute__((vector_size(VECTOR)));
 
 /* --- numbers */
 
@@ -41,7 +41,7 @@ INLINE floats magnitude(floats x) { return (floats)((ints)x & 0x7FFFFFFF); }
 INLINE float sum_of(floats x)
 {
     float sum = 0;
-    for (int i = 0; i < LANES; i++)
+    for (int i = 0; i < VECTOR; i++)
         sum += x[i];
     return sum;
 }
@@ -49,7 +49,7 @@ INLINE float sum_of(floats x)
 INLINE float largest_of(floats x)
 {
     float largest = x[0];
-    for (int i = 1; i < LANES; i++)
+    for (int i = 1; i < VECTOR; i++)
         largest = x[i] > largest ? x[i] : largest;
     return largest;
 }
@@ -128,15 +128,15 @@ INLINE float number_at(const void *from, int64_t at, int is_bf16)
 INLINE void add_at(void *to, int64_t at, floats x, int count, int is_bf16)
 {
     char *place = (char *)to + at * (is_bf16 ? 2 : 4);
-    char some[4 * LANES] = {0};
-    char *whole = count == LANES ? place : some;
-    if (count < LANES)
+    char some[4 * VECTOR] = {0};
+    char *whole = count == VECTOR ? place : some;
+    if (count < VECTOR)
         memcpy(some, place, count * (is_bf16 ? 2 : 4));
     if (is_bf16)
         store_bf16((bf16 *)whole, load_bf16((bf16 *)whole) + x);
     else
         store((float *)whole, load((float *)whole) + x);
-    if (count < LANES)
+    if (count < VECTOR)
         memcpy(place, some, count * (is_bf16 ? 2 : 4));
 }
 
@@ -146,10 +146,10 @@ FOR_EACH_CPU void msaas_exponentials(bf16 *scores, float *inverse_sums, int64_t 
 {
     for (int64_t row = 0; row < rows; row++, scores += columns) {
         floats largest = all(-INFINITY), sum = all(0);
-        for (int64_t c = 0; c < columns; c += LANES)
+        for (int64_t c = 0; c < columns; c += VECTOR)
             largest = larger(load_bf16(scores + c), largest);
         float top = largest_of(largest) * LOG2_E;
-        for (int64_t c = 0; c < columns; c += LANES) {
+        for (int64_t c = 0; c < columns; c += VECTOR) {
             floats power = power_of_two(at_least(load_bf16(scores + c) * LOG2_E - top, -126), 0);
             store_bf16(scores + c, power);
             sum += power;
@@ -164,7 +164,7 @@ FOR_EACH_CPU void msaas_quantize(const bf16 *numbers, uint8_t *integers, bf16 *s
 {
     for (int64_t row = 0; row < rows; row++, numbers += columns, integers += columns) {
         floats largest = all(1e-30f), nothing = all(0);
-        for (int64_t c = 0; c < columns; c += LANES) {
+        for (int64_t c = 0; c < columns; c += VECTOR) {
             floats x = load_bf16(numbers + c);
             largest = larger(magnitude(x), largest);
             nothing += x * 0; /* unless x is not a number */
@@ -174,7 +174,7 @@ FOR_EACH_CPU void msaas_quantize(const bf16 *numbers, uint8_t *integers, bf16 *s
         memcpy(&bits, &scale, sizeof bits);
         scales[row] = (bits + 0xFFFF) >> 16; /* rounded up, so that no integer is above 127 */
         float inverse = 1 / number_at(scales, row, 1);
-        for (int64_t c = 0; c < columns; c += LANES) {
+        for (int64_t c = 0; c < columns; c += VECTOR) {
             floats shifted = load_bf16(numbers + c) * inverse + 128.5f;
             bytes made = __builtin_convertvector(__builtin_convertvector(shifted, ints), bytes);
             memcpy(integers + c, &made, sizeof made);
@@ -186,7 +186,7 @@ FOR_EACH_CPU void msaas_quantize(const bf16 *numbers, uint8_t *integers, bf16 *s
 
 enum { TOGETHER = 4 }; /* times whose sums share the loads of weights, and a division */
 
-/* The layer after the norm, as library.py lays it out. Arrays of `width`: channels, filled up to whole LANES. */
+/* The layer after the norm, as library.py lays it out. Arrays of `width`: channels, filled up to whole vectors. */
 typedef struct {
     const float *weight; /* [h, 2, width], of the value and of the gate */
     const float *bias, *gain, *shift; /* [2, width] */
@@ -215,9 +215,9 @@ INLINE Wide wide_at(const float *from, int64_t h, int64_t width)
 INLINE float dot(const float *x, const float *y, int64_t count)
 {
     floats sum = all(0), other = all(0);
-    for (int64_t i = 0; i < count; i += 2 * LANES) {
+    for (int64_t i = 0; i < count; i += 2 * VECTOR) {
         sum += load(x + i) * load(y + i);
-        other += load(x + i + LANES) * load(y + i + LANES);
+        other += load(x + i + VECTOR) * load(y + i + VECTOR);
     }
     return sum_of(sum + other);
 }
@@ -232,10 +232,10 @@ INLINE void normalized(const void *narrow, int is_bf16, const float *norm, float
             made[k * length + t] = number_at(narrow, t * h + k, is_bf16);
         memset(made + k * length + times, 0, (length - times) * sizeof *made);
     }
-    for (int64_t i = 0; i < h * length; i += LANES)
+    for (int64_t i = 0; i < h * length; i += VECTOR)
         sum += load(made + i);
     float mean = sum_of(sum) / (h * times);
-    for (int64_t i = 0; i < h * length; i += LANES) {
+    for (int64_t i = 0; i < h * length; i += VECTOR) {
         floats centred = load(made + i) - mean;
         squares += centred * centred;
     }
@@ -243,11 +243,11 @@ INLINE void normalized(const void *narrow, int is_bf16, const float *norm, float
     float inverse = 1 / sqrtf(variance + eps);
     for (int64_t k = 0; k < h; k++) {
         float *row = made + k * length, gain = norm[k] * inverse, shift = norm[h + k] - mean * gain;
-        for (int64_t t = 0; t < times; t += LANES)
+        for (int64_t t = 0; t < times; t += VECTOR)
             store(row + t, gelu(load(row + t) * gain + shift));
         memset(row + times, 0, (length - times) * sizeof *row);
         floats total = all(0);
-        for (int64_t t = 0; t < length; t += LANES)
+        for (int64_t t = 0; t < length; t += VECTOR)
             total += load(row + t);
         means[k] = sum_of(total) / times;
     }
@@ -271,7 +271,7 @@ INLINE void moments(const Wide *wide, const float *narrow, const float *means, f
     *inverse = 1 / sqrtf(variance + eps);
 }
 
-/* value · sigmoid(gate) of TOGETHER times and LANES channels. narrow: at the first of the times. */
+/* value · sigmoid(gate) of TOGETHER times and VECTOR channels. narrow: at the first of the times. */
 INLINE void gated(const float *narrow, int64_t length, const float *weight, const float *bias, int64_t h, int64_t width,
                   int exact, floats *made)
 {
@@ -304,25 +304,25 @@ INLINE void gated(const float *narrow, int64_t length, const float *weight, cons
 INLINE void add_branch(void *rows, const void *narrow, int is_bf16, const float *norm, const float *widening,
                        const float *eps, float *scratch, int64_t times, int64_t h, int64_t channels)
 {
-    int64_t length = (times + 2 * LANES - 1) / (2 * LANES) * (2 * LANES), width = (channels + LANES - 1) / LANES * LANES;
+    int64_t length = (times + 2 * VECTOR - 1) / (2 * VECTOR) * (2 * VECTOR), width = (channels + VECTOR - 1) / VECTOR * VECTOR;
     float *input = scratch, *weight = input + h * length, *bias = weight + 2 * h * width, *means = bias + 2 * width;
     Wide wide = wide_at(widening, h, width);
     float mean, inverse;
     normalized(narrow, is_bf16, norm, eps[0], times, h, length, input, means);
     moments(&wide, input, means, eps[1], times, h, length, &mean, &inverse);
-    for (int64_t c = 0; c < 2 * width; c += LANES) { /* the wide norm within weight and bias */
+    for (int64_t c = 0; c < 2 * width; c += VECTOR) { /* the wide norm within weight and bias */
         floats gain = load(wide.gain + c) * inverse;
         store(bias + c, (load(wide.bias + c) - mean) * gain + load(wide.shift + c));
         for (int64_t k = 0; k < h; k++)
             store(weight + 2 * k * width + c, load(wide.weight + 2 * k * width + c) * gain);
     }
     for (int64_t t = 0; t < times; t += TOGETHER)
-        for (int64_t c = 0; c < channels; c += LANES) {
+        for (int64_t c = 0; c < channels; c += VECTOR) {
             floats made[TOGETHER];
             gated(input + t, length, weight + c, bias + c, h, width, !is_bf16, made);
-            int lanes = channels - c < LANES ? channels - c : LANES;
+            int some = channels - c < VECTOR ? channels - c : VECTOR;
             for (int i = 0; i < TOGETHER && t + i < times; i++)
-                add_at(rows, (t + i) * channels + c, made[i], lanes, is_bf16);
+                add_at(rows, (t + i) * channels + c, made[i], some, is_bf16);
         }
 }
 

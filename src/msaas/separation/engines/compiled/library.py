@@ -1,6 +1,6 @@
 """kernels.c, called with tensors. The calls hold no lock of Python's, and use torch's number of threads.
 
-All tensors are on the CPU and contiguous; where numbers are said to fill LANES, that is a multiple of 16.
+All tensors are on the CPU and contiguous; where numbers are said to fill vectors, they are a multiple of VECTOR.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch import Tensor
 
 log = logging.getLogger(__name__)
 
-LANES = 16
+VECTOR = 16
 _MODULE = "msaas.separation.engines.compiled.kernels"
 _BRANCHES = {torch.bfloat16: "msaas_add_branches_bf16", torch.float32: "msaas_add_branches_float"}
 _POINTERS = {"msaas_exponentials": 2, "msaas_quantize": 3, **dict.fromkeys(_BRANCHES.values(), 6)}
@@ -45,7 +45,7 @@ def library() -> ctypes.CDLL | None:
 
 def exponentials(scores: Tensor) -> Tensor:
     """[rows, columns] bfloat16 ▸ [rows, 1] float32. Replaces the scores of each row by their exponentials over that of
-    the largest, and returns the inverse of their sum. columns fill LANES."""
+    the largest, and returns the inverse of their sum. columns fill vectors."""
     sums = scores.new_empty(len(scores), 1, dtype=torch.float32)
 
     def some(first: int, last: int) -> None:
@@ -57,7 +57,7 @@ def exponentials(scores: Tensor) -> Tensor:
 
 def quantize(rows: Tensor) -> tuple[Tensor, Tensor]:
     """[N, in] bfloat16 ▸ unsigned integers around 128, [N, in], and what one of them is worth in each row, [N, 1]
-    bfloat16. in fills LANES."""
+    bfloat16. in fills vectors."""
     integers = rows.new_empty(rows.shape, dtype=torch.uint8)
     scales = rows.new_empty(len(rows), 1)
 
@@ -77,7 +77,7 @@ def add_branches(rows: Tensor, narrow: Tensor, norm: Tensor, widening: Tensor, e
     """
     count, times, channels = rows.shape
     h = narrow.shape[2]
-    width, length = filled(channels), times + 2 * LANES
+    width, length = filled(channels), times + 2 * VECTOR
     size = h * length + 2 * (h + 1) * width + h
 
     def some(first: int, last: int) -> None:
@@ -102,12 +102,12 @@ def packed_widening(weight: Tensor, bias: Tensor, gain: Tensor, shift: Tensor) -
 
 
 def filled(channels: int) -> int:
-    """The number of channels, filled up to LANES."""
-    return -(-channels // LANES) * LANES
+    """The number of channels, filled up to whole vectors."""
+    return -(-channels // VECTOR) * VECTOR
 
 
 def _filled(x: Tensor) -> Tensor:
-    """[…, 2 C] ▸ […, 2, width]: each half with zeros up to LANES."""
+    """[…, 2 C] ▸ […, 2, width]: each half with zeros up to whole vectors."""
     halves = torch.unflatten(x, -1, (2, -1))
     return torch.nn.functional.pad(halves, (0, filled(halves.shape[-1]) - halves.shape[-1]))
 

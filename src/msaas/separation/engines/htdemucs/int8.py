@@ -23,7 +23,7 @@ class Int8:
         """weight: [out, in]. rows: of a typical input; any number works. compiled: whether to convert bfloat16 by the
         compiled library."""
         wide = weight.float()
-        self._quantize = library.quantize if compiled and wide.shape[1] % library.LANES == 0 else quantize
+        self._quantize = library.quantize if compiled and wide.shape[1] % library.VECTOR == 0 else quantize
         self._scales = wide.abs().amax(1).clamp_min(torch.finfo(torch.float32).tiny) / LARGEST
         quantized = (wide / self._scales[:, None]).round().to(torch.int8)
         self._weight: Tensor = torch.ops.onednn.qlinear_prepack(quantized, [rows, wide.shape[1]])

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - torch's convention
 
-from msaas.separation.engines.compiled.library import LANES, exponentials
+from msaas.separation.engines.compiled.library import VECTOR, exponentials
 
 BLOCK_ROWS = 336  # of the attention matrix that a thread works on at a time, 1.8 MB for htdemucs in bfloat16
 
@@ -87,7 +87,7 @@ def composed_attention(query: Tensor, key: Tensor, value: Tensor, *, compiled: b
     result = query.new_empty(batch, rows, heads, channels)
     block_rows = BLOCK_ROWS * torch.get_num_threads()
     key = key - key.mean(2, keepdim=True)
-    compiled = compiled and query.dtype is torch.bfloat16 and key.shape[2] % LANES == 0
+    compiled = compiled and query.dtype is torch.bfloat16 and key.shape[2] % VECTOR == 0
     for item in range(batch):
         for head in range(heads):
             keys, values = key[item, head].contiguous(), value[item, head].contiguous()

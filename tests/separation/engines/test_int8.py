@@ -12,6 +12,7 @@ from demucs.htdemucs import HTDemucs
 from torch.nn import functional as F  # noqa: N812 - torch's convention
 
 from msaas.separation.engines import selection, verdicts
+from msaas.separation.engines.compiled.library import library
 from msaas.separation.engines.htdemucs import ChannelsLast, fastest, has_wide_tokens, products
 from msaas.separation.engines.htdemucs.int8 import Int8, quantize
 from msaas.separation.engines.htdemucs.kernels import Kernels
@@ -111,6 +112,18 @@ def test_a_network_that_loses_by_it_does_without(network, monkeypatch) -> None:
     assert choose(network).as_report()["precision"] == "bf16"
 
 
+def test_what_costs_fidelity_is_given_up_one_after_the_other() -> None:
+    measured = {torch.float32: Kernels(packed=True), BF16: Kernels(packed=True, int8=True, half_gates=True)}
+    wanted = [("packed", "half_gates", "int8"), ("packed", "int8"), ("packed",)]
+    tried = selection._kernel_sets(BF16, measured, int8=True)
+    assert [used[BF16].names() for used in tried[:-1]] == wanted
+    assert tried[-1] == {}
+    without = selection._kernel_sets(BF16, measured, int8=False)
+    assert [used[BF16].names() for used in without[:-1]] == [("packed", "half_gates"), ("packed",)]
+    assert selection._kernel_sets(torch.float32, measured, int8=True) == [{torch.float32: Kernels(packed=True)}, {}]
+    assert selection._kernel_sets(BF16, {}, int8=True) == [{}]
+
+
 def test_one_stem_that_loses_is_enough() -> None:
     want = torch.stack([noise(2, 1000), 0.01 * noise(2, 1000, seed=2)])[None]
     got = want.clone()
@@ -164,14 +177,17 @@ def test_it_is_used_where_it_is_faster(seconds, used, monkeypatch) -> None:
 
 
 @pytest.mark.slow
-def test_the_trained_small_model_separates_as_well(monkeypatch) -> None:
+@pytest.mark.parametrize("names", [["int8"], ["half_gates"], ["int8", "half_gates", "compiled", "composed_attention"]])
+def test_the_trained_small_model_separates_as_well(names, monkeypatch) -> None:
     """On the first segment of songs that it never learnt from, in each stem to 0.02 dB of SDR."""
     need_products()
+    if "compiled" in names and library() is None:
+        pytest.skip("there was no C compiler when MSaaS was installed here")
     monkeypatch.setattr(products, "MIN_INT8_CHANNELS", 1)
     model = load_model("htdemucs_mini", repo=REPOSITORY / "models", sources=[])
     half = {BF16: Kernels(), torch.float32: Kernels()}
     engines = [
-        ChannelsLast(model.networks[0].module, CPU, BF16, used) for used in (half, half | {BF16: Kernels(int8=True)})
+        ChannelsLast(model.networks[0].module, CPU, BF16, used) for used in (half, half | {BF16: Kernels.of(names)})
     ]
     for song in sorted(folder for folder in GATE.iterdir() if folder.is_dir()):
         stems = torch.stack(

@@ -7,11 +7,11 @@
 #include <stdint.h>
 #include <string.h>
 
-#if defined(__x86_64__) && defined(__linux__)
-#define FOR_EACH_CPU                                                                                                   \
-    __attribute__((visibility("default"), target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
-#else
-#define FOR_EACH_CPU __attribute__((visibility("default")))
+#define EXPORTED __attribute__((visibility("default")))
+#if defined(__x86_64__) && defined(__linux__) && !defined(FOR_EACH_CPU)
+#define FOR_EACH_CPU EXPORTED __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#elif !defined(FOR_EACH_CPU)
+#define FOR_EACH_CPU EXPORTED
 #endif
 #define INLINE static inline __attribute__((always_inline))
 
@@ -114,6 +114,19 @@ INLINE void store_bf16(bf16 *to, floats x) /* rounded to the nearest */
     memcpy(to, &rounded, sizeof rounded);
 }
 
+INLINE floats load_at(const void *from, int64_t at, int is_bf16)
+{
+    return is_bf16 ? load_bf16((const bf16 *)from + at) : load((const float *)from + at);
+}
+
+INLINE void store_at(void *to, int64_t at, floats x, int is_bf16)
+{
+    if (is_bf16)
+        store_bf16((bf16 *)to + at, x);
+    else
+        store((float *)to + at, x);
+}
+
 INLINE float number_at(const void *from, int64_t at, int is_bf16)
 {
     if (!is_bf16)
@@ -127,17 +140,15 @@ INLINE float number_at(const void *from, int64_t at, int is_bf16)
 /* Adds the first `count` of x to the numbers from `at` on. */
 INLINE void add_at(void *to, int64_t at, floats x, int count, int is_bf16)
 {
-    char *place = (char *)to + at * (is_bf16 ? 2 : 4);
-    char some[4 * VECTOR] = {0};
-    char *whole = count == VECTOR ? place : some;
-    if (count < VECTOR)
-        memcpy(some, place, count * (is_bf16 ? 2 : 4));
-    if (is_bf16)
-        store_bf16((bf16 *)whole, load_bf16((bf16 *)whole) + x);
-    else
-        store((float *)whole, load((float *)whole) + x);
-    if (count < VECTOR)
-        memcpy(place, some, count * (is_bf16 ? 2 : 4));
+    if (count == VECTOR) {
+        store_at(to, at, load_at(to, at, is_bf16) + x, is_bf16);
+        return;
+    }
+    char some[sizeof(floats)] = {0}, *place = (char *)to + at * (is_bf16 ? sizeof(bf16) : sizeof(float));
+    size_t size = count * (is_bf16 ? sizeof(bf16) : sizeof(float));
+    memcpy(some, place, size);
+    store_at(some, 0, load_at(some, 0, is_bf16) + x, is_bf16);
+    memcpy(place, some, size);
 }
 
 /* --- attention */

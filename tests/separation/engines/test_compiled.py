@@ -160,6 +160,14 @@ def test_tensors_with_gaps_are_refused() -> None:
         compiled.exponentials(noise(8, 64).to(BF16)[:, ::2])
 
 
+@needs_compiler
+@pytest.mark.parametrize("rows", [noise(8, 40).to(BF16), noise(8, 64)], ids=["part of a vector", "float32"])
+def test_other_numbers_are_refused(rows) -> None:
+    for function in (compiled.exponentials, compiled.quantize):
+        with pytest.raises(RuntimeError, match="whole vectors"):
+            function(rows)
+
+
 def test_an_installation_without_a_compiler_does_without(monkeypatch, without_library) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
     assert compiled.library() is None

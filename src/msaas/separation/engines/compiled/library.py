@@ -46,6 +46,7 @@ def library() -> ctypes.CDLL | None:
 def exponentials(scores: Tensor) -> Tensor:
     """[rows, columns] bfloat16 ▸ [rows, 1] float32. Replaces the scores of each row by their exponentials over that of
     the largest, and returns the inverse of their sum. columns fill vectors."""
+    _need_vectors(scores)
     sums = scores.new_empty(len(scores), 1, dtype=torch.float32)
 
     def some(first: int, last: int) -> None:
@@ -58,6 +59,7 @@ def exponentials(scores: Tensor) -> Tensor:
 def quantize(rows: Tensor) -> tuple[Tensor, Tensor]:
     """[N, in] bfloat16 ▸ unsigned integers around 128, [N, in], and what one of them is worth in each row, [N, 1]
     bfloat16. in fills vectors."""
+    _need_vectors(rows)
     integers = rows.new_empty(rows.shape, dtype=torch.uint8)
     scales = rows.new_empty(len(rows), 1)
 
@@ -77,6 +79,8 @@ def add_branches(rows: Tensor, narrow: Tensor, norm: Tensor, widening: Tensor, e
     """
     count, times, channels = rows.shape
     h = narrow.shape[2]
+    if narrow.dtype is not rows.dtype:
+        raise RuntimeError(f"rows of {rows.dtype} and {narrow.dtype}")
     width, length = filled(channels), times + 2 * VECTOR
     size = h * length + 2 * (h + 1) * width + h
 
@@ -110,6 +114,11 @@ def _filled(x: Tensor) -> Tensor:
     """[…, 2 C] ▸ […, 2, width]: each half with zeros up to whole vectors."""
     halves = torch.unflatten(x, -1, (2, -1))
     return torch.nn.functional.pad(halves, (0, filled(halves.shape[-1]) - halves.shape[-1]))
+
+
+def _need_vectors(rows: Tensor) -> None:
+    if rows.dtype is not torch.bfloat16 or rows.shape[-1] % VECTOR:
+        raise RuntimeError(f"rows of {rows.shape[-1]} numbers of {rows.dtype}: whole vectors of bfloat16 only")
 
 
 def _call(name: str, *tensors: Tensor, sizes: tuple[int, ...]) -> None:

@@ -8,7 +8,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-_TIMES_TOGETHER = 8  # in the inverse transform on a CPU: those of all stems fit the cache
+# Of the inverse transform: on a CPU those of all stems fit the cache, on a card they take no more memory than a stem.
+_TIMES_TOGETHER, _TIMES_ON_CARD = 8, 112
 _WINDOWS_SQUARED = 1.5  # the sum over the four Hann windows that cover a sample
 
 Level = tuple[Tensor, Tensor]  # deviation and mean of each item
@@ -38,7 +39,7 @@ def image_of(spectrogram: Tensor, dtype: torch.dtype) -> tuple[Tensor, Level]:
 
 
 def waves_of(image: Tensor, level: Level, samples: int) -> Tensor:
-    """[B, F, T, 2 K] float32, normalised, ▸ [B, K, samples]: the inverse transform of a level restored.
+    """[B, F, T, 2 K] float32 ▸ [B, K, samples]: the inverse transform, with the level that image_of gave restored.
 
     Frames have 2 F samples and begin F / 2 after each other. The first of them begins 3 F / 4 before the first sample.
     """
@@ -46,7 +47,7 @@ def waves_of(image: Tensor, level: Level, samples: int) -> Tensor:
     hop = bands // 2
     values = torch.view_as_complex(torch.unflatten(image, -1, (-1, 2))).permute(0, 3, 2, 1)  # [B, K, T, F]
     window = torch.hann_window(2 * bands, device=image.device).view(4, hop) / _WINDOWS_SQUARED
-    together = _TIMES_TOGETHER * torch.get_num_threads() if image.device.type == "cpu" else times
+    together = _TIMES_TOGETHER * torch.get_num_threads() if image.device.type == "cpu" else _TIMES_ON_CARD
     waves = image.new_zeros(batch, values.shape[1], times + 3, hop)
     spectra = values.new_zeros(batch, values.shape[1], together, bands + 1)  # the highest band is silent
     for first in range(0, times, together):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import logging
 import platform
+import re
 import shutil
 import subprocess
 import tomllib
@@ -14,6 +16,7 @@ from typing import Any
 import pytest
 import torch
 from demucs.demucs import DConv
+from torch.nn import functional as F  # noqa: N812 - torch's convention
 
 from msaas.separation.engines import selection
 from msaas.separation.engines.compiled import library as compiled
@@ -154,6 +157,66 @@ def test_what_is_not_a_number_stays_visible(version) -> None:
     assert torch.isnan(sound).all(dim=(1, 2)).tolist() == [False, True]
 
 
+@pytest.mark.parametrize("bits", [0x7FFFFFFF, -1], ids=["positive", "negative"])
+@pytest.mark.parametrize("dtype", [torch.float32, BF16])
+@pytest.mark.parametrize("which", ["weight", "bias", "gain", "shift"])
+def test_nan_of_any_bits_stays_visible(which, dtype, bits, version) -> None:
+    """Such as a file of weights has where it is damaged: bytes of 0xFF."""
+    layer = {"weight": noise(32, 4), "bias": noise(32), "gain": noise(32), "shift": noise(32)}
+    layer[which].view(torch.int32)[20] = bits  # of a gate
+    rows = noise(2, 9, 16).to(dtype)
+    wide = compiled.packed_widening(*layer.values())
+    compiled.add_branches(rows, noise(2, 9, 4).to(dtype), torch.ones(2, 4), wide, torch.full((2,), 1e-5))
+    assert torch.isnan(rows[..., 4]).all()
+
+
+@pytest.mark.parametrize("size", [1e9, 2e38])
+def test_large_scores_have_the_softmax_of_torch(size, version) -> None:
+    scores = (noise(5, 64).clamp(-1, 1) * size).to(BF16)
+    want = torch.softmax(scores.float(), -1)
+    sums = compiled.exponentials(scores)
+    assert (scores.float() * sums - want).abs().max() < 0.004
+
+
+@pytest.mark.parametrize("times", [1, 3, 31, 33, 70])
+@pytest.mark.parametrize(("level", "spread"), [(100.1, 0), (-0.3, 0), (300, 0.1), (1e4, 1)])
+def test_a_large_mean_costs_no_accuracy(level, spread, times, version) -> None:
+    """The mean is removed before the squares are summed, from the zeros behind the times as well."""
+    narrow, rows = level + spread * noise(2, times, 7), noise(2, times, 20)
+    weight, bias, gain, shift = noise(40, 7), noise(40), noise(40, seed=2), noise(40, seed=3)
+    norm = noise(2, 7)
+    hidden = F.gelu(F.group_norm(narrow.double().transpose(1, 2), 1, *norm.double(), 1e-5))
+    wide = F.conv1d(hidden, weight[:, :, None].double(), bias.double())
+    gated = F.glu(F.group_norm(wide, 1, gain.double(), shift.double(), 1e-5), 1)
+    want = rows + gated.transpose(1, 2)
+    compiled.add_branches(
+        rows, narrow, norm, compiled.packed_widening(weight, bias, gain, shift), torch.full((2,), 1e-5)
+    )
+    assert (rows - want).abs().max() < 1e-3 * want.abs().max()
+
+
+@pytest.mark.parametrize("level", [3.3, 100.1, -77.7])
+def test_where_all_is_the_same_nothing_is_not_a_number(level, version) -> None:
+    """As in silence. The variance is that of rounding, which may be below zero."""
+    for times in range(1, 40):
+        rows, narrow = torch.zeros(1, times, 3), torch.full((1, times, 5), level)
+        wide = compiled.packed_widening(torch.full((6, 5), level), torch.full((6,), level), torch.ones(6), noise(6))
+        norm = torch.stack([torch.ones(5), torch.full((5,), abs(level))])
+        compiled.add_branches(rows, narrow, norm, wide, torch.full((2,), 1e-5))
+        assert torch.isfinite(rows).all()
+
+
+@needs_compiler
+def test_a_branch_takes_rows_of_any_layout(kit) -> None:
+    module = kit.seeded(lambda: DConv(16, compress=4, depth=2, init=0.3))
+    branches = ResidualBranches(module, Weights(CPU, torch.float32, {torch.float32: Kernels(compiled=True)}))
+    rows = noise(3, 16, 50).transpose(1, 2)
+    want = module(rows.transpose(1, 2)).transpose(1, 2)
+    with torch.inference_mode():
+        branches.add_to(rows)
+    assert (rows - want).abs().max() < 1e-4
+
+
 @needs_compiler
 def test_tensors_with_gaps_are_refused() -> None:
     with pytest.raises(RuntimeError, match="contiguous"):
@@ -181,6 +244,29 @@ def test_a_library_of_another_machine_is_not_used(monkeypatch, without_library, 
     with caplog.at_level(logging.WARNING):
         assert compiled.library() is None
     assert "compiled kernels not used" in caplog.text
+
+
+@needs_compiler
+def test_a_library_of_another_layout_is_not_used(monkeypatch, without_library, caplog) -> None:
+    monkeypatch.setattr(compiled, "LAYOUT", compiled.LAYOUT + 1)
+    with caplog.at_level(logging.WARNING):
+        assert compiled.library() is None
+    assert "install the package again" in caplog.text
+
+
+def test_the_layout_has_another_number_after_each_change() -> None:
+    """A library that was compiled before a change would read and write other memory. Where this fails: add one to
+    msaas_layout in kernels.c and to LAYOUT in library.py, and write the new digest here."""
+    source = SOURCE.read_text()
+    found = [
+        *re.findall(r"^(?:FOR_EACH_CPU|INLINE) void (?:msaas_|add_branch).*?\)$", source, re.MULTILINE | re.DOTALL),
+        *re.findall(r"^typedef struct.*?^} Wide;|^INLINE Wide wide_at.*?^}", source, re.MULTILINE | re.DOTALL),
+        *re.findall(r"^ +int64_t length = .*?means = .*?;", source, re.MULTILINE | re.DOTALL),
+        *re.findall(r"VECTOR = \d+", source),
+    ]
+    assert len(found) == 9
+    assert re.search(r"msaas_layout = (\d+);", source)[1] == str(compiled.LAYOUT) == "1"
+    assert hashlib.sha256(" ".join(" ".join(found).split()).encode()).hexdigest()[:12] == "b1fb2013dd11"
 
 
 def test_the_package_may_be_installed_without_it() -> None:

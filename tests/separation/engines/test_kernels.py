@@ -28,6 +28,7 @@ MAKES = {
     "htdemucs, but smaller": {"t_layers": 5, "bottom_channels": 32, "dconv_mode": 3},
     "norms in convolutions": {"norm_starts": 1},
     "rectified": {"t_gelu": False},
+    "one channel": {"audio_channels": 1, "dconv_mode": 3},
 }
 # Of the torch that requirements pin. Another release may change a private operation without notice: look at
 # aten/src/ATen/native/mkldnn/Linear.cpp (mkldnn_linear_pointwise, mkldnn_linear_pointwise_binary) and
@@ -70,7 +71,7 @@ def usable(name: str, dtype: torch.dtype) -> bool:
 @pytest.mark.parametrize("names", [*([name] for name in NAMES), list(NAMES)], ids=lambda names: ",".join(names))
 def test_each_kernel_computes_what_the_module_does(names, make, network) -> None:
     used = Kernels.of([name for name in names if usable(name, torch.float32)])
-    module, mix = network(**make), noise(2, 2, SEGMENT)
+    module, mix = network(**make), noise(2, make.get("audio_channels", 2), SEGMENT)
     with torch.inference_mode():
         want = module(mix)
     got = ChannelsLast(module, CPU, torch.float32, {torch.float32: used})(mix)
@@ -208,6 +209,14 @@ def test_an_earlier_choice_makes_the_same_engine(network) -> None:
     with torch.inference_mode():
         own = engine_of(part, CPU, EngineChoice("module", "fp32", None)).forward(mix)
         assert torch.equal(own, part.module(mix))
+
+
+def test_an_earlier_choice_of_compiled_kernels_needs_them(network, monkeypatch) -> None:
+    part = from_demucs("tiny", network()).networks[0]
+    choice = EngineChoice("channels_last", "fp32", 100.0, {"fp32": ("compiled",)})
+    monkeypatch.setattr(selection, "library", lambda: None)
+    with pytest.raises(RuntimeError, match="not installed here"):
+        engine_of(part, CPU, choice)
 
 
 def test_a_packed_layer_takes_any_number_of_rows() -> None:

@@ -65,7 +65,7 @@ def test_the_next_start_takes_the_verdict_and_separates_the_same(tmp_path, load,
     assert torch.equal(later.forward(mix), engine.forward(mix))
 
 
-@pytest.mark.parametrize("what", ["weights", "shape", "precision", "engines", "torch", "cpu", "isa"])
+@pytest.mark.parametrize("what", ["weights", "shape", "precision", "engines", "torch", "cpu", "isa", "library"])
 def test_another_network_or_machine_is_checked(what, tmp_path, load, checks, monkeypatch) -> None:
     RememberedChoice(tmp_path, checks)(load().networks[0], CPU, "fp32")
     if what == "torch":
@@ -74,6 +74,9 @@ def test_another_network_or_machine_is_checked(what, tmp_path, load, checks, mon
         monkeypatch.setattr(verdicts, "_cpu", lambda: ("another",))
     if what == "engines":
         monkeypatch.setattr(verdicts, "_engines_version", lambda: ("another",))
+    if what == "library":
+        other = object() if verdicts.library() is None else None
+        monkeypatch.setattr(verdicts, "library", lambda: other)
     if what == "isa":
         monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "SSE41")
     network = load(seed=int(what == "weights"), **({"t_layers": 2} if what == "shape" else {})).networks[0]

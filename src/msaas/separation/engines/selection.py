@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from msaas.separation import memory
+from msaas.separation.engines.compiled.library import library
 from msaas.separation.engines.engine import Autocast, Engine, TorchEngine
 from msaas.separation.engines.htdemucs import ChannelsLast, Unsupported, has_wide_tokens
 from msaas.separation.engines.htdemucs.fastest import measured_kernels
@@ -108,6 +109,8 @@ def engine_of(network: Network, device: torch.device, choice: EngineChoice) -> E
             return _unchecked(original)[0]
         return original if dtype is torch.float32 else Autocast(original, device, dtype)
     kernels = {one: Kernels.of(list(choice.kernels.get(name, ()))) for one, name in PRECISIONS.items()}
+    if library() is None and any(used.compiled for used in kernels.values()):
+        raise RuntimeError("compiled kernels are not installed here")
     return TorchEngine(ChannelsLast(network.module, device, dtype, kernels), device)
 
 

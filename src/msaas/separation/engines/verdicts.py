@@ -23,6 +23,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from msaas.separation.engines.compiled.library import library
 from msaas.separation.engines.engine import Engine
 from msaas.separation.engines.htdemucs import Unsupported
 from msaas.separation.engines.htdemucs.kernels import Kernels
@@ -149,6 +150,7 @@ def verdict_key(network: Network, device: torch.device, precision: str) -> str:
 
 def _machine(device: torch.device) -> Iterator[object]:
     yield from (device.type, platform.machine(), _cpu(), torch.__version__, torch.backends.cpu.get_cpu_capability())
+    yield library() is not None  # a file that is there may not load: on a file system without execution, say
     yield from (has_bf16(), *(os.environ.get(name) for name in _ENVIRONMENT))
     if device.type == "cuda":
         yield torch.cuda.get_device_name(device), torch.cuda.get_device_capability(device)

@@ -1,16 +1,17 @@
 /* Inner loops of HTDemucs for which torch makes many passes over memory. library.py calls them and documents them.
 
    Plain C with GCC's vector extensions, 16 numbers at a time on any CPU. Each function is compiled for AVX-512, for AVX2
-   and for any other CPU, and the loader chooses one. */
+   and for any other CPU, and the loader chooses one, with GCC and glibc; elsewhere for what the compiler aims at. */
 
 #include <math.h>
 #include <stdint.h>
 #include <string.h>
 
 #define EXPORTED __attribute__((visibility("default")))
-#if defined(__x86_64__) && defined(__linux__) && !defined(FOR_EACH_CPU)
+#if defined(FOR_EACH_CPU) /* by the command line, for one CPU */
+#elif defined(__x86_64__) && defined(__GLIBC__) && !defined(__clang__) /* others cannot choose, or not inline */
 #define FOR_EACH_CPU EXPORTED __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
-#elif !defined(FOR_EACH_CPU)
+#else
 #define FOR_EACH_CPU EXPORTED
 #endif
 #define INLINE static inline __attribute__((always_inline))
@@ -23,13 +24,18 @@ typedef int32_t ints __attribute__((vector_size(4 * VECTOR)));
 typedef uint16_t halves __attribute__((vector_size(2 * VECTOR)));
 typedef uint8_t bytes __attribute__((vector_size(VECTOR)));
 
+/* Of what library.py and these functions agree on: arguments, `Wide`, the size of the scratch. A library that was not
+   compiled again has another. */
+EXPORTED const int32_t msaas_layout = 1;
+
 /* --- numbers */
 
 INLINE floats all(float x) { return x - (floats){0}; }
 
+INLINE ints pick_bits(ints where, ints x, ints otherwise) { return (where & x) | (~where & otherwise); }
 INLINE floats pick(ints where, floats x, floats otherwise)
 {
-    return (floats)((where & (ints)x) | (~where & (ints)otherwise));
+    return (floats)pick_bits(where, (ints)x, (ints)otherwise);
 }
 
 /* These leave NaN as it is, so that what a broken model makes is seen; power_of_two does as well. */
@@ -58,7 +64,8 @@ INLINE float largest_of(floats x)
    Polynomials of 2^f for |f| ≤ 1/2: Taylor's, and one with the smallest relative error. */
 INLINE floats power_of_two(floats x, int exact)
 {
-    const float rounding = 12582912; /* 1.5 · 2^23: a sum with it has the nearest integer in its lowest bits */
+    /* 1.5 · 2^23, and the exponent's bias: a sum with it has the exponent of 2^n, n nearest to x, in its lowest bits. */
+    const float rounding = 12582912 + 127;
     floats shifted = x + rounding, f = x - (shifted - rounding), power;
     if (exact) {
         power = f * 1.5403530e-4f + 1.3333558e-3f;
@@ -72,7 +79,7 @@ INLINE floats power_of_two(floats x, int exact)
         power = power * f + 6.9326098e-1f;
         power = power * f + 9.9992520e-1f;
     }
-    return (floats)((ints)power + ((ints)shifted << 23));
+    return power * (floats)((ints)shifted << 23);
 }
 
 static const float LOG2_E = 1.44269504f;
@@ -108,9 +115,10 @@ INLINE floats load_bf16(const bf16 *from)
     return (floats)(__builtin_convertvector(x, ints) << 16);
 }
 
-INLINE void store_bf16(bf16 *to, floats x) /* rounded to the nearest */
+INLINE void store_bf16(bf16 *to, floats x) /* rounded to the nearest; the sum could make a number of NaN */
 {
-    halves rounded = __builtin_convertvector(((ints)x + 0x8000) >> 16, halves);
+    ints bits = pick_bits(x == x, ((ints)x + 0x8000) >> 16, (ints){0} + 0x7FC0);
+    halves rounded = __builtin_convertvector(bits, halves);
     memcpy(to, &rounded, sizeof rounded);
 }
 
@@ -159,9 +167,9 @@ FOR_EACH_CPU void msaas_exponentials(bf16 *scores, float *inverse_sums, int64_t 
         floats largest = all(-INFINITY), sum = all(0);
         for (int64_t c = 0; c < columns; c += VECTOR)
             largest = larger(load_bf16(scores + c), largest);
-        float top = largest_of(largest) * LOG2_E;
+        float top = largest_of(largest);
         for (int64_t c = 0; c < columns; c += VECTOR) {
-            floats power = power_of_two(at_least(load_bf16(scores + c) * LOG2_E - top, -126), 0);
+            floats power = power_of_two(at_least((load_bf16(scores + c) - top) * LOG2_E, -126), 0);
             store_bf16(scores + c, power);
             sum += power;
         }
@@ -237,7 +245,7 @@ INLINE float dot(const float *x, const float *y, int64_t count)
 INLINE void normalized(const void *narrow, int is_bf16, const float *norm, float eps, int64_t times, int64_t h,
                        int64_t length, float *made, float *means)
 {
-    floats sum = all(0), squares = all(0);
+    floats sum = all(0), squares = all(0), rest = all(0);
     for (int64_t k = 0; k < h; k++) {
         for (int64_t t = 0; t < times; t++)
             made[k * length + t] = number_at(narrow, t * h + k, is_bf16);
@@ -246,16 +254,22 @@ INLINE void normalized(const void *narrow, int is_bf16, const float *norm, float
     for (int64_t i = 0; i < h * length; i += VECTOR)
         sum += load(made + i);
     float mean = sum_of(sum) / (h * times);
+    for (int64_t k = 0; k < h; k++) /* nothing is added to the squares behind the times */
+        for (int64_t t = times; t < length; t++)
+            made[k * length + t] = mean;
     for (int64_t i = 0; i < h * length; i += VECTOR) {
         floats centred = load(made + i) - mean;
         squares += centred * centred;
+        rest += centred;
     }
-    float variance = (sum_of(squares) - mean * mean * h * (length - times)) / (h * times); /* without the zeros */
-    float inverse = 1 / sqrtf(variance + eps);
+    float missed = sum_of(rest) / (h * times); /* by the rounding of the sum */
+    float variance = sum_of(squares) / (h * times) - missed * missed;
+    float inverse = 1 / sqrtf((variance < 0 ? 0 : variance) + eps);
+    mean += missed;
     for (int64_t k = 0; k < h; k++) {
-        float *row = made + k * length, gain = norm[k] * inverse, shift = norm[h + k] - mean * gain;
+        float *row = made + k * length, gain = norm[k] * inverse, shift = norm[h + k];
         for (int64_t t = 0; t < times; t += VECTOR)
-            store(row + t, gelu(load(row + t) * gain + shift));
+            store(row + t, gelu((load(row + t) - mean) * gain + shift));
         memset(row + times, 0, (length - times) * sizeof *row);
         floats total = all(0);
         for (int64_t t = 0; t < length; t += VECTOR)
@@ -279,7 +293,7 @@ INLINE void moments(const Wide *wide, const float *narrow, const float *means, f
             variance += (j < k ? 2 : 1) * (wide->spread[k * h + j] * covariance + wide->centred[k * h + j] * product);
         }
     }
-    *inverse = 1 / sqrtf(variance + eps);
+    *inverse = 1 / sqrtf((variance < 0 ? 0 : variance) + eps); /* below by rounding, where all is the same */
 }
 
 /* value · sigmoid(gate) of TOGETHER times and VECTOR channels. narrow: at the first of the times. */

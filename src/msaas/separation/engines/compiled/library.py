@@ -18,6 +18,7 @@ from torch import Tensor
 log = logging.getLogger(__name__)
 
 VECTOR = 16
+LAYOUT = 1  # of arguments and of what they point to, as kernels.c has it
 _MODULE = "msaas.separation.engines.compiled.kernels"
 _BRANCHES = {torch.bfloat16: "msaas_add_branches_bf16", torch.float32: "msaas_add_branches_float"}
 _POINTERS = {"msaas_exponentials": 2, "msaas_quantize": 3, **dict.fromkeys(_BRANCHES.values(), 6)}
@@ -33,11 +34,14 @@ def library() -> ctypes.CDLL | None:
         return None
     try:
         loaded = ctypes.CDLL(found.origin)
+        layout = ctypes.c_int32.in_dll(loaded, "msaas_layout").value
+        if layout != LAYOUT:
+            raise OSError(f"layout {layout} and not {LAYOUT}: install the package again")
         for name, pointers in _POINTERS.items():
             function = getattr(loaded, name)
             function.argtypes = [ctypes.c_void_p] * pointers + [ctypes.c_int64] * _SIZES[name]
             function.restype = None
-    except (OSError, AttributeError) as error:  # of another machine or release
+    except (OSError, AttributeError, ValueError) as error:  # of another machine or release, or damaged
         log.warning("compiled kernels not used reason=%s", error)
         return None
     return loaded

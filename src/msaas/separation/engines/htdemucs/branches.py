@@ -67,7 +67,10 @@ class _CompiledBranch:
         self._eps = torch.tensor([norm.eps, norm_wide.eps])
 
     def add_to(self, rows: Tensor) -> None:
-        add_branches(rows, self._narrow(rows)[:, 0].contiguous(), self._norm, self._widening, self._eps)
+        whole = rows.contiguous()
+        add_branches(whole, self._narrow(whole)[:, 0].contiguous(), self._norm, self._widening, self._eps)
+        if whole is not rows:
+            rows.copy_(whole)
 
 
 class _Branch:

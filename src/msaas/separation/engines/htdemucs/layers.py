@@ -52,7 +52,7 @@ class Encoder:
         if self.along_time:
             x = F.pad(x, (0, 0, 0, -x.shape[2] % self.stride))
         y = nhwc(F.conv2d(nchw(x), self.kernel, self.bias, stride=self.strides, padding=self.padding))
-        y = torch.ops.aten.gelu_(self.norm(y))
+        y = torch.ops.aten.gelu_(self.norm(y.contiguous()))  # torch's layout is another for a single input channel
         if self.norm_wide.groups:
             self.branches.add_to(y.flatten(0, 1))
             return F.glu(self.norm_wide(self.rewrite(y)), -1)

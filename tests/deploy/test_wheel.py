@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -18,7 +19,11 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Built from a copy, so that nothing of an earlier build gets into it."""
+    return built(tmp_path_factory)
+
+
+def built(tmp_path_factory: pytest.TempPathFactory, **environment: str) -> Path:
+    """From a copy, so that nothing of an earlier build gets into it."""
     source, out = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheels")
     for name in ("src", "data", "models"):
         shutil.copytree(
@@ -27,7 +32,9 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(REPOSITORY / name, source / name)
     pip = [sys.executable, "-P", "-m", "pip", "--disable-pip-version-check", "wheel", "--quiet", "--no-deps"]
-    subprocess.run([*pip, "--wheel-dir", str(out), str(source)], check=True, timeout=600)
+    subprocess.run(
+        [*pip, "--wheel-dir", str(out), str(source)], env={**os.environ, **environment}, check=True, timeout=600
+    )
     [found] = out.glob("msaas-*.whl")
     return found
 
@@ -84,6 +91,21 @@ def test_the_wheel_has_code_scripts_page_sample_and_small_model_and_no_tests(whe
     pages = [f"msaas/web/static/{path.relative_to(static)}" for path in static.rglob("*") if path.is_file()]
     assert [page for page in pages if not any(name.endswith(page) for name in names)] == []
     assert [name for name in names if "tests/" in name or "training" in name] == []
+
+
+def compiled(wheel: Path) -> list[str]:
+    return [name for name in zipfile.ZipFile(wheel).namelist() if name.endswith(".so")]
+
+
+def test_the_wheel_has_the_compiled_kernels(wheel: Path) -> None:
+    if shutil.which("gcc") is None:
+        pytest.skip("needs gcc")
+    [name] = compiled(wheel)
+    assert name.endswith(f"engines/compiled/kernels{sysconfig.get_config_var('EXT_SUFFIX')}")
+
+
+def test_a_wheel_is_built_without_a_compiler(tmp_path_factory: pytest.TempPathFactory) -> None:
+    assert compiled(built(tmp_path_factory, CC="/nonexistent/cc")) == []
 
 
 def test_the_demo_separates_its_sample_in_an_empty_folder(installed: Path, tmp_path: Path) -> None:

@@ -36,13 +36,13 @@ def library() -> ctypes.CDLL | None:
         loaded = ctypes.CDLL(found.origin)
         layout = ctypes.c_int32.in_dll(loaded, "msaas_layout").value
         if layout != LAYOUT:
-            raise OSError(f"layout {layout} and not {LAYOUT}: install the package again")
+            raise OSError(f"layout {layout} and not {LAYOUT}")
         for name, pointers in _POINTERS.items():
             function = getattr(loaded, name)
             function.argtypes = [ctypes.c_void_p] * pointers + [ctypes.c_int64] * _SIZES[name]
             function.restype = None
     except (OSError, AttributeError, ValueError) as error:  # of another machine or release, or damaged
-        log.warning("compiled kernels not used reason=%s", error)
+        log.warning("compiled kernels not used: install the package again reason=%s", error)
         return None
     return loaded
 

@@ -185,7 +185,7 @@ def test_a_large_mean_costs_no_accuracy(level, spread, times, version) -> None:
     narrow, rows = level + spread * noise(2, times, 7), noise(2, times, 20)
     weight, bias, gain, shift = noise(40, 7), noise(40), noise(40, seed=2), noise(40, seed=3)
     norm = noise(2, 7)
-    hidden = F.gelu(F.group_norm(narrow.double().transpose(1, 2), 1, *norm.double(), 1e-5))
+    hidden = F.gelu(F.group_norm(narrow.double().transpose(1, 2), 1, norm[0].double(), norm[1].double(), 1e-5))
     wide = F.conv1d(hidden, weight[:, :, None].double(), bias.double())
     gated = F.glu(F.group_norm(wide, 1, gain.double(), shift.double(), 1e-5), 1)
     want = rows + gated.transpose(1, 2)

@@ -12,6 +12,7 @@ from demucs.htdemucs import HTDemucs
 
 from msaas.errors import Cancelled
 from msaas.separation.engines import verdicts
+from msaas.separation.engines.compiled.library import library
 from msaas.separation.engines.htdemucs.kernels import Kernels
 from msaas.separation.engines.selection import EngineChoice, choose_engine
 from msaas.separation.engines.verdicts import RememberedChoice, default_folder, verdict_key
@@ -75,7 +76,7 @@ def test_another_network_or_machine_is_checked(what, tmp_path, load, checks, mon
     if what == "engines":
         monkeypatch.setattr(verdicts, "_engines_version", lambda: ("another",))
     if what == "library":
-        other = object() if verdicts.library() is None else None
+        other = object() if library() is None else None
         monkeypatch.setattr(verdicts, "library", lambda: other)
     if what == "isa":
         monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "SSE41")

@@ -29,8 +29,7 @@ LOST = (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedE
 
 
 NO_SERVICE = """no service answers at {url}: {reason}
-`make serve` in the folder of sample-requests.py starts one at http://localhost:5000;
---url or MSAAS_URL names the address of another one"""
+start one with `make serve` or `msaas up`; --url or MSAAS_URL names another one"""
 
 
 class GaveUp(Exception):
@@ -130,7 +129,7 @@ def run(api, song, folder, keep, empty_buckets):
 
     step(f"GET /apiv1/jobs/{songhash}: the result")
     job = api.ask("GET", f"/apiv1/jobs/{songhash}")
-    show_line(f"   model {job['model']}, {job['duration_seconds']} s of music, timings {job['timings']}")
+    show_line(f"   {result_of(job)}")
     for warning in job.get("warnings", []):
         show_line(f"   {warning['detail']}")
 
@@ -208,10 +207,21 @@ def events(api, songhash):
 
 def show(bar, job):
     bar.n = round(100 * job["progress"])
-    place = "" if job["queue_position"] is None else f", {job['queue_position']} songs ahead"
+    bar.set_description_str(progress_of(job))
+
+
+def progress_of(job):
+    ahead = job["queue_position"]
+    place = "" if ahead is None else f", {ahead} song{'' if ahead == 1 else 's'} ahead"
     place += f", {job['waiting_for']['detail']}" if job.get("waiting_for") else ""
     left = "" if job["eta_seconds"] is None else f", about {job['eta_seconds']:.0f} s left"
-    bar.set_description_str(f"{job['state']} {job['stage']}{place}{left}")
+    return f"{job['state']} {job['stage'] or ''}".strip() + place + left
+
+
+def result_of(job):
+    music = "" if job["duration_seconds"] is None else f", {job['duration_seconds']:.1f} s of music"
+    steps = ", ".join(f"{step} {seconds:.1f} s" for step, seconds in (job["timings"] or {}).items())
+    return f"model {job['model']}{music}" + (f", timings: {steps}" if steps else "")
 
 
 def fetch_stems(api, job, folder):

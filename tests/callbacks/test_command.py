@@ -30,7 +30,8 @@ def test_what_failed_is_listed_and_sent_again(msaas, outbox, finished):
     for words in ([], ["list"], ["list", "--job", songhash], ["list", "--state", "failed"], ["list", "--json"]):
         status, text = msaas(*words)
         assert status == 0 and one.id in text and "answered 500" in text and "T0KEN" not in text
-    assert msaas("list", "--state", "delivered") == (0, "")
+    assert msaas("list", "--state", "delivered") == (0, "no delivered callbacks\n")
+    assert msaas("list", "--state", "delivered", "--json") == (0, "")
     assert msaas("replay", one.id) == (0, f"{one.id}: pending\n")
     assert outbox.of(songhash)[0].state == "pending"
 
@@ -40,6 +41,7 @@ def test_all_that_failed_go_again_and_what_is_unknown_is_said(msaas, outbox, fin
     (one,) = outbox.take(1, limit=3)
     outbox.settle(one, Verdict("failed"), "")
     assert msaas("replay", "--all", "failed") == (0, f"{one.id}: pending\n")
+    assert msaas("replay", "--all", "failed") == (0, "no failed callbacks\n")
     status, text = msaas("replay", "msg_0", one.id)
     assert status == 1 and "msg_0: unknown callback" in text and f"{one.id}: pending" in text
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from msaas import client
+from msaas import cli, client
 from msaas.client import Client
 from tests.support.api import STEMS, song_bytes
 from tests.support.environment import REPOSITORY
@@ -55,6 +55,14 @@ def test_the_first_page_says_which_python_and_msaas_are_meant_before_it_names_on
         meaning, first = re.search(rf"`{program}` is\s+`\.venv/bin/{program}`", text), re.search(rf"`{program} ", text)
         assert meaning
         assert first is None or meaning.start() < first.start()
+
+
+def test_every_command_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["--help"])
+    commands = re.findall(r"^    ([a-z]+)(?: {2,}|$)", capsys.readouterr().out, re.MULTILINE)
+    assert {"separate", "batch", "callbacks", "openapi"} <= set(commands)
+    assert [name for name in commands if f"msaas {name}" not in TEXT] == []
 
 
 def test_every_call_is_listed_with_its_parameters() -> None:

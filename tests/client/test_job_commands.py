@@ -100,7 +100,7 @@ def test_jobs_tells_of_one_song_and_of_all(
     assert cli.main(["jobs", "--url", url]) == 0
     assert capsys.readouterr().out.splitlines() == [
         *("waiting 1", f"  {waiting}  htdemucs_mini  waiting for a worker  song 2"),
-        *("in work 1", f"  {running}"),
+        *("in work 1", f"  {running}  htdemucs_mini  song 1"),
         "dead 0",
     ]
     assert cli.main(["jobs", running, "--url", url]) == 0
@@ -140,12 +140,13 @@ def test_the_queue_and_ones_own_songs_say_which_model_a_song_waits_for(
     assert f"  {waiting}  htdemucs_mini  song 2\n" in capsys.readouterr().out
 
 
-def test_a_waiting_song_of_two_models_names_both_and_one_without_a_record_neither() -> None:
+def test_a_song_of_two_models_names_both_and_one_without_a_record_neither() -> None:
     options = {"refine": {"drums": "mdx23c_drumsep"}}
     refined = Job.from_view({"songhash": "a", "state": "queued", "model": "htdemucs", "options": options})
-    queue = QueueView(("a", "b"), 2, (), ())
+    both = ["  a  htdemucs+mdx23c_drumsep", "  b"]
+    queue = QueueView(("a", "b"), 2, ("a", "b"), ("a", "b"))
     lines = list(queue_lines(queue, {"a": refined}.get))
-    assert lines[:3] == ["waiting 2", "  a  htdemucs+mdx23c_drumsep", "  b"]
+    assert lines == ["waiting 2", *both, "in work 2", *both, "dead 2", *both]
 
 
 def test_jobs_tells_that_stems_were_removed() -> None:
@@ -200,6 +201,8 @@ def test_dead_jobs_are_listed_shown_and_replayed(
         queue.fail(claim, {"code": "separation_failed", "detail": "it fell over"}, retry=True)
     assert cli.main(["dead", "list", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["songhash"] == songhash
+    assert cli.main(["jobs", "--url", url]) == 0
+    assert capsys.readouterr().out.splitlines()[-2:] == ["dead 1", f"  {songhash}  htdemucs_mini  song 1"]
     assert cli.main(["dead", "show", songhash]) == 0
     assert json.loads(capsys.readouterr().out)["error"]["detail"] == "it fell over"
     assert cli.main(["dead", "replay", songhash, HASH]) == 1
@@ -208,6 +211,7 @@ def test_dead_jobs_are_listed_shown_and_replayed(
     assert said[1].startswith(f"{HASH}: unknown job")
     assert queue.waiting() == [songhash]
     assert cli.main(["dead", "replay", "--all"]) == 0
+    assert capsys.readouterr().out == "no dead letters\n"
 
 
 @pytest.mark.parametrize(

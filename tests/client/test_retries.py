@@ -65,7 +65,7 @@ def test_a_long_wait_is_told_at_its_beginning(capsys: pytest.CaptureFixture[str]
 
 @pytest.mark.parametrize(
     "command",
-    [["jobs"], ["jobs", "--mine"], ["cancel", HASH], ["share", HASH], ["batch", "show", HASH]],
+    [["jobs"], ["jobs", "--mine"], ["cancel", HASH], ["share", HASH], ["batch", "show", HASH], ["separate", __file__]],
     ids=lambda command: " ".join(command[:2]),
 )
 def test_a_command_of_one_call_ends_soon_without_a_service_and_says_how_to_start_one(
@@ -75,4 +75,6 @@ def test_a_command_of_one_call_ends_soon_without_a_service_and_says_how_to_start
     assert cli.main([*command, "--url", NOWHERE]) == 1
     [line] = capsys.readouterr().err.splitlines()
     assert line.startswith(f"msaas: {NOWHERE} did not answer (tried 3 times): ")
-    assert line.endswith("starts a service on this machine, --url or MSAAS_URL names another one")
+    assert "; start one with `make serve` or `" in line
+    local = "; --local separates on this machine without a service" if command[0] == "separate" else ""
+    assert line.endswith(f" up`; --url or MSAAS_URL names another one{local}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import runpy
 import subprocess
 import sys
 import threading
@@ -84,10 +85,7 @@ def test_nobody_there_is_an_error_after_some_tries(tmp_path):
     reason, *advice = done.stderr.strip().splitlines()
     assert reason.startswith("no service answers at http://127.0.0.1:9: ")
     assert reason.endswith("Connection refused")
-    assert advice == [
-        "`make serve` in the folder of sample-requests.py starts one at http://localhost:5000;",
-        "--url or MSAAS_URL names the address of another one",
-    ]
+    assert advice == ["start one with `make serve` or `msaas up`; --url or MSAAS_URL names another one"]
     assert done.stdout.count("no service: ") == 3
 
 
@@ -129,6 +127,18 @@ time.sleep = lambda seconds: None
 sys.argv = sys.argv[1:]
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
+
+
+def test_progress_and_result_are_told_with_few_digits_and_no_space_before_a_comma():
+    script = runpy.run_path(str(SCRIPT))
+    queued = {"state": "queued", "stage": "", "queue_position": 0, "eta_seconds": None}
+    assert script["progress_of"](queued) == "queued, 0 songs ahead"
+    assert script["progress_of"](queued | {"queue_position": 1}) == "queued, 1 song ahead"
+    running = {"state": "running", "stage": "separating", "queue_position": None, "eta_seconds": 8.26}
+    assert script["progress_of"](running) == "running separating, about 8 s left"
+    done = {"model": "m", "duration_seconds": 38.09285714285714, "timings": {"decode": 0.12345, "separate": 7}}
+    assert script["result_of"](done) == "model m, 38.1 s of music, timings: decode 0.1 s, separate 7.0 s"
+    assert script["result_of"](done | {"duration_seconds": None, "timings": {}}) == "model m"
 
 
 def test_it_needs_requests_and_tqdm_and_nothing_else_of_ours():

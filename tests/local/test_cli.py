@@ -17,6 +17,7 @@ from msaas.cli import settings
 from msaas.local.servers import Valkey
 from msaas.queue import Queue
 from msaas.settings import Settings
+from msaas.storage import ALL_BUCKETS
 from tests.support.environment import REPOSITORY
 
 NAMES = [field.metadata["name"] for field in fields(Settings)]
@@ -47,6 +48,18 @@ def test_a_redis_that_does_not_answer_comes_with_how_to_name_another(
     monkeypatch.setenv("REDIS_HOST", "127.0.0.1:1")
     assert cli.main(["dead"]) == 1
     assert "set REDIS_HOST to the address of Redis" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["copy", "restore"])
+def test_a_store_that_does_not_answer_comes_with_how_to_name_another(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MINIO_HOST", "127.0.0.1:1")
+    (tmp_path / ALL_BUCKETS[0]).mkdir()
+    assert cli.main(["buckets", command, str(tmp_path)]) == 1
+    reason, advice = capsys.readouterr().err.splitlines()
+    assert reason.startswith("msaas: the object store does not respond correctly: ")
+    assert advice.startswith("set MINIO_HOST to the address of the store; `make serve` prints ")
 
 
 def test_a_redis_that_answers_with_an_error_needs_no_other_address(

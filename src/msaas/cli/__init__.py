@@ -17,7 +17,7 @@ from msaas.cli.songs import mix, share
 from msaas.client import Unreachable
 from msaas.client.names import printable, printable_lines
 from msaas.command import typed
-from msaas.errors import MSaaSError, QueueUnavailable, SettingsError
+from msaas.errors import MSaaSError, QueueUnavailable, SettingsError, StorageUnavailable
 
 USAGE_STATUS = 2
 USAGE_ERRORS = frozenset(
@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return int(args.run(args))
     except MSaaSError as error:
-        print(f"msaas: {printable_lines(str(error))}{_hint(error)}", file=sys.stderr)
+        print(f"msaas: {printable_lines(str(error))}{_hint(error, args)}", file=sys.stderr)
         return USAGE_STATUS if isinstance(error, SettingsError) or error.code in USAGE_ERRORS else 1
     except BrokenPipeError:  # `msaas models list | head -n 1`
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
@@ -45,13 +45,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
 
 
-def _hint(error: MSaaSError) -> str:
-    """The commands for operators connect to Redis themselves; a local stack chooses its port."""
+def _hint(error: MSaaSError, args: argparse.Namespace) -> str:
+    """The commands for operators connect to Redis and the store themselves; a local stack chooses their ports."""
     if isinstance(error, Unreachable):
-        return f"; `{typed('up')}` starts a service on this machine, --url or MSAAS_URL names another one"
-    if not isinstance(error, QueueUnavailable) or error.answered:
-        return ""
-    return "\nset REDIS_HOST to the address of Redis; `make serve` prints the one that it uses (redis=HOST:PORT)"
+        local = "; --local separates on this machine without a service" if hasattr(args, "local") else ""
+        return f"; start one with `make serve` or `{typed('up')}`; --url or MSAAS_URL names another one{local}"
+    if isinstance(error, QueueUnavailable) and not error.answered:
+        return "\nset REDIS_HOST to the address of Redis; `make serve` prints the one that it uses (redis=HOST:PORT)"
+    if type(error) is StorageUnavailable:  # its subclasses are answers of the store
+        return "\nset MINIO_HOST to the address of the store; `make serve` prints the one that it uses (s3=HOST:PORT)"
+    return ""
 
 
 def _escape_unprintable() -> None:

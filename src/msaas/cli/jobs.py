@@ -115,26 +115,25 @@ def _shown(value: object) -> str:
 
 
 def queue_lines(queue: Queue, job_of: Callable[[str], Job | None]) -> Iterator[str]:
-    """`job_of` is asked about the waiting songs that are shown."""
+    """`job_of` is asked about the songs that are shown."""
     yield from (f"trouble: {trouble}" for trouble in queue.troubles)
     yield f"waiting {queue.total}"
-    waiting = (job_of(songhash) or Job(songhash, "queued") for songhash in queue.waiting[:SHOWN])
-    yield from _listed([*map(waiting_line, waiting), *queue.waiting[SHOWN:]], queue.total)
+    yield from _listed(queue.waiting, queue.total, job_of)
     for name, songhashes in (("in work", queue.in_work), ("dead", queue.dead)):
         yield f"{name} {len(songhashes)}"
-        yield from _listed(songhashes, len(songhashes))
+        yield from _listed(songhashes, len(songhashes), job_of)
 
 
-def waiting_line(job: Job) -> str:
-    """A song that waits: the models that a worker must offer, and why none takes it."""
+def queue_line(job: Job) -> str:
+    """The models that a worker must offer, why none takes a song that waits, and the song's name."""
     refine = (job.options or {}).get("refine")
     refining = refine.values() if isinstance(refine, Mapping) else ()
     models = "+".join(dict.fromkeys(map(str, filter(None, (job.model, *refining)))))
     return "  ".join(filter(None, (job.songhash, models, waiting_text(job), job.name)))
 
 
-def _listed(entries: Sequence[str], total: int) -> Iterator[str]:
-    shown = entries[:SHOWN]
-    yield from (f"  {entry}" for entry in shown)
+def _listed(songhashes: Sequence[str], total: int, job_of: Callable[[str], Job | None]) -> Iterator[str]:
+    shown = songhashes[:SHOWN]
+    yield from (f"  {queue_line(job_of(songhash) or Job(songhash, 'queued'))}" for songhash in shown)
     if total > len(shown):
         yield f"  … and {total - len(shown)} more"

@@ -39,11 +39,15 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 def list_(args: argparse.Namespace) -> int:
     from msaas.callbacks import admin
 
+    found = False
     for one in admin.chosen(_outbox(), songhash=args.job, state=args.state):
+        found = True
         if args.json:
             print(json.dumps({"songhash": one.songhash} | admin.view(one)))
         else:
             print(*map(printable, admin.listed([one])))
+    if not found and not args.json:
+        print(f"no {args.state} callbacks" if args.state else "no callbacks")
     return 0
 
 
@@ -52,7 +56,7 @@ def replay(args: argparse.Namespace) -> int:
 
     outbox = _outbox()
     if not args.ids:
-        return report(admin.replay_all(outbox, state=args.all), "pending")
+        return report(admin.replay_all(outbox, state=args.all), "pending", f"no {args.all} callbacks")
     return report(outcomes(partial(admin.replay, outbox), args.ids, "pending"), "pending")
 
 

@@ -16,6 +16,8 @@ from msaas.wiring.stores import build_queue, build_storage
 if TYPE_CHECKING:
     from msaas.queue import Queue
 
+NOTHING = "no dead letters"
+
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser("dead", help="dead jobs (out of attempts): list, show, replay")
@@ -46,7 +48,7 @@ def list_(args: argparse.Namespace) -> int:
         else:
             print(*map(printable, dead_letters.listed([letter])))
     if not found and not args.json:
-        print("no dead letters")
+        print(NOTHING)
     return 0
 
 
@@ -63,7 +65,7 @@ def replay(args: argparse.Namespace) -> int:
     settings = _settings()
     queue, storage = _queue(settings), build_storage(settings)
     if not args.songhashes:
-        return report(dead_letters.replay_all(queue, storage), "queued")
+        return report(dead_letters.replay_all(queue, storage), "queued", NOTHING)
     again = partial(dead_letters.replay, queue, storage)
     return report(outcomes(again, args.songhashes, "queued"), "queued")
 

@@ -18,10 +18,16 @@ def outcomes(replay: Callable[[str], None], names: Iterable[str], success: str) 
             yield name, error.detail
 
 
-def report(found: Iterable[tuple[str, str]], success: str) -> int:
-    """Prints the outcomes and returns the exit status: 1 if one of them could not be replayed."""
-    failed = 0
+def report(found: Iterable[tuple[str, str]], success: str, nothing: str = "") -> int:
+    """Prints the outcomes, or `nothing` if there are none.
+
+    Returns the exit status: 1 if one of them could not be replayed.
+    """
+    failed = count = 0
     for name, outcome in found:
+        count += 1
         failed += outcome != success
         print(printable(f"{name[:80]}: {outcome}"))
+    if not count and nothing:
+        print(nothing)
     return 1 if failed else 0

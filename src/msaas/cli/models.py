@@ -84,13 +84,13 @@ def show(args: argparse.Namespace) -> int:
         found = loader.locate(name, repo=repo)
         _print_reasons(found, args.verbose)
         if not found.obtainable:
-            raise ModelUnavailable(f"{name}: {_state(found, None)}{_hint(name)}")
+            raise ModelUnavailable(f"{name}: {_state(found, name)}{_hint(name)}")
         facts |= loader.load_model(name, repo=repo, licences=settings.licence_rule).describe()
     weights = _row(name, settings).weights
     if not weights:
         found = loader.locate(name, repo=repo)
         _print_reasons(found, args.verbose)
-        weights = _state(found, entry)
+        weights = _state(found, name)
     print(json.dumps(facts | {"weights": weights}, indent=2, ensure_ascii=False))
     return 0
 
@@ -202,21 +202,23 @@ def _elsewhere(row: ModelRow, settings: Settings, silent: Mapping[str, str], ver
         return _fetchable(row.entry)
     found = loader.locate(row.name, repo=_repo(row.name, settings))
     _print_reasons(found, verbose)
-    return _state(found, row.entry)
+    return _state(found, row.name)
 
 
 def _fetchable(entry: Entry | None) -> str:
     return f"can be fetched, {size(entry.bytes)}" if entry else "can be fetched"
 
 
-def _state(found: WeightLocation, entry: Entry | None) -> str:
+def _state(found: WeightLocation, name: str) -> str:
+    from msaas.separation.weights import loader
+
     if found.where:
         return f"here: {found.where}"
     if found.obtainable:
-        return _fetchable(entry)
-    unknown = "" if entry else "not in the catalogue, "
+        return _fetchable(catalogue().get(name))
     return (
-        f"not available: {unknown}neither on this machine nor from a reachable hub (`msaas models list -v` says more)"
+        "not available: neither on this machine nor from a reachable hub"
+        f"{loader.not_in_catalogue(name)} (`msaas models list -v` says more)"
     )
 
 

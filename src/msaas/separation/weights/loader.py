@@ -167,7 +167,9 @@ def verify(
     if fault := fault_in_folder(name, repo):
         raise ModelUnavailable(fault)
     if not held(name, repo=repo, sources=sources):
-        raise ModelUnavailable(f"the weights of {name!r} are not on this machine; {_how_to_get(name)}")
+        raise ModelUnavailable(
+            f"the weights of {name!r} are not on this machine{not_in_catalogue(name)}; {_how_to_get(name)}"
+        )
     found = _find(name, repo, sources)
     _compare_with_catalogue(name, found)
     for member in members(found):
@@ -181,7 +183,7 @@ def _how_to_get(name: str) -> str:
     if entry is not None and entry.shipped:
         return "it is in the folder models of the source of MSaaS: set MSAAS_MODEL_REPO to that"
     if entry is not None or "/" in name:
-        return typed(f"models fetch {name}")
+        return f"fetch them with `{typed(f'models fetch {name}')}`"
     return "a model of your own belongs in the folder MSAAS_MODEL_REPO"
 
 
@@ -232,9 +234,17 @@ def _find(name: str, repo: Path | None, sources: Sequence[WeightSource] | None) 
             if found is not None:
                 return found
     raise ModelUnavailable(
-        f"model {name!r} is not available. Tried: {'; '.join(dict.fromkeys(reasons))}. "
+        f"model {name!r} is not available{not_in_catalogue(name)}. Tried: {'; '.join(dict.fromkeys(reasons))}. "
         f"To fix it, set MSAAS_MODEL_REPO to {_where_to_get(name)}"
     )
+
+
+def not_in_catalogue(name: str) -> str:
+    """For messages: ", and the catalogue has no such model" with the nearest name, or nothing if it has one."""
+    if "/" in name or catalogue().get(name) is not None:
+        return ""
+    near = "".join(f" (did you mean {one}?)" for one in get_close_matches(name, catalogue().entries, 1))
+    return f", and the catalogue has no such model{near}"
 
 
 def _where_to_get(name: str) -> str:
@@ -242,8 +252,7 @@ def _where_to_get(name: str) -> str:
     if entry is not None and entry.shipped:
         return "the folder models of the source of MSaaS"
     if entry is None and "/" not in name:
-        near = "".join(f"; did you mean {one}?" for one in get_close_matches(name, catalogue().entries, 1))
-        return f"a folder that has the model: the catalogue has none of this name{near}"
+        return "a folder that has the model"
     return f"a folder that has the model, or run `{typed(f'models fetch {name}')}` on a machine with network access"
 
 

@@ -10,6 +10,7 @@ import re
 import shutil
 import subprocess
 import tomllib
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -241,6 +242,21 @@ def test_a_library_of_another_machine_is_not_used(monkeypatch, without_library, 
     wrong = tmp_path / "kernels.so"
     wrong.write_bytes(b"\x7fELF of something else")
     monkeypatch.setattr(importlib.util, "find_spec", lambda _name: SimpleNamespace(origin=str(wrong)))
+    with caplog.at_level(logging.WARNING):
+        assert compiled.library() is None
+    assert "compiled kernels not used" in caplog.text
+
+
+@needs_compiler
+@pytest.mark.parametrize("share", [0, 0.004, 0.1, 0.5, 0.999])
+def test_a_library_that_is_cut_off_is_not_used(share, monkeypatch, without_library, tmp_path, caplog) -> None:
+    found = importlib.util.find_spec(compiled._MODULE)
+    assert found is not None
+    assert found.origin is not None
+    whole = Path(found.origin).read_bytes()
+    cut = tmp_path / "kernels.so"
+    cut.write_bytes(whole[: int(share * len(whole))])
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _name: SimpleNamespace(origin=str(cut)))
     with caplog.at_level(logging.WARNING):
         assert compiled.library() is None
     assert "compiled kernels not used" in caplog.text

@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -33,6 +34,7 @@ def library() -> ctypes.CDLL | None:
         log.info("no compiled kernels: there was no C compiler when this package was installed")
         return None
     try:
+        _need_whole(Path(found.origin))
         loaded = ctypes.CDLL(found.origin)
         layout = ctypes.c_int32.in_dll(loaded, "msaas_layout").value
         if layout != LAYOUT:
@@ -118,6 +120,17 @@ def _filled(x: Tensor) -> Tensor:
     """[…, 2 C] ▸ […, 2, width]: each half with zeros up to whole vectors."""
     halves = torch.unflatten(x, -1, (2, -1))
     return torch.nn.functional.pad(halves, (0, filled(halves.shape[-1]) - halves.shape[-1]))
+
+
+def _need_whole(path: Path) -> None:
+    """Loading a library that is cut off, as by a full disk, would end the process. Raises OSError if this one is: the
+    table of sections is the last part of the ELF files that compilers write."""
+    with path.open("rb") as file:
+        header = file.read(64)
+    if header.startswith(b"\x7fELF\x02\x01"):  # 64 bits, the lowest first
+        start, size, count = (int.from_bytes(header[at:to], "little") for at, to in ((40, 48), (58, 60), (60, 62)))
+        if path.stat().st_size < start + size * count:
+            raise OSError(f"{path}: cut off")
 
 
 def _need_vectors(rows: Tensor) -> None:

@@ -152,7 +152,7 @@ class _FoldedWidening:
         centred = narrow - mean[:, None]
         covariance = centred.transpose(1, 2) @ centred / narrow.shape[1]  # [N, h, h]
         variance = (covariance * self._spread).sum((1, 2)) + self._variance_of_means(mean)
-        inverse = torch.rsqrt(variance + self._eps)
+        inverse = torch.rsqrt(variance.clamp_min_(0) + self._eps)  # rounding may leave less than none
         return inverse, (mean @ self._mean_weight + self._mean_bias) * -inverse
 
     def _variance_of_means(self, mean: Tensor) -> Tensor:

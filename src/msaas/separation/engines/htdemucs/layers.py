@@ -19,7 +19,7 @@ from msaas.separation.engines.htdemucs.common import Norm, nchw, nhwc, require
 from msaas.separation.engines.htdemucs.products import Weights
 
 # Bytes of rows that a thread processes together. With their results they fit into the cache. Convolutions take larger
-# portions, since each call rearranges its weights.
+# portions, of all threads, since each call rearranges its weights.
 CHUNK_BYTES = 1 << 20
 CONVOLUTION_BYTES = 8 << 20
 

@@ -216,7 +216,9 @@ RECORDED = """
 
 def test_without_a_change_of_tempo_and_pitch_the_recorded_samples_are_played(opened):
     found = heard(opened, RECORDED)
-    assert found["nodes"] == [0, 1, 1]
+    before, between, after = found["nodes"]
+    assert before == 0
+    assert after == between >= 1  # more than one where the browser was held up and began again
     assert found["apart"] == 0
     assert set(found["steps"]) == {"1"}
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from msaas import cli
 from msaas.client import Client
 from tests.support.api import song_bytes
 from tests.support.api_process import real_api, url, worker
@@ -46,3 +47,7 @@ def songs(tmp_path: Path) -> list[Path]:
     for path, hertz in zip(paths, (220, 440, 880), strict=True):
         path.write_bytes(song_bytes(1.0, hertz))
     return paths
+
+
+def separate(*arguments: object) -> int:
+    return cli.main(["separate", *map(str, arguments)])

@@ -23,7 +23,7 @@ from msaas.outbound.targets import TargetPolicy
 from msaas.queue import FETCH_KEYS, Queue
 from msaas.settings.networks import parse_networks
 from msaas.storage import Storage
-from tests.support.api import client, done, fake_probe, make_app, player, scratch, song
+from tests.support.api import URL, client, done, fake_probe, make_app, player, scratch, song
 from tests.support.environment import BUSY_SECONDS
 from tests.support.song_server import SongServer, serving_song
 
@@ -101,3 +101,17 @@ def home(make_app: Callable[..., Any]) -> FlaskClient:
     """The API of a home network: loopback may be fetched from."""
     client: FlaskClient = make_app(fetch_allow=HOME).test_client()
     return client
+
+
+def by_address(client, url, **more):
+    answer = client.post(URL, json={"url": url, **more})
+    assert answer.status_code == 202, answer.text
+    return answer.json["songhash"]
+
+
+def job(client, name):
+    return client.get(f"/apiv1/jobs/{name}").json
+
+
+def callbacks_of(client, name):
+    return [(one["to"], one["state"]) for one in job(client, name).get("callbacks", ())]

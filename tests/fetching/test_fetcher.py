@@ -12,19 +12,9 @@ from msaas.errors import NotAudio, StorageUnavailable
 from msaas.fetching.run import FetchLimits
 from msaas.queue import FETCH_KEYS, Queue
 from msaas.telemetry.metrics import FETCH_RESULTS, Metrics
-from tests.fetching.conftest import HOME, LIMITS
+from tests.fetching.conftest import HOME, LIMITS, by_address, callbacks_of, job
 from tests.support.api import RAW, URL, problem, song_bytes
 from tests.support.environment import BUSY_SECONDS
-
-
-def by_address(client, url, **more):
-    answer = client.post(URL, json={"url": url, **more})
-    assert answer.status_code == 202, answer.text
-    return answer.json["songhash"]
-
-
-def job(client, name):
-    return client.get(f"/apiv1/jobs/{name}").json
 
 
 def test_a_song_by_address_becomes_the_job_that_its_upload_would_be(home, fetcher, queue, fetches, server, song):
@@ -172,53 +162,6 @@ def test_an_idempotency_key_makes_one_fetch_of_two_posts(home, fetches):
     assert len(fetches.waiting()) == 1
     other = home.post(URL, json={"url": "https://example.org/b"}, headers={"Idempotency-Key": "one"})
     problem(other, 422, "idempotency_key_reused")
-
-
-# --- callbacks
-
-
-def callbacks_of(client, name):
-    return [(one["to"], one["state"]) for one in job(client, name).get("callbacks", ())]
-
-
-def test_a_callback_waits_for_the_songs_job_not_for_the_fetch(home, fetcher, redis, player, server, song):
-    name = by_address(home, server(song).url, callback={"url": "https://example.org/done", "data": 7})
-    fetcher.turn()
-    assert callbacks_of(home, name) == [("https://example.org", "waiting")]
-    assert redis.zcard("callbacks") == 0
-    player.work()
-    assert callbacks_of(home, name) == [("https://example.org", "pending")]
-    [id_] = redis.zrange("callbacks", 0, -1)
-    assert redis.hget(f"callback:{id_}", "songhash") == job(home, name)["songhash"]
-
-
-def test_a_callback_of_a_song_that_is_done_is_due_after_the_fetch(home, fetcher, redis, player, server, song):
-    home.post(URL, data=song, **RAW)
-    player.work()
-    name = by_address(home, server(song).url, callback={"url": "https://example.org/done"})
-    fetcher.turn()
-    [id_] = redis.zrange("callbacks", 0, -1)
-    assert json.loads(redis.hget(f"callback:{id_}", "snapshot"))["state"] == "done"
-    assert callbacks_of(home, name) == [("https://example.org", "pending")]
-
-
-def test_a_callback_that_the_song_has_already_is_called_once(home, fetcher, redis, player, server, song):
-    callback = {"url": "https://example.org/done"}
-    home.post(f"{URL}?callback={json.dumps(callback)}", data=song, **RAW)
-    by_address(home, server(song).url, callback=callback)
-    fetcher.turn()
-    player.work()
-    assert redis.zcard("callbacks") == 1
-    assert len(redis.keys("callback:*")) == 1
-
-
-def test_a_failed_fetch_calls_back_with_the_reason(home, fetcher, redis, server, song):
-    name = by_address(home, server(song, statuses=[404]).url, callback={"url": "https://example.org/done"})
-    fetcher.turn()
-    [id_] = redis.zrange("callbacks", 0, -1)
-    record = redis.hgetall(f"callback:{id_}")
-    assert record["songhash"] == name
-    assert json.loads(json.loads(record["snapshot"])["error"])["code"] == "fetch_failed"
 
 
 # --- cancelled, lost, given back

@@ -53,6 +53,17 @@ def emptied(pid):
     return not children(pid)
 
 
+def writing_to(pipe):
+    """A descriptor, once somebody reads the pipe: a process that dies before has not died of its file."""
+    deadline = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            return os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
+        except OSError:
+            assert time.monotonic() < deadline, "nobody reads the pipe"
+            time.sleep(0.01)
+
+
 @pytest.mark.parametrize("ask", [probe, probe_isolated])
 @pytest.mark.parametrize(
     ("codec", "container", "name"),
@@ -120,11 +131,11 @@ def test_probe_that_dies_is_not_audio_and_the_next_one_works(song, endless):
     assert emptied(server)  # the first probe's child has answered, and may still be on its way out
     with ThreadPoolExecutor(1) as pool:
         answer = pool.submit(probe_isolated, endless, Limits())
-        while not children(server):
-            time.sleep(0.01)
+        writer = writing_to(endless)
         os.kill(int(children(server)[0]), signal.SIGSEGV)
         with pytest.raises(NotAudio, match="crashed the decoder"):
             answer.result(5)
+        os.close(writer)
     assert probe_isolated(song, Limits()).codec == "mp3"
 
 

@@ -275,7 +275,7 @@ def test_the_layout_has_another_number_after_each_change() -> None:
     msaas_layout in kernels.c and to LAYOUT in library.py, and write the new digest here."""
     source = SOURCE.read_text()
     found = [
-        *re.findall(r"^(?:FOR_EACH_CPU|INLINE) void (?:msaas_|add_branch).*?\)$", source, re.MULTILINE | re.DOTALL),
+        *re.findall(r"^(?:FOR_EACH_CPU|INLINE) void (?:msaas_|add_branch\b).*?\)$", source, re.MULTILINE | re.DOTALL),
         *re.findall(r"^typedef struct.*?^} Wide;|^INLINE Wide wide_at.*?^}", source, re.MULTILINE | re.DOTALL),
         *re.findall(r"^ +int64_t length = .*?means = .*?;", source, re.MULTILINE | re.DOTALL),
         *re.findall(r"VECTOR = \d+", source),

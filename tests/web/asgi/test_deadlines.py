@@ -15,11 +15,13 @@ from .conftest import dropped, problem_of, wait_until
 pytestmark = pytest.mark.usefixtures("queue", "storage")
 
 
-def well(url: str) -> None:
-    """A client that behaves finds everything as it should be."""
-    assert requests.get(f"{url}/healthz", timeout=60).json() == {"status": "ok"}
-    assert requests.get(f"{url}/readyz", timeout=60).status_code == 200
-    assert requests.post(url + URL, data=song_bytes(hertz=500), timeout=60).status_code in (200, 202)
+def statuses(url: str) -> list[int]:
+    """What a client that behaves is answered: by both probes, and to a song."""
+    asked = [requests.get(url + path, timeout=60) for path in ("/healthz", "/readyz")]
+    return [one.status_code for one in (*asked, requests.post(url + URL, data=song_bytes(hertz=500), timeout=60))]
+
+
+WELL = ([200, 200, 200], [200, 200, 202])  # the song is new to the service the first time only
 
 
 # --- deadlines
@@ -45,6 +47,7 @@ def test_headers_that_trickle_get_no_more_time(strict):
             return dropped(strict.url, "headers_too_late") > before
 
         wait_until(closed)
+    assert dropped(strict.url, "headers_too_late") > before
 
 
 def test_a_connection_that_says_nothing_is_closed_without_a_word(strict):
@@ -99,7 +102,7 @@ def test_many_more_slow_clients_than_threads_hold_up_nobody(patient, lines):
     with ExitStack() as wires:
         for _ in range(40):
             wires.enter_context(wire_to(patient.url)).socket.sendall("\r\n".join(lines).encode())
-        well(patient.url)
+        assert statuses(patient.url) in WELL
 
 
 def test_more_readers_than_threads_hold_up_nobody(patient, player, storage, tmp_path):
@@ -112,7 +115,7 @@ def test_more_readers_than_threads_hold_up_nobody(patient, player, storage, tmp_
             wire = wires.enter_context(wire_to(patient.url, window=2048))
             wire.send(f"GET /apiv1/track/{posted['songhash']}-vocals HTTP/1.1", "Host: x")
             assert wire.socket.recv(12) == b"HTTP/1.1 200"
-        well(patient.url)
+        assert statuses(patient.url) in WELL
 
 
 def test_a_caller_with_too_many_requests_is_told_so_and_others_are_not(narrow):
@@ -138,4 +141,4 @@ def test_the_address_with_the_most_connections_loses_them_not_the_others(narrow)
             wires.enter_context(wire_to(narrow.url, source="127.0.0.4")).socket.sendall(b"GET")
         wait_until(lambda: dropped(narrow.url, "too_many_connections") >= before + 20)
         one.send("GET /healthz HTTP/1.1", "Host: x")
-        one.read_until(b"ok")
+        assert one.read_until(b"ok").startswith(b"HTTP/1.1 200")

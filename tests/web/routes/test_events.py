@@ -130,4 +130,4 @@ def test_another_caller_gets_a_place_of_the_one_that_holds_them_all(make_app):
 
 
 def test_an_unknown_job_is_a_404_before_any_stream(client):
-    problem(client.get(f"/apiv1/jobs/{NOBODY}/events"), 404, "job_unknown")
+    assert NOBODY in problem(client.get(f"/apiv1/jobs/{NOBODY}/events"), 404, "job_unknown")

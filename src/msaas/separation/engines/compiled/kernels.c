@@ -351,20 +351,26 @@ INLINE void add_branch(void *rows, const void *narrow, int is_bf16, const float 
         }
 }
 
+/* narrow: [count, times, h]. */
+INLINE void add_branches(void *rows, const void *narrow, int is_bf16, const float *norm, const float *widening,
+                         const float *eps, float *scratch, int64_t count, int64_t times, int64_t h, int64_t channels)
+{
+    const int64_t size = is_bf16 ? sizeof(bf16) : sizeof(float);
+    for (int64_t i = 0; i < count; i++)
+        add_branch((char *)rows + i * times * channels * size, (const char *)narrow + i * times * h * size, is_bf16, norm,
+                   widening, eps, scratch, times, h, channels);
+}
+
 FOR_EACH_CPU void msaas_add_branches_bf16(bf16 *rows, const bf16 *narrow, const float *norm, const float *widening,
                                           const float *eps, float *scratch, int64_t count, int64_t times, int64_t h,
                                           int64_t channels)
 {
-    for (int64_t i = 0; i < count; i++)
-        add_branch(rows + i * times * channels, narrow + i * times * h, 1, norm, widening, eps, scratch, times, h,
-                   channels);
+    add_branches(rows, narrow, 1, norm, widening, eps, scratch, count, times, h, channels);
 }
 
 FOR_EACH_CPU void msaas_add_branches_float(float *rows, const float *narrow, const float *norm, const float *widening,
                                            const float *eps, float *scratch, int64_t count, int64_t times, int64_t h,
                                            int64_t channels)
 {
-    for (int64_t i = 0; i < count; i++)
-        add_branch(rows + i * times * channels, narrow + i * times * h, 0, norm, widening, eps, scratch, times, h,
-                   channels);
+    add_branches(rows, narrow, 0, norm, widening, eps, scratch, count, times, h, channels);
 }

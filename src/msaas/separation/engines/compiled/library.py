@@ -22,8 +22,8 @@ VECTOR = 16
 LAYOUT = 1  # of arguments and of what they point to, as kernels.c has it
 _MODULE = "msaas.separation.engines.compiled.kernels"
 _BRANCHES = {torch.bfloat16: "msaas_add_branches_bf16", torch.float32: "msaas_add_branches_float"}
-_POINTERS = {"msaas_exponentials": 2, "msaas_quantize": 3, **dict.fromkeys(_BRANCHES.values(), 6)}
-_SIZES = {"msaas_exponentials": 2, "msaas_quantize": 2, **dict.fromkeys(_BRANCHES.values(), 4)}
+# How many tensors and how many sizes each function takes.
+_FUNCTIONS = {"msaas_exponentials": (2, 2), "msaas_quantize": (3, 2), **dict.fromkeys(_BRANCHES.values(), (6, 4))}
 
 
 @cache
@@ -39,9 +39,9 @@ def library() -> ctypes.CDLL | None:
         layout = ctypes.c_int32.in_dll(loaded, "msaas_layout").value
         if layout != LAYOUT:
             raise OSError(f"layout {layout} and not {LAYOUT}")
-        for name, pointers in _POINTERS.items():
+        for name, (tensors, sizes) in _FUNCTIONS.items():
             function = getattr(loaded, name)
-            function.argtypes = [ctypes.c_void_p] * pointers + [ctypes.c_int64] * _SIZES[name]
+            function.argtypes = [ctypes.c_void_p] * tensors + [ctypes.c_int64] * sizes
             function.restype = None
     except (OSError, AttributeError, ValueError) as error:  # of another machine or release, or damaged
         log.warning("compiled kernels not used: install the package again reason=%s", error)

@@ -148,9 +148,7 @@ def _portions(x: Tensor, bands: int, channels: int, *, whole: bool = False) -> I
     """Ranges [first, last) of a convolution's bands that fit the cache on a CPU; one range elsewhere."""
     portion = bands
     if x.device.type == "cpu" and not whole:
-        portion = max(
-            1, torch.get_num_threads() * CONVOLUTION_BYTES // (x.shape[0] * x.shape[2] * channels * x.element_size())
-        )
+        portion = max(1, CONVOLUTION_BYTES // (x.shape[0] * x.shape[2] * channels * x.element_size()))
     for first in range(0, bands, portion):
         yield first, min(first + portion, bands)
 

@@ -71,12 +71,12 @@ class ChannelsLast:
         samples = mix.shape[-1]
         if self._module.use_train_segment:
             mix = F.pad(mix, (0, self._module.valid_length(samples) - samples))
-        spectrogram = self._module._spec(mix)
         if self._module.cac:
-            image, level = image_of(spectrogram, self._dtype)
+            image, level = image_of(self._module._spec(mix), self._dtype)
             x, xt = self._forward(image, mix)
             waves = waves_of(x, level, mix.shape[-1])
         else:
+            spectrogram = self._module._spec(mix)
             image, level = normalized(spectrogram.abs().permute(0, 2, 3, 1))
             x, xt = self._forward(image.to(self._dtype).contiguous(), mix)
             waves = self._masked(spectrogram, restored(x, level), mix.shape[-1])

@@ -9,7 +9,7 @@
 
 #define EXPORTED __attribute__((visibility("default")))
 #if defined(FOR_EACH_CPU) /* by the command line, for one CPU */
-#elif defined(__x86_64__) && defined(__GLIBC__) && !defined(__clang__) /* others cannot choose, or not inline */
+#elif defined(__x86_64__) && defined(__GLIBC__) && !defined(__clang__) /* others cannot choose a version at load, or do not inline into it */
 #define FOR_EACH_CPU EXPORTED __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
 #else
 #define FOR_EACH_CPU EXPORTED
@@ -24,8 +24,8 @@ typedef int32_t ints __attribute__((vector_size(4 * VECTOR)));
 typedef uint16_t halves __attribute__((vector_size(2 * VECTOR)));
 typedef uint8_t bytes __attribute__((vector_size(VECTOR)));
 
-/* Of what library.py and these functions agree on: arguments, `Wide`, the size of the scratch. A library that was not
-   compiled again has another. */
+/* The number of the layout that library.py expects: arguments, `Wide`, the size of the scratch. A library that was
+   compiled before a change has another number. */
 EXPORTED const int32_t msaas_layout = 1;
 
 /* --- numbers */
@@ -115,7 +115,7 @@ INLINE floats load_bf16(const bf16 *from)
     return (floats)(__builtin_convertvector(x, ints) << 16);
 }
 
-INLINE void store_bf16(bf16 *to, floats x) /* rounded to the nearest; the sum could make a number of NaN */
+INLINE void store_bf16(bf16 *to, floats x) /* rounded to the nearest; rounding could turn NaN into a number */
 {
     ints bits = pick_bits(x == x, ((ints)x + 0x8000) >> 16, (ints){0} + 0x7FC0);
     halves rounded = __builtin_convertvector(bits, halves);
@@ -186,7 +186,7 @@ FOR_EACH_CPU void msaas_quantize(const bf16 *numbers, uint8_t *integers, bf16 *s
         for (int64_t c = 0; c < columns; c += VECTOR) {
             floats x = load_bf16(numbers + c);
             largest = larger(magnitude(x), largest);
-            nothing += x * 0; /* unless x is not a number */
+            nothing += x * 0; /* NaN if x is NaN or infinite */
         }
         float scale = largest_of(largest) / 127 + sum_of(nothing);
         uint32_t bits;
